@@ -1,0 +1,176 @@
+//! Chunks: the ranges of stores that one observation handles, and the judgement of a whole chunk.
+
+use std::borrow::Cow;
+
+use chrono_tz::Tz;
+
+use crate::hours::{LocalDate, MissingHours, Opening};
+use crate::judgement::{Judged, LiveStore, ViewFailure, judge, orphan};
+use crate::slot::Slot;
+use crate::store::{IdRange, IdType, Store, StoreKey};
+use crate::zone::{SlotClock, ZoneClocks};
+
+/// No store's id can be an id of the live view.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("none of the {stores} stores has an id that is a number (the first is {example:?}), but the live view's ids are \"long\"")]
+pub struct NoUsableIds {
+    pub stores: usize,
+    pub example: String,
+}
+
+/// One chunk of a country: how many stores, and the ids it answers for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    pub stores: Vec<Store>,
+    pub range: IdRange,
+}
+
+/// Puts the stores in the order of the live view's ids and cuts them into chunks of at most `size`.
+///
+/// The ranges cover all ids without gap or overlap, so that every document, orphans too, falls in
+/// just one chunk; without any store there is one chunk over all ids. Stores whose id is no id of
+/// the live view, or is the id of a store before, are spoiled and come first.
+///
+/// # Errors
+/// There are stores, but none has an id that the live view could have.
+pub fn cut(mut stores: Vec<Store>, id_type: IdType, size: usize) -> Result<Vec<Chunk>, NoUsableIds> {
+    let mut keyed: Vec<(Option<StoreKey>, Store)> =
+        stores.drain(..).map(|store| (StoreKey::new(&store.id, id_type), store)).collect();
+    keyed.sort_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.id.cmp(&b.1.id)));
+    for n in 0..keyed.len() {
+        let twin = n.checked_sub(1).filter(|&before| keyed[before].0 == keyed[n].0);
+        let (key, store) = &keyed[n];
+        let problem = match (key, twin) {
+            (None, _) => Some(format!("id {:?} is not a number, and the live view's ids are", store.id)),
+            (Some(key), Some(_)) => Some(format!("id {:?} names the same store as another row: {key}", store.id)),
+            _ => None,
+        };
+        if let Some(problem) = problem {
+            keyed[n].1.spoil(problem);
+        }
+    }
+    // A twin keeps its key until here, so that of many equal ones only the first goes unspoiled.
+    for n in (1..keyed.len()).rev() {
+        if keyed[n].0 == keyed[n - 1].0 {
+            keyed[n].0 = None;
+        }
+    }
+    keyed.sort_by(|a, b| a.0.cmp(&b.0));
+    if let Some((_, store)) = keyed.first().filter(|_| keyed.iter().all(|(key, _)| key.is_none())) {
+        return Err(NoUsableIds { stores: keyed.len(), example: store.id.clone() });
+    }
+    let size = size.max(1);
+    let starts: Vec<Option<StoreKey>> =
+        (0..keyed.len()).step_by(size).map(|n| keyed[n..].iter().find_map(|(key, _)| key.clone())).collect();
+    let mut rest = keyed.into_iter().map(|(_, store)| store);
+    Ok((0..starts.len().max(1))
+        .map(|n| Chunk {
+            stores: rest.by_ref().take(size).collect(),
+            range: IdRange {
+                first: if n == 0 { None } else { starts[n].clone() },
+                last: starts.get(n + 1).cloned().flatten(),
+            },
+        })
+        .collect())
+}
+
+/// What a country's stores are judged by, beside their own rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    pub default_timezone: Tz,
+    pub missing_hours: MissingHours,
+    pub id_type: IdType,
+}
+
+/// An observation of one chunk's part of the live view.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Observation {
+    /// When it was made, Unix microseconds.
+    pub at: i64,
+    /// The listed stores in the order of their ids, each once.
+    pub stores: Vec<(StoreKey, LiveStore)>,
+}
+
+/// A judged store with what the tables say of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JudgedStore<'a> {
+    pub id: Cow<'a, str>,
+    pub name: Option<&'a str>,
+    pub city: Option<&'a str>,
+    /// The store's zone, or the country's default; as written where no such zone exists.
+    pub timezone: &'a str,
+    /// Local date and hour (0 to 23) of the slot, in the store's zone; nothing where it is unknown.
+    pub local: Option<(LocalDate, u8)>,
+    /// When it was observed, Unix microseconds.
+    pub observed_at: Option<i64>,
+    pub judged: Judged<'a>,
+}
+
+/// Judges the stores of a chunk and its orphans, in the order of the live view's ids. An observation made outside the slot is not
+/// used: its stores are `unknown` because it was late.
+pub fn judge_chunk<'a>(
+    slot: Slot,
+    rules: &Rules,
+    stores: &'a [Store],
+    view: Result<&'a Observation, ViewFailure>,
+) -> Vec<JudgedStore<'a>> {
+    let view = view.and_then(|seen| if slot.contains_micros(seen.at) { Ok(seen) } else { Err(ViewFailure::Late) });
+    let observed_at = view.ok().map(|seen| seen.at);
+    let mut clocks = ZoneClocks::new(slot);
+    let mut known: Vec<(StoreKey, &'a Store)> = Vec::with_capacity(stores.len());
+    let mut rows: Vec<JudgedStore<'a>> = Vec::with_capacity(stores.len());
+    let mut row = |store: &'a Store, live: Result<Option<&'a LiveStore>, ViewFailure>| {
+        let clock = store.zone(rules.default_timezone).ok().map(|zone| clocks.get(zone));
+        let opening: Option<Opening> = clock.filter(|_| store.problem.is_none()).map(|clock| {
+            let at = observed_at.map(|micros| micros.div_euclid(1_000_000));
+            store.hours.opening(clock, rules.missing_hours, at)
+        });
+        JudgedStore {
+            id: Cow::Borrowed(&store.id),
+            name: store.name.as_deref(),
+            city: store.city.as_deref(),
+            timezone: store.timezone.as_deref().unwrap_or(rules.default_timezone.name()),
+            local: clock.map(|clock| (clock.local_date(), clock.local_hour())),
+            observed_at,
+            judged: judge(opening, live),
+        }
+    };
+    for store in stores {
+        match StoreKey::new(&store.id, rules.id_type) {
+            Some(key) => known.push((key, store)),
+            None => rows.push(row(store, view.map(|_| None))),
+        }
+    }
+    let Ok(seen) = view else {
+        rows.extend(known.into_iter().map(|(_, store)| row(store, view.map(|_| None))));
+        return rows;
+    };
+    // Both sides are in the order of ids: walk them together.
+    known.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut known = known.into_iter().peekable();
+    let (zone, clock) = (rules.default_timezone, SlotClock::new(rules.default_timezone, slot));
+    for (key, live) in &seen.stores {
+        while let Some((_, store)) = known.next_if(|(id, _)| id < key) {
+            rows.push(row(store, Ok(None)));
+        }
+        let mut listed = false;
+        // Two ids of PostgreSQL can be one id of the live view.
+        while let Some((_, store)) = known.next_if(|(id, _)| id == key) {
+            rows.push(row(store, Ok(Some(live))));
+            listed = true;
+        }
+        if !listed {
+            rows.push(JudgedStore {
+                id: Cow::Owned(key.to_string()),
+                name: None,
+                city: None,
+                timezone: zone.name(),
+                local: Some((clock.local_date(), clock.local_hour())),
+                observed_at,
+                judged: orphan(live),
+            });
+        }
+    }
+    rows.extend(known.map(|(_, store)| row(store, Ok(None))));
+    rows
+}

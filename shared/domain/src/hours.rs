@@ -1,0 +1,316 @@
+//! Opening hours: the rows that a schedule is made of, and when a store is open because of them.
+//!
+//! An interval belongs to the local date on which it opens. Both of its ends are turned into
+//! instants first; everything after that is computed on instants, never on wall clocks.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use chrono::NaiveDate;
+use serde::Deserialize;
+
+use crate::zone::SlotClock;
+
+/// A local date: days since 1970-01-01, in the proleptic Gregorian calendar.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LocalDate(i32);
+
+impl LocalDate {
+    /// The years 0 to 9999, which ISO 8601 writes with four digits.
+    pub const WRITTEN: RangeInclusive<Self> = Self(-719_528)..=Self(2_932_896);
+
+    /// The date that lies `days` after 1970-01-01. Every number is a date.
+    pub const fn from_days(days: i32) -> Self {
+        Self(days)
+    }
+
+    /// Days since 1970-01-01.
+    pub const fn days(self) -> i32 {
+        self.0
+    }
+
+    /// The date `n` days later; it stops at the ends of the calendar.
+    pub const fn plus_days(self, n: i32) -> Self {
+        Self(self.0.saturating_add(n))
+    }
+
+    /// The weekday as ISO 8601 numbers it: Monday is 1, Sunday is 7.
+    pub const fn weekday(self) -> u8 {
+        // 1970-01-01 was a Thursday.
+        ((self.0 as i64 + 3).rem_euclid(7) + 1) as u8
+    }
+
+    /// The same date for chrono, where chrono's calendar reaches that far.
+    pub fn to_naive(self) -> Option<NaiveDate> {
+        NaiveDate::from_epoch_days(self.0)
+    }
+}
+
+impl From<NaiveDate> for LocalDate {
+    fn from(date: NaiveDate) -> Self {
+        Self(date.to_epoch_days())
+    }
+}
+
+impl fmt::Display for LocalDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.to_naive() {
+            Some(date) if Self::WRITTEN.contains(self) => write!(f, "{date}"),
+            _ => write!(f, "the date {} days from 1970-01-01", self.0),
+        }
+    }
+}
+
+impl fmt::Debug for LocalDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A local wall time: whole seconds since midnight, 0 to 86,400. The last one, 24:00, is the end of
+/// the date and only ever closes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WallTime(u32);
+
+impl WallTime {
+    /// 00:00, the start of the date.
+    pub const MIDNIGHT: Self = Self(0);
+    /// 24:00, the end of the date.
+    pub const END_OF_DAY: Self = Self(86_400);
+
+    /// A wall time from seconds since midnight, 0 to 86,400.
+    pub const fn from_seconds(seconds: u32) -> Option<Self> {
+        if seconds <= 86_400 { Some(Self(seconds)) } else { None }
+    }
+
+    /// A wall time from microseconds since midnight, as PostgreSQL's `time` counts. A fraction of a
+    /// second is cut off.
+    pub const fn from_micros(micros: i64) -> Option<Self> {
+        if micros < 0 || micros > 86_400_000_000 {
+            return None;
+        }
+        Some(Self((micros / 1_000_000) as u32))
+    }
+
+    /// Seconds since midnight.
+    pub const fn seconds(self) -> u32 {
+        self.0
+    }
+}
+
+impl fmt::Display for WallTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02}:{:02}:{:02}", self.0 / 3600, self.0 / 60 % 60, self.0 % 60)
+    }
+}
+
+impl fmt::Debug for WallTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Why a row of a store's schedule cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HoursError {
+    #[error("weekday {0} is not 1 (Monday) to 7 (Sunday)")]
+    Weekday(i64),
+    #[error("opens is null")]
+    OpensMissing,
+    #[error("closes is null")]
+    ClosesMissing,
+    #[error("opens is 24:00, which only closes may be")]
+    OpensAtEndOfDay,
+    #[error("{0} is outside the years 0 to 9999")]
+    Date(LocalDate),
+}
+
+/// The hours of one weekday, one row of several perhaps.
+///
+/// `closes > opens`: the same local date. `closes < opens`: closes on the next local date.
+/// `closes = opens`: 24 hours, to the same wall time on the next date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WeeklyHours {
+    weekday: u8,
+    hours: Hours,
+}
+
+impl WeeklyHours {
+    /// Checks a weekly row: weekday 1 to 7, Monday is 1 (ISO 8601).
+    ///
+    /// # Errors
+    /// The weekday is out of range, an end is missing, or it opens at 24:00.
+    pub fn new(weekday: i64, opens: Option<WallTime>, closes: Option<WallTime>) -> Result<Self, HoursError> {
+        let number = u8::try_from(weekday).ok().filter(|day| (1..=7).contains(day));
+        let weekday = number.ok_or(HoursError::Weekday(weekday))?;
+        Ok(Self { weekday, hours: Hours::new(opens, closes)? })
+    }
+
+    /// 1 (Monday) to 7 (Sunday).
+    pub fn weekday(&self) -> u8 {
+        self.weekday
+    }
+
+    /// When it opens, on its own date.
+    pub fn opens(&self) -> WallTime {
+        self.hours.opens
+    }
+
+    /// When it closes, on its own date or the next.
+    pub fn closes(&self) -> WallTime {
+        self.hours.closes
+    }
+}
+
+/// The hours of one date; they replace the weekly hours of that date. Without hours the row only
+/// replaces: the store is closed unless another row of the date opens it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ExceptionHours {
+    date: LocalDate,
+    hours: Option<Hours>,
+}
+
+impl ExceptionHours {
+    /// Checks an exception row.
+    ///
+    /// # Errors
+    /// Just one of the ends is missing, it opens at 24:00, or the date is outside the years 0 to 9999
+    /// that ISO 8601 writes with four digits.
+    pub fn new(date: LocalDate, opens: Option<WallTime>, closes: Option<WallTime>) -> Result<Self, HoursError> {
+        if !LocalDate::WRITTEN.contains(&date) {
+            return Err(HoursError::Date(date));
+        }
+        let hours = if opens.is_none() && closes.is_none() { None } else { Some(Hours::new(opens, closes)?) };
+        Ok(Self { date, hours })
+    }
+
+    /// The date whose weekly hours are replaced.
+    pub fn date(&self) -> LocalDate {
+        self.date
+    }
+
+    /// Opens and closes, or nothing where the row adds no hours.
+    pub fn hours(&self) -> Option<(WallTime, WallTime)> {
+        self.hours.map(|hours| (hours.opens, hours.closes))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Hours {
+    opens: WallTime,
+    closes: WallTime,
+}
+
+impl Hours {
+    const ALL_DAY: Self = Self { opens: WallTime::MIDNIGHT, closes: WallTime::MIDNIGHT };
+
+    fn new(opens: Option<WallTime>, closes: Option<WallTime>) -> Result<Self, HoursError> {
+        let opens = opens.ok_or(HoursError::OpensMissing)?;
+        let closes = closes.ok_or(HoursError::ClosesMissing)?;
+        if opens == WallTime::END_OF_DAY {
+            return Err(HoursError::OpensAtEndOfDay);
+        }
+        Ok(Self { opens, closes })
+    }
+}
+
+/// What a store without weekly rows is; its exceptions replace their dates all the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MissingHours {
+    /// Never open.
+    Closed,
+    /// Open at all times.
+    AlwaysOpen,
+}
+
+/// The hours of one store, as its rows give them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StoreHours {
+    /// In any order; ranges may touch, overlap or contain one another.
+    pub weekly: Vec<WeeklyHours>,
+    /// In any order, several a date perhaps.
+    pub exceptions: Vec<ExceptionHours>,
+}
+
+/// What a store's hours come to in one slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Opening {
+    /// Whether the store is open at the instant that was asked for; absent if none was.
+    pub at: Option<bool>,
+    /// How much of the slot lies inside the hours, in seconds, 0 to 900.
+    pub seconds: u16,
+}
+
+impl StoreHours {
+    /// When the store is open in the clock's slot, and whether it is at `at`, an instant in that
+    /// slot (Unix seconds). The intervals of a date are a union: what overlaps counts once.
+    pub fn opening(&self, clock: &SlotClock, missing: MissingHours, at: Option<i64>) -> Opening {
+        let slot = (clock.slot().start(), clock.slot().end());
+        let mut union = Union::default();
+        for day in clock.days() {
+            let mut add = |hours: Hours| {
+                let next_date = hours.closes <= hours.opens;
+                let opens = clock.instant(day, hours.opens, false).max(slot.0);
+                let closes = clock.instant(day, hours.closes, next_date).min(slot.1);
+                if opens < closes {
+                    union.add((opens, closes));
+                }
+            };
+            if self.exceptions.iter().any(|row| row.date == day.date) {
+                let rows = self.exceptions.iter().filter(|row| row.date == day.date);
+                rows.filter_map(|row| row.hours).for_each(add);
+            } else if self.weekly.is_empty() {
+                if missing == MissingHours::AlwaysOpen {
+                    add(Hours::ALL_DAY);
+                }
+            } else {
+                let rows = self.weekly.iter().filter(|row| row.weekday == day.weekday);
+                rows.map(|row| row.hours).for_each(add);
+            }
+        }
+        Opening {
+            at: at.map(|instant| union.contains(instant)),
+            // At most the 900 seconds of the slot, to which every interval was cut.
+            seconds: union.seconds() as u16,
+        }
+    }
+}
+
+/// Intervals `[start, end)` in Unix seconds that may overlap. A slot rarely holds more than one, so
+/// only the second one costs an allocation.
+#[derive(Default)]
+struct Union {
+    first: Option<(i64, i64)>,
+    others: Vec<(i64, i64)>,
+}
+
+impl Union {
+    fn add(&mut self, interval: (i64, i64)) {
+        match self.first {
+            None => self.first = Some(interval),
+            Some(first) if first.0 <= interval.0 && interval.1 <= first.1 => {}
+            Some(_) => self.others.push(interval),
+        }
+    }
+
+    fn contains(&self, instant: i64) -> bool {
+        let holds = |&(start, end): &(i64, i64)| start <= instant && instant < end;
+        self.first.iter().any(holds) || self.others.iter().any(holds)
+    }
+
+    fn seconds(mut self) -> i64 {
+        let Some(first) = self.first else { return 0 };
+        if self.others.is_empty() {
+            return first.1 - first.0;
+        }
+        self.others.push(first);
+        self.others.sort_unstable();
+        let (mut total, mut reached) = (0, i64::MIN);
+        for (start, end) in self.others {
+            total += (end - start.max(reached)).max(0);
+            reached = reached.max(end);
+        }
+        total
+    }
+}

@@ -1,0 +1,198 @@
+//! The judgement: what a store's schedule and the live view come to, one status a store.
+
+use std::fmt;
+
+use crate::hours::Opening;
+
+/// What Storewatch says of a store in a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Status {
+    /// Scheduled and online.
+    Available,
+    /// Scheduled, listed, not online.
+    Unavailable,
+    /// Scheduled, not in the live view.
+    Unlisted,
+    /// Online while not scheduled.
+    Unexpected,
+    /// Not scheduled and not online.
+    Closed,
+    /// In the live view, and no such store in PostgreSQL.
+    Orphan,
+    /// Could not be judged; the reason says why.
+    Unknown,
+}
+
+impl Status {
+    /// Every status, in the order of the tables' columns.
+    pub const ALL: [Self; 7] = [
+        Self::Available,
+        Self::Unavailable,
+        Self::Unlisted,
+        Self::Unexpected,
+        Self::Closed,
+        Self::Orphan,
+        Self::Unknown,
+    ];
+
+    /// The status as columns and JSON have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Available => "available",
+            Self::Unavailable => "unavailable",
+            Self::Unlisted => "unlisted",
+            Self::Unexpected => "unexpected",
+            Self::Closed => "closed",
+            Self::Orphan => "orphan",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Whether the status counts for availability, and then as which part of it: `available` above
+    /// and below the line, `unavailable` and `unlisted` below only.
+    pub const fn is_rated(self) -> bool {
+        matches!(self, Self::Available | Self::Unavailable | Self::Unlisted)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why a live view was not used for a chunk of stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ViewFailure {
+    /// It did not answer, or refused.
+    Unavailable,
+    /// It answered with a part only.
+    Incomplete,
+    /// It was observed outside the slot; the past of a live view cannot be observed.
+    Late,
+}
+
+/// Why a store is [`Status::Unknown`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    LiveViewUnavailable,
+    LiveViewIncomplete,
+    BadSchedule,
+    Late,
+}
+
+impl Reason {
+    /// The reason as the column has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LiveViewUnavailable => "live_view_unavailable",
+            Self::LiveViewIncomplete => "live_view_incomplete",
+            Self::BadSchedule => "bad_schedule",
+            Self::Late => "late",
+        }
+    }
+}
+
+impl From<ViewFailure> for Reason {
+    fn from(failure: ViewFailure) -> Self {
+        match failure {
+            ViewFailure::Unavailable => Self::LiveViewUnavailable,
+            ViewFailure::Incomplete => Self::LiveViewIncomplete,
+            ViewFailure::Late => Self::Late,
+        }
+    }
+}
+
+/// A store in the live view: all of its documents together.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LiveStore {
+    /// Whether any of its documents matches the country's `online` query.
+    pub online: bool,
+    /// The reason that the documents give, if any does.
+    pub reason: Option<String>,
+}
+
+impl LiveStore {
+    /// Adds one more document of the store. The store is online if any document is; the reason is
+    /// one of a document that says the same as the store, the first in the order of text, so that
+    /// the order in which documents arrive does not matter.
+    pub fn add(&mut self, online: bool, reason: Option<String>) {
+        match (self.online, online) {
+            (true, false) => {}
+            (false, true) => *self = Self { online, reason },
+            _ => {
+                self.reason = match (self.reason.take(), reason) {
+                    (Some(a), Some(b)) => Some(a.min(b)),
+                    (a, b) => a.or(b),
+                }
+            }
+        }
+    }
+}
+
+/// The judgement of one store in one slot; the fields are the columns of that name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged<'a> {
+    pub status: Status,
+    /// Whether the store is open at the observation; null where there is none or no schedule.
+    pub scheduled: Option<bool>,
+    /// How much of the slot lies inside the hours, 0 to 900 seconds; null without a schedule.
+    pub scheduled_seconds: Option<u16>,
+    /// Null where not observed.
+    pub listed: Option<bool>,
+    /// Null where not observed; false where observed and not listed.
+    pub online: Option<bool>,
+    /// For `unknown` why; else what the documents say.
+    pub reason: Option<&'a str>,
+}
+
+/// Judges a store of PostgreSQL.
+///
+/// `opening` is what its hours come to, or nothing where its rows are bad; it must have been asked
+/// about the instant of the observation. `view` is the store in the live view (nothing where it is
+/// not listed), or why there is no view. A bad schedule is named before a failed view: it stays
+/// when the view comes back.
+pub fn judge<'a>(
+    opening: Option<Opening>,
+    view: Result<Option<&'a LiveStore>, ViewFailure>,
+) -> Judged<'a> {
+    let seen = view.ok();
+    let listed = seen.map(|store| store.is_some());
+    let online = seen.map(|store| store.is_some_and(|store| store.online));
+    let scheduled = opening.and_then(|opening| opening.at).filter(|_| seen.is_some());
+    let (status, reason) = match (opening, view) {
+        (None, _) => (Status::Unknown, Some(Reason::BadSchedule.as_str())),
+        (Some(_), Err(failure)) => (Status::Unknown, Some(Reason::from(failure).as_str())),
+        (Some(opening), Ok(store)) => {
+            let online = store.is_some_and(|store| store.online);
+            let status = match (opening.at.unwrap_or(false), online, store.is_some()) {
+                (true, true, _) => Status::Available,
+                (true, false, true) => Status::Unavailable,
+                (true, false, false) => Status::Unlisted,
+                (false, true, _) => Status::Unexpected,
+                (false, false, _) => Status::Closed,
+            };
+            (status, store.and_then(|store| store.reason.as_deref()))
+        }
+    };
+    Judged {
+        status,
+        scheduled,
+        scheduled_seconds: opening.map(|opening| opening.seconds),
+        listed,
+        online,
+        reason,
+    }
+}
+
+/// Judges a store that is in the live view only.
+pub fn orphan(store: &LiveStore) -> Judged<'_> {
+    Judged {
+        status: Status::Orphan,
+        scheduled: None,
+        scheduled_seconds: None,
+        listed: Some(true),
+        online: Some(store.online),
+        reason: store.reason.as_deref(),
+    }
+}

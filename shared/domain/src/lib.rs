@@ -1,0 +1,25 @@
+//! What Storewatch knows about stores, and nothing about where it comes from: opening hours, slots,
+//! the judgement of a store and the summary of many. Pure: no clock, no I/O, no async.
+//!
+//! Instants are Unix seconds (`i64`, UTC) or microseconds where the name says so; wall times are
+//! seconds since local midnight; dates are days since 1970-01-01.
+
+pub mod chunk;
+pub mod country;
+pub mod hours;
+pub mod judgement;
+pub mod slot;
+pub mod store;
+pub mod summary;
+pub mod zone;
+
+pub use chunk::{Chunk, JudgedStore, NoUsableIds, Observation, Rules, cut, judge_chunk};
+pub use country::{CountryCode, InvalidCountry};
+pub use hours::{
+    ExceptionHours, HoursError, LocalDate, MissingHours, Opening, StoreHours, WallTime, WeeklyHours,
+};
+pub use judgement::{Judged, LiveStore, Reason, Status, ViewFailure, judge, orphan};
+pub use slot::{InvalidSlot, Slot};
+pub use store::{IdRange, IdType, Store, StoreKey};
+pub use summary::{CitySummary, Counts, Summary};
+pub use zone::{SlotClock, UnknownZone, ZoneClocks, parse_zone};

@@ -1,0 +1,175 @@
+//! Slots: the quarter hours that ticks, rows and keys are named by.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+/// The 15 minutes `[t, t + 15 min)` that start at :00, :15, :30 or :45 UTC.
+///
+/// ```
+/// use storewatch_domain::Slot;
+/// let slot: Slot = "2026-11-23T04:15:00Z".parse().unwrap();
+/// assert_eq!(slot.key(), "20261123T0415Z");
+/// assert_eq!(slot.day(), "2026-11-23");
+/// assert_eq!(Slot::containing(slot.start() + 899), slot);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Slot(i64);
+
+/// The text does not name a slot.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidSlot {
+    #[error("slot {0:?} is not an RFC 3339 time such as \"2026-11-23T04:15:00Z\"")]
+    NotATime(String),
+    #[error("slot {0:?} does not start at minute 00, 15, 30 or 45")]
+    NotAStart(String),
+    #[error("slot {0:?} is outside the years 1970 to 9999")]
+    OutOfRange(String),
+}
+
+impl Slot {
+    /// The length of every slot, in seconds.
+    pub const SECONDS: i64 = 900;
+    /// 10000-01-01T00:00:00Z: years have four digits in keys.
+    const END: i64 = 253_402_300_800;
+
+    /// The slot in which the instant (Unix seconds) lies; instants before 1970 or after 9999 are
+    /// taken as the first or last slot.
+    pub fn containing(instant: i64) -> Self {
+        let instant = instant.clamp(0, Self::END - 1);
+        Self(instant - instant.rem_euclid(Self::SECONDS))
+    }
+
+    /// The slot in which the time lies. The fraction of a second does not matter.
+    ///
+    /// # Errors
+    /// The text is not an RFC 3339 time, or lies outside the years 1970 to 9999.
+    pub fn containing_time(text: &str) -> Result<Self, InvalidSlot> {
+        let instant = DateTime::parse_from_rfc3339(text)
+            .map_err(|_| InvalidSlot::NotATime(text.chars().take(60).collect()))?
+            .timestamp();
+        if !(0..Self::END).contains(&instant) {
+            return Err(InvalidSlot::OutOfRange(text.to_owned()));
+        }
+        Ok(Self::containing(instant))
+    }
+
+    /// The first instant of the slot, Unix seconds.
+    pub fn start(self) -> i64 {
+        self.0
+    }
+
+    /// The first instant after the slot, Unix seconds.
+    pub fn end(self) -> i64 {
+        self.0 + Self::SECONDS
+    }
+
+    /// The first instant of the slot, Unix microseconds, as the tables hold it.
+    pub fn start_micros(self) -> i64 {
+        self.0 * 1_000_000
+    }
+
+    /// Whether the instant (Unix microseconds) lies in the slot.
+    pub fn contains_micros(self, instant: i64) -> bool {
+        (self.start_micros()..self.end() * 1_000_000).contains(&instant)
+    }
+
+    /// The slot as keys and names have it: `20261123T0415Z`.
+    pub fn key(self) -> String {
+        self.time().format("%Y%m%dT%H%MZ").to_string()
+    }
+
+    /// The UTC day of the slot, as the partition value has it: `2026-11-23`.
+    pub fn day(self) -> String {
+        self.time().format("%Y-%m-%d").to_string()
+    }
+
+    fn time(self) -> DateTime<Utc> {
+        // Slots lie in the years 1970 to 9999, well inside what chrono holds.
+        DateTime::from_timestamp(self.0, 0).unwrap_or_default()
+    }
+}
+
+impl FromStr for Slot {
+    type Err = InvalidSlot;
+
+    /// Takes the RFC 3339 time at which a slot starts, and no other.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let slot = Self::containing_time(text)?;
+        let exact = DateTime::parse_from_rfc3339(text)
+            .is_ok_and(|t| t.timestamp_micros() == slot.start_micros());
+        if exact { Ok(slot) } else { Err(InvalidSlot::NotAStart(text.to_owned())) }
+    }
+}
+
+impl TryFrom<String> for Slot {
+    type Error = InvalidSlot;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Slot> for String {
+    fn from(slot: Slot) -> Self {
+        slot.to_string()
+    }
+}
+
+impl fmt::Display for Slot {
+    /// As JSON and columns have it: `2026-11-23T04:15:00Z`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.time().format("%Y-%m-%dT%H:%M:%SZ"))
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Slot({self})")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_time_names_the_slot_it_lies_in() {
+        let slot = Slot::containing_time("2026-11-23T04:29:59.999Z").unwrap();
+        assert_eq!(slot.to_string(), "2026-11-23T04:15:00Z");
+    }
+
+    #[test]
+    fn an_offset_is_turned_into_utc() {
+        let slot: Slot = "2026-11-23T05:15:00+01:00".parse().unwrap();
+        assert_eq!(slot.to_string(), "2026-11-23T04:15:00Z");
+    }
+
+    #[test]
+    fn a_time_inside_a_slot_is_not_the_name_of_one() {
+        for text in ["2026-11-23T04:16:00Z", "2026-11-23T04:15:01Z", "2026-11-23T04:15:00.5Z"] {
+            assert_eq!(text.parse::<Slot>(), Err(InvalidSlot::NotAStart(text.into())));
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_time_is_refused_by_name() {
+        for text in ["", "now", "2026-11-23", "2026-11-23T04:15:00", "2026-13-01T00:00:00Z"] {
+            assert_eq!(text.parse::<Slot>(), Err(InvalidSlot::NotATime(text.into())));
+        }
+        let before = "1969-12-31T23:45:00Z";
+        assert_eq!(before.parse::<Slot>(), Err(InvalidSlot::OutOfRange(before.into())));
+    }
+
+    #[test]
+    fn the_ends_of_a_slot_are_half_open() {
+        let slot: Slot = "2026-11-23T04:15:00Z".parse().unwrap();
+        assert!(slot.contains_micros(slot.start_micros()));
+        assert!(slot.contains_micros(slot.end() * 1_000_000 - 1));
+        assert!(!slot.contains_micros(slot.end() * 1_000_000));
+        assert!(!slot.contains_micros(slot.start_micros() - 1));
+    }
+}

@@ -1,0 +1,98 @@
+//! A store of PostgreSQL, and the ids by which the two sources name the same store.
+
+use std::fmt;
+
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+
+use crate::hours::StoreHours;
+use crate::zone::{UnknownZone, parse_zone};
+
+/// A store as PostgreSQL describes it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Store {
+    /// Its id as text, as PostgreSQL writes it.
+    pub id: String,
+    pub name: Option<String>,
+    pub city: Option<String>,
+    /// The IANA name of its zone as PostgreSQL has it; the country's default where it is null.
+    pub timezone: Option<String>,
+    pub hours: StoreHours,
+    /// What is wrong with the store's rows, and with which; such a store is `unknown`.
+    pub problem: Option<String>,
+}
+
+impl Store {
+    /// The store's zone, or the default where it has none.
+    ///
+    /// # Errors
+    /// The store names a zone that does not exist.
+    pub fn zone(&self, default: Tz) -> Result<Tz, UnknownZone> {
+        self.timezone.as_deref().map_or(Ok(default), parse_zone)
+    }
+
+    /// Marks the store as one that cannot be judged. The first problem stays.
+    pub fn spoil(&mut self, problem: impl fmt::Display) {
+        if self.problem.is_none() {
+            self.problem = Some(problem.to_string());
+        }
+    }
+}
+
+/// How the live view's id field is mapped, which decides the order of ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum IdType {
+    /// Signed 64-bit numbers, in the order of numbers.
+    Long,
+    /// Text, in the order of its UTF-8 bytes.
+    Keyword,
+}
+
+/// A store's id as the live view has it and orders it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum StoreKey {
+    Long(i64),
+    Keyword(String),
+}
+
+impl StoreKey {
+    /// Turns PostgreSQL's id into the live view's; nothing where it is no number but must be one.
+    pub fn new(id: &str, id_type: IdType) -> Option<Self> {
+        match id_type {
+            IdType::Long => id.trim().parse().ok().map(Self::Long),
+            IdType::Keyword => Some(Self::Keyword(id.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for StoreKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Long(id) => write!(f, "{id}"),
+            Self::Keyword(id) => f.write_str(id),
+        }
+    }
+}
+
+/// A contiguous range of ids: from `first` on, up to but without `last`; open where one is absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdRange {
+    /// The smallest id of the range.
+    pub first: Option<StoreKey>,
+    /// The smallest id after the range.
+    pub last: Option<StoreKey>,
+}
+
+impl IdRange {
+    /// Whether the id lies in the range.
+    pub fn contains(&self, key: &StoreKey) -> bool {
+        self.first.as_ref().is_none_or(|first| first <= key) && self.last.as_ref().is_none_or(|last| key < last)
+    }
+
+    /// Whether no id at all can lie in the range.
+    pub fn is_empty(&self) -> bool {
+        matches!((&self.first, &self.last), (Some(first), Some(last)) if last <= first)
+    }
+}

@@ -1,0 +1,100 @@
+//! Sums over judged stores: counts per status, availability and coverage, of a country and of its
+//! cities.
+
+use std::collections::BTreeMap;
+
+use crate::hours::LocalDate;
+use crate::judgement::Status;
+
+/// How many stores have which status.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts([u64; Status::ALL.len()]);
+
+impl Counts {
+    /// Counts one more store.
+    pub fn add(&mut self, status: Status) {
+        self.0[status as usize] += 1;
+    }
+
+    /// The stores with that status.
+    pub fn get(&self, status: Status) -> u64 {
+        self.0[status as usize]
+    }
+
+    /// Each status with its count, in the order of [`Status::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (Status, u64)> + '_ {
+        Status::ALL.into_iter().map(|status| (status, self.get(status)))
+    }
+
+    /// The stores of PostgreSQL: all but the orphans.
+    pub fn stores(&self) -> u64 {
+        self.0.iter().sum::<u64>() - self.get(Status::Orphan)
+    }
+
+    /// available / (available + unavailable + unlisted), 0 to 1; nothing where no store is rated.
+    pub fn availability(&self) -> Option<f64> {
+        let rated: u64 = self.iter().filter(|(status, _)| status.is_rated()).map(|(_, n)| n).sum();
+        (rated > 0).then(|| self.get(Status::Available) as f64 / rated as f64)
+    }
+
+    /// 1 − unknown / stores of PostgreSQL, 0 to 1; 1 where there are no stores.
+    pub fn coverage(&self) -> f64 {
+        match self.stores() {
+            0 => 1.0,
+            stores => 1.0 - self.get(Status::Unknown) as f64 / stores as f64,
+        }
+    }
+}
+
+/// The sums of one city, or of all of a country's stores that have none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CitySummary {
+    /// The local date of the slot, in the zone of the city's first store.
+    pub local_date: Option<LocalDate>,
+    /// The local hour of the slot, 0 to 23, in the zone of the city's first store.
+    pub local_hour: Option<u8>,
+    pub counts: Counts,
+    /// Scheduled seconds of the stores that are rated (available, unavailable, unlisted).
+    pub scheduled_seconds: u64,
+    /// Scheduled seconds of the available stores.
+    pub available_seconds: u64,
+}
+
+/// The sums of a country's stores in one slot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary<'a> {
+    pub counts: Counts,
+    /// By name; the nameless city comes first.
+    pub cities: BTreeMap<Option<&'a str>, CitySummary>,
+}
+
+impl<'a> Summary<'a> {
+    /// Adds one store. Of the stores of a city the first that has a local time gives the city's.
+    pub fn add(
+        &mut self,
+        city: Option<&'a str>,
+        local: Option<(LocalDate, u8)>,
+        status: Status,
+        scheduled_seconds: Option<u16>,
+    ) {
+        self.counts.add(status);
+        let city = self.cities.entry(city).or_insert_with(|| CitySummary {
+            local_date: None,
+            local_hour: None,
+            counts: Counts::default(),
+            scheduled_seconds: 0,
+            available_seconds: 0,
+        });
+        if let (None, Some((date, hour))) = (city.local_date, local) {
+            (city.local_date, city.local_hour) = (Some(date), Some(hour));
+        }
+        city.counts.add(status);
+        let seconds = u64::from(scheduled_seconds.unwrap_or(0));
+        if status.is_rated() {
+            city.scheduled_seconds += seconds;
+        }
+        if status == Status::Available {
+            city.available_seconds += seconds;
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Time zones: names, and what a zone's wall clock means around one slot.
+//!
+//! A zone's transitions are looked up once a slot ([`SlotClock`]), not once a store: thousands of
+//! stores share a zone.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, NaiveDateTime, Offset, TimeZone};
+use chrono_tz::Tz;
+
+use crate::hours::{LocalDate, WallTime};
+use crate::slot::Slot;
+
+const DAY: i64 = 86_400;
+
+/// The name is not in the IANA time zone database.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown time zone {0:?}: an IANA name such as \"Europe/Madrid\" is wanted")]
+pub struct UnknownZone(pub String);
+
+/// Finds a zone by its IANA name. Letter case does not matter, and links such as `US/Pacific` and
+/// `Asia/Calcutta` are names like any other.
+///
+/// # Errors
+/// The name is in no version of the database that this program was built with.
+///
+/// ```
+/// use storewatch_domain::parse_zone;
+/// assert_eq!(parse_zone("europe/MADRID").unwrap().name(), "Europe/Madrid");
+/// assert!(parse_zone("Mars/Olympus").is_err());
+/// ```
+pub fn parse_zone(name: &str) -> Result<Tz, UnknownZone> {
+    Tz::from_str_insensitive(name.trim())
+        .map_err(|_| UnknownZone(name.chars().take(80).collect()))
+}
+
+/// A stretch of time with one UTC offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Piece {
+    /// The first instant with this offset, Unix seconds; the earliest piece reaches back for ever.
+    from: i64,
+    /// Seconds to add to an instant to get the wall clock.
+    offset: i64,
+}
+
+/// A local date whose intervals can reach into the slot.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Day {
+    pub(crate) date: LocalDate,
+    pub(crate) weekday: u8,
+    /// The UTC offset, where the whole date and the next one have just one.
+    offset: Option<i64>,
+}
+
+/// What one zone's wall clock means around one slot: which local dates matter, and which instant a
+/// wall time is.
+///
+/// Wall times become instants as RFC 5545, section 3.3.5, has it (Temporal calls it "compatible"):
+/// one that occurs twice means the first, one that does not occur is read with the offset in force
+/// before the gap.
+#[derive(Debug, Clone)]
+pub struct SlotClock {
+    slot: Slot,
+    pieces: Vec<Piece>,
+    days: Vec<Day>,
+    local_date: LocalDate,
+    local_hour: u8,
+}
+
+impl SlotClock {
+    /// Looks up the zone's transitions around the slot.
+    pub fn new(zone: Tz, slot: Slot) -> Self {
+        // No zone has ever moved by more than a day at once, and an interval ends at most on the
+        // date after it opens: what opens three dates away cannot reach the slot.
+        let pieces = pieces(zone, slot.start() - 5 * DAY, slot.end() + 5 * DAY);
+        let local = slot.start() + offset_at(zone, slot.start());
+        let local_date = LocalDate::from_days(local.div_euclid(DAY) as i32);
+        let mut clock = Self {
+            slot,
+            pieces,
+            days: Vec::new(),
+            local_date,
+            local_hour: (local.rem_euclid(DAY) / 3600) as u8,
+        };
+        clock.days = (-3..=3)
+            .map(|n| local_date.plus_days(n))
+            .filter(|&date| clock.can_reach_slot(date))
+            .map(|date| Day { date, weekday: date.weekday(), offset: clock.one_offset(date) })
+            .collect();
+        clock
+    }
+
+    /// The slot this clock was made for.
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// The local date on which the slot starts.
+    pub fn local_date(&self) -> LocalDate {
+        self.local_date
+    }
+
+    /// The local hour in which the slot starts, 0 to 23.
+    pub fn local_hour(&self) -> u8 {
+        self.local_hour
+    }
+
+    pub(crate) fn days(&self) -> &[Day] {
+        &self.days
+    }
+
+    /// The instant (Unix seconds) of a wall time on a day of this clock, or on the date after it.
+    #[inline]
+    pub(crate) fn instant(&self, day: &Day, time: WallTime, next_date: bool) -> i64 {
+        let wall = wall_seconds(day.date, time) + if next_date { DAY } else { 0 };
+        match day.offset {
+            Some(offset) => wall - offset,
+            None => self.resolve(wall),
+        }
+    }
+
+    /// The instant of a wall time that is given as the Unix seconds it would be in UTC.
+    fn resolve(&self, wall: i64) -> i64 {
+        let mut before = self.pieces[0].offset;
+        for (n, piece) in self.pieces.iter().enumerate() {
+            let starts = if n == 0 { i64::MIN } else { piece.from + piece.offset };
+            let ends = self.pieces.get(n + 1).map_or(i64::MAX, |next| next.from + piece.offset);
+            if wall < starts {
+                return wall - before;
+            }
+            if wall < ends {
+                return wall - piece.offset;
+            }
+            before = piece.offset;
+        }
+        wall - before
+    }
+
+    /// Whether some interval that opens on the date could lie in the slot.
+    fn can_reach_slot(&self, date: LocalDate) -> bool {
+        let (first, last) = self.wall_range(date);
+        // Within a piece later wall times are later instants: the extremes are at the ends of the
+        // range, or where a piece starts or ends.
+        let edges = self.pieces.iter().skip(1).zip(&self.pieces).flat_map(|(next, piece)| {
+            let (a, b) = (next.from + piece.offset, next.from + next.offset);
+            [a - 1, a, b - 1, b]
+        });
+        let (earliest, latest) = edges
+            .filter(|wall| (first..=last).contains(wall))
+            .chain([first, last])
+            .map(|wall| self.resolve(wall))
+            .fold((i64::MAX, i64::MIN), |(lo, hi), t| (lo.min(t), hi.max(t)));
+        earliest < self.slot.end() && latest > self.slot.start()
+    }
+
+    fn one_offset(&self, date: LocalDate) -> Option<i64> {
+        let (first, last) = self.wall_range(date);
+        let piece = self.pieces.iter().enumerate().find(|(n, piece)| {
+            let starts = if *n == 0 { i64::MIN } else { piece.from + piece.offset };
+            let ends = self.pieces.get(n + 1).map_or(i64::MAX, |next| next.from + piece.offset);
+            starts <= first && last < ends
+        });
+        // The piece must also be the one that `resolve` takes, which prefers an earlier one.
+        piece
+            .map(|(_, piece)| piece.offset)
+            .filter(|offset| self.resolve(first) == first - offset && self.resolve(last) == last - offset)
+    }
+
+    /// The first and last wall time that an interval of the date can name.
+    fn wall_range(&self, date: LocalDate) -> (i64, i64) {
+        let first = wall_seconds(date, WallTime::MIDNIGHT);
+        (first, first + 2 * DAY)
+    }
+}
+
+/// The clocks of all zones for one slot, each made when it is first asked for.
+#[derive(Debug)]
+pub struct ZoneClocks {
+    slot: Slot,
+    clocks: HashMap<Tz, SlotClock>,
+}
+
+impl ZoneClocks {
+    /// No clock yet.
+    pub fn new(slot: Slot) -> Self {
+        Self { slot, clocks: HashMap::new() }
+    }
+
+    /// The clock of the zone.
+    pub fn get(&mut self, zone: Tz) -> &SlotClock {
+        self.clocks.entry(zone).or_insert_with(|| SlotClock::new(zone, self.slot))
+    }
+}
+
+fn wall_seconds(date: LocalDate, time: WallTime) -> i64 {
+    i64::from(date.days()) * DAY + i64::from(time.seconds())
+}
+
+fn offset_at(zone: Tz, instant: i64) -> i64 {
+    let time: NaiveDateTime = DateTime::from_timestamp(instant, 0).unwrap_or_default().naive_utc();
+    i64::from(zone.offset_from_utc_datetime(&time).fix().local_minus_utc())
+}
+
+/// The zone's offsets from one instant to another. The database gives no list of transitions, so
+/// they are found by halving the hours at whose ends the offsets differ.
+fn pieces(zone: Tz, from: i64, to: i64) -> Vec<Piece> {
+    let mut found = vec![Piece { from, offset: offset_at(zone, from) }];
+    let mut known = from;
+    while known < to {
+        let next = (known + 3600).min(to);
+        let (before, after) = (offset_at(zone, known), offset_at(zone, next));
+        if before != after {
+            let (mut low, mut high) = (known, next);
+            while high - low > 1 {
+                let middle = low + (high - low) / 2;
+                if offset_at(zone, middle) == before { low = middle } else { high = middle }
+            }
+            found.push(Piece { from: high, offset: after });
+        }
+        known = next;
+    }
+    found
+}

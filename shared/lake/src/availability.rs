@@ -1,0 +1,160 @@
+//! The files of `store_availability` and `availability_by_city`: judged stores to rows, chunks to
+//! one file, and the sums over it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use polars::prelude::*;
+use storewatch_domain::{JudgedStore, LocalDate, Slot, Status, Summary};
+
+use crate::parquet::{self, ParquetError};
+use crate::tables::Table;
+
+/// Rows of `store_availability`.
+#[derive(Debug, Clone)]
+pub struct AvailabilityRows(DataFrame);
+
+impl AvailabilityRows {
+    /// Rows of judged stores. `schedule_as_of` is when their schedules were read, Unix microseconds.
+    ///
+    /// # Errors
+    /// Polars refuses the columns.
+    pub fn new(slot: Slot, schedule_as_of: i64, stores: &[JudgedStore<'_>]) -> Result<Self, ParquetError> {
+        let n = stores.len();
+        macro_rules! column {
+            ($name:literal, $value:expr) => {
+                Series::new($name.into(), stores.iter().map($value).collect::<Vec<_>>()).into_column()
+            };
+        }
+        let micros = |name, values: Vec<Option<i64>>| parquet::timestamps(name, values);
+        let frame = DataFrame::new(
+            n,
+            vec![
+                micros("slot", vec![Some(slot.start_micros()); n])?,
+                micros("observed_at", stores.iter().map(|store| store.observed_at).collect())?,
+                column!("store_id", |store: &JudgedStore<'_>| Cow::clone(&store.id)),
+                column!("name", |store: &JudgedStore<'_>| store.name.map(str::to_owned)),
+                column!("city", |store: &JudgedStore<'_>| store.city.map(str::to_owned)),
+                column!("timezone", |store: &JudgedStore<'_>| store.timezone.to_owned()),
+                parquet::dates(
+                    "local_date",
+                    stores.iter().map(|store| store.local.map(|(date, _)| date.days())).collect(),
+                )?,
+                column!("local_hour", |store: &JudgedStore<'_>| store.local.map(|(_, hour)| hour as i8)),
+                column!("scheduled", |store: &JudgedStore<'_>| store.judged.scheduled),
+                column!("scheduled_seconds", |store: &JudgedStore<'_>| store
+                    .judged
+                    .scheduled_seconds
+                    .map(|seconds| seconds as i16)),
+                column!("listed", |store: &JudgedStore<'_>| store.judged.listed),
+                column!("online", |store: &JudgedStore<'_>| store.judged.online),
+                column!("status", |store: &JudgedStore<'_>| store.judged.status.as_str()),
+                column!("reason", |store: &JudgedStore<'_>| store.judged.reason.map(str::to_owned)),
+                micros("schedule_as_of", vec![Some(schedule_as_of); n])?,
+            ],
+        )?;
+        parquet::check(Table::StoreAvailability, &frame)?;
+        Ok(Self(frame))
+    }
+
+    /// Reads rows back from a file.
+    ///
+    /// # Errors
+    /// The file is no Parquet, or its columns are not those of the table.
+    pub fn read(body: Bytes) -> Result<Self, ParquetError> {
+        let frame = parquet::read(body)?;
+        parquet::check(Table::StoreAvailability, &frame)?;
+        Ok(Self(frame))
+    }
+
+    /// The file of these rows.
+    ///
+    /// # Errors
+    /// Polars cannot write it.
+    pub fn write(&mut self) -> Result<Bytes, ParquetError> {
+        parquet::write(&mut self.0)
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.0.height()
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All rows of the parts, sorted by store.
+    ///
+    /// # Errors
+    /// Polars cannot put them together.
+    pub fn merge(parts: Vec<Self>) -> Result<Self, ParquetError> {
+        let mut parts = parts.into_iter().map(|part| part.0);
+        let mut all = match parts.next() {
+            Some(first) => first,
+            None => return Self::new(Slot::containing(0), 0, &[]),
+        };
+        for part in parts {
+            all.vstack_mut_owned(part)?;
+        }
+        all.rechunk_mut();
+        let sorted = all.sort(["store_id"], SortMultipleOptions::default().with_maintain_order(true))?;
+        Ok(Self(sorted))
+    }
+
+    /// The sums over the rows.
+    ///
+    /// # Errors
+    /// A status is none that exists.
+    pub fn summary(&self) -> Result<Summary<'_>, ParquetError> {
+        let (cities, statuses) = (self.0.column("city")?.str()?, self.0.column("status")?.str()?);
+        let (dates, hours) = (self.0.column("local_date")?.date()?, self.0.column("local_hour")?.i8()?);
+        let seconds = self.0.column("scheduled_seconds")?.i16()?;
+        let by_name: BTreeMap<&str, Status> = Status::ALL.map(|status| (status.as_str(), status)).into();
+        let mut summary = Summary::default();
+        for n in 0..self.len() {
+            let name = statuses.get(n).unwrap_or_default();
+            let status = by_name.get(name);
+            let status =
+                *status.ok_or_else(|| ParquetError::Content(format!("{name:?} is not a status of a store")))?;
+            let local = dates.physical().get(n).map(LocalDate::from_days).zip(hours.get(n).map(|hour| hour as u8));
+            summary.add(cities.get(n), local, status, seconds.get(n).map(|seconds| seconds as u16));
+        }
+        Ok(summary)
+    }
+}
+
+/// The file of `availability_by_city` for a slot.
+///
+/// # Errors
+/// Polars cannot make or write it.
+pub fn by_city(slot: Slot, summary: &Summary<'_>) -> Result<Bytes, ParquetError> {
+    let cities: Vec<_> = summary.cities.iter().collect();
+    let n = cities.len();
+    let numbers = |name: &str, value: &dyn Fn(&storewatch_domain::CitySummary) -> u64| {
+        let values: Vec<i64> = cities.iter().map(|(_, city)| value(city) as i64).collect();
+        Series::new(name.into(), values).into_column()
+    };
+    let mut columns = vec![
+        parquet::timestamps("slot", vec![Some(slot.start_micros()); n])?,
+        parquet::plain("city", cities.iter().map(|(name, _)| **name).collect::<Vec<_>>()),
+        parquet::dates(
+            "local_date",
+            cities.iter().map(|(_, city)| city.local_date.map(LocalDate::days)).collect(),
+        )?,
+        Series::new(
+            "local_hour".into(),
+            cities.iter().map(|(_, city)| city.local_hour.map(|hour| hour as i8)).collect::<Vec<_>>(),
+        )
+        .into_column(),
+        numbers("stores", &|city| city.counts.stores()),
+    ];
+    columns.extend(Status::ALL.map(|status| numbers(status.as_str(), &|city| city.counts.get(status))));
+    columns.push(numbers("scheduled_seconds", &|city| city.scheduled_seconds));
+    columns.push(numbers("available_seconds", &|city| city.available_seconds));
+    let mut frame = DataFrame::new(n, columns)?;
+    parquet::check(Table::AvailabilityByCity, &frame)?;
+    parquet::write(&mut frame)
+}

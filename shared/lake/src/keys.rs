@@ -1,0 +1,88 @@
+//! The names of objects: a pure function of country, slot and chunk, so that running a function
+//! twice leaves one file where one belongs.
+
+use storewatch_domain::{CountryCode, Slot};
+
+use crate::tables::Table;
+
+/// The file of one table for one country tick.
+pub fn table_file(table: Table, country: CountryCode, slot: Slot) -> String {
+    format!("{}{}.parquet", partition_prefix(table, country, &slot.day()), slot.key())
+}
+
+/// Where the files of a partition lie while it is not compacted; ends in a slash.
+pub fn partition_prefix(table: Table, country: CountryCode, day: &str) -> String {
+    format!("{}/country={country}/day={day}/", table.name())
+}
+
+/// The location of a partition as the catalog has it; ends in a slash.
+pub fn partition_location(bucket: &str, table: Table, country: CountryCode, day: &str) -> String {
+    format!("s3://{bucket}/{}", partition_prefix(table, country, day))
+}
+
+/// What one chunk's observation has staged.
+pub fn staged_chunk(country: CountryCode, slot: Slot, chunk: u32) -> String {
+    format!("{}chunk-{chunk:05}.parquet", staging_prefix(country, slot))
+}
+
+/// Why a chunk could not be observed, where its function lived to say so.
+pub fn staged_failure(country: CountryCode, slot: Slot, chunk: u32) -> String {
+    format!("{}chunk-{chunk:05}.error.json", staging_prefix(country, slot))
+}
+
+/// The chunks of a country tick, a JSON array: the items of the map over chunks.
+pub fn manifest(country: CountryCode, slot: Slot) -> String {
+    format!("{}manifest.json", staging_prefix(country, slot))
+}
+
+/// Where a country tick's chunks wait to be merged.
+pub fn staging_prefix(country: CountryCode, slot: Slot) -> String {
+    format!("staging/country={country}/{}/", slot.key())
+}
+
+/// The schedules of one chunk of stores, as they were read for the slot.
+pub fn snapshot_chunk(country: CountryCode, slot: Slot, chunk: u32) -> String {
+    format!("schedules/country={country}/{}/chunk-{chunk:05}.parquet", slot.key())
+}
+
+/// What the last good snapshot is.
+pub fn latest_snapshot(country: CountryCode) -> String {
+    format!("schedules/country={country}/latest.json")
+}
+
+/// Partitions of a tick that may not stand in the catalog yet.
+pub fn pending(country: CountryCode, slot: Slot) -> String {
+    format!("{}{}.json", pending_prefix(country), slot.key())
+}
+
+/// Where a country's pending partitions are kept.
+pub fn pending_prefix(country: CountryCode) -> String {
+    format!("pending/country={country}/")
+}
+
+/// The registry of countries: one object a country, written when it is deployed.
+pub const REGISTRY_PREFIX: &str = "registry/";
+
+/// The registry's entry of a country.
+pub fn registry_entry(country: CountryCode) -> String {
+    format!("{REGISTRY_PREFIX}{country}.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_those_of_the_contract() {
+        let (es, slot) = ("es".parse().unwrap(), "2026-11-23T04:15:00Z".parse().unwrap());
+        assert_eq!(
+            table_file(Table::StoreAvailability, es, slot),
+            "store_availability/country=es/day=2026-11-23/20261123T0415Z.parquet"
+        );
+        assert_eq!(staged_chunk(es, slot, 7), "staging/country=es/20261123T0415Z/chunk-00007.parquet");
+        assert_eq!(
+            partition_location("lake", Table::CountryTicks, es, "2026-11-23"),
+            "s3://lake/country_ticks/country=es/day=2026-11-23/"
+        );
+    }
+}

@@ -1,0 +1,20 @@
+//! The lake: which objects and tables there are, what is in them, and the two services that hold
+//! them, S3 and the Glue catalog, each behind a trait with an in-memory twin.
+
+pub mod availability;
+pub mod catalog;
+pub mod glue;
+pub mod keys;
+pub mod memory;
+pub mod objects;
+mod parquet;
+pub mod s3;
+pub mod snapshot;
+pub mod tables;
+pub mod ticks;
+
+pub use catalog::{Catalog, CatalogError, Partition, Registered, register};
+pub use objects::{Condition, LakeError, ListedObject, Objects, Put};
+pub use parquet::ParquetError;
+pub use tables::Table;
+pub use ticks::{Outcome, TickRecord};

@@ -1,0 +1,151 @@
+//! A lake in memory: what the real one promises, for tests and simulations of the pipeline.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use storewatch_domain::CountryCode;
+
+use crate::catalog::{Catalog, CatalogError, Created, Held, Partition};
+use crate::objects::{Condition, LakeError, ListedObject, Objects, Put};
+use crate::tables::Table;
+
+/// A bucket in memory.
+#[derive(Debug, Default)]
+pub struct MemoryObjects {
+    objects: Mutex<Stored>,
+}
+
+#[derive(Debug, Default)]
+struct Stored {
+    by_key: BTreeMap<String, (u64, Bytes)>,
+    puts: u64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds the lock, so what is inside is whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn etag(number: u64) -> String {
+    format!("\"{number:x}\"")
+}
+
+#[async_trait]
+impl Objects for MemoryObjects {
+    fn bucket(&self) -> &str {
+        "memory"
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes, LakeError> {
+        let found = lock(&self.objects).by_key.get(key).map(|(_, body)| body.clone());
+        found.ok_or_else(|| LakeError::Missing { bucket: self.bucket().to_owned(), key: key.to_owned() })
+    }
+
+    async fn put_if(&self, key: &str, body: Bytes, condition: Condition) -> Result<Put, LakeError> {
+        let mut stored = lock(&self.objects);
+        let held = stored.by_key.get(key).map(|(number, _)| etag(*number));
+        let holds = match condition {
+            Condition::Always => true,
+            Condition::Absent => held.is_none(),
+            Condition::Unchanged(etag) => held == Some(etag),
+        };
+        if !holds {
+            return Ok(Put::Conflict);
+        }
+        stored.puts += 1;
+        let number = stored.puts;
+        stored.by_key.insert(key.to_owned(), (number, body));
+        Ok(Put::Done)
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ListedObject>, LakeError> {
+        let stored = lock(&self.objects);
+        let range = stored.by_key.range(prefix.to_owned()..);
+        Ok(range
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .map(|(key, (number, _))| ListedObject { key: key.clone(), etag: etag(*number) })
+            .collect())
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), LakeError> {
+        lock(&self.objects).by_key.remove(key);
+        Ok(())
+    }
+}
+
+/// A database of the catalog in memory.
+#[derive(Debug, Default)]
+pub struct MemoryCatalog {
+    held: Mutex<BTreeMap<(Table, CountryCode, String), String>>,
+}
+
+impl MemoryCatalog {
+    /// Everything it holds, in the order of tables, countries and days.
+    pub fn partitions(&self) -> Vec<Partition> {
+        let held = lock(&self.held);
+        held.iter()
+            .map(|((table, country, day), location)| Partition {
+                table: *table,
+                country: *country,
+                day: day.clone(),
+                location: location.clone(),
+            })
+            .collect()
+    }
+}
+
+fn key(partition: &Partition) -> (Table, CountryCode, String) {
+    (partition.table, partition.country, partition.day.clone())
+}
+
+#[async_trait]
+impl Catalog for MemoryCatalog {
+    fn database(&self) -> &str {
+        "memory"
+    }
+
+    async fn get(&self, _table: Table, partitions: &[Partition]) -> Result<Vec<Option<Held>>, CatalogError> {
+        let held = lock(&self.held);
+        Ok(partitions
+            .iter()
+            .map(|partition| {
+                held.get(&key(partition)).map(|location| Held { location: location.clone(), current: true })
+            })
+            .collect())
+    }
+
+    async fn create(&self, _table: Table, partitions: &[Partition]) -> Result<Vec<Created>, CatalogError> {
+        let mut held = lock(&self.held);
+        Ok(partitions
+            .iter()
+            .map(|partition| match held.entry(key(partition)) {
+                std::collections::btree_map::Entry::Occupied(_) => Created::AlreadyExists,
+                std::collections::btree_map::Entry::Vacant(place) => {
+                    place.insert(partition.location.clone());
+                    Created::Done
+                }
+            })
+            .collect())
+    }
+
+    async fn update(&self, table: Table, partitions: &[Partition]) -> Result<(), CatalogError> {
+        let mut held = lock(&self.held);
+        for partition in partitions {
+            let Some(location) = held.get_mut(&key(partition)) else {
+                return Err(CatalogError::Refused {
+                    operation: "update",
+                    database: self.database().to_owned(),
+                    table,
+                    country: partition.country,
+                    day: partition.day.clone(),
+                    code: "EntityNotFoundException".to_owned(),
+                    message: "there is no such partition".to_owned(),
+                });
+            };
+            *location = partition.location.clone();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,94 @@
+//! Frames to Parquet and back: zstd, statistics, timestamps in microseconds, and the checks that
+//! keep a file's columns what the catalog says they are.
+
+use bytes::Bytes;
+use polars::prelude::*;
+
+use crate::tables::Table;
+
+/// A frame could not be made, written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum ParquetError {
+    #[error("polars failed")]
+    Polars(#[from] PolarsError),
+    #[error("column {column:?} is {found}, and {expected} is wanted")]
+    Column { column: String, found: String, expected: String },
+    #[error("{0}")]
+    Content(String),
+}
+
+/// Rows in a row group: few enough that a reader of one city skips most of a compacted day, many
+/// enough that a group compresses well.
+const ROW_GROUP: usize = 131_072;
+
+pub(crate) fn write(frame: &mut DataFrame) -> Result<Bytes, ParquetError> {
+    let mut body = Vec::new();
+    ParquetWriter::new(&mut body)
+        // The level that zstd itself takes for its default, 3.
+        .with_compression(ParquetCompression::Zstd(None))
+        .with_statistics(StatisticsOptions::full())
+        .with_row_group_size(Some(ROW_GROUP))
+        .finish(frame)?;
+    Ok(body.into())
+}
+
+pub(crate) fn read(body: Bytes) -> Result<DataFrame, ParquetError> {
+    Ok(ParquetReader::new(std::io::Cursor::new(body)).finish()?)
+}
+
+/// The type that a column of the catalog has in a frame, and so in a file.
+pub(crate) fn dtype(glue: &str) -> DataType {
+    match glue {
+        "timestamp" => DataType::Datetime(TimeUnit::Microseconds, None),
+        "date" => DataType::Date,
+        "boolean" => DataType::Boolean,
+        "tinyint" => DataType::Int8,
+        "smallint" => DataType::Int16,
+        "bigint" => DataType::Int64,
+        "double" => DataType::Float64,
+        _ => DataType::String,
+    }
+}
+
+/// Checks that the frame has the table's columns, in their order and of their types.
+pub(crate) fn check(table: Table, frame: &DataFrame) -> Result<(), ParquetError> {
+    let wanted = table.columns();
+    for (n, (name, glue)) in wanted.iter().enumerate() {
+        let found = frame.columns().get(n);
+        let matches = found.is_some_and(|column| column.name() == name && *column.dtype() == dtype(glue));
+        if !matches {
+            let describe = |column: &Column| format!("{:?} of {}", column.name(), column.dtype());
+            return Err(ParquetError::Column {
+                column: (*name).to_owned(),
+                found: found.map_or_else(|| "missing".to_owned(), describe),
+                expected: format!("{name:?} of {}", dtype(glue)),
+            });
+        }
+    }
+    if frame.width() != wanted.len() {
+        return Err(ParquetError::Content(format!("{} columns where {table} has {}", frame.width(), wanted.len())));
+    }
+    Ok(())
+}
+
+/// A column of Unix microseconds.
+pub(crate) fn timestamps(name: &str, values: Vec<Option<i64>>) -> Result<Column, ParquetError> {
+    typed(Series::new(name.into(), values), "timestamp")
+}
+
+/// A column of days since 1970-01-01.
+pub(crate) fn dates(name: &str, values: Vec<Option<i32>>) -> Result<Column, ParquetError> {
+    typed(Series::new(name.into(), values), "date")
+}
+
+/// A column of any other kind.
+pub(crate) fn plain<'a, T>(name: &str, values: T) -> Column
+where
+    T: AsRef<[Option<&'a str>]>,
+{
+    Series::new(name.into(), values.as_ref()).into_column()
+}
+
+fn typed(series: Series, glue: &str) -> Result<Column, ParquetError> {
+    Ok(series.cast(&dtype(glue))?.into_column())
+}

@@ -1,0 +1,128 @@
+//! Schedule snapshots: a chunk's stores with their hours, as one Parquet file.
+//!
+//! The hours of a store are a list of 64-bit numbers, so that a million stores are written and read
+//! without a million small objects: `day << 34 | opens << 17 | closes`, the times in seconds since
+//! midnight, `day` the weekday or (exceptions) the days since 1970-01-01. An exception that adds no
+//! hours has 131071 for both times.
+
+use bytes::Bytes;
+use polars::prelude::*;
+use storewatch_domain::{ExceptionHours, LocalDate, Store, StoreHours, WallTime, WeeklyHours};
+
+use crate::parquet::{self, ParquetError};
+
+const TIME_BITS: u32 = 17;
+const NO_TIME: u32 = (1 << TIME_BITS) - 1;
+
+/// The file of a chunk's stores.
+///
+/// # Errors
+/// Polars cannot make or write it.
+pub fn write(stores: &[Store]) -> Result<Bytes, ParquetError> {
+    let text = |name: &str, value: &dyn Fn(&Store) -> Option<&str>| {
+        // The closure borrows from one store at a time, so the texts are owned on their way.
+        let values: Vec<Option<String>> = stores.iter().map(|s| value(s).map(str::to_owned)).collect();
+        Series::new(name.into(), values).into_column()
+    };
+    let mut frame = DataFrame::new(
+        stores.len(),
+        vec![
+            text("store_id", &|store| Some(&store.id)),
+            text("name", &|store| store.name.as_deref()),
+            text("city", &|store| store.city.as_deref()),
+            text("timezone", &|store| store.timezone.as_deref()),
+            text("problem", &|store| store.problem.as_deref()),
+            list("weekly", stores, |hours, out| {
+                let rows = hours.weekly.iter();
+                out.extend(rows.map(|row| pack(i64::from(row.weekday()), Some((row.opens(), row.closes())))));
+            }),
+            list("exceptions", stores, |hours, out| {
+                let rows = hours.exceptions.iter();
+                out.extend(rows.map(|row| pack(i64::from(row.date().days()), row.hours())));
+            }),
+        ],
+    )?;
+    parquet::write(&mut frame)
+}
+
+/// Reads a chunk's stores back.
+///
+/// # Errors
+/// The file is no Parquet, lacks a column, or holds numbers that are no hours.
+pub fn read(body: Bytes) -> Result<Vec<Store>, ParquetError> {
+    let frame = parquet::read(body)?;
+    let text = |name: &str| -> Result<StringChunked, ParquetError> { Ok(frame.column(name)?.str()?.clone()) };
+    let (ids, names, cities) = (text("store_id")?, text("name")?, text("city")?);
+    let (zones, problems) = (text("timezone")?, text("problem")?);
+    let mut stores = Vec::with_capacity(frame.height());
+    for n in 0..frame.height() {
+        let own = |column: &StringChunked| column.get(n).map(str::to_owned);
+        stores.push(Store {
+            id: own(&ids).unwrap_or_default(),
+            name: own(&names),
+            city: own(&cities),
+            timezone: own(&zones),
+            hours: StoreHours::default(),
+            problem: own(&problems),
+        });
+    }
+    each_list(&frame, "weekly", |n, packed| {
+        let (weekday, opens, closes) = unpack(packed)?;
+        let row = WeeklyHours::new(weekday, opens, closes).ok()?;
+        stores[n].hours.weekly.push(row);
+        Some(())
+    })?;
+    each_list(&frame, "exceptions", |n, packed| {
+        let (date, opens, closes) = unpack(packed)?;
+        let date = LocalDate::from_days(i32::try_from(date).ok()?);
+        stores[n].hours.exceptions.push(ExceptionHours::new(date, opens, closes).ok()?);
+        Some(())
+    })?;
+    Ok(stores)
+}
+
+fn pack(day: i64, hours: Option<(WallTime, WallTime)>) -> i64 {
+    let (opens, closes) = hours.map_or((NO_TIME, NO_TIME), |(o, c)| (o.seconds(), c.seconds()));
+    day << (2 * TIME_BITS) | i64::from(opens) << TIME_BITS | i64::from(closes)
+}
+
+/// Day, opens and closes; nothing where a number is no wall time.
+fn unpack(packed: i64) -> Option<(i64, Option<WallTime>, Option<WallTime>)> {
+    let time = |bits: i64| match bits as u32 & NO_TIME {
+        NO_TIME => Some(None),
+        seconds => WallTime::from_seconds(seconds).map(Some),
+    };
+    Some((packed >> (2 * TIME_BITS), time(packed >> TIME_BITS)?, time(packed)?))
+}
+
+fn list(name: &str, stores: &[Store], fill: impl Fn(&StoreHours, &mut Vec<i64>)) -> Column {
+    let mut builder = ListPrimitiveChunkedBuilder::<Int64Type>::new(
+        name.into(),
+        stores.len(),
+        stores.len() * 8,
+        DataType::Int64,
+    );
+    let mut packed = Vec::new();
+    for store in stores {
+        packed.clear();
+        fill(&store.hours, &mut packed);
+        builder.append_slice(&packed);
+    }
+    builder.finish().into_column()
+}
+
+/// Calls `take` with the row and the value, for each value of each list.
+fn each_list(
+    frame: &DataFrame,
+    name: &str,
+    mut take: impl FnMut(usize, i64) -> Option<()>,
+) -> Result<(), ParquetError> {
+    for (n, values) in frame.column(name)?.list()?.series_iter().enumerate() {
+        let Some(values) = values else { continue };
+        for value in values.i64()?.iter().flatten() {
+            take(n, value)
+                .ok_or_else(|| ParquetError::Content(format!("{value} in {name} of row {n} are no hours")))?;
+        }
+    }
+    Ok(())
+}

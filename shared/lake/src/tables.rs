@@ -1,0 +1,112 @@
+//! The tables that analysts see: their columns in the catalog's words, from which partitions are
+//! registered and against which files and templates are tested.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A table of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Table {
+    /// A row a store a tick, sorted by store.
+    StoreAvailability,
+    /// A row a city a tick.
+    AvailabilityByCity,
+    /// A row a country tick, failed ones too.
+    CountryTicks,
+}
+
+/// A column: its name and its type as the Glue catalog writes it.
+pub type Column = (&'static str, &'static str);
+
+const STORE_AVAILABILITY: &[Column] = &[
+    ("slot", "timestamp"),
+    ("observed_at", "timestamp"),
+    ("store_id", "string"),
+    ("name", "string"),
+    ("city", "string"),
+    ("timezone", "string"),
+    ("local_date", "date"),
+    ("local_hour", "tinyint"),
+    ("scheduled", "boolean"),
+    ("scheduled_seconds", "smallint"),
+    ("listed", "boolean"),
+    ("online", "boolean"),
+    ("status", "string"),
+    ("reason", "string"),
+    ("schedule_as_of", "timestamp"),
+];
+
+const AVAILABILITY_BY_CITY: &[Column] = &[
+    ("slot", "timestamp"),
+    ("city", "string"),
+    ("local_date", "date"),
+    ("local_hour", "tinyint"),
+    ("stores", "bigint"),
+    ("available", "bigint"),
+    ("unavailable", "bigint"),
+    ("unlisted", "bigint"),
+    ("unexpected", "bigint"),
+    ("closed", "bigint"),
+    ("orphan", "bigint"),
+    ("unknown", "bigint"),
+    ("scheduled_seconds", "bigint"),
+    ("available_seconds", "bigint"),
+];
+
+const COUNTRY_TICKS: &[Column] = &[
+    ("slot", "timestamp"),
+    ("started_at", "timestamp"),
+    ("finished_at", "timestamp"),
+    ("outcome", "string"),
+    ("stores", "bigint"),
+    ("chunks", "bigint"),
+    ("chunks_unknown", "bigint"),
+    ("coverage", "double"),
+    ("schedule_as_of", "timestamp"),
+    ("error", "string"),
+];
+
+impl Table {
+    /// Every table.
+    pub const ALL: [Self; 3] = [Self::StoreAvailability, Self::AvailabilityByCity, Self::CountryTicks];
+
+    /// The name in the catalog and at the front of keys.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::StoreAvailability => "store_availability",
+            Self::AvailabilityByCity => "availability_by_city",
+            Self::CountryTicks => "country_ticks",
+        }
+    }
+
+    /// The columns in their order, without the partition keys `country` and `day`.
+    pub const fn columns(self) -> &'static [Column] {
+        match self {
+            Self::StoreAvailability => STORE_AVAILABILITY,
+            Self::AvailabilityByCity => AVAILABILITY_BY_CITY,
+            Self::CountryTicks => COUNTRY_TICKS,
+        }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// No table has that name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no table is called {0:?}")]
+pub struct UnknownTable(pub String);
+
+impl FromStr for Table {
+    type Err = UnknownTable;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|table| table.name() == name).ok_or_else(|| UnknownTable(name.to_owned()))
+    }
+}

@@ -1,0 +1,113 @@
+//! The file of `country_ticks`: one row that says how a country's tick went. It is written last, so
+//! that it stands for the whole: where it says complete, the other files are there and final.
+
+use bytes::Bytes;
+use polars::prelude::*;
+use serde::{Deserialize, Serialize};
+use storewatch_domain::Slot;
+
+use crate::parquet::{self, ParquetError};
+use crate::tables::Table;
+
+/// How a country tick ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// There is no row a store: the schedules or the lake could not be had.
+    Failed,
+    /// Some chunks could not be observed; their stores are `unknown`.
+    Partial,
+    /// Every chunk was observed in its slot.
+    Complete,
+}
+
+impl Outcome {
+    /// The outcome as the column has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Partial => "partial",
+            Self::Complete => "complete",
+        }
+    }
+}
+
+/// A row of `country_ticks`. Times are Unix microseconds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TickRecord {
+    pub slot: Slot,
+    pub started_at: i64,
+    pub finished_at: i64,
+    pub outcome: Outcome,
+    /// The stores of PostgreSQL; nothing where they are not known.
+    pub stores: Option<u64>,
+    pub chunks: Option<u32>,
+    pub chunks_unknown: Option<u32>,
+    /// 0 to 1; nothing where there are no rows.
+    pub coverage: Option<f64>,
+    pub schedule_as_of: Option<i64>,
+    /// What failed, where something did.
+    pub error: Option<String>,
+}
+
+impl TickRecord {
+    /// The file of this row.
+    ///
+    /// # Errors
+    /// Polars cannot write it.
+    pub fn write(&self) -> Result<Bytes, ParquetError> {
+        let number = |name: &str, value: Option<i64>| Series::new(name.into(), [value]).into_column();
+        let mut frame = DataFrame::new(
+            1,
+            vec![
+                parquet::timestamps("slot", vec![Some(self.slot.start_micros())])?,
+                parquet::timestamps("started_at", vec![Some(self.started_at)])?,
+                parquet::timestamps("finished_at", vec![Some(self.finished_at)])?,
+                parquet::plain("outcome", [Some(self.outcome.as_str())]),
+                number("stores", self.stores.map(|n| n as i64)),
+                number("chunks", self.chunks.map(i64::from)),
+                number("chunks_unknown", self.chunks_unknown.map(i64::from)),
+                Series::new("coverage".into(), [self.coverage]).into_column(),
+                parquet::timestamps("schedule_as_of", vec![self.schedule_as_of])?,
+                parquet::plain("error", [self.error.as_deref()]),
+            ],
+        )?;
+        parquet::check(Table::CountryTicks, &frame)?;
+        parquet::write(&mut frame)
+    }
+
+    /// Reads the row back from its file.
+    ///
+    /// # Errors
+    /// The file is no Parquet, or does not hold one row of the table.
+    pub fn read(body: Bytes) -> Result<Self, ParquetError> {
+        let frame = parquet::read(body)?;
+        parquet::check(Table::CountryTicks, &frame)?;
+        if frame.height() != 1 {
+            return Err(ParquetError::Content(format!("{} rows where one is wanted", frame.height())));
+        }
+        let time = |name: &str| -> Result<Option<i64>, ParquetError> {
+            Ok(frame.column(name)?.datetime()?.physical().get(0))
+        };
+        let number =
+            |name: &str| -> Result<Option<i64>, ParquetError> { Ok(frame.column(name)?.i64()?.get(0)) };
+        let missing = |name: &str| ParquetError::Content(format!("{name} is null"));
+        let outcome = frame.column("outcome")?.str()?.get(0).unwrap_or_default().to_owned();
+        let all = [Outcome::Failed, Outcome::Partial, Outcome::Complete];
+        Ok(Self {
+            slot: Slot::containing(time("slot")?.ok_or_else(|| missing("slot"))? / 1_000_000),
+            started_at: time("started_at")?.ok_or_else(|| missing("started_at"))?,
+            finished_at: time("finished_at")?.ok_or_else(|| missing("finished_at"))?,
+            outcome: all
+                .into_iter()
+                .find(|known| known.as_str() == outcome)
+                .ok_or_else(|| ParquetError::Content(format!("{outcome:?} is not an outcome of a tick")))?,
+            stores: number("stores")?.map(|n| n as u64),
+            chunks: number("chunks")?.map(|n| n as u32),
+            chunks_unknown: number("chunks_unknown")?.map(|n| n as u32),
+            coverage: frame.column("coverage")?.f64()?.get(0),
+            schedule_as_of: time("schedule_as_of")?,
+            error: frame.column("error")?.str()?.get(0).map(str::to_owned),
+        })
+    }
+}
