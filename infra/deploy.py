@@ -132,12 +132,12 @@ class Deployment:
         if lake:
             self.client("s3").delete_object(Bucket=lake["LakeBucket"], Key=_registry_key(country))
         gone = stacks.delete_stack(self.client("cloudformation"), self.country_stack(country))
-        self.say(f"stack {self.country_stack(country)}: {'deleted' if gone else 'was not there'}; its data stays")
+        self.say(f"stack {self.country_stack(country)}: {'deleted' if gone else 'was not there'}; its data is left")
 
     def undeploy_lake(self) -> None:
         """Deletes the lake's stack; the bucket and what is in it stay, by the template's DeletionPolicy."""
         gone = stacks.delete_stack(self.client("cloudformation"), self.lake_stack)
-        self.say(f"stack {self.lake_stack}: {'deleted' if gone else 'was not there'}; the bucket stays")
+        self.say(f"stack {self.lake_stack}: {'deleted' if gone else 'was not there'}; its bucket is left")
 
     def _definitions(self, bucket: str, country: CountryFile | None) -> str:
         files = self.adapter.definitions(packaging.definitions(), country)

@@ -10,6 +10,8 @@ from stack.errors import StackError
 # name -> (module, help). A module has `add_arguments(parser)` and `main(args) -> int`, and is imported only when its
 # command is asked for, so that a broken one leaves the others working.
 COMMANDS: dict[str, tuple[str, str]] = {
+    "run": ("stack.run", "all from here to a tick's result: servers, build, sample, deployment, tick, report"),
+    "build": ("stack.build", "start the servers while the workspace compiles"),
     "up": ("stack.up", "start the servers that are not running"),
     "down": ("stack.down", "stop the servers"),
     "status": ("stack.status", "show the servers, their addresses and logs"),

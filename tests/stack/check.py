@@ -51,6 +51,7 @@ def main(_: argparse.Namespace) -> int:
         "asl-validator": validate_state_machines,
         "substitutions": check_substitutions,
         "errors and time limits": check_states,
+        "tables": check_tables,
         "country files": check_country_files,
     }
     failed = 0
@@ -110,6 +111,31 @@ def check_states() -> list[str]:
                 for error in sorted(retried | caught)
                 if error not in _OWN_ERRORS and not _PLATFORM_ERRORS.fullmatch(error)
             ]
+    return problems
+
+
+def check_tables() -> list[str]:
+    """The catalog's tables have the columns that the functions write, with the same types and in the same order."""
+    resources = yaml_parse((ROOT / "infra/lake.yaml").read_text())["Resources"].values()
+    inputs = [entry["Properties"]["TableInput"] for entry in resources if entry["Type"] == "AWS::Glue::Table"]
+    templates = {
+        table["Name"]: [(column["Name"], column["Type"]) for column in table["StorageDescriptor"]["Columns"]]
+        for table in inputs
+    }
+    code = (ROOT / "shared/lake/src/tables.rs").read_text()
+    written = {
+        name.lower(): re.findall(r'\("(\w+)", "(\w+)"\)', columns)
+        for name, columns in re.findall(r"const (\w+): &\[Column] = &\[(.*?)];", code, re.DOTALL)
+    }
+    if not written:
+        return ["shared/lake/src/tables.rs has no columns in the form that this check reads"]
+    problems = [
+        f"{name}: lake.yaml or tables.rs alone has {' '.join(pair)}"
+        for name in templates.keys() | written.keys()
+        for pair in sorted(set(templates.get(name, [])) ^ set(written.get(name, [])))
+    ]
+    if not problems and templates != written:
+        problems.append("the columns of lake.yaml and tables.rs stand in different orders")
     return problems
 
 

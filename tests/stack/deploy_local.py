@@ -54,7 +54,7 @@ def main(args: argparse.Namespace) -> int:
         country_files=args.country_files,
         binaries=args.binaries,
         rule=args.rule,
-        secrets=_read_secrets(args.secrets),
+        secrets=read_secrets(args.secrets),
         sample=args.sample,
     )
     return 0
@@ -118,7 +118,8 @@ def _secrets(file: CountryFile, place: Place | None, given: Mapping[str, Mapping
     return values | dict(given)
 
 
-def _read_secrets(file: Path | None) -> Secrets:
+def read_secrets(file: Path | None) -> Secrets:
+    """Secrets' values by country, from a JSON file."""
     if file is None:
         return {}
     try:

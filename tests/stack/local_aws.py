@@ -47,7 +47,7 @@ class LocalAws(Adapter):
         """Writes the country's concurrency into its state machine, because MaxConcurrencyPath is ignored here."""
         if country is None:
             return files
-        concurrency = country.content.get("run", {}).get("concurrency", 1)
+        concurrency = country.content.get("run", {}).get("concurrency", 4)  # 4 is the functions' own default
         definition, found = _with_concurrency(json.loads(files["country.asl.json"]), concurrency)
         if found:
             self._say(

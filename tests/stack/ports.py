@@ -3,6 +3,7 @@
 import json
 import random
 import socket
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from stack.config import write_private
@@ -34,7 +35,7 @@ def choose(run_dir: Path, in_use: dict[str, bool]) -> dict[str, int]:
     for name, is_running in in_use.items():
         port = remembered.get(name)
         if port is None or not (is_running or is_free(port)):
-            port = _any_free(others | set(remembered.values()) | set(chosen.values()))
+            port = any_free(others | set(remembered.values()) | set(chosen.values()))
         chosen[name] = port
     if chosen != remembered:
         write_private(file, json.dumps(chosen, indent=2) + "\n")
@@ -48,7 +49,8 @@ def _read(file: Path) -> dict[str, int]:
         return {}
 
 
-def _any_free(taken: set[int]) -> int:
+def any_free(taken: AbstractSet[int] = frozenset()) -> int:
+    """A port that is free now and none of those that others have a claim to."""
     for port in random.sample(_RANGE, len(_RANGE)):
         if port not in taken and is_free(port):
             return port

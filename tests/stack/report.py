@@ -10,6 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from pyarrow import parquet
 
+from infra import stacks
 from stack import slots
 from stack.config import Stack
 from stack.console import table
@@ -81,13 +82,18 @@ class Lake:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which deployment and which slot."""
     add_prefix_argument(parser)
-    parser.add_argument("--database", default="storewatch", help="Glue database (default: %(default)s)")
     parser.add_argument("--slot", default="latest", help="such as 2026-11-23T04:15:00Z (default: %(default)s)")
 
 
 def main(args: argparse.Namespace) -> int:
     """Prints the table."""
-    slot, reports = read(Stack.load(), args.database, None if args.slot == "latest" else slots.parse(args.slot))
+    show(Stack.load(), args.prefix, None if args.slot == "latest" else slots.parse(args.slot))
+    return 0
+
+
+def show(stack: Stack, prefix: str, slot: datetime | None) -> None:
+    """Prints the report of a slot, and where to look next."""
+    slot, reports = read(stack, prefix, slot)
     print(f"slot {slots.iso(slot)}, read back from the Parquet that the catalog's partitions name")
     print()
     print(render(reports))
@@ -103,18 +109,18 @@ def main(args: argparse.Namespace) -> int:
         "  make tick                      ticks again; make report SLOT=… shows another slot\n"
         "  make stop                      stops it all"
     )
-    return 0
 
 
-def read(stack: Stack, database: str, slot: datetime | None) -> tuple[datetime, list[CountryReport]]:
+def read(stack: Stack, prefix: str, slot: datetime | None) -> tuple[datetime, list[CountryReport]]:
     """The report of a slot; None means the latest that any country has."""
-    lake = Lake(stack, database)
+    made = stacks.outputs(stack.aws.client("cloudformation"), f"{prefix}-lake")
+    if made is None:
+        raise StackError(f"there is no stack {prefix}-lake: deploy it by `stack deploy`")
+    lake = Lake(stack, made["Database"])
     try:
         ticks, stores = lake.files("country_ticks"), lake.files("store_availability")
     except ClientError as error:
-        raise StackError(
-            f"the catalog's database {database} cannot be read: {error}; `stack deploy` makes it"
-        ) from None
+        raise StackError(f"the tables of {made['Database']} cannot be read back: {error}") from None
     if not ticks:
         raise StackError("there is no tick in the catalog yet: run one by `make tick`")
     slot = slot or max(found for _, found in ticks)

@@ -10,14 +10,17 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from infra import stacks
+from sample.load import AHEAD
 from stack import slots
 from stack.config import Stack
 from stack.console import say, table
 from stack.errors import StackError
 from stack.prefix import add_prefix_argument
 
-# What a cold tick of 10,000 stores may take on a busy machine: with less left of the slot, its end would come too late.
-_NEEDED_SECONDS = 45
+# With less left of a slot, a cold tick on a busy machine could end too late; besides, the sample's live view already is
+# the next slot's by then.
+_NEEDED_SECONDS = AHEAD.total_seconds()
 # The state machine gives up before; it is the local AWS that might not, as it ignores a machine's own time limit.
 _TIMEOUT_SECONDS = 900
 _POLL_SECONDS = 0.05
@@ -31,6 +34,7 @@ class CountryTick:
     status: str  # of its execution
     outcome: str  # as it says itself
     seconds: float | None
+    registered: bool | None  # whether the catalog has its partitions; None: it did not come to that
     error: str
 
 
@@ -49,15 +53,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which deployment and which slot."""
     add_prefix_argument(parser)
     parser.add_argument("--slot", type=slots.parse, help="default: the one that it is now")
+    parser.add_argument(
+        "--afresh", action="store_true", help="remove first what the slot has written, to do it all again"
+    )
 
 
 def main(args: argparse.Namespace) -> int:
     """Ticks once; 1 when the tick failed."""
-    done = run(Stack.load(), prefix=args.prefix, slot=args.slot)
-    rows = [[c.country, c.status, c.outcome, "" if c.seconds is None else f"{c.seconds:.2f} s"] for c in done.countries]
+    return show(run(Stack.load(), prefix=args.prefix, slot=args.slot, afresh=args.afresh))
+
+
+def show(done: Tick) -> int:
+    """Prints how a tick ended; 1 when it failed."""
+    in_catalog = {True: "yes", False: "not yet", None: ""}
+    rows = [
+        [c.country, c.status, c.outcome, in_catalog[c.registered], "" if c.seconds is None else f"{c.seconds:.2f} s"]
+        for c in done.countries
+    ]
     if rows:
-        print(table(["country", "execution", "outcome", "took"], rows))
+        print(table(["country", "execution", "outcome", "in the catalog", "took"], rows))
     print(f"tick of {slots.iso(done.slot)}: {done.status} after {done.seconds:.2f} s")
+    if any(country.registered is False for country in done.countries):
+        print(
+            "the catalog could not be had: the files are in the lake, and the next tick that finds it back registers them"
+        )
     if not done.error:
         return 0
     print(f"\nwhat failed: {done.error}")
@@ -70,7 +89,7 @@ def main(args: argparse.Namespace) -> int:
     return 1
 
 
-def run(stack: Stack, *, prefix: str, slot: datetime | None = None) -> Tick:
+def run(stack: Stack, *, prefix: str, slot: datetime | None = None, afresh: bool = False) -> Tick:
     """Starts the tick machine with an event like EventBridge's and waits until it has ended."""
     step_functions = stack.aws.client("stepfunctions")
     machine = _machine(step_functions, f"{prefix}-tick")
@@ -82,12 +101,14 @@ def run(stack: Stack, *, prefix: str, slot: datetime | None = None) -> Tick:
             f"{slots.iso(slot)} is not now: its live view cannot be observed any more, so all is `unknown` (late)",
         )
     before = _countries_run(step_functions, machine, prefix, slot)
-    if before:
+    if before and not afresh:
         say(
             "tick",
             f"{slots.iso(slot)} has been run already for {', '.join(sorted(before))}: on AWS those executions exist and "
             "count as success; the local Step Functions runs them again, and what is complete stays as it is",
         )
+    if afresh:
+        _forget(stack, prefix, slot)
     started = time.monotonic()
     name = f"by-hand-{slots.compact(slot)}-{uuid.uuid4().hex[:8]}"
     execution = step_functions.start_execution(
@@ -118,7 +139,7 @@ def _slot_with_time_left() -> datetime:
     slot += slots.SLOT
     say(
         "tick",
-        f"{left:.0f} s are left of this slot, and a tick may take {_NEEDED_SECONDS}: waiting for {slots.iso(slot)}",
+        f"{left:.0f} s are left of this slot, and a tick may take {_NEEDED_SECONDS:.0f}: waiting for {slots.iso(slot)}",
     )
     while (left := (slot - datetime.now(UTC)).total_seconds()) > 0:
         # By short waits, so that a clock that was set or a machine that slept is noticed.
@@ -139,6 +160,22 @@ def _event(stack: Stack, slot: datetime, prefix: str) -> dict[str, Any]:
         "resources": [f"arn:aws:events:{stack.aws.region}:000000000000:rule/{prefix}-tick"],
         "detail": {},
     }
+
+
+def _forget(stack: Stack, prefix: str, slot: datetime) -> None:
+    """Removes a slot's manifests, staged chunks and table files: functions leave alone what they find done."""
+    s3 = stack.aws.client("s3")
+    made = stacks.outputs(stack.aws.client("cloudformation"), f"{prefix}-lake")
+    if made is None:
+        raise StackError(f"there is no stack {prefix}-lake: deploy it by `stack deploy`")
+    bucket, removed = made["LakeBucket"], 0
+    for folder in ("staging", "store_availability", "availability_by_city", "country_ticks"):
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{folder}/"):
+            keys = [entry["Key"] for entry in page.get("Contents", []) if slots.compact(slot) in entry["Key"]]
+            if keys:
+                s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys]})
+            removed += len(keys)
+    say("tick", f"{slots.iso(slot)} is done afresh: {removed} files that it has written are removed first")
 
 
 def _machine(step_functions: Any, name: str) -> str:
@@ -192,10 +229,11 @@ def _country_tick(step_functions: Any, machine: str, prefix: str, entry: dict[st
     arn = _country_execution(machine, prefix, entry["country"], entry["execution_name"])
     found = _describe(step_functions, arn)
     if not found:
-        return CountryTick(entry["country"], "NOT STARTED", entry["outcome"], None, entry.get("error", ""))
+        return CountryTick(entry["country"], "NOT STARTED", entry["outcome"], None, None, entry.get("error", ""))
     seconds = (found["stopDate"] - found["startDate"]).total_seconds() if found.get("stopDate") else None
     error = _told(found.get("cause") or entry.get("error", "")) if entry["failed"] else ""
-    return CountryTick(entry["country"], found["status"], entry["outcome"], seconds, error)
+    registered = json.loads(found["output"])["registered"] if found["status"] == "SUCCEEDED" else None
+    return CountryTick(entry["country"], found["status"], entry["outcome"], seconds, registered, error)
 
 
 def _told(cause: str) -> str:

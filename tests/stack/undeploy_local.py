@@ -44,6 +44,7 @@ def undeploy(stack: Stack, prefix: str) -> None:
         for page in _pages(s3, "list_objects_v2", "Contents", Bucket=bucket):
             s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": entry["Key"]} for entry in page]})
         s3.delete_bucket(Bucket=bucket)
+        say("undeploy", f"bucket {bucket}: deleted with all that was in it, since on this machine it is sample data")
     except DeployError as error:
         raise StackError(str(error)) from None
     except ClientError as error:

@@ -12,7 +12,9 @@ use crate::zone::{SlotClock, ZoneClocks};
 
 /// No store's id can be an id of the live view.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("none of the {stores} stores has an id that is a number (the first is {example:?}), but the live view's ids are \"long\"")]
+#[error(
+    "none of the {stores} stores has an id that is a number (the first is {example:?}), but the live view's ids are \"long\""
+)]
 pub struct NoUsableIds {
     pub stores: usize,
     pub example: String,
@@ -42,7 +44,9 @@ pub fn cut(mut stores: Vec<Store>, id_type: IdType, size: usize) -> Result<Vec<C
         let (key, store) = &keyed[n];
         let problem = match (key, twin) {
             (None, _) => Some(format!("id {:?} is not a number, and the live view's ids are", store.id)),
-            (Some(key), Some(_)) => Some(format!("id {:?} names the same store as another row: {key}", store.id)),
+            (Some(key), Some(_)) => {
+                Some(format!("id {:?} names the same store as another row: {key}", store.id))
+            }
             _ => None,
         };
         if let Some(problem) = problem {
@@ -114,7 +118,8 @@ pub fn judge_chunk<'a>(
     stores: &'a [Store],
     view: Result<&'a Observation, ViewFailure>,
 ) -> Vec<JudgedStore<'a>> {
-    let view = view.and_then(|seen| if slot.contains_micros(seen.at) { Ok(seen) } else { Err(ViewFailure::Late) });
+    let view =
+        view.and_then(|seen| if slot.contains_micros(seen.at) { Ok(seen) } else { Err(ViewFailure::Late) });
     let observed_at = view.ok().map(|seen| seen.at);
     let mut clocks = ZoneClocks::new(slot);
     let mut known: Vec<(StoreKey, &'a Store)> = Vec::with_capacity(stores.len());

@@ -176,7 +176,11 @@ impl ExceptionHours {
     /// # Errors
     /// Just one of the ends is missing, it opens at 24:00, or the date is outside the years 0 to 9999
     /// that ISO 8601 writes with four digits.
-    pub fn new(date: LocalDate, opens: Option<WallTime>, closes: Option<WallTime>) -> Result<Self, HoursError> {
+    pub fn new(
+        date: LocalDate,
+        opens: Option<WallTime>,
+        closes: Option<WallTime>,
+    ) -> Result<Self, HoursError> {
         if !LocalDate::WRITTEN.contains(&date) {
             return Err(HoursError::Date(date));
         }

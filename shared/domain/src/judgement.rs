@@ -152,10 +152,7 @@ pub struct Judged<'a> {
 /// about the instant of the observation. `view` is the store in the live view (nothing where it is
 /// not listed), or why there is no view. A bad schedule is named before a failed view: it stays
 /// when the view comes back.
-pub fn judge<'a>(
-    opening: Option<Opening>,
-    view: Result<Option<&'a LiveStore>, ViewFailure>,
-) -> Judged<'a> {
+pub fn judge<'a>(opening: Option<Opening>, view: Result<Option<&'a LiveStore>, ViewFailure>) -> Judged<'a> {
     let seen = view.ok();
     let listed = seen.map(|store| store.is_some());
     let online = seen.map(|store| store.is_some_and(|store| store.online));

@@ -99,8 +99,8 @@ impl FromStr for Slot {
     /// Takes the RFC 3339 time at which a slot starts, and no other.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let slot = Self::containing_time(text)?;
-        let exact = DateTime::parse_from_rfc3339(text)
-            .is_ok_and(|t| t.timestamp_micros() == slot.start_micros());
+        let exact =
+            DateTime::parse_from_rfc3339(text).is_ok_and(|t| t.timestamp_micros() == slot.start_micros());
         if exact { Ok(slot) } else { Err(InvalidSlot::NotAStart(text.to_owned())) }
     }
 }

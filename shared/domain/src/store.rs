@@ -88,7 +88,8 @@ pub struct IdRange {
 impl IdRange {
     /// Whether the id lies in the range.
     pub fn contains(&self, key: &StoreKey) -> bool {
-        self.first.as_ref().is_none_or(|first| first <= key) && self.last.as_ref().is_none_or(|last| key < last)
+        self.first.as_ref().is_none_or(|first| first <= key)
+            && self.last.as_ref().is_none_or(|last| key < last)
     }
 
     /// Whether no id at all can lie in the range.

@@ -30,8 +30,7 @@ pub struct UnknownZone(pub String);
 /// assert!(parse_zone("Mars/Olympus").is_err());
 /// ```
 pub fn parse_zone(name: &str) -> Result<Tz, UnknownZone> {
-    Tz::from_str_insensitive(name.trim())
-        .map_err(|_| UnknownZone(name.chars().take(80).collect()))
+    Tz::from_str_insensitive(name.trim()).map_err(|_| UnknownZone(name.chars().take(80).collect()))
 }
 
 /// A stretch of time with one UTC offset.

@@ -117,9 +117,10 @@ impl AvailabilityRows {
         for n in 0..self.len() {
             let name = statuses.get(n).unwrap_or_default();
             let status = by_name.get(name);
-            let status =
-                *status.ok_or_else(|| ParquetError::Content(format!("{name:?} is not a status of a store")))?;
-            let local = dates.physical().get(n).map(LocalDate::from_days).zip(hours.get(n).map(|hour| hour as u8));
+            let status = *status
+                .ok_or_else(|| ParquetError::Content(format!("{name:?} is not a status of a store")))?;
+            let local =
+                dates.physical().get(n).map(LocalDate::from_days).zip(hours.get(n).map(|hour| hour as u8));
             summary.add(cities.get(n), local, status, seconds.get(n).map(|seconds| seconds as u16));
         }
         Ok(summary)

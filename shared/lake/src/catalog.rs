@@ -24,13 +24,10 @@ pub struct Partition {
 /// A failure of the catalog. The source says what the service answered.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    #[error("{operation} on {database}.{table} failed; the role and the service's health decide whether it can work")]
-    Failed {
-        operation: &'static str,
-        database: String,
-        table: Table,
-        source: Box<dyn Error + Send + Sync>,
-    },
+    #[error(
+        "{operation} on {database}.{table} failed; the role and the service's health decide whether it can work"
+    )]
+    Failed { operation: &'static str, database: String, table: Table, source: Box<dyn Error + Send + Sync> },
     #[error(
         "{operation} on {database}.{table} refused the partition country={country}/day={day}: {code}: {message}"
     )]
@@ -43,7 +40,9 @@ pub enum CatalogError {
         code: String,
         message: String,
     },
-    #[error("{database}.{table} kept changing under country={country}/day={day}: it was created and gone again")]
+    #[error(
+        "{database}.{table} kept changing under country={country}/day={day}: it was created and gone again"
+    )]
     Unsettled { database: String, table: Table, country: CountryCode, day: String },
 }
 

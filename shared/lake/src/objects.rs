@@ -8,21 +8,16 @@ use bytes::Bytes;
 /// A failure of the object store. The source says what the service answered.
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
-    #[error("{operation} of s3://{bucket}/{key} failed; the bucket's policy, the role and the service's health decide whether it can work")]
-    Failed {
-        operation: &'static str,
-        bucket: String,
-        key: String,
-        source: Box<dyn Error + Send + Sync>,
-    },
+    #[error(
+        "{operation} of s3://{bucket}/{key} failed; the bucket's policy, the role and the service's health decide whether it can work"
+    )]
+    Failed { operation: &'static str, bucket: String, key: String, source: Box<dyn Error + Send + Sync> },
     #[error("s3://{bucket}/{key} does not exist")]
     Missing { bucket: String, key: String },
-    #[error("s3://{bucket}/{key} cannot be understood; it was not written by this version of Storewatch, or is damaged")]
-    Damaged {
-        bucket: String,
-        key: String,
-        source: Box<dyn Error + Send + Sync>,
-    },
+    #[error(
+        "s3://{bucket}/{key} cannot be understood; it was not written by this version of Storewatch, or is damaged"
+    )]
+    Damaged { bucket: String, key: String, source: Box<dyn Error + Send + Sync> },
 }
 
 /// What must hold of the object that is there for a put to take place.

@@ -66,7 +66,11 @@ pub(crate) fn check(table: Table, frame: &DataFrame) -> Result<(), ParquetError>
         }
     }
     if frame.width() != wanted.len() {
-        return Err(ParquetError::Content(format!("{} columns where {table} has {}", frame.width(), wanted.len())));
+        return Err(ParquetError::Content(format!(
+            "{} columns where {table} has {}",
+            frame.width(),
+            wanted.len()
+        )));
     }
     Ok(())
 }

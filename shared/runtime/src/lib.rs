@@ -1,1 +1,18 @@
+//! What the functions share: the country file, the clients, the shapes of events, logs, metrics, and
+//! the error names by which the state machines decide.
 
+pub mod clock;
+pub mod config;
+pub mod context;
+pub mod error;
+pub mod events;
+pub mod metrics;
+mod secrets;
+pub mod serve;
+
+pub use clock::{Clock, SystemClock};
+pub use config::CountryFile;
+pub use context::{AwsContext, CountryContext};
+pub use error::{FunctionError, describe};
+pub use metrics::{Metric, Metrics};
+pub use serve::serve;

@@ -24,7 +24,10 @@ use crate::live_view::{LiveView, LiveViewError};
 #[derive(Clone)]
 pub enum ViewCredentials {
     None,
-    Basic { username: String, password: String },
+    Basic {
+        username: String,
+        password: String,
+    },
     /// The encoded form, base64 of `id:key`.
     ApiKey(String),
 }
@@ -78,10 +81,13 @@ impl ElasticLiveView {
         let builder = TransportBuilder::new(pool).disable_proxy().timeout(config.timeout);
         let builder = match config.credentials.clone() {
             ViewCredentials::None => builder,
-            ViewCredentials::Basic { username, password } => builder.auth(Credentials::Basic(username, password)),
+            ViewCredentials::Basic { username, password } => {
+                builder.auth(Credentials::Basic(username, password))
+            }
             ViewCredentials::ApiKey(key) => builder.auth(Credentials::EncodedApiKey(key)),
         };
-        let transport = builder.build().map_err(|error| bad_url(format!("no client can be built: {error}")))?;
+        let transport =
+            builder.build().map_err(|error| bad_url(format!("no client can be built: {error}")))?;
         Ok(Self { client: Elasticsearch::new(transport), config, host })
     }
 
@@ -95,11 +101,13 @@ impl ElasticLiveView {
             .body(body(&self.config, range))
             .send()
             .await;
-        let response = sent.map_err(|error| self.unavailable("did not answer".to_owned(), Some(error.into())))?;
+        let response =
+            sent.map_err(|error| self.unavailable("did not answer".to_owned(), Some(error.into())))?;
         let status = response.status_code();
-        let text = response.bytes().await.map_err(|error| {
-            self.incomplete("the body broke off".to_owned(), Some(error.into()))
-        })?;
+        let text = response
+            .bytes()
+            .await
+            .map_err(|error| self.incomplete("the body broke off".to_owned(), Some(error.into())))?;
         if !status.is_success() {
             return Err(self.refusal(status, &text));
         }
@@ -137,11 +145,8 @@ impl ElasticLiveView {
             let cause = error.pointer("/root_cause/0/reason").or_else(|| error.get("reason"));
             Some(cause.and_then(Value::as_str).map_or_else(|| error.to_string(), str::to_owned))
         });
-        let reason: String = reason
-            .unwrap_or_else(|| String::from_utf8_lossy(text).into_owned())
-            .chars()
-            .take(500)
-            .collect();
+        let reason: String =
+            reason.unwrap_or_else(|| String::from_utf8_lossy(text).into_owned()).chars().take(500).collect();
         if status == StatusCode::BAD_REQUEST {
             let problem = format!(
                 "Elasticsearch at {} does not understand the search of index {:?} (it is made of online, filter, id_field and reason_field): {reason}",

@@ -8,20 +8,12 @@ use storewatch_domain::{IdRange, LiveStore, StoreKey};
 /// The live view could not be read. Messages name host and index; none holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveViewError {
-    #[error("the live view {index:?} at {host}, {during}; see that it runs, that this network reaches it and that the secret's user may read it")]
-    Unavailable {
-        host: String,
-        index: String,
-        during: String,
-        source: Option<Box<dyn Error + Send + Sync>>,
-    },
+    #[error(
+        "the live view {index:?} at {host}, {during}; see that it runs, that this network reaches it and that the secret's user may read it"
+    )]
+    Unavailable { host: String, index: String, during: String, source: Option<Box<dyn Error + Send + Sync>> },
     #[error("the live view {index:?} at {host} answered with a part only: {what}")]
-    Incomplete {
-        host: String,
-        index: String,
-        what: String,
-        source: Option<Box<dyn Error + Send + Sync>>,
-    },
+    Incomplete { host: String, index: String, what: String, source: Option<Box<dyn Error + Send + Sync>> },
     #[error("[live_view].{field}: {problem}")]
     Config { field: &'static str, problem: String },
 }

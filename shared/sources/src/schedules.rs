@@ -9,20 +9,14 @@ use storewatch_domain::{LocalDate, Store};
 /// blame; none holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleError {
-    #[error("PostgreSQL at {host}, {during}; see that it runs, that this network reaches it and that the secret's user may log in")]
-    Unavailable {
-        host: String,
-        during: &'static str,
-        source: Box<dyn Error + Send + Sync>,
-    },
+    #[error(
+        "PostgreSQL at {host}, {during}; see that it runs, that this network reaches it and that the secret's user may log in"
+    )]
+    Unavailable { host: String, during: &'static str, source: Box<dyn Error + Send + Sync> },
     #[error("PostgreSQL at {host} took longer than the {seconds} s of [schedule].timeout_seconds")]
     TimedOut { host: String, seconds: u64 },
     #[error("[schedule].{field}: {problem}")]
-    Config {
-        field: &'static str,
-        problem: String,
-        source: Option<Box<dyn Error + Send + Sync>>,
-    },
+    Config { field: &'static str, problem: String, source: Option<Box<dyn Error + Send + Sync>> },
 }
 
 /// What to read.

@@ -72,7 +72,9 @@ impl PostgresSchedules {
                     })?;
                 }
                 "sslrootcert" => roots = Some(value.into_owned()),
-                "password" => return Err(bad("the address holds a password, which belongs into the secret".to_owned())),
+                "password" => {
+                    return Err(bad("the address holds a password, which belongs into the secret".to_owned()));
+                }
                 _ => others.push((key.into_owned(), value.into_owned())),
             }
         }
@@ -81,8 +83,10 @@ impl PostgresSchedules {
             url.query_pairs_mut().extend_pairs(others);
         }
         let host = format!("{}:{}", url.host_str().unwrap_or("localhost"), url.port().unwrap_or(5432));
-        let mut pg: Config = url.as_str().parse().map_err(|error: PgError| {
-            ScheduleError::Config { field: "url", problem: "the address cannot be read".to_owned(), source: Some(error.into()) }
+        let mut pg: Config = url.as_str().parse().map_err(|error: PgError| ScheduleError::Config {
+            field: "url",
+            problem: "the address cannot be read".to_owned(),
+            source: Some(error.into()),
         })?;
         pg.connect_timeout(config.timeout).application_name("storewatch");
         pg.ssl_mode(match ssl_mode {
@@ -255,7 +259,10 @@ impl Gathered {
             })
             .await?;
         if nameless > 0 {
-            tracing::warn!(rows = nameless, "[schedule].stores returned rows whose id is null; they were passed over");
+            tracing::warn!(
+                rows = nameless,
+                "[schedule].stores returned rows whose id is null; they were passed over"
+            );
         }
         Ok(())
     }
@@ -304,7 +311,9 @@ impl Gathered {
     }
 }
 
-fn hours(row: &BinaryCopyOutRow) -> Result<(Option<storewatch_domain::WallTime>, Option<storewatch_domain::WallTime>), PgError> {
+fn hours(
+    row: &BinaryCopyOutRow,
+) -> Result<(Option<storewatch_domain::WallTime>, Option<storewatch_domain::WallTime>), PgError> {
     let (opens, closes): (Option<Time>, Option<Time>) = (row.try_get(2)?, row.try_get(3)?);
     Ok((opens.map(|Time(time)| time), closes.map(|Time(time)| time)))
 }

@@ -135,7 +135,8 @@ impl Checked {
         transaction: &Transaction<'_>,
         mut take: impl FnMut(&BinaryCopyOutRow) -> Result<(), PgError>,
     ) -> Result<(), Fault> {
-        let stream = transaction.copy_out(&self.copy).await.map_err(|error| query_fault(self.field, error))?;
+        let stream =
+            transaction.copy_out(&self.copy).await.map_err(|error| query_fault(self.field, error))?;
         let mut rows = Box::pin(BinaryCopyOutStream::new(stream, &self.types));
         while let Some(row) = next(rows.as_mut()).await.map_err(|error| query_fault(self.field, error))? {
             take(&row)?;
@@ -192,8 +193,7 @@ mod tests {
     fn dates_stand_where_the_parameters_stood() {
         let (first, last) = (LocalDate::from_days(20_000), LocalDate::from_days(20_009));
         let sql = "select '$10' where date between $1 and $2 and $$x$$ = ''";
-        let wanted =
-            "select '$10' where date between date '2024-10-04' and date '2024-10-13' and $$x$$ = ''";
+        let wanted = "select '$10' where date between date '2024-10-04' and date '2024-10-13' and $$x$$ = ''";
         assert_eq!(substitute(sql, first, last), wanted);
     }
 }

@@ -57,7 +57,8 @@ pub(super) enum RootsError {
 /// The client's side of TLS. `roots` is a PEM file, or nothing for the system's roots.
 pub(super) fn client_config(mode: SslMode, roots: Option<&str>) -> Result<ClientConfig, RootsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
+    let builder =
+        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
     // As libpq does it: with a CA file at hand, `require` checks against it.
     let mode = if mode == SslMode::Require && roots.is_some() { SslMode::VerifyCa } else { mode };
     let verifier: Arc<dyn ServerCertVerifier> = match mode {

@@ -36,7 +36,9 @@ impl Id<'_> {
 impl<'a> FromSql<'a> for Id<'a> {
     fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Failure> {
         match *kind {
-            Type::INT2 | Type::INT4 | Type::INT8 => Number::from_sql(kind, raw).map(|Number(n)| Self::Number(n)),
+            Type::INT2 | Type::INT4 | Type::INT8 => {
+                Number::from_sql(kind, raw).map(|Number(n)| Self::Number(n))
+            }
             Type::UUID => Ok(Self::Uuid(raw.try_into()?)),
             _ => Ok(Self::Text(std::str::from_utf8(raw)?)),
         }
@@ -70,7 +72,9 @@ pub(super) struct Time(pub(super) WallTime);
 impl<'a> FromSql<'a> for Time {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Failure> {
         let micros = i64::from_be_bytes(raw.try_into()?);
-        WallTime::from_micros(micros).map(Self).ok_or_else(|| format!("{micros} µs are no time of a day").into())
+        WallTime::from_micros(micros)
+            .map(Self)
+            .ok_or_else(|| format!("{micros} µs are no time of a day").into())
     }
 
     fn accepts(kind: &Type) -> bool {

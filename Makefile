@@ -1,0 +1,100 @@
+# Every task of the project, by name: `make help` lists them. The work is done by tests/stack/stack (servers, local
+# deployment, ticks), cargo, and infra/ (AWS); here they are only put together.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test test-rust test-e2e check fmt lint build up stop status sample tick report invoke logs deploy undeploy release clean
+
+STACK := tests/stack/stack
+VENV := .stack/cache/venv
+comma := ,
+empty :=
+space := $(empty) $(empty)
+
+# What can be set on the command line, as in `make run STORES=100000`.
+STORES ?= 10000
+COUNTRIES ?= es mx pt
+FUNCTION ?=
+EVENT ?=
+SLOT ?=
+AFRESH ?=
+SECRETS ?=
+PREFIX ?= storewatch
+DATABASE ?= storewatch
+ARCHITECTURE ?= x86_64
+EMAIL ?=
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  STACK_NAME=other in front makes another stack beside the first; everything is under .stack/ and target/."
+
+run: ## All from a fresh clone: servers, build, sample, deployment, one tick, its result (STORES, COUNTRIES, SECRETS)
+	@$(STACK) run --stores $(STORES) --countries $(subst $(space),$(comma),$(strip $(COUNTRIES))) $(if $(SECRETS),--secrets $(SECRETS))
+
+test: ## The whole test suite, on the real parts; from a fresh clone too
+	@$(STACK) build
+	@$(MAKE) --no-print-directory test-rust test-e2e
+
+test-rust: ## Only the Rust tests, against the running stack
+	@eval "$$($(STACK) env)"; cargo test --workspace
+
+test-e2e: ## Only the end-to-end tests of the deployed templates, against the running stack
+	@eval "$$($(STACK) env)"; PYTHONPATH=tests:. $(VENV)/bin/python -m pytest tests/e2e
+
+check: ## Formatting and linting: Rust, Python, templates, state machines
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@$(STACK) check
+
+lint: check ## The same as check
+
+fmt: ## Format Rust and Python
+	cargo fmt --all
+	@$(STACK) --help >/dev/null; $(VENV)/bin/ruff format . ; $(VENV)/bin/ruff check --fix .
+
+build: ## Compile the workspace as `make run` and `make test` use it
+	cargo build --workspace
+
+up: ## Start the servers
+	@$(STACK) up
+
+stop: ## Stop the servers; their data stays, but the local AWS forgets what was deployed
+	@$(STACK) down
+
+status: ## Show the servers, their addresses and logs
+	@$(STACK) status
+
+sample: ## Load sample stores anew (STORES)
+	@$(STACK) sample load --stores $(STORES)
+	@$(STACK) sample follow
+
+tick: ## Run one tick now (SLOT for another slot; AFRESH=1 removes first what the slot has written)
+	@$(STACK) tick --prefix $(PREFIX) $(if $(SLOT),--slot $(SLOT)) $(if $(AFRESH),--afresh)
+
+report: ## Show the latest tick as it stands in the lake (SLOT for another slot)
+	@$(STACK) report --prefix $(PREFIX) $(if $(SLOT),--slot $(SLOT))
+
+invoke: ## Run one function by cargo lambda on its sample events: make invoke FUNCTION=observe [EVENT=file.json]
+	@[ -n "$(FUNCTION)" ] || { echo "make invoke: say which function, as in make invoke FUNCTION=observe" >&2; exit 2; }
+	@$(STACK) invoke --prefix $(PREFIX) $(FUNCTION) $(EVENT)
+
+logs: ## Show what the functions have logged (FUNCTION for one of them)
+	@$(STACK) logs --prefix $(PREFIX) $(FUNCTION)
+
+release: ## Build the functions for AWS (ARCHITECTURE=arm64 for Graviton)
+	@$(STACK) --help >/dev/null
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cargo lambda build --workspace --release --output-format zip $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
+
+deploy: release ## Deploy to the AWS account of the credentials in use (COUNTRIES, PREFIX, DATABASE, SECRETS, EMAIL)
+	@$(VENV)/bin/python -m infra.deploy deploy $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(EMAIL),--email $(EMAIL))
+
+undeploy: ## Take countries off AWS; their data stays: make undeploy COUNTRIES=pt
+	@[ "$(origin COUNTRIES)" = "command line" ] || { echo "make undeploy: say which countries, as in make undeploy COUNTRIES=pt" >&2; exit 2; }
+	@$(STACK) --help >/dev/null
+	@$(VENV)/bin/python -m infra.deploy undeploy $(COUNTRIES) --prefix $(PREFIX)
+
+clean: ## Stop the servers and remove all that was made: data, caches, builds
+	@for run in .stack/run/*/; do [ ! -d "$$run" ] || STACK_NAME=$$(basename "$$run") $(STACK) down --wipe; done
+	rm -rf .stack target

@@ -1,0 +1,110 @@
+//! Which countries run in which slot.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use storewatch_domain::{CountryCode, Slot};
+use storewatch_lake::{Objects, keys};
+use storewatch_runtime::FunctionError;
+
+/// One country's part of a tick, as the state machine starts it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    pub country: CountryCode,
+    pub slot: Slot,
+    /// The ARN of the country's state machine.
+    pub state_machine: String,
+    /// `<country>-<slot>`: a tick delivered twice starts each country once.
+    pub execution_name: String,
+}
+
+/// A country's entry in the registry.
+#[derive(Debug, Deserialize)]
+struct Entry {
+    country: CountryCode,
+    state_machine: String,
+}
+
+/// Takes an EventBridge event, whose `time` is floored to its slot, or `{"slot", "countries"}`;
+/// without `countries` every country of the registry takes part.
+///
+/// An entry of the registry that cannot be read must not stop the other countries: it is returned
+/// without a state machine, so that starting it fails and is counted as that country's failure.
+///
+/// # Errors
+/// `BadEvent` for a wrong time or a country that is not in the registry, `LakeUnavailable` where the
+/// registry cannot be read.
+pub async fn dispatch(objects: &dyn Objects, event: &Value) -> Result<Vec<Start>, FunctionError> {
+    let slot = slot_of(event)?;
+    let asked = countries_of(event)?;
+    let mut registered = Vec::new();
+    for object in objects.list(keys::REGISTRY_PREFIX).await? {
+        let name = object.key.strip_prefix(keys::REGISTRY_PREFIX).and_then(|name| name.strip_suffix(".json"));
+        match name.and_then(|name| name.parse::<CountryCode>().ok()) {
+            Some(country) => registered.push((country, object.key)),
+            None => tracing::warn!(key = object.key, "not an entry of the registry; passed over"),
+        }
+    }
+    if let Some(stranger) =
+        asked.iter().flatten().find(|country| !registered.iter().any(|(known, _)| known == *country))
+    {
+        let known: Vec<&str> = registered.iter().map(|(country, _)| country.as_str()).collect();
+        return Err(bad_event(format!("country {stranger:?} is not in the registry, which holds {known:?}")));
+    }
+    let mut starts = Vec::new();
+    for (country, key) in registered {
+        if asked.as_ref().is_some_and(|asked| !asked.contains(&country)) {
+            continue;
+        }
+        let body = objects.get(&key).await?;
+        let entry = serde_json::from_slice::<Entry>(&body);
+        let state_machine = match entry {
+            Ok(entry) if entry.country == country => entry.state_machine,
+            Ok(entry) => {
+                tracing::error!(
+                    key,
+                    found = entry.country.as_str(),
+                    "the entry of the registry is another country's"
+                );
+                String::new()
+            }
+            Err(error) => {
+                tracing::error!(key, %error, "the entry of the registry cannot be read; deploy the country again");
+                String::new()
+            }
+        };
+        starts.push(Start {
+            country,
+            slot,
+            state_machine,
+            execution_name: format!("{country}-{}", slot.key()),
+        });
+    }
+    tracing::info!(slot = %slot, countries = starts.len(), "dispatched");
+    Ok(starts)
+}
+
+fn slot_of(event: &Value) -> Result<Slot, FunctionError> {
+    let (field, value) = match (event.get("slot"), event.get("time")) {
+        (Some(slot), _) => ("slot", slot),
+        (None, Some(time)) => ("time", time),
+        (None, None) => {
+            return Err(bad_event(
+                "neither \"slot\" nor \"time\" (of an EventBridge event) is there".to_owned(),
+            ));
+        }
+    };
+    let text =
+        value.as_str().ok_or_else(|| bad_event(format!("{field:?} is {value}, and text is wanted")))?;
+    Slot::containing_time(text).map_err(|error| bad_event(format!("{field:?}: {error}")))
+}
+
+fn countries_of(event: &Value) -> Result<Option<Vec<CountryCode>>, FunctionError> {
+    let Some(countries) = event.get("countries") else { return Ok(None) };
+    serde_json::from_value(countries.clone())
+        .map(Some)
+        .map_err(|error| bad_event(format!("\"countries\" is {countries}: {error}")))
+}
+
+fn bad_event(problem: String) -> FunctionError {
+    FunctionError::BadEvent { function: "dispatch", problem }
+}

@@ -1,0 +1,99 @@
+//! Committing a country tick: each file is written only over what was seen before, and the row of
+//! `country_ticks` last, so that two merges at once end as one of them alone would.
+
+use bytes::Bytes;
+use storewatch_domain::{CountryCode, Slot};
+use storewatch_lake::objects::damaged;
+use storewatch_lake::{Condition, Objects, Outcome, Partition, Put, Table, TickRecord, keys};
+use storewatch_runtime::FunctionError;
+use storewatch_runtime::events::Partitions;
+
+/// What stands of a slot before anything is written.
+pub struct Standing {
+    conditions: Vec<(Table, Condition)>,
+    pub record: Option<TickRecord>,
+}
+
+impl Standing {
+    /// Looks at the slot's files. It must come before the staged chunks are read: whoever finds a
+    /// file changed then knows that chunks may have changed too.
+    pub async fn look(
+        objects: &dyn Objects,
+        country: CountryCode,
+        slot: Slot,
+    ) -> Result<Self, FunctionError> {
+        let mut conditions = Vec::new();
+        let mut record = None;
+        for table in Table::ALL {
+            let key = keys::table_file(table, country, slot);
+            let listed = objects.list(&key).await?.into_iter().find(|object| object.key == key);
+            if table == Table::CountryTicks && listed.is_some() {
+                let body = objects.get(&key).await?;
+                record = Some(TickRecord::read(body).map_err(|error| damaged(objects, &key, error))?);
+            }
+            let condition = listed.map_or(Condition::Absent, |object| Condition::Unchanged(object.etag));
+            conditions.push((table, condition));
+        }
+        Ok(Self { conditions, record })
+    }
+
+    /// Whether what stands is at least as good as a tick of this outcome and coverage.
+    pub fn is_as_good_as(&self, outcome: Outcome, coverage: Option<f64>) -> bool {
+        self.record.as_ref().is_some_and(|record| {
+            let (held, new) = (record.coverage.unwrap_or(0.0), coverage.unwrap_or(0.0));
+            (record.outcome, held) >= (outcome, new)
+        })
+    }
+
+    fn condition(&self, table: Table) -> Condition {
+        let found = self.conditions.iter().find(|(known, _)| *known == table);
+        found.map_or(Condition::Absent, |(_, condition)| condition.clone())
+    }
+}
+
+/// Writes the files in the order given, the row of `country_ticks` last. A conflict means that
+/// another merge of the slot is under way: look again.
+pub async fn commit(
+    objects: &dyn Objects,
+    standing: &Standing,
+    country: CountryCode,
+    slot: Slot,
+    files: Vec<(Table, Bytes)>,
+) -> Result<Put, FunctionError> {
+    for (table, body) in files {
+        let key = keys::table_file(table, country, slot);
+        if objects.put_if(&key, body, standing.condition(table)).await? == Put::Conflict {
+            return Ok(Put::Conflict);
+        }
+    }
+    Ok(Put::Done)
+}
+
+/// Notes the partitions before there is a file in them, so that they are registered by a later tick
+/// if this one comes to an end before it can.
+pub async fn note_pending(
+    objects: &dyn Objects,
+    country: CountryCode,
+    slot: Slot,
+    partitions: &[Partition],
+) -> Result<(), FunctionError> {
+    let body = serde_json::to_vec(&Partitions { partitions: partitions.to_vec() }).unwrap_or_default();
+    Ok(objects.put(&keys::pending(country, slot), body.into()).await?)
+}
+
+/// The partitions that the tables' files of the slot lie in.
+pub fn partitions(
+    objects: &dyn Objects,
+    country: CountryCode,
+    slot: Slot,
+    tables: &[Table],
+) -> Vec<Partition> {
+    let day = slot.day();
+    let partition = |table: &Table| Partition {
+        table: *table,
+        country,
+        location: keys::partition_location(objects.bucket(), *table, country, &day),
+        day: day.clone(),
+    };
+    tables.iter().map(partition).collect()
+}

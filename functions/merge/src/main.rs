@@ -1,0 +1,9 @@
+//! The `merge` function: its clients are built once, then it serves invocations.
+
+use lambda_runtime::Error;
+use storewatch_runtime::serve;
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    serve(merge::Context::new().await, merge::invoke).await
+}

@@ -1,0 +1,134 @@
+//! Observing a chunk.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::json;
+use storewatch_domain::{Counts, IdRange, Observation, Reason, Status, Store, ViewFailure, judge_chunk};
+use storewatch_lake::availability::AvailabilityRows;
+use storewatch_lake::objects::damaged;
+use storewatch_lake::{Objects, keys, snapshot};
+use storewatch_runtime::clock::from_rfc3339;
+use storewatch_runtime::error::SourceName;
+use storewatch_runtime::events::ChunkItem;
+use storewatch_runtime::{Clock, CountryFile, FunctionError, describe};
+use storewatch_sources::LiveView;
+
+/// What observing needs of the world.
+pub struct Ports<'a> {
+    pub objects: &'a dyn Objects,
+    pub clock: &'a dyn Clock,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Observed {
+    pub chunk: u32,
+    /// The key under which the chunk is staged.
+    pub key: String,
+    /// The rows: the chunk's stores and its orphans.
+    pub stores: usize,
+    /// Rows by status; those that are 0 are left out.
+    pub counts: BTreeMap<&'static str, u64>,
+}
+
+/// Reads the chunk's part of the live view, judges each store and stages the rows.
+///
+/// Outside its slot nothing is observed: what the live view says then is not what users were shown.
+/// That, and every failure, is noted beside the staged chunks, so that the merge can give the
+/// stores their reason; it never takes the place of what was staged in time.
+///
+/// # Errors
+/// `LiveViewUnavailable`, `LiveViewIncomplete`, `BadConfig` where the country's queries do not fit
+/// the index, `LakeUnavailable`.
+pub async fn observe(
+    ports: &Ports<'_>,
+    country: &CountryFile,
+    view: Result<&dyn LiveView, &FunctionError>,
+    item: &ChunkItem,
+) -> Result<Observed, FunctionError> {
+    let observed_at = ports.clock.now();
+    if !item.slot.contains_micros(observed_at) {
+        tracing::warn!("the slot is not now; its stores are unknown");
+        note(ports, item, Reason::Late).await?;
+        return Ok(Observed {
+            chunk: item.chunk,
+            key: keys::staged_failure(item.country, item.slot, item.chunk),
+            stores: item.stores,
+            counts: BTreeMap::from([(Status::Unknown.as_str(), item.stores as u64)]),
+        });
+    }
+    match in_time(ports, country, view, item, observed_at).await {
+        Ok(observed) => Ok(observed),
+        Err(error) => {
+            let reason = match error.name() {
+                "LiveViewIncomplete" => Reason::LiveViewIncomplete,
+                _ => Reason::LiveViewUnavailable,
+            };
+            if let Err(second) = note(ports, item, reason).await {
+                tracing::error!(error = describe(&second), "the failure could not be noted");
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn in_time(
+    ports: &Ports<'_>,
+    country: &CountryFile,
+    view: Result<&dyn LiveView, &FunctionError>,
+    item: &ChunkItem,
+    observed_at: i64,
+) -> Result<Observed, FunctionError> {
+    let view = view.map_err(unavailable)?;
+    let range = IdRange { first: item.first.clone(), last: item.last.clone() };
+    let as_of = from_rfc3339(&item.schedule_as_of).ok_or_else(|| FunctionError::BadEvent {
+        function: "observe",
+        problem: format!("schedule_as_of {:?} is not an RFC 3339 time", item.schedule_as_of),
+    })?;
+    let (stores, seen) = tokio::join!(stores(ports.objects, item), view.observe(&range));
+    let (stores, seen) = (stores?, Observation { at: observed_at, stores: seen? });
+    let judged = judge_chunk(item.slot, &country.rules(), &stores, Ok::<_, ViewFailure>(&seen));
+    let mut counts = Counts::default();
+    judged.iter().for_each(|store| counts.add(store.judged.status));
+    let file = |source| FunctionError::File { what: "a chunk of judged stores", source };
+    let mut rows = AvailabilityRows::new(item.slot, as_of, &judged).map_err(file)?;
+    let key = keys::staged_chunk(item.country, item.slot, item.chunk);
+    ports.objects.put(&key, rows.write().map_err(file)?).await?;
+    Ok(Observed {
+        chunk: item.chunk,
+        key,
+        stores: judged.len(),
+        counts: counts.iter().filter(|(_, n)| *n > 0).map(|(status, n)| (status.as_str(), n)).collect(),
+    })
+}
+
+/// The chunk's stores, which must be those that its range was cut for.
+async fn stores(objects: &dyn Objects, item: &ChunkItem) -> Result<Vec<Store>, FunctionError> {
+    let body = objects.get(&item.key).await?;
+    let stores = snapshot::read(body).map_err(|error| damaged(objects, &item.key, error))?;
+    if stores.len() != item.stores {
+        let problem = format!("it holds {} stores, and the event says {}", stores.len(), item.stores);
+        return Err(damaged(objects, &item.key, problem).into());
+    }
+    Ok(stores)
+}
+
+async fn note(ports: &Ports<'_>, item: &ChunkItem, reason: Reason) -> Result<(), FunctionError> {
+    let key = keys::staged_failure(item.country, item.slot, item.chunk);
+    let body = json!({ "chunk": item.chunk, "reason": reason.as_str() }).to_string();
+    Ok(ports.objects.put(&key, body.into()).await?)
+}
+
+/// A secret that cannot be had comes as a borrowed error, because the context keeps it.
+fn unavailable(error: &FunctionError) -> FunctionError {
+    let problem = describe(error);
+    match error.name() {
+        "LiveViewUnavailable" => FunctionError::Secret {
+            name: "of the live view".to_owned(),
+            source_name: SourceName::LiveView,
+            source: problem.into(),
+        },
+        _ => FunctionError::BadConfig { place: "[live_view]".to_owned(), problem },
+    }
+}

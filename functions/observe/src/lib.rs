@@ -1,0 +1,35 @@
+//! `observe`: one chunk's part of the live view, judged and staged.
+
+pub mod handler;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use storewatch_runtime::events::{ChunkItem, check_country, parse};
+use storewatch_runtime::{CountryContext, FunctionError, SystemClock};
+use storewatch_sources::LiveView;
+
+pub use handler::{Observed, Ports, observe};
+
+/// What lives as long as the process.
+pub struct Context(CountryContext);
+
+impl Context {
+    pub async fn new() -> Self {
+        Self(CountryContext::new().await)
+    }
+}
+
+/// One invocation.
+///
+/// # Errors
+/// As [`observe`]; `BadEvent` for another country's event, `BadConfig` for a wrong country file.
+pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Observed, FunctionError> {
+    let item: ChunkItem = parse("observe", event)?;
+    let country = context.0.country().await?;
+    check_country("observe", item.country, country.code)?;
+    let view = country.live_view().await;
+    let view = view.as_ref().map(|view| &**view as &dyn LiveView);
+    let ports = Ports { objects: &*country.objects, clock: &SystemClock };
+    observe(&ports, &country.file, view, &item).await.map_err(|error| country.blame(error))
+}

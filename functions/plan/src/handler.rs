@@ -1,0 +1,204 @@
+//! Planning a country tick.
+
+use serde::{Deserialize, Serialize};
+use storewatch_domain::{CountryCode, LocalDate, Slot, cut};
+use storewatch_lake::objects::damaged;
+use storewatch_lake::{Condition, Objects, Put, keys};
+use storewatch_runtime::clock::{from_rfc3339, to_rfc3339};
+use storewatch_runtime::error::SourceName;
+use storewatch_runtime::events::ChunkItem;
+use storewatch_runtime::{Clock, CountryFile, FunctionError, describe};
+use storewatch_sources::{Read, ReadRequest, ScheduleError, Schedules};
+
+use crate::snapshots::{self, Snapshot, json};
+
+/// What planning needs of the world.
+pub struct Ports<'a> {
+    pub objects: &'a dyn Objects,
+    pub clock: &'a dyn Clock,
+}
+
+/// The event.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Event {
+    pub country: CountryCode,
+    pub slot: Slot,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Planned {
+    pub country: CountryCode,
+    pub slot: Slot,
+    /// When the schedules were read, RFC 3339.
+    pub schedule_as_of: String,
+    /// Whether PostgreSQL could not be read, so that an older snapshot is used.
+    pub stale: bool,
+    pub stores: usize,
+    pub chunks: usize,
+    /// The key of the manifest.
+    pub manifest: String,
+    /// How many chunks the country wants observed at once.
+    pub concurrency: usize,
+}
+
+/// Local dates whose exceptions a snapshot holds, counted from the slot's UTC date. Three back for
+/// what spills over; two weeks ahead, so that a snapshot serves while PostgreSQL is away.
+const DATES: (i32, i32) = (-3, 14);
+/// For how long an unchanged version lets a snapshot be reused; it stays well inside [`DATES`] and
+/// the 30 days for which snapshots are kept.
+const REUSE_MICROS: i64 = 24 * 3600 * 1_000_000;
+/// A snapshot at least this much older than its tick was not read for it.
+const STALE_MICROS: i64 = REUSE_MICROS;
+
+/// Plans a country tick: reads the schedules, writes the snapshot in chunks and the manifest.
+///
+/// A slot is planned once: where its manifest stands already, that plan is the answer, so that a
+/// second run cannot move the borders of chunks that are being observed. `schedules` is the source,
+/// or why there is none.
+///
+/// # Errors
+/// `ScheduleUnavailable` where the schedules cannot be read and there is no snapshot yet,
+/// `BadConfig` where the country's queries do not fit, `LakeUnavailable`.
+pub async fn plan(
+    ports: &Ports<'_>,
+    country: &CountryFile,
+    schedules: Result<&dyn Schedules, &FunctionError>,
+    event: &Event,
+) -> Result<Planned, FunctionError> {
+    let (objects, manifest) = (ports.objects, keys::manifest(event.country, event.slot));
+    if let Some(items) = planned_before(objects, &manifest).await? {
+        tracing::info!("the slot was planned before; its manifest stands");
+        return Ok(answer(country, event, manifest, &items, false));
+    }
+    let (snapshot, stale) = match read(ports, country, schedules, event).await {
+        Ok(snapshot) => (snapshot, false),
+        Err(error) if error.name() == "ScheduleUnavailable" => {
+            let Some(snapshot) = snapshots::latest(objects, event.country).await? else { return Err(error) };
+            tracing::warn!(
+                error = describe(&error),
+                schedule_as_of = snapshot.schedule_as_of,
+                "the schedules cannot be read; the last good snapshot is used"
+            );
+            (snapshot, true)
+        }
+        Err(error) => return Err(error),
+    };
+    let items = items(event, &snapshot);
+    if objects.put_if(&manifest, json(&items), Condition::Absent).await? == Put::Conflict {
+        // Somebody else planned the slot meanwhile, and chunks may be under way.
+        let theirs = planned_before(objects, &manifest).await?;
+        return Ok(answer(country, event, manifest, &theirs.unwrap_or(items), stale));
+    }
+    Ok(answer(country, event, manifest, &items, stale))
+}
+
+async fn planned_before(
+    objects: &dyn Objects,
+    manifest: &str,
+) -> Result<Option<Vec<ChunkItem>>, FunctionError> {
+    let Some((_, body)) = objects.find(manifest).await? else { return Ok(None) };
+    Ok(Some(serde_json::from_slice(&body).map_err(|error| damaged(objects, manifest, error))?))
+}
+
+/// Reads the schedules, or finds that the last snapshot is still what they say.
+async fn read(
+    ports: &Ports<'_>,
+    country: &CountryFile,
+    schedules: Result<&dyn Schedules, &FunctionError>,
+    event: &Event,
+) -> Result<Snapshot, FunctionError> {
+    let schedules = schedules.map_err(unavailable)?;
+    let as_of = ports.clock.now();
+    let known = match country.schedule.version {
+        Some(_) => snapshots::latest(ports.objects, event.country).await?,
+        None => None,
+    };
+    let known = known.filter(|known| {
+        from_rfc3339(&known.schedule_as_of).is_some_and(|read| (0..REUSE_MICROS).contains(&(as_of - read)))
+    });
+    let today = LocalDate::from_days(event.slot.start().div_euclid(86_400) as i32);
+    let request = ReadRequest {
+        exceptions: (today.plus_days(DATES.0), today.plus_days(DATES.1)),
+        known_version: known.as_ref().and_then(|known| known.version.clone()),
+    };
+    let (stores, version) = match (schedules.read(&request).await?, known) {
+        (Read::Unchanged, Some(known)) => return Ok(known),
+        (Read::Unchanged, None) => {
+            let problem = "the version is called unchanged, but none was known".to_owned();
+            return Err(ScheduleError::Config { field: "version", problem, source: None }.into());
+        }
+        (Read::Schedules { stores, version }, _) => (stores, version),
+    };
+    let section = &country.live_view;
+    let chunks = cut(stores, section.id_type, country.run.chunk_stores).map_err(|error| {
+        FunctionError::BadConfig { place: "[live_view].id_type".to_owned(), problem: error.to_string() }
+    })?;
+    report_problems(&chunks);
+    let chunks = snapshots::write(ports.objects, event.country, event.slot, &chunks).await?;
+    let snapshot = Snapshot { schedule_as_of: to_rfc3339(as_of), version, chunks };
+    snapshots::set_latest(ports.objects, event.country, &snapshot).await?;
+    Ok(snapshot)
+}
+
+/// A secret that cannot be had comes as a borrowed error, because it is kept for the next tick.
+fn unavailable(error: &FunctionError) -> FunctionError {
+    let problem = describe(error);
+    match error.name() {
+        "ScheduleUnavailable" => FunctionError::Secret {
+            name: "of the schedules".to_owned(),
+            source_name: SourceName::Schedule,
+            source: problem.into(),
+        },
+        _ => FunctionError::BadConfig { place: "[schedule]".to_owned(), problem },
+    }
+}
+
+/// Says which stores cannot be judged and why: all as a number, the first few by name.
+fn report_problems(chunks: &[storewatch_domain::Chunk]) {
+    let stores = || chunks.iter().flat_map(|chunk| &chunk.stores);
+    let bad = stores().filter(|store| store.problem.is_some()).count();
+    if bad == 0 {
+        return;
+    }
+    tracing::warn!(stores = bad, "stores whose schedule is bad are unknown until it is mended");
+    for store in stores().filter(|store| store.problem.is_some()).take(10) {
+        tracing::warn!(store_id = store.id, problem = store.problem, "bad schedule");
+    }
+}
+
+fn items(event: &Event, snapshot: &Snapshot) -> Vec<ChunkItem> {
+    let numbered = snapshot.chunks.iter().zip(0..);
+    let item = |(chunk, number): (&snapshots::SnapshotChunk, u32)| ChunkItem {
+        country: event.country,
+        slot: event.slot,
+        schedule_as_of: snapshot.schedule_as_of.clone(),
+        chunk: number,
+        key: chunk.key.clone(),
+        first: chunk.first.clone(),
+        last: chunk.last.clone(),
+        stores: chunk.stores,
+    };
+    numbered.map(item).collect()
+}
+
+fn answer(
+    country: &CountryFile,
+    event: &Event,
+    manifest: String,
+    items: &[ChunkItem],
+    stale: bool,
+) -> Planned {
+    let schedule_as_of = items.first().map(|item| item.schedule_as_of.clone()).unwrap_or_default();
+    let age = from_rfc3339(&schedule_as_of).map_or(0, |read| event.slot.start_micros() - read);
+    Planned {
+        country: event.country,
+        slot: event.slot,
+        stale: stale || age >= STALE_MICROS,
+        schedule_as_of,
+        stores: items.iter().map(|item| item.stores).sum(),
+        chunks: items.len(),
+        manifest,
+        concurrency: country.run.concurrency,
+    }
+}

@@ -1,0 +1,36 @@
+//! `plan`: a country's schedules, read once a tick, as a snapshot in chunks and their manifest.
+
+pub mod handler;
+pub mod snapshots;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use storewatch_runtime::events::{check_country, parse};
+use storewatch_runtime::{CountryContext, FunctionError, SystemClock};
+
+pub use handler::{Event, Planned, Ports, plan};
+
+/// What lives as long as the process.
+pub struct Context(CountryContext);
+
+impl Context {
+    pub async fn new() -> Self {
+        Self(CountryContext::new().await)
+    }
+}
+
+/// One invocation.
+///
+/// # Errors
+/// As [`plan`]; `BadEvent` for another country's event, `BadConfig` for a wrong country file.
+pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Planned, FunctionError> {
+    let event: Event = parse("plan", event)?;
+    let country = context.0.country().await?;
+    check_country("plan", event.country, country.code)?;
+    // A secret that cannot be had is a source that cannot be had: the last snapshot serves.
+    let schedules = country.schedules().await;
+    let schedules = schedules.as_ref().map(|schedules| &**schedules as &dyn storewatch_sources::Schedules);
+    let ports = Ports { objects: &*country.objects, clock: &SystemClock };
+    plan(&ports, &country.file, schedules, &event).await.map_err(|error| country.blame(error))
+}

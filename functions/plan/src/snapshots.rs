@@ -1,0 +1,73 @@
+//! Snapshots on S3: the chunks of a reading, and the pointer to the last good one.
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+use storewatch_domain::{Chunk, CountryCode, Slot, StoreKey};
+use storewatch_lake::objects::damaged;
+use storewatch_lake::{Objects, keys, snapshot};
+use storewatch_runtime::FunctionError;
+
+/// A snapshot of a country's schedules, as `latest.json` has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// When the schedules were read, RFC 3339.
+    pub schedule_as_of: String,
+    /// What the country's `version` query said, where it has one.
+    #[serde(default)]
+    pub version: Option<String>,
+    pub chunks: Vec<SnapshotChunk>,
+}
+
+/// One chunk of a snapshot: its object and the ids it answers for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotChunk {
+    pub key: String,
+    pub first: Option<StoreKey>,
+    pub last: Option<StoreKey>,
+    pub stores: usize,
+}
+
+/// Objects that are written at once.
+const PARALLEL: usize = 8;
+
+/// Writes the chunks of a reading.
+pub async fn write(
+    objects: &dyn Objects,
+    country: CountryCode,
+    slot: Slot,
+    chunks: &[Chunk],
+) -> Result<Vec<SnapshotChunk>, FunctionError> {
+    let written = stream::iter(chunks.iter().zip(0..)).map(|(chunk, number)| async move {
+        let key = keys::snapshot_chunk(country, slot, number);
+        let body = snapshot::write(&chunk.stores);
+        let body = body.map_err(|source| FunctionError::File { what: "a chunk of schedules", source })?;
+        objects.put(&key, body).await?;
+        let (first, last) = (chunk.range.first.clone(), chunk.range.last.clone());
+        Ok::<_, FunctionError>(SnapshotChunk { key, first, last, stores: chunk.stores.len() })
+    });
+    written.buffered(PARALLEL).try_collect().await
+}
+
+/// The last good snapshot, if there ever was one.
+pub async fn latest(objects: &dyn Objects, country: CountryCode) -> Result<Option<Snapshot>, FunctionError> {
+    let key = keys::latest_snapshot(country);
+    let Some((_, body)) = objects.find(&key).await? else { return Ok(None) };
+    let snapshot = serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?;
+    Ok(Some(snapshot))
+}
+
+/// Makes this snapshot the last good one.
+pub async fn set_latest(
+    objects: &dyn Objects,
+    country: CountryCode,
+    snapshot: &Snapshot,
+) -> Result<(), FunctionError> {
+    let body = json(snapshot);
+    Ok(objects.put(&keys::latest_snapshot(country), body).await?)
+}
+
+/// JSON of a value that always has one: maps with text keys, text and numbers.
+pub(crate) fn json(value: &impl Serialize) -> Bytes {
+    serde_json::to_vec(value).unwrap_or_default().into()
+}

@@ -1,0 +1,37 @@
+//! `register`: makes the catalog hold the partitions of this tick and those that earlier ticks
+//! could not register.
+
+pub mod handler;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use storewatch_lake::Registered;
+use storewatch_runtime::events::{Partitions, check_country, parse};
+use storewatch_runtime::{CountryContext, FunctionError};
+
+pub use handler::{Ports, register};
+
+/// What lives as long as the process.
+pub struct Context(CountryContext);
+
+impl Context {
+    pub async fn new() -> Self {
+        Self(CountryContext::new().await)
+    }
+}
+
+/// One invocation.
+///
+/// # Errors
+/// As [`register`]; `BadEvent` for a partition of another country.
+pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Registered, FunctionError> {
+    let event: Partitions = parse("register", event)?;
+    let country = context.0.country().await?;
+    for partition in &event.partitions {
+        check_country("register", partition.country, country.code)?;
+    }
+    let (catalog, metrics) = (context.0.aws().catalog()?, context.0.aws().metrics()?);
+    let ports = Ports { objects: &*country.objects, catalog: &catalog, metrics: &metrics };
+    register(&ports, country.code, event.partitions).await
+}

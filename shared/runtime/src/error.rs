@@ -1,0 +1,85 @@
+//! The errors of functions and their stable names. State machines match on the names, so they are a
+//! contract; the messages are for people and name what failed, where, and what to do.
+
+use std::error::Error;
+
+use lambda_runtime::Diagnostic;
+use storewatch_lake::{CatalogError, LakeError, ParquetError};
+use storewatch_sources::{LiveViewError, ScheduleError};
+
+/// Why a function failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FunctionError {
+    #[error("the event of {function} is wrong: {problem}")]
+    BadEvent { function: &'static str, problem: String },
+    #[error("{place}: {problem}")]
+    BadConfig { place: String, problem: String },
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    #[error(transparent)]
+    LiveView(#[from] LiveViewError),
+    #[error(transparent)]
+    Lake(#[from] LakeError),
+    #[error("{what} cannot be made into a file")]
+    File { what: &'static str, source: ParquetError },
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error(
+        "the secret {name:?} cannot be read; see that it exists, has a value and that the role may read it"
+    )]
+    Secret {
+        name: String,
+        /// Which source cannot be reached without it.
+        source_name: SourceName,
+        source: Box<dyn Error + Send + Sync>,
+    },
+}
+
+/// The source that a secret opens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceName {
+    Schedule,
+    LiveView,
+}
+
+impl FunctionError {
+    /// The name that state machines match.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::BadEvent { .. } => "BadEvent",
+            Self::BadConfig { .. }
+            | Self::Schedule(ScheduleError::Config { .. })
+            | Self::LiveView(LiveViewError::Config { .. }) => "BadConfig",
+            Self::Schedule(_) | Self::Secret { source_name: SourceName::Schedule, .. } => {
+                "ScheduleUnavailable"
+            }
+            Self::LiveView(LiveViewError::Incomplete { .. }) => "LiveViewIncomplete",
+            Self::LiveView(_) | Self::Secret { source_name: SourceName::LiveView, .. } => {
+                "LiveViewUnavailable"
+            }
+            Self::Lake(_) | Self::File { .. } => "LakeUnavailable",
+            Self::Catalog(_) => "CatalogUnavailable",
+        }
+    }
+}
+
+impl From<FunctionError> for Diagnostic {
+    fn from(error: FunctionError) -> Self {
+        Self { error_type: error.name().to_owned(), error_message: describe(&error) }
+    }
+}
+
+/// The error with all its sources, each said once.
+pub fn describe(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(source) = next {
+        let said = source.to_string();
+        if !text.contains(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = source.source();
+    }
+    text
+}

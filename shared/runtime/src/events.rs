@@ -1,0 +1,61 @@
+//! The shapes of the functions' events that one function makes and another takes.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use storewatch_domain::{CountryCode, Slot, StoreKey};
+use storewatch_lake::Partition;
+
+use crate::error::FunctionError;
+
+/// One item of the manifest: a chunk of stores that one `observe` handles.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChunkItem {
+    pub country: CountryCode,
+    pub slot: Slot,
+    /// When the schedules were read, RFC 3339.
+    pub schedule_as_of: String,
+    /// The number of the chunk, from 0.
+    pub chunk: u32,
+    /// The key of the chunk's snapshot.
+    pub key: String,
+    /// The smallest id of the chunk; null in the first one, which is open below.
+    pub first: Option<StoreKey>,
+    /// The smallest id after the chunk; null in the last one, which is open above.
+    pub last: Option<StoreKey>,
+    /// How many stores the snapshot of the chunk holds.
+    pub stores: usize,
+}
+
+/// What `register` is told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Partitions {
+    pub partitions: Vec<Partition>,
+}
+
+/// Reads an event.
+///
+/// # Errors
+/// `BadEvent`, which names the function and the field.
+pub fn parse<T: DeserializeOwned>(function: &'static str, event: Value) -> Result<T, FunctionError> {
+    serde_json::from_value(event)
+        .map_err(|error| FunctionError::BadEvent { function, problem: error.to_string() })
+}
+
+/// Checks that the event is for the function's own country.
+///
+/// # Errors
+/// `BadEvent`, which names both countries.
+pub fn check_country(
+    function: &'static str,
+    event: CountryCode,
+    own: CountryCode,
+) -> Result<(), FunctionError> {
+    if event == own {
+        return Ok(());
+    }
+    let problem = format!("country {event:?} is not {own:?}, the country that this function serves");
+    Err(FunctionError::BadEvent { function, problem })
+}

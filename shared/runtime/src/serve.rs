@@ -1,0 +1,77 @@
+//! The way of an invocation: logs as JSON with country, slot and chunk on every line, a typed
+//! handler, and errors by their stable names.
+
+use std::env;
+use std::sync::Arc;
+use std::time::Instant;
+
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde::Serialize;
+use serde_json::Value;
+use tracing::Instrument;
+use tracing_subscriber::EnvFilter;
+
+use crate::error::{FunctionError, describe};
+
+/// Serves invocations until the process ends. `context` is what was built once at cold start.
+///
+/// # Errors
+/// Lambda's runtime interface cannot be reached.
+pub async fn serve<C, H, F, O>(context: C, handler: H) -> Result<(), Error>
+where
+    C: Send + Sync + 'static,
+    H: Fn(Arc<C>, Value) -> F + Copy,
+    F: Future<Output = Result<O, FunctionError>>,
+    O: Serialize,
+{
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_target(false)
+        .with_env_filter(filter())
+        .init();
+    let context = Arc::new(context);
+    lambda_runtime::run(service_fn(move |invocation: LambdaEvent<Value>| {
+        let (event, lambda) = invocation.into_parts();
+        let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let span = tracing::info_span!(
+            "invocation",
+            // An event of partitions names no country, but the function serves just one.
+            country = Some(text("country"))
+                .filter(|c| !c.is_empty())
+                .or_else(|| env::var("STOREWATCH_COUNTRY").ok()),
+            slot = text("slot"),
+            chunk = event.get("chunk").and_then(|chunk| chunk.as_u64()),
+            request_id = lambda.request_id,
+        );
+        let answer = handler(Arc::clone(&context), event);
+        async move {
+            let started = Instant::now();
+            let answer = answer.await;
+            let milliseconds = started.elapsed().as_millis() as u64;
+            match &answer {
+                Ok(_) => tracing::info!(milliseconds, "done"),
+                Err(error) => tracing::error!(
+                    milliseconds,
+                    error_type = error.name(),
+                    error = describe(error),
+                    "failed"
+                ),
+            }
+            answer
+        }
+        .instrument(span)
+    }))
+    .await
+}
+
+/// What `RUST_LOG` says, without the runtime's own line about a failed invocation: ours says more.
+fn filter() -> EnvFilter {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    match "lambda_runtime=off".parse() {
+        Ok(quiet) => filter.add_directive(quiet),
+        Err(_) => filter,
+    }
+}
