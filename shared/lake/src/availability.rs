@@ -76,6 +76,12 @@ impl AvailabilityRows {
         parquet::write(&mut self.0)
     }
 
+    /// The ids, in the order of the rows.
+    pub fn store_ids(&self) -> Vec<String> {
+        let ids = self.0.column("store_id").ok().and_then(|ids| ids.str().ok());
+        ids.map(|ids| ids.iter().map(|id| id.unwrap_or_default().to_owned()).collect()).unwrap_or_default()
+    }
+
     /// How many rows there are.
     pub fn len(&self) -> usize {
         self.0.height()

@@ -9,13 +9,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use elasticsearch::auth::Credentials;
 use elasticsearch::http::StatusCode;
+use elasticsearch::http::response::Response;
 use elasticsearch::http::transport::{SingleNodeConnectionPool, TransportBuilder};
-use elasticsearch::{Elasticsearch, SearchParts};
+use elasticsearch::{Elasticsearch, FieldCapsParts, SearchParts};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use storewatch_domain::{IdRange, IdType, LiveStore, StoreKey};
+use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::live_view::{LiveView, LiveViewError};
@@ -62,6 +65,8 @@ pub struct ElasticLiveView {
     client: Elasticsearch,
     config: ElasticConfig,
     host: String,
+    /// Set once the index was found to map the fields as the country file says.
+    mapped: OnceCell<()>,
 }
 
 impl ElasticLiveView {
@@ -88,7 +93,61 @@ impl ElasticLiveView {
         };
         let transport =
             builder.build().map_err(|error| bad_url(format!("no client can be built: {error}")))?;
-        Ok(Self { client: Elasticsearch::new(transport), config, host })
+        Ok(Self { client: Elasticsearch::new(transport), config, host, mapped: OnceCell::new() })
+    }
+
+    /// Checks once a process that the index maps the country's fields. A field that is not mapped is
+    /// no error to a search: it matches nothing, and every store would seem to be unlisted.
+    async fn check_mapping(&self) -> Result<(), LiveViewError> {
+        let mut fields = vec![self.config.id_field.as_str()];
+        fields.extend(self.config.reason_field.as_deref());
+        let indices = [self.config.index.as_str()];
+        let request = self.client.field_caps(FieldCapsParts::Index(&indices)).fields(&fields);
+        let text = self.answer(request.send().await).await?;
+        let caps: FieldCaps = serde_json::from_slice(&text).map_err(|error| {
+            self.incomplete("the body is not the JSON of field capabilities".to_owned(), Some(error.into()))
+        })?;
+        let config = |field, problem| Err(LiveViewError::Config { field, problem });
+        let index = &self.config.index;
+        for (key, field) in [("id_field", fields.first()), ("reason_field", fields.get(1))] {
+            let Some(field) = field else { continue };
+            let Some(kinds) = caps.fields.get(*field) else {
+                return config(key, format!("index {index:?} at {} maps no field {field:?}", self.host));
+            };
+            if let Some((kind, _)) = kinds.iter().find(|(_, caps)| !caps.aggregatable) {
+                return config(
+                    key,
+                    format!("{field:?} is mapped as {kind}, which has no doc values, in index {index:?}"),
+                );
+            }
+        }
+        let (wanted, allowed): (_, &[&str]) = match self.config.id_type {
+            IdType::Long => ("long", &["long", "integer", "short", "byte"]),
+            IdType::Keyword => ("keyword", &["keyword", "constant_keyword"]),
+        };
+        let ids = caps.fields.get(&self.config.id_field).into_iter().flat_map(BTreeMap::keys);
+        match ids.into_iter().find(|kind| !allowed.contains(&kind.as_str())) {
+            Some(kind) => {
+                let field = &self.config.id_field;
+                config(
+                    "id_type",
+                    format!("{wanted:?} is not how index {index:?} maps {field:?}: it is mapped as {kind}"),
+                )
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// The body of an answer, if it is one of success.
+    async fn answer(&self, sent: Result<Response, elasticsearch::Error>) -> Result<Bytes, LiveViewError> {
+        let response =
+            sent.map_err(|error| self.unavailable("did not answer".to_owned(), Some(error.into())))?;
+        let status = response.status_code();
+        let text = response
+            .bytes()
+            .await
+            .map_err(|error| self.incomplete("the body broke off".to_owned(), Some(error.into())))?;
+        if status.is_success() { Ok(text) } else { Err(self.refusal(status, &text)) }
     }
 
     async fn page(&self, range: &IdRange) -> Result<Answer, LiveViewError> {
@@ -101,16 +160,7 @@ impl ElasticLiveView {
             .body(body(&self.config, range))
             .send()
             .await;
-        let response =
-            sent.map_err(|error| self.unavailable("did not answer".to_owned(), Some(error.into())))?;
-        let status = response.status_code();
-        let text = response
-            .bytes()
-            .await
-            .map_err(|error| self.incomplete("the body broke off".to_owned(), Some(error.into())))?;
-        if !status.is_success() {
-            return Err(self.refusal(status, &text));
-        }
+        let text = self.answer(sent).await?;
         let answer: Answer = serde_json::from_slice(&text).map_err(|error| {
             self.incomplete("the body is not the JSON of a search".to_owned(), Some(error.into()))
         })?;
@@ -199,6 +249,7 @@ impl LiveView for ElasticLiveView {
         if range.is_empty() {
             return Ok(Vec::new());
         }
+        self.mapped.get_or_try_init(|| self.check_mapping()).await?;
         let mut stores: Vec<(StoreKey, LiveStore)> = Vec::new();
         let mut rest = range.clone();
         loop {
@@ -273,6 +324,19 @@ fn body(config: &ElasticConfig, range: &IdRange) -> Value {
         body["docvalue_fields"] = json!([field]);
     }
     body
+}
+
+#[derive(Deserialize)]
+struct FieldCaps {
+    /// By field, then by the types that the indices give it.
+    #[serde(default)]
+    fields: BTreeMap<String, BTreeMap<String, FieldCap>>,
+}
+
+#[derive(Deserialize)]
+struct FieldCap {
+    /// Whether it has doc values.
+    aggregatable: bool,
 }
 
 #[derive(Deserialize)]

@@ -73,7 +73,9 @@ impl PostgresSchedules {
                 }
                 "sslrootcert" => roots = Some(value.into_owned()),
                 "password" => {
-                    return Err(bad("the address holds a password, which belongs into the secret".to_owned()));
+                    return Err(
+                        bad("the address holds a password, which belongs into the secret".to_owned()),
+                    );
                 }
                 _ => others.push((key.into_owned(), value.into_owned())),
             }

@@ -1,0 +1,123 @@
+//! The contract of a catalog, which Glue and the one in memory both keep.
+
+mod support;
+
+use aws_sdk_glue::types::{Column, DatabaseInput, StorageDescriptor, TableInput};
+use storewatch_lake::catalog::{Catalog, CatalogError, Created, Registered, register};
+use storewatch_lake::glue::GlueCatalog;
+use storewatch_lake::memory::MemoryCatalog;
+use storewatch_lake::{Partition, Table};
+use storewatch_stack_client::unique_name;
+
+fn partition(table: Table, day: u32, place: &str) -> Partition {
+    let day = format!("2026-11-{day:02}");
+    Partition {
+        table,
+        country: "es".parse().unwrap(),
+        location: format!("s3://lake/{place}/day={day}/"),
+        day,
+    }
+}
+
+async fn contract(catalog: &dyn Catalog) {
+    let table = Table::StoreAvailability;
+    let (one, two) = (partition(table, 1, "a"), partition(table, 2, "a"));
+    assert_eq!(catalog.get(table, &[one.clone(), two.clone()]).await.unwrap(), [None, None]);
+
+    // Creation says of each whether it was there, and never changes what was.
+    assert_eq!(catalog.create(table, std::slice::from_ref(&two)).await.unwrap(), [Created::Done]);
+    let moved = partition(table, 2, "b");
+    let outcome = catalog.create(table, &[one.clone(), moved.clone()]).await.unwrap();
+    assert_eq!(outcome, [Created::Done, Created::AlreadyExists]);
+    let held = catalog.get(table, &[two.clone(), one.clone()]).await.unwrap();
+    let locations: Vec<_> = held.iter().map(|held| held.as_ref().unwrap().location.as_str()).collect();
+    assert_eq!(locations, [two.location.as_str(), one.location.as_str()], "in the order asked");
+    assert!(held.iter().flatten().all(|held| held.current));
+
+    // Updating what is not there is refused by name.
+    let error = catalog.update(table, &[partition(table, 9, "a")]).await.unwrap_err();
+    assert!(matches!(error, CatalogError::Refused { .. }), "{error}");
+    assert!(error.to_string().contains("country=es/day=2026-11-09"), "{error}");
+
+    // Registering creates what is missing, updates what differs and leaves the rest alone.
+    let ticks = partition(Table::CountryTicks, 2, "t");
+    let wanted = [one.clone(), moved.clone(), partition(table, 3, "a"), ticks.clone()];
+    let done = register(catalog, &wanted).await.unwrap();
+    assert_eq!(done, Registered { created: 2, updated: 1, unchanged: 1 });
+    let again = register(catalog, &wanted).await.unwrap();
+    assert_eq!(again, Registered { created: 0, updated: 0, unchanged: 4 });
+    let held = catalog.get(table, &[moved.clone()]).await.unwrap();
+    assert_eq!(held[0].as_ref().unwrap().location, moved.location);
+
+    // More than one batch of Glue's.
+    let many: Vec<Partition> =
+        (0..130).map(|n| Partition { day: format!("2025-{n:03}"), ..partition(table, 1, "m") }).collect();
+    assert_eq!(register(catalog, &many).await.unwrap().created, 130);
+    assert_eq!(register(catalog, &many).await.unwrap().unchanged, 130);
+}
+
+async fn glue() -> (aws_sdk_glue::Client, String) {
+    let client = aws_sdk_glue::Client::new(&support::sdk().await);
+    let database = unique_name("catalog");
+    let input = DatabaseInput::builder().name(&database).build().unwrap();
+    client.create_database().database_input(input).send().await.unwrap();
+    for table in Table::ALL {
+        let key = |name: &str| Column::builder().name(name).r#type("string").build().unwrap();
+        let input = TableInput::builder()
+            .name(table.name())
+            .partition_keys(key("country"))
+            .partition_keys(key("day"))
+            .build()
+            .unwrap();
+        client.create_table().database_name(&database).table_input(input).send().await.unwrap();
+    }
+    (client, database)
+}
+
+#[tokio::test]
+async fn a_catalog_in_memory_keeps_the_contract() {
+    contract(&MemoryCatalog::default()).await;
+}
+
+#[tokio::test]
+async fn the_glue_catalog_keeps_the_contract() {
+    let (client, database) = glue().await;
+    contract(&GlueCatalog::new(client, database)).await;
+}
+
+#[tokio::test]
+async fn a_glue_partition_without_serde_and_columns_is_mended() {
+    let (client, database) = glue().await;
+    let wanted = partition(Table::CountryTicks, 1, "a");
+    let bare = StorageDescriptor::builder().location(&wanted.location).build();
+    let input = aws_sdk_glue::types::PartitionInput::builder()
+        .values("es")
+        .values("2026-11-01")
+        .storage_descriptor(bare)
+        .build();
+    let request = client.batch_create_partition().database_name(&database).table_name("country_ticks");
+    request.partition_input_list(input).send().await.unwrap();
+    let catalog = GlueCatalog::new(client, database);
+    assert!(
+        !catalog.get(Table::CountryTicks, std::slice::from_ref(&wanted)).await.unwrap()[0]
+            .as_ref()
+            .unwrap()
+            .current
+    );
+    let done = register(&catalog, std::slice::from_ref(&wanted)).await.unwrap();
+    assert_eq!(done, Registered { created: 0, updated: 1, unchanged: 0 });
+    assert_eq!(register(&catalog, &[wanted]).await.unwrap().unchanged, 1);
+}
+
+/// The local Glue creates partitions in databases that do not exist, so the failure here is that of a
+/// service that does not answer.
+#[tokio::test]
+async fn a_catalog_that_does_not_answer_is_an_error_and_never_an_empty_one() {
+    let sdk = support::sdk().await;
+    // Port 9, discard: nothing listens there.
+    let config = aws_sdk_glue::config::Builder::from(&sdk).endpoint_url("http://127.0.0.1:9");
+    let config = config.retry_config(aws_sdk_glue::config::retry::RetryConfig::disabled()).build();
+    let catalog = GlueCatalog::new(aws_sdk_glue::Client::from_conf(config), "away");
+    let error = register(&catalog, &[partition(Table::CountryTicks, 1, "a")]).await.unwrap_err();
+    assert!(matches!(error, CatalogError::Failed { operation: "BatchGetPartition", .. }), "{error}");
+}

@@ -1,0 +1,73 @@
+//! The contract of an object store, which the real one and the one in memory both keep.
+
+mod support;
+
+use bytes::Bytes;
+use storewatch_lake::memory::MemoryObjects;
+use storewatch_lake::s3::S3Objects;
+use storewatch_lake::{Condition, LakeError, Objects, Put};
+use storewatch_stack_client::unique_name;
+
+async fn contract(objects: &dyn Objects) {
+    // A missing object is told from a failure.
+    assert!(matches!(objects.get("a/none").await, Err(LakeError::Missing { .. })));
+    assert!(objects.find("a/none").await.unwrap().is_none());
+    assert_eq!(objects.list("a/").await.unwrap(), []);
+
+    // What was put is what is read, whole, at once.
+    let body = Bytes::from(vec![7_u8; 300_000]);
+    objects.put("a/one", body.clone()).await.unwrap();
+    assert_eq!(objects.get("a/one").await.unwrap(), body);
+    objects.put("a/one", "second".into()).await.unwrap();
+    assert_eq!(objects.get("a/one").await.unwrap(), "second");
+
+    // A listing has the prefix's keys only, in order; a key that only starts alike is not found.
+    objects.put("a/one.more", "".into()).await.unwrap();
+    objects.put("b/other", "".into()).await.unwrap();
+    let keys: Vec<String> = objects.list("a/").await.unwrap().into_iter().map(|o| o.key).collect();
+    assert_eq!(keys, ["a/one", "a/one.more"]);
+    assert_eq!(objects.find("a/one").await.unwrap().unwrap().1, "second");
+    assert!(objects.find("a/on").await.unwrap().is_none());
+
+    // Absent: the first one stands.
+    assert_eq!(objects.put_if("c", "1".into(), Condition::Absent).await.unwrap(), Put::Done);
+    assert_eq!(objects.put_if("c", "2".into(), Condition::Absent).await.unwrap(), Put::Conflict);
+    assert_eq!(objects.get("c").await.unwrap(), "1");
+
+    // Unchanged: only over what was seen.
+    let seen = objects.find("c").await.unwrap().unwrap().0.etag;
+    let unchanged = || Condition::Unchanged(seen.clone());
+    assert_eq!(objects.put_if("c", "3".into(), unchanged()).await.unwrap(), Put::Done);
+    assert_eq!(objects.put_if("c", "4".into(), unchanged()).await.unwrap(), Put::Conflict);
+    assert_eq!(objects.get("c").await.unwrap(), "3");
+    objects.delete("c").await.unwrap();
+    assert_eq!(objects.put_if("c", "5".into(), unchanged()).await.unwrap(), Put::Conflict);
+
+    // Deleting twice is deleting once.
+    objects.delete("c").await.unwrap();
+    assert!(objects.find("c").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn objects_in_memory_keep_the_contract() {
+    contract(&MemoryObjects::default()).await;
+}
+
+#[tokio::test]
+async fn objects_on_s3_keep_the_contract() {
+    let sdk = support::sdk().await;
+    let config = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(true).build();
+    let client = aws_sdk_s3::Client::from_conf(config);
+    let bucket = unique_name("objects");
+    let region = aws_sdk_s3::types::BucketLocationConstraint::from(
+        &*storewatch_stack_client::Stack::running().aws.region,
+    );
+    let place = aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(region).build();
+    client.create_bucket().bucket(&bucket).create_bucket_configuration(place).send().await.unwrap();
+    contract(&S3Objects::new(client.clone(), &bucket)).await;
+
+    let absent = S3Objects::new(client, unique_name("absent"));
+    let error = absent.put("k", "".into()).await.unwrap_err();
+    assert!(matches!(error, LakeError::Failed { operation: "put", .. }), "{error}");
+    assert!(error.to_string().contains(&format!("s3://{}/k", absent.bucket())), "{error}");
+}

@@ -1,0 +1,238 @@
+"""The deployments that the tests share: one in which all is well, and one with a broken country of each kind."""
+
+import json
+import re
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e.deployment import Deployed
+from e2e.edges import add_edges
+from e2e.oracle import Country, Listing, ScheduledStore, read_live_view, read_schedules
+from infra.country_file import DIRECTORY, CountryFile
+from infra.packaging import FUNCTIONS, ROOT
+from sample.load import drop, load
+from sample.places import Place
+from stack import slots, tick
+from stack.config import Stack
+from stack.deploy_local import deploy
+from stack.undeploy_local import undeploy
+from stack.up import up
+
+COUNTRIES = ("es", "mx", "pt")
+STORES = 3000
+SEED = 20_261
+# What is left of a slot must be enough for the ticks of both deployments, cold.
+_NEEDED = timedelta(seconds=90)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The stores of the sample: where they are, and what stands there."""
+
+    prefix: str
+    places: dict[str, Place]
+    schedules: dict[str, dict[str, ScheduledStore]]
+    live_views: dict[str, dict[str, Listing]]
+
+
+@dataclass(frozen=True)
+class Ticked:
+    """A deployment after a tick."""
+
+    deployed: Deployed
+    tick: tick.Tick
+
+    @property
+    def slot(self) -> datetime:
+        """The slot of the tick."""
+        return self.tick.slot
+
+
+@pytest.fixture(scope="session")
+def stack() -> Stack:
+    """The local servers. No test is skipped because one of them is down: it is started."""
+    missing = [name for name in FUNCTIONS if not (ROOT / "target/debug" / name).is_file()]
+    assert not missing, f"target/debug has no {', '.join(missing)}: run `make build` first"
+    return up()
+
+
+@pytest.fixture(scope="session")
+def sources(stack: Stack) -> Iterator[Sources]:
+    """A sample of the tests' own, with stores at the edges of the rules among it."""
+    prefix = f"e2e-{uuid.uuid4().hex[:6]}"
+    try:
+        places = load(stack, count=STORES, seed=SEED, countries=list(COUNTRIES), prefix=prefix)
+        # With time to spare, so that it is still this slot that is ticked once all is deployed.
+        add_edges(stack, places["pt"], slot_with_time_left(2 * _NEEDED))
+        yield Sources(
+            prefix,
+            places,
+            {code: read_schedules(stack.postgres.conninfo(place.database)) for code, place in places.items()},
+            {code: read_live_view(stack.elasticsearch.url, place.index) for code, place in places.items()},
+        )
+    finally:
+        drop(stack, prefix=prefix)
+
+
+@pytest.fixture(scope="session")
+def country_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project's country files, with chunks so small that a country has several, and pt open without hours."""
+    folder = tmp_path_factory.mktemp("countries")
+    for code in COUNTRIES:
+        text = re.sub(r"(?m)^chunk_stores = \d+", "chunk_stores = 400", (DIRECTORY / f"{code}.toml").read_text())
+        if code == "pt":
+            text = text.replace('missing_hours = "closed"', 'missing_hours = "always_open"')
+        (folder / f"{code}.toml").write_text(text)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def rules(country_files: Path) -> dict[str, Country]:
+    """What the country files say that the judgement depends on."""
+    contents = {code: CountryFile.load(code, country_files).content for code in COUNTRIES}
+    return {code: Country(found["default_timezone"], found["missing_hours"]) for code, found in contents.items()}
+
+
+@pytest.fixture(scope="session")
+def ticked(stack: Stack, sources: Sources, country_files: Path) -> Iterator[Ticked]:
+    """All three countries deployed, and one tick through the tick machine."""
+    yield from _ticked(stack, sources.prefix, sources, country_files, {})
+
+
+@pytest.fixture(scope="session")
+def broken_files(stack: Stack, country_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Country files with wrong addresses: mx names a database that is not there, pt an index that is not."""
+    folder = tmp_path_factory.mktemp("broken")
+    (folder / "es.toml").write_text((country_files / "es.toml").read_text())
+    address = f"postgresql://localhost:{stack.postgres.port}/no_such_database?sslmode=require"
+    (folder / "mx.toml").write_text(_with(country_files / "mx.toml", r"postgresql://.*?(?=\")", address))
+    pt = _with(country_files / "pt.toml", r"https://.*?(?=\")", stack.elasticsearch.url)
+    (folder / "pt.toml").write_text(pt.replace('index = "stores-pt"', 'index = "no-such-index"'))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def broken_secrets(sources: Sources) -> dict[str, Any]:
+    """Secrets for the addresses that are no examples, which the deployment does not know the values of."""
+    place = sources.places["mx"]
+    return {
+        "mx": {"postgres": {"username": place.role, "password": place.password}},
+        "pt": {"elasticsearch": {"username": "nobody", "password": "nothing"}},
+    }
+
+
+@pytest.fixture(scope="session")
+def broken(
+    stack: Stack, sources: Sources, ticked: Ticked, broken_files: Path, broken_secrets: dict[str, Any]
+) -> Iterator[Ticked]:
+    """es as it should be, mx without its database, pt without its index, and xx without a state machine."""
+    del ticked  # its tick comes first: it is the one that must not be late
+    yield from _ticked(stack, f"{sources.prefix}-b", sources, broken_files, broken_secrets, machineless="xx")
+
+
+@pytest.fixture(scope="session")
+def mended(
+    stack: Stack,
+    sources: Sources,
+    broken: Ticked,
+    broken_files: Path,
+    broken_secrets: dict[str, Any],
+    country_files: Path,
+) -> Iterator[Ticked]:
+    """mx and pt, broken as above while their slot is ticked, then deployed again with the right addresses."""
+    del broken  # one tick at a time
+    prefix, countries = f"{sources.prefix}-m", ("mx", "pt")
+    for ticked in _ticked(stack, prefix, sources, broken_files, broken_secrets, countries=countries):
+        redeploy(ticked.deployed, sources, list(countries), country_files)
+        yield ticked
+
+
+def redeploy(deployed: Deployed, sources: Sources, countries: list[str], files: Path) -> None:
+    """Deploys countries again, with other country files."""
+    deploy(
+        deployed.stack,
+        prefix=deployed.prefix,
+        database=deployed.database,
+        countries=countries,
+        country_files=files,
+        rule="DISABLED",
+        sample=sources.prefix,
+        parameters={"MetricsNamespace": deployed.namespace},
+    )
+
+
+def _ticked(
+    stack: Stack,
+    prefix: str,
+    sources: Sources,
+    files: Path,
+    secrets: dict[str, Any],
+    *,
+    countries: tuple[str, ...] = COUNTRIES,
+    machineless: str | None = None,
+) -> Iterator[Ticked]:
+    database, namespace = prefix.replace("-", "_"), f"Test/{prefix}"
+    try:
+        lake = deploy(
+            stack,
+            prefix=prefix,
+            database=database,
+            countries=list(countries),
+            country_files=files,
+            rule="DISABLED",
+            secrets=secrets,
+            sample=sources.prefix,
+            parameters={"MetricsNamespace": namespace},
+        )
+        deployed = Deployed(stack, prefix, database, namespace, lake["LakeBucket"])
+        if machineless:
+            _subscribe(deployed, lake["AlertsTopic"])
+            missing = deployed.machine("country-es").replace("-country-es", f"-country-{machineless}")
+            entry = json.dumps({"country": machineless, "state_machine": missing}).encode()
+            deployed.s3.put_object(Bucket=deployed.bucket, Key=f"registry/{machineless}.json", Body=entry)
+        yield Ticked(deployed, tick.run(stack, prefix=prefix, slot=slot_with_time_left()))
+    finally:
+        undeploy(stack, prefix)
+
+
+def _subscribe(deployed: Deployed, topic: str) -> None:
+    """A queue that gets what the alerts' topic sends, named as the deployment."""
+    queue = deployed.stack.aws.client("sqs").create_queue(QueueName=f"{deployed.prefix}-alerts")["QueueUrl"]
+    attributes = deployed.stack.aws.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    arn = attributes["Attributes"]["QueueArn"]
+    # The topic's account sends to the queue only if the queue lets it, here as on AWS.
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "sns.amazonaws.com"},
+                "Action": "sqs:SendMessage",
+                "Resource": arn,
+                "Condition": {"ArnEquals": {"aws:SourceArn": topic}},
+            }
+        ],
+    }
+    deployed.stack.aws.client("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"Policy": json.dumps(policy)})
+    deployed.stack.aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
+
+
+def slot_with_time_left(needed: timedelta = _NEEDED) -> datetime:
+    """The current slot, or the next one once it has begun: an observation after its slot's end is of no use to it."""
+    while (slot := slots.current()) + slots.SLOT - datetime.now(UTC) < needed:
+        # By short waits, so that a clock that was set or a machine that slept is noticed.
+        time.sleep(1)
+    return slot
+
+
+def _with(file: Path, pattern: str, replacement: str) -> str:
+    text, found = re.subn(pattern, lambda _: replacement, file.read_text(), count=1)
+    assert found == 1, f"{file} has nothing like {pattern}"
+    return text

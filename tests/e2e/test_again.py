@@ -1,0 +1,50 @@
+"""A slot that is complete stays as it is, whoever runs it again and under whatever name."""
+
+import hashlib
+from collections.abc import Callable
+
+from e2e.conftest import COUNTRIES, Ticked
+from e2e.deployment import TABLES
+from stack import slots, tick
+
+
+def state(ticked: Ticked) -> dict[str, object]:
+    """All that analysts can see: every file with its bytes and ETag, every partition."""
+    deployed = ticked.deployed
+    files = [found for table in TABLES for found in deployed.objects(f"{table}/")]
+    partitions = [found for table in TABLES for code in COUNTRIES for found in deployed.partitions(table, code)]
+    return {
+        **{file.key: (file.etag, file.modified, hashlib.sha256(deployed.body(file.key)).digest()) for file in files},
+        "partitions": sorted((found["TableName"], *found["Values"]) for found in partitions),
+    }
+
+
+def leaves_all_as_it_is(ticked: Ticked, run: Callable[[], None]) -> None:
+    """Holds what stands before against what stands after."""
+    before = state(ticked)
+    assert len(before) == 1 + len(TABLES) * len(COUNTRIES)
+    run()
+    assert state(ticked) == before
+
+
+def test_the_same_tick_again_changes_no_byte_and_adds_no_file_or_partition(ticked: Ticked) -> None:
+    def run() -> None:
+        again = tick.run(ticked.deployed.stack, prefix=ticked.deployed.prefix, slot=ticked.slot)
+        assert again.status == "SUCCEEDED", again.error
+
+    leaves_all_as_it_is(ticked, run)
+
+
+def test_a_country_again_under_another_execution_name_changes_nothing(ticked: Ticked) -> None:
+    def run() -> None:
+        for country in COUNTRIES:
+            done = ticked.deployed.run_machine(
+                f"country-{country}", {"country": country, "slot": slots.iso(ticked.slot)}
+            )
+            assert done["status"] == "SUCCEEDED", done.get("cause")
+
+    leaves_all_as_it_is(ticked, run)
+
+
+def test_no_note_of_a_pending_partition_is_left(ticked: Ticked) -> None:
+    assert ticked.deployed.objects("pending/") == []

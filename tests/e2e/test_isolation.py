@@ -1,0 +1,86 @@
+"""A country's functions reach their own country and nothing of another's: their roles, tried against the local AWS.
+
+The local AWS enforces policies for Lambda's roles as IAM does; it does not check the state machines' own roles.
+"""
+
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from e2e.conftest import COUNTRIES, Ticked
+from e2e.deployment import Deployed
+from stack import slots
+
+
+def session_of(deployed: Deployed, function: str) -> boto3.session.Session:
+    """A session with the rights of a deployed function's role."""
+    aws = deployed.stack.aws
+    role = aws.client("lambda").get_function_configuration(FunctionName=f"{deployed.prefix}-{function}")["Role"]
+    # The account's root assumes it here as Lambda does on AWS.
+    given = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="e2e")["Credentials"]
+    return boto3.session.Session(
+        given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], region_name=aws.region
+    )
+
+
+def allowed(session: boto3.session.Session, deployed: Deployed, service: str, operation: str, **request: Any) -> bool:
+    """Whether the call is let through, to whatever end."""
+    client = session.client(service, endpoint_url=deployed.stack.aws.endpoint)
+    try:
+        getattr(client, operation)(**request)
+    except ClientError as error:
+        code = error.response["Error"]["Code"]
+        if code in ("AccessDenied", "AccessDeniedException", "403"):
+            return False
+        raise
+    return True
+
+
+@pytest.mark.parametrize("other", [code for code in COUNTRIES if code != "es"])
+def test_observe_reads_its_own_schedules_and_secret_and_none_of_another_country(ticked: Ticked, other: str) -> None:
+    deployed = ticked.deployed
+    session = session_of(deployed, "es-observe")
+    for country, right in (("es", True), (other, False)):
+        snapshot = f"schedules/country={country}/{slots.compact(ticked.slot)}/chunk-00000.parquet"
+        assert deployed.body(snapshot)  # it is there: what refuses it is the policy
+        assert allowed(session, deployed, "s3", "get_object", Bucket=deployed.bucket, Key=snapshot) == right
+        staged = f"staging/country={country}/test"
+        assert allowed(session, deployed, "s3", "put_object", Bucket=deployed.bucket, Key=staged, Body=b"") == right
+        config = f"config/country={country}/"
+        assert allowed(session, deployed, "s3", "list_objects_v2", Bucket=deployed.bucket, Prefix=config) == right
+        secret = f"{deployed.prefix}/{country}/elasticsearch"
+        assert allowed(session, deployed, "secretsmanager", "get_secret_value", SecretId=secret) == right
+
+
+def test_observe_may_neither_read_the_other_source_nor_write_tables(ticked: Ticked) -> None:
+    deployed = ticked.deployed
+    session = session_of(deployed, "es-observe")
+    secret = f"{deployed.prefix}/es/postgres"
+    assert not allowed(session, deployed, "secretsmanager", "get_secret_value", SecretId=secret)
+    for key in ("country_ticks/country=es/day=2026-01-01/test", "registry/es.json", "config/country=es/test"):
+        assert not allowed(session, deployed, "s3", "put_object", Bucket=deployed.bucket, Key=key, Body=b"")
+
+
+@pytest.mark.parametrize("function", ["plan", "merge", "register"])
+def test_no_function_of_a_country_reaches_another_country(ticked: Ticked, function: str) -> None:
+    deployed = ticked.deployed
+    session = session_of(deployed, f"es-{function}")
+    for entry in deployed.country_objects("mx"):
+        request = {"Bucket": deployed.bucket, "Key": entry.key}
+        assert not allowed(session, deployed, "s3", "get_object", **request), entry.key
+        assert not allowed(session, deployed, "s3", "put_object", **request, Body=b""), entry.key
+        assert not allowed(session, deployed, "s3", "delete_object", **request), entry.key
+    for kind in ("postgres", "elasticsearch"):
+        secret = f"{deployed.prefix}/mx/{kind}"
+        assert not allowed(session, deployed, "secretsmanager", "get_secret_value", SecretId=secret)
+
+
+def test_dispatch_reads_the_registry_only(ticked: Ticked) -> None:
+    deployed = ticked.deployed
+    session = session_of(deployed, "dispatch")
+    assert allowed(session, deployed, "s3", "get_object", Bucket=deployed.bucket, Key="registry/es.json")
+    assert not allowed(session, deployed, "s3", "put_object", Bucket=deployed.bucket, Key="registry/es.json", Body=b"")
+    table = deployed.objects("country_ticks/country=es/")[0].key
+    assert not allowed(session, deployed, "s3", "get_object", Bucket=deployed.bucket, Key=table)

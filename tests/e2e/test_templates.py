@@ -1,0 +1,165 @@
+"""The templates say what the code does: catalog, state machines, alarms, names, as they stand after deployment."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from e2e.conftest import COUNTRIES, Ticked
+from e2e.deployment import TABLES, Deployed
+
+MACHINES = ("tick", *(f"country-{code}" for code in COUNTRIES))
+PARQUET = "org.apache.hadoop.hive.ql.io.parquet"
+
+
+def alarms_of(deployed: Deployed) -> dict[str, dict[str, Any]]:
+    """The alarms by what follows the prefix."""
+    pages = deployed.stack.aws.client("cloudwatch").get_paginator("describe_alarms")
+    found = [alarm for page in pages.paginate(AlarmNamePrefix=f"{deployed.prefix}-") for alarm in page["MetricAlarms"]]
+    return {alarm["AlarmName"].removeprefix(f"{deployed.prefix}-"): alarm for alarm in found}
+
+
+def states_of(machine: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every state with its path, those inside Maps and Parallels too."""
+    for name, state in machine["States"].items():
+        yield f"{path}{name}", state
+        for inner in [state.get("ItemProcessor"), state.get("Iterator"), *state.get("Branches", [])]:
+            if inner:
+                yield from states_of(inner, f"{path}{name}/")
+
+
+@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("country", COUNTRIES)
+def test_a_partition_has_the_columns_and_formats_of_its_table(ticked: Ticked, table: str, country: str) -> None:
+    deployed = ticked.deployed
+    found = deployed.glue.get_table(DatabaseName=deployed.database, Name=table)["Table"]
+    of_table = found["StorageDescriptor"]
+    (partition,) = deployed.partitions(table, country)
+    of_partition = partition["StorageDescriptor"]
+    day = f"{ticked.slot:%Y-%m-%d}"
+    assert partition["Values"] == [country, day]
+    assert of_partition["Location"] == f"s3://{deployed.bucket}/{table}/country={country}/day={day}/"
+    for descriptor in (of_table, of_partition):
+        assert descriptor["InputFormat"] == f"{PARQUET}.MapredParquetInputFormat"
+        assert descriptor["OutputFormat"] == f"{PARQUET}.MapredParquetOutputFormat"
+        assert descriptor["SerdeInfo"]["SerializationLibrary"] == f"{PARQUET}.serde.ParquetHiveSerDe"
+    columns = [[(column["Name"], column["Type"]) for column in d["Columns"]] for d in (of_table, of_partition)]
+    assert columns[0] == columns[1]
+    assert [(key["Name"], key["Type"]) for key in found["PartitionKeys"]] == [("country", "string"), ("day", "string")]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_and_each_of_its_columns_says_what_it_means_and_nothing_is_projected(
+    ticked: Ticked, table: str
+) -> None:
+    deployed = ticked.deployed
+    found = deployed.glue.get_table(DatabaseName=deployed.database, Name=table)["Table"]
+    assert found["Description"]
+    assert all(column["Comment"] for column in found["StorageDescriptor"]["Columns"])
+    # With projection, Athena ignores the partitions that ticks register.
+    assert not [key for key in found.get("Parameters", {}) if key.startswith("projection")]
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_task_and_every_machine_has_a_time_limit(ticked: Ticked, machine: str) -> None:
+    definition = ticked.deployed.definition(machine)
+    assert 0 < definition["TimeoutSeconds"] < 900
+    tasks = {path: state for path, state in states_of(definition) if state["Type"] == "Task"}
+    assert tasks
+    assert all(0 < state.get("TimeoutSeconds", 0) <= 900 for state in tasks.values()), tasks.keys()
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_wrong_events_and_wrong_country_files_are_never_retried(ticked: Ticked, machine: str) -> None:
+    never = {"BadEvent", "BadConfig", "States.ALL", "States.TaskFailed"}
+    for path, state in states_of(ticked.deployed.definition(machine)):
+        for retry in state.get("Retry", []):
+            assert never.isdisjoint(retry["ErrorEquals"]), path
+
+
+def test_functions_get_the_environment_of_the_contract_and_no_secret(ticked: Ticked) -> None:
+    deployed, lambdas = ticked.deployed, ticked.deployed.stack.aws.client("lambda")
+    metrics = {"STOREWATCH_METRICS_NAMESPACE": deployed.namespace}
+    own = {
+        "plan": {},
+        "observe": {},
+        "merge": metrics,
+        "register": {**metrics, "STOREWATCH_DATABASE": deployed.database},
+    }
+    for country in COUNTRIES:
+        (config,) = [entry.key for entry in deployed.objects(f"config/country={country}/")]
+        for function, more in own.items():
+            name = f"{deployed.prefix}-{country}-{function}"
+            found = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+            expected = {
+                "STOREWATCH_BUCKET": deployed.bucket,
+                "STOREWATCH_COUNTRY": country,
+                "STOREWATCH_CONFIG": config,
+            }
+            assert found == {"RUST_LOG": "info", **expected, **more}
+
+
+def test_the_rule_ticks_every_quarter_of_an_hour_with_the_event_as_it_is(ticked: Ticked) -> None:
+    events, name = ticked.deployed.stack.aws.client("events"), f"{ticked.deployed.prefix}-tick"
+    rule = events.describe_rule(Name=name)
+    assert (rule["ScheduleExpression"], rule["State"]) == ("cron(0/15 * * * ? *)", "DISABLED")
+    (target,) = events.list_targets_by_rule(Rule=name)["Targets"]
+    assert target["Arn"] == ticked.deployed.machine("tick")
+    # The slot is taken from the event's time: an input of the rule's own would hide it.
+    assert not {"Input", "InputPath", "InputTransformer"} & target.keys()
+
+
+def test_failed_and_timed_out_executions_raise_alarms_that_reach_the_topic(ticked: Ticked) -> None:
+    """Whether they fire cannot be seen here: the local Step Functions puts no AWS/States metrics."""
+    alarms = alarms_of(ticked.deployed)
+    machines = {"tick": "tick", **{code: f"country-{code}" for code in COUNTRIES}}
+    for name, machine in machines.items():
+        for kind, metric in (("failed", "ExecutionsFailed"), ("timed-out", "ExecutionsTimedOut")):
+            alarm = alarms[f"{name}-{kind}"]
+            assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/States", metric)
+            assert alarm["Dimensions"] == [{"Name": "StateMachineArn", "Value": ticked.deployed.machine(machine)}]
+            raises_at_one(alarm, ticked.deployed)
+
+
+@pytest.mark.parametrize("country", COUNTRIES)
+def test_a_country_tick_that_wrote_itself_down_as_failed_raises_an_alarm(ticked: Ticked, country: str) -> None:
+    alarm = alarms_of(ticked.deployed)[f"{country}-ticks-failed"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == (ticked.deployed.namespace, "TicksFailed")
+    assert alarm["Dimensions"] == [{"Name": "Country", "Value": country}]
+    raises_at_one(alarm, ticked.deployed)
+
+
+@pytest.mark.parametrize("country", COUNTRIES)
+def test_thirty_minutes_without_a_complete_tick_raise_an_alarm_silence_too(ticked: Ticked, country: str) -> None:
+    """Whether silence raises it cannot be seen here: the local CloudWatch ignores how missing data is to be treated."""
+    alarm = alarms_of(ticked.deployed)[f"{country}-no-complete-tick"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == (ticked.deployed.namespace, "TicksComplete")
+    assert alarm["Dimensions"] == [{"Name": "Country", "Value": country}]
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == 30 * 60
+    assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == ("Sum", "LessThanThreshold", 1)
+    assert alarm["TreatMissingData"] == "breaching"
+    reaches_the_topic(alarm, ticked.deployed)
+
+
+def test_thirty_minutes_without_a_successful_tick_raise_an_alarm_silence_too(ticked: Ticked) -> None:
+    alarm = alarms_of(ticked.deployed)["tick-missing"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/States", "ExecutionsSucceeded")
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == 30 * 60
+    assert alarm["TreatMissingData"] == "breaching"
+    reaches_the_topic(alarm, ticked.deployed)
+
+
+def raises_at_one(alarm: dict[str, Any], deployed: Deployed) -> None:
+    """One failure is enough, and none is well."""
+    compared = (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"])
+    assert compared == ("Sum", "GreaterThanOrEqualToThreshold", 1)
+    assert alarm["TreatMissingData"] == "notBreaching"
+    reaches_the_topic(alarm, deployed)
+
+
+def reaches_the_topic(alarm: dict[str, Any], deployed: Deployed) -> None:
+    """It is told when it begins and when it is over."""
+    for action in ("AlarmActions", "OKActions"):
+        (topic,) = alarm[action]
+        assert topic.startswith("arn:aws:sns:") and topic.endswith(f":{deployed.prefix}-alerts")
+    assert alarm["ActionsEnabled"]

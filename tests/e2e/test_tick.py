@@ -1,0 +1,191 @@
+"""A tick through the tick state machine: what the tables say of every store, held against the sources themselves."""
+
+import io
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+
+from e2e.conftest import COUNTRIES, Sources, Ticked
+from e2e.deployment import TABLES
+from e2e.oracle import Country, expected_orphan, expected_row
+from stack import slots
+
+STATUSES = ("available", "unavailable", "unlisted", "unexpected", "closed", "orphan", "unknown")
+RATED = ("available", "unavailable", "unlisted")
+# The catalog's types as Parquet has them: physical type and logical type.
+PARQUET = {
+    "timestamp": ("INT64", "Timestamp(isAdjustedToUTC=false, timeUnit=microseconds, is_from_converted_type=false"),
+    "date": ("INT32", "Date"),
+    "boolean": ("BOOLEAN", "None"),
+    "tinyint": ("INT32", "Int(bitWidth=8, isSigned=true)"),
+    "smallint": ("INT32", "Int(bitWidth=16, isSigned=true)"),
+    "bigint": ("INT64", "None"),
+    "double": ("DOUBLE", "None"),
+    "string": ("BYTE_ARRAY", "String"),
+}
+each_country = pytest.mark.parametrize("country", COUNTRIES)
+each_table = pytest.mark.parametrize("table", TABLES)
+
+
+def rows_of(ticked: Ticked, table: str, country: str) -> list[dict[str, Any]]:
+    """A country's rows of the tick's slot."""
+    return ticked.deployed.table(table, country, ticked.slot).to_pylist()
+
+
+def utc(instant: datetime) -> datetime:
+    """A timestamp of a file, which are all in UTC."""
+    return instant.replace(tzinfo=UTC)
+
+
+def test_a_tick_succeeds_and_runs_every_country(ticked: Ticked) -> None:
+    assert ticked.tick.status == "SUCCEEDED", ticked.tick.error
+    found = {country.country: (country.status, country.outcome) for country in ticked.tick.countries}
+    assert found == dict.fromkeys(COUNTRIES, ("SUCCEEDED", "complete"))
+
+
+@each_country
+def test_every_store_is_what_its_schedule_and_its_documents_say(
+    ticked: Ticked, sources: Sources, rules: dict[str, Country], country: str
+) -> None:
+    schedules, live_view = sources.schedules[country], sources.live_views[country]
+    rows = rows_of(ticked, "store_availability", country)
+    instants = {row["store_id"]: utc(row.pop("observed_at")) for row in rows}
+    as_of = {row.pop("schedule_as_of") for row in rows}
+    assert {row.pop("slot") for row in rows} == {ticked.slot.replace(tzinfo=None)}
+    assert len(as_of) == 1 and ticked.slot <= utc(as_of.pop()) <= min(instants.values())
+    assert all(ticked.slot <= instant < ticked.slot + slots.SLOT for instant in instants.values())
+    expected = {}
+    for store_id in schedules.keys() | live_view.keys():
+        listing = live_view.get(store_id)
+        if store := schedules.get(store_id):
+            expected[store_id] = expected_row(
+                rules[country], ticked.slot, store, listing, instants.get(store_id, ticked.slot)
+            )
+        else:
+            assert listing
+            expected[store_id] = expected_orphan(rules[country], ticked.slot, store_id, listing)
+    found = {row["store_id"]: row for row in rows}
+    assert len(found) == len(rows)
+    wrong = {
+        store_id: (schedules.get(store_id), live_view.get(store_id), found.get(store_id), expected.get(store_id))
+        for store_id in found.keys() | expected.keys()
+        if found.get(store_id) != expected.get(store_id)
+    }
+    assert not wrong, f"{len(wrong)} stores differ, the first: {next(iter(wrong.items()))}"
+
+
+def test_every_status_is_among_what_was_compared(ticked: Ticked) -> None:
+    statuses = Counter(row["status"] for code in COUNTRIES for row in rows_of(ticked, "store_availability", code))
+    assert set(statuses) == set(STATUSES)
+
+
+@each_country
+def test_rows_are_sorted_by_store_id_and_lie_in_several_chunks_that_became_one_file(
+    ticked: Ticked, country: str
+) -> None:
+    ids = [row["store_id"] for row in rows_of(ticked, "store_availability", country)]
+    assert ids == sorted(ids, key=str.encode)
+    (row,) = rows_of(ticked, "country_ticks", country)
+    assert row["chunks"] > 1
+    staged = [o.key for o in ticked.deployed.objects(f"staging/country={country}/{slots.compact(ticked.slot)}/chunk-")]
+    assert len(staged) == row["chunks"] and all(key.endswith(".parquet") for key in staged)
+
+
+@each_table
+@each_country
+def test_a_country_has_one_file_a_table_under_the_key_of_the_contract(ticked: Ticked, table: str, country: str) -> None:
+    day, name = f"{ticked.slot:%Y-%m-%d}", slots.compact(ticked.slot)
+    keys = [found.key for found in ticked.deployed.objects(f"{table}/country={country}/")]
+    assert keys == [f"{table}/country={country}/day={day}/{name}.parquet"]
+
+
+@each_table
+@each_country
+def test_a_file_has_the_columns_and_types_of_its_table_in_the_catalog(ticked: Ticked, table: str, country: str) -> None:
+    deployed = ticked.deployed
+    columns = deployed.glue.get_table(DatabaseName=deployed.database, Name=table)["Table"]["StorageDescriptor"][
+        "Columns"
+    ]
+    file = parquet.ParquetFile(io.BytesIO(deployed.body(deployed.objects(f"{table}/country={country}/")[0].key)))
+    found = [file.schema.column(n) for n in range(len(file.schema))]
+    assert [column.name for column in found] == [column["Name"] for column in columns]
+    for column, wanted in zip(found, columns, strict=True):
+        physical, logical = PARQUET[wanted["Type"]]
+        assert column.physical_type == physical, column
+        assert str(column.logical_type).startswith(logical), column
+    group = file.metadata.row_group(0)
+    assert {group.column(n).compression for n in range(group.num_columns)} == {"ZSTD"}
+
+
+@each_country
+def test_cities_are_the_sums_over_their_stores(ticked: Ticked, country: str) -> None:
+    cities: dict[str | None, dict[str, Any]] = {}
+    for row in rows_of(ticked, "store_availability", country):
+        empty = dict.fromkeys(("stores", *STATUSES, "scheduled_seconds", "available_seconds"), 0)
+        city = cities.setdefault(row["city"], {"local_date": None, "local_hour": None, **empty})
+        if city["local_date"] is None:  # the clock of the city's first store that has one
+            city |= {"local_date": row["local_date"], "local_hour": row["local_hour"]}
+        city[row["status"]] += 1
+        city["stores"] += row["status"] != "orphan"
+        city["scheduled_seconds"] += row["scheduled_seconds"] if row["status"] in RATED else 0
+        city["available_seconds"] += row["scheduled_seconds"] if row["status"] == "available" else 0
+    slot = ticked.slot.replace(tzinfo=None)
+    found = rows_of(ticked, "availability_by_city", country)
+    assert {row["city"]: row for row in found} == {
+        name: {"slot": slot, "city": name, **city} for name, city in cities.items()
+    }
+    assert len(found) == len(cities)
+
+
+@each_country
+def test_the_row_of_the_country_tick_tells_of_the_whole(ticked: Ticked, sources: Sources, country: str) -> None:
+    rows = rows_of(ticked, "store_availability", country)
+    counts = Counter(row["status"] for row in rows)
+    (row,) = rows_of(ticked, "country_ticks", country)
+    stores = len(sources.schedules[country])
+    assert row["slot"] == ticked.slot.replace(tzinfo=None)
+    assert (row["outcome"], row["error"], row["chunks_unknown"]) == ("complete", None, 0)
+    assert row["stores"] == stores == len(rows) - counts["orphan"]
+    assert row["chunks"] == -(-stores // 400)
+    assert row["coverage"] == pytest.approx(1 - counts["unknown"] / stores)
+    assert row["schedule_as_of"] == rows[0]["schedule_as_of"]
+    assert row["started_at"] <= row["schedule_as_of"] <= row["finished_at"]
+
+
+@each_country
+def test_metrics_stand_in_cloudwatch_with_the_values_of_the_rows(ticked: Ticked, country: str) -> None:
+    counts = Counter(row["status"] for row in rows_of(ticked, "store_availability", country))
+    (row,) = rows_of(ticked, "country_ticks", country)
+    rated = sum(counts[status] for status in RATED)
+    expected = {
+        "TicksComplete": 1,
+        "TicksPartial": 0,
+        "TicksFailed": 0,
+        "Stores": row["stores"],
+        "Coverage": row["coverage"],
+        "Availability": counts["available"] / rated,
+        **{status.capitalize(): counts[status] for status in STATUSES},
+    }
+    since, until = ticked.slot - timedelta(minutes=1), ticked.slot + timedelta(hours=1)
+    found = {name: ticked.deployed.metric(name, country, since, until) for name in expected}
+    assert {name: len(values) for name, values in found.items()} == dict.fromkeys(expected, 1)
+    assert {name: values[0] for name, values in found.items()} == pytest.approx(expected)
+    assert set(ticked.deployed.metric("PartitionsPending", country, since, until)) == {0}
+
+
+def test_the_functions_run_as_processes_that_log_json_lines_with_country_slot_and_chunk(ticked: Ticked) -> None:
+    slot = slots.iso(ticked.slot)
+    for country in COUNTRIES:
+        for function in ("plan", "observe", "merge", "register"):
+            lines = [line for line in ticked.deployed.logged(f"{country}-{function}") if line["message"] == "done"]
+            assert lines, f"{country}-{function} has logged no end of an invocation"
+            assert {line["span"]["country"] for line in lines} == {country}
+            if function != "register":  # partitions are of a day
+                assert slot in {line["span"]["slot"] for line in lines}
+        (row,) = rows_of(ticked, "country_ticks", country)
+        observed = [line for line in ticked.deployed.logged(f"{country}-observe") if line["message"] == "done"]
+        assert {line["span"]["chunk"] for line in observed} == set(range(row["chunks"]))
+    assert any(line["message"] == "dispatched" for line in ticked.deployed.logged("dispatch"))
