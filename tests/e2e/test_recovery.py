@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
+import psycopg
+from psycopg import sql
+
 from e2e.conftest import Sources, Ticked
 from e2e.deployment import TABLES, Deployed
 from e2e.oracle import Country, expected_row, expected_unseen_row
@@ -72,25 +75,21 @@ def test_executions_of_one_slot_at_once_end_as_one_would(mended: Ticked, sources
     assert deployed.table("country_ticks", "pt", slot).num_rows == 1
 
 
-def test_without_postgresql_the_last_good_schedules_serve_and_are_called_stale(mended: Ticked) -> None:
-    deployed = mended.deployed
+def test_without_postgresql_the_last_good_schedules_serve_and_are_called_stale(
+    mended: Ticked, sources: Sources
+) -> None:
+    deployed, place = mended.deployed, sources.places["pt"]
+    # A slot that was not planned yet; it is not observed here.
+    event = {"country": "pt", "slot": slots.iso(mended.slot + 4 * slots.SLOT)}
     last = json.loads(deployed.body("schedules/country=pt/latest.json"))
-    secrets, name = deployed.stack.aws.client("secretsmanager"), f"{deployed.prefix}/pt/postgres"
-    value = secrets.get_secret_value(SecretId=name)["SecretString"]
-    wrong = json.dumps(json.loads(value) | {"password": "not this one"})
-    secrets.put_secret_value(SecretId=name, SecretString=wrong)
-    try:
-        # A slot that was not planned yet; it is not observed here.
-        event = {"country": "pt", "slot": slots.iso(mended.slot + 4 * slots.SLOT)}
+    with without_login(deployed, place.role):
         answer = deployed.invoke("pt-plan", event)
-    finally:
-        secrets.put_secret_value(SecretId=name, SecretString=value)
     assert not answer.is_error, answer.payload
     assert answer.payload["stale"] is True
     assert answer.payload["schedule_as_of"] == last["schedule_as_of"]
     manifest = json.loads(deployed.body(answer.payload["manifest"]))
     assert [item["key"] for item in manifest] == [chunk["key"] for chunk in last["chunks"]]
-    assert "not this one" not in json.dumps(deployed.logged("pt-plan"))
+    assert place.password not in json.dumps(deployed.logged("pt-plan"))
 
 
 def test_while_the_catalog_is_away_data_is_kept_and_registered_by_the_next_tick(mended: Ticked) -> None:
@@ -111,6 +110,17 @@ def test_while_the_catalog_is_away_data_is_kept_and_registered_by_the_next_tick(
     assert deployed.objects("pending/country=mx/") == []
     since, until = mended.slot - timedelta(minutes=1), mended.slot + timedelta(hours=1)
     assert max(deployed.metric("PartitionsPending", "mx", since, until)) >= len(TABLES)
+
+
+@contextmanager
+def without_login(deployed: Deployed, role: str) -> Iterator[None]:
+    """PostgreSQL refuses a reader."""
+    with psycopg.connect(deployed.stack.postgres.conninfo(), autocommit=True) as admin:
+        admin.execute(sql.SQL("alter role {} nologin").format(sql.Identifier(role)))
+        try:
+            yield
+        finally:
+            admin.execute(sql.SQL("alter role {} login").format(sql.Identifier(role)))
 
 
 @contextmanager

@@ -78,8 +78,21 @@ impl AvailabilityRows {
 
     /// The ids, in the order of the rows.
     pub fn store_ids(&self) -> Vec<String> {
-        let ids = self.0.column("store_id").ok().and_then(|ids| ids.str().ok());
-        ids.map(|ids| ids.iter().map(|id| id.unwrap_or_default().to_owned()).collect()).unwrap_or_default()
+        self.texts("store_id")
+    }
+
+    /// The statuses, in the order of the rows.
+    pub fn statuses(&self) -> Vec<String> {
+        self.texts("status")
+    }
+
+    fn texts(&self, name: &str) -> Vec<String> {
+        let column = self.0.column(name).ok().and_then(|column| column.str().ok());
+        column
+            .into_iter()
+            .flat_map(|texts| texts.iter())
+            .map(|text| text.unwrap_or_default().to_owned())
+            .collect()
     }
 
     /// How many rows there are.

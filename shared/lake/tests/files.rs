@@ -1,4 +1,5 @@
 //! Files say what was put in them, and their columns are those of the tables.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use storewatch_domain::{
     ExceptionHours, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot, Status, Store, StoreHours,

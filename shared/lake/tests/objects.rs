@@ -1,4 +1,5 @@
 //! The contract of an object store, which the real one and the one in memory both keep.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! The contract of a live view, which Elasticsearch and the one in memory both keep, and what only a
 //! server can do wrong.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! The contract of schedules, which PostgreSQL and the ones in memory both keep, and what only a
 //! database can do wrong.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 

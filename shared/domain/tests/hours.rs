@@ -1,0 +1,364 @@
+//! The rules and edges of opening hours, each with literal dates and instants.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use chrono::{DateTime, NaiveDate};
+use storewatch_domain::{
+    ExceptionHours, LocalDate, MissingHours, Opening, Slot, SlotClock, StoreHours, WallTime, WeeklyHours,
+    parse_zone,
+};
+
+fn time(text: &str) -> WallTime {
+    let parts: Vec<u32> = text.split(':').map(|part| part.parse().unwrap()).collect();
+    WallTime::from_seconds(parts[0] * 3600 + parts[1] * 60 + parts.get(2).unwrap_or(&0)).unwrap()
+}
+
+fn weekly(rows: &[(i64, &str, &str)]) -> StoreHours {
+    let row = |&(day, o, c): &(i64, &str, &str)| WeeklyHours::new(day, Some(time(o)), Some(time(c))).unwrap();
+    StoreHours { weekly: rows.iter().map(row).collect(), exceptions: Vec::new() }
+}
+
+fn every_day(opens: &str, closes: &str) -> StoreHours {
+    weekly(&(1..=7).map(|day| (day, opens, closes)).collect::<Vec<_>>())
+}
+
+fn except(mut hours: StoreHours, date: &str, range: Option<(&str, &str)>) -> StoreHours {
+    let date = LocalDate::from(date.parse::<NaiveDate>().unwrap());
+    let (opens, closes) = range.map_or((None, None), |(o, c)| (Some(time(o)), Some(time(c))));
+    hours.exceptions.push(ExceptionHours::new(date, opens, closes).unwrap());
+    hours
+}
+
+fn instant(text: &str) -> i64 {
+    DateTime::parse_from_rfc3339(text).unwrap().timestamp()
+}
+
+fn opening(hours: &StoreHours, zone: &str, at: &str, missing: MissingHours) -> Opening {
+    let at = instant(at);
+    let clock = SlotClock::new(parse_zone(zone).unwrap(), Slot::containing(at));
+    hours.opening(&clock, missing, Some(at))
+}
+
+/// Whether the store is open at each instant; what is checked is the state just before and at it.
+fn check(hours: &StoreHours, zone: &str, states: &[(&str, bool)]) {
+    for (at, open) in states {
+        let found = opening(hours, zone, at, MissingHours::Closed).at;
+        assert_eq!(found, Some(*open), "{zone} at {at}");
+    }
+}
+
+/// Seconds open in all slots from one instant to the other.
+fn seconds(hours: &StoreHours, zone: &str, from: &str, to: &str) -> i64 {
+    let zone = parse_zone(zone).unwrap();
+    (instant(from)..instant(to))
+        .step_by(900)
+        .map(|at| {
+            hours.opening(&SlotClock::new(zone, Slot::containing(at)), MissingHours::Closed, None).seconds
+        })
+        .map(i64::from)
+        .sum()
+}
+
+#[test]
+fn a_store_opens_at_the_second_it_says_and_is_closed_at_the_second_it_closes() {
+    let hours = weekly(&[(1, "09:00", "17:30:15")]);
+    check(
+        &hours,
+        "UTC",
+        &[
+            ("2026-11-23T08:59:59Z", false),
+            ("2026-11-23T09:00:00Z", true),
+            ("2026-11-23T17:30:14Z", true),
+            ("2026-11-23T17:30:15Z", false),
+            ("2026-11-24T10:00:00Z", false),
+        ],
+    );
+    assert_eq!(opening(&hours, "UTC", "2026-11-23T17:31:00Z", MissingHours::Closed).seconds, 15);
+    assert_eq!(opening(&hours, "UTC", "2026-11-23T12:00:00Z", MissingHours::Closed).seconds, 900);
+}
+
+#[test]
+fn ranges_of_a_date_are_a_union_in_which_nothing_counts_twice() {
+    let overlapping =
+        weekly(&[(1, "09:00", "10:10"), (1, "10:05", "10:07"), (1, "10:10", "10:12"), (1, "09:30", "10:06")]);
+    let found = opening(&overlapping, "UTC", "2026-11-23T10:11:00Z", MissingHours::Closed);
+    assert_eq!(found, Opening { at: Some(true), seconds: 720 });
+    let split = weekly(&[(1, "09:00", "10:02"), (1, "10:04", "10:05"), (1, "10:10", "11:00")]);
+    let found = opening(&split, "UTC", "2026-11-23T10:03:00Z", MissingHours::Closed);
+    assert_eq!(found, Opening { at: Some(false), seconds: 120 + 60 + 300 });
+}
+
+#[test]
+fn closing_at_24_00_is_closing_at_the_midnight_that_follows() {
+    check(
+        &weekly(&[(1, "18:00", "24:00")]),
+        "Europe/Madrid",
+        &[("2026-11-23T22:59:59Z", true), ("2026-11-23T23:00:00Z", false)],
+    );
+    check(
+        &weekly(&[(1, "18:00", "00:00")]),
+        "Europe/Madrid",
+        &[("2026-11-23T22:59:59Z", true), ("2026-11-23T23:00:00Z", false)],
+    );
+}
+
+#[test]
+fn sunday_night_goes_on_into_monday() {
+    check(
+        &weekly(&[(7, "20:00", "03:00")]),
+        "UTC",
+        &[
+            ("2026-11-22T19:59:59Z", false),
+            ("2026-11-22T23:59:59Z", true),
+            ("2026-11-23T02:59:59Z", true),
+            ("2026-11-23T03:00:00Z", false),
+        ],
+    );
+}
+
+#[test]
+fn equal_ends_are_24_hours_to_the_same_wall_time() {
+    check(
+        &weekly(&[(1, "10:00", "10:00")]),
+        "UTC",
+        &[
+            ("2026-11-23T09:59:59Z", false),
+            ("2026-11-23T10:00:00Z", true),
+            ("2026-11-24T09:59:59Z", true),
+            ("2026-11-24T10:00:00Z", false),
+        ],
+    );
+}
+
+#[test]
+fn an_exception_replaces_its_date_and_never_the_tail_of_the_night_before() {
+    let hours = except(every_day("20:00", "04:00"), "2026-12-25", None);
+    check(
+        &hours,
+        "UTC",
+        &[
+            ("2026-12-25T03:59:59Z", true),
+            ("2026-12-25T04:00:00Z", false),
+            ("2026-12-25T21:00:00Z", false),
+            ("2026-12-26T03:00:00Z", false),
+            ("2026-12-26T20:00:00Z", true),
+        ],
+    );
+    let shorter = except(
+        except(every_day("09:00", "21:00"), "2026-12-24", Some(("09:00", "14:00"))),
+        "2026-12-24",
+        None,
+    );
+    check(
+        &shorter,
+        "UTC",
+        &[("2026-12-24T13:59:59Z", true), ("2026-12-24T14:00:00Z", false), ("2026-12-23T20:00:00Z", true)],
+    );
+}
+
+#[test]
+fn a_store_without_weekly_hours_is_what_the_country_says_and_its_exceptions_hold() {
+    let hours = except(StoreHours::default(), "2026-11-23", Some(("10:00", "11:00")));
+    for (at, always, never) in [
+        ("2026-11-22T10:30:00Z", true, false),
+        ("2026-11-23T09:59:00Z", false, false),
+        ("2026-11-23T10:30:00Z", true, true),
+        ("2026-11-24T00:00:00Z", true, false),
+    ] {
+        assert_eq!(opening(&hours, "UTC", at, MissingHours::AlwaysOpen).at, Some(always), "{at}");
+        assert_eq!(opening(&hours, "UTC", at, MissingHours::Closed).at, Some(never), "{at}");
+    }
+}
+
+#[test]
+fn a_wall_time_that_does_not_occur_is_read_with_the_offset_before_the_gap() {
+    // Madrid, 29 March 2026: 02:00 +01:00 becomes 03:00 +02:00 at 01:00Z. 02:30 is read as 01:30Z.
+    let hours = weekly(&[(7, "02:30", "05:00")]);
+    check(
+        &hours,
+        "Europe/Madrid",
+        &[("2026-03-29T01:29:59Z", false), ("2026-03-29T01:30:00Z", true), ("2026-03-29T03:00:00Z", false)],
+    );
+    // Opens in the gap, closes after it, but before the instant at which it opens: empty.
+    let empty = weekly(&[(7, "02:45", "03:15")]);
+    assert_eq!(seconds(&empty, "Europe/Madrid", "2026-03-28T22:00:00Z", "2026-03-30T02:00:00Z"), 0);
+}
+
+#[test]
+fn a_wall_time_that_occurs_twice_means_the_first() {
+    // Madrid, 25 October 2026: 03:00 +02:00 becomes 02:00 +01:00 at 01:00Z.
+    check(
+        &weekly(&[(7, "02:30", "04:00")]),
+        "Europe/Madrid",
+        &[
+            ("2026-10-25T00:29:59Z", false),
+            ("2026-10-25T00:30:00Z", true),
+            ("2026-10-25T02:59:59Z", true),
+            ("2026-10-25T03:00:00Z", false),
+        ],
+    );
+    check(
+        &weekly(&[(7, "01:00", "02:30")]),
+        "Europe/Madrid",
+        &[("2026-10-25T00:29:59Z", true), ("2026-10-25T00:30:00Z", false), ("2026-10-25T01:29:00Z", false)],
+    );
+}
+
+#[test]
+fn an_overnight_shift_is_an_hour_shorter_in_spring_and_longer_in_autumn() {
+    let hours = weekly(&[(6, "22:00", "06:00")]);
+    assert_eq!(seconds(&hours, "Europe/Madrid", "2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z"), 7 * 3600);
+    assert_eq!(seconds(&hours, "Europe/Madrid", "2026-10-24T12:00:00Z", "2026-10-25T12:00:00Z"), 9 * 3600);
+}
+
+#[test]
+fn a_store_that_never_closes_is_open_over_both_transitions() {
+    let hours = every_day("00:00", "00:00");
+    for (from, to) in
+        [("2026-03-28T00:00:00Z", "2026-03-31T00:00:00Z"), ("2026-10-24T00:00:00Z", "2026-10-27T00:00:00Z")]
+    {
+        for zone in ["Europe/Madrid", "Africa/Cairo", "Australia/Lord_Howe", "America/New_York"] {
+            assert_eq!(seconds(&hours, zone, from, to), 3 * 86_400, "{zone} from {from}");
+        }
+    }
+}
+
+#[test]
+fn lord_howe_changes_by_half_an_hour() {
+    // 4 October 2026: 02:00 +10:30 becomes 02:30 +11:00 at 15:30Z of the 3rd.
+    check(
+        &weekly(&[(7, "02:15", "03:00")]),
+        "Australia/Lord_Howe",
+        &[
+            ("2026-10-03T15:44:59Z", false),
+            ("2026-10-03T15:45:00Z", true),
+            ("2026-10-03T15:59:59Z", true),
+            ("2026-10-03T16:00:00Z", false),
+        ],
+    );
+    // 5 April 2026: 02:00 +11:00 becomes 01:30 +10:30 at 15:00Z of the 4th.
+    assert_eq!(
+        seconds(
+            &weekly(&[(7, "01:00", "02:00")]),
+            "Australia/Lord_Howe",
+            "2026-04-04T12:00:00Z",
+            "2026-04-04T18:00:00Z"
+        ),
+        5400
+    );
+}
+
+#[test]
+fn a_gap_at_midnight_moves_what_opens_and_closes_at_midnight() {
+    // Cairo, 24 April 2026: 00:00 +02:00 becomes 01:00 +03:00 at 22:00Z of the 23rd.
+    check(
+        &weekly(&[(5, "00:00", "02:00")]),
+        "Africa/Cairo",
+        &[("2026-04-23T21:59:59Z", false), ("2026-04-23T22:00:00Z", true), ("2026-04-23T23:00:00Z", false)],
+    );
+    check(
+        &weekly(&[(4, "20:00", "24:00")]),
+        "Africa/Cairo",
+        &[("2026-04-23T21:59:59Z", true), ("2026-04-23T22:00:00Z", false)],
+    );
+    // Beirut, 29 March 2026: the same at 22:00Z of the 28th.
+    check(
+        &weekly(&[(7, "00:30", "02:00")]),
+        "Asia/Beirut",
+        &[("2026-03-28T22:29:59Z", false), ("2026-03-28T22:30:00Z", true), ("2026-03-28T23:00:00Z", false)],
+    );
+}
+
+#[test]
+fn kathmandu_is_five_hours_and_three_quarters_ahead() {
+    check(
+        &weekly(&[(1, "09:00", "17:00")]),
+        "Asia/Kathmandu",
+        &[("2026-11-23T03:14:59Z", false), ("2026-11-23T03:15:00Z", true), ("2026-11-23T11:15:00Z", false)],
+    );
+}
+
+#[test]
+fn negative_daylight_saving_is_a_transition_like_any_other() {
+    // Dublin, 25 October 2026: 02:00 +01:00 becomes 01:00 +00:00 at 01:00Z.
+    check(
+        &weekly(&[(7, "01:30", "03:00")]),
+        "Europe/Dublin",
+        &[("2026-10-25T00:29:59Z", false), ("2026-10-25T00:30:00Z", true), ("2026-10-25T03:00:00Z", false)],
+    );
+    // Casablanca goes to +00:00 for Ramadan: 15 February 2026, 03:00 +01:00 becomes 02:00 +00:00 at 02:00Z.
+    check(
+        &weekly(&[(7, "02:30", "04:00")]),
+        "Africa/Casablanca",
+        &[
+            ("2026-02-15T01:29:59Z", false),
+            ("2026-02-15T01:30:00Z", true),
+            ("2026-02-15T03:59:59Z", true),
+            ("2026-02-15T04:00:00Z", false),
+        ],
+    );
+}
+
+#[test]
+fn the_day_that_apia_skipped_is_read_with_the_offset_before_it() {
+    // After 29 December 2011 23:59:59 -10:00 came 31 December 00:00 +14:00, at 10:00Z of the 30th.
+    let friday = weekly(&[(5, "09:00", "17:00")]);
+    check(
+        &friday,
+        "Pacific/Apia",
+        &[
+            ("2011-12-30T18:59:59Z", false),
+            ("2011-12-30T19:00:00Z", true),
+            ("2011-12-31T02:59:59Z", true),
+            ("2011-12-31T03:00:00Z", false),
+        ],
+    );
+    // Thursday's 24 hours from 20:00 end at Friday's 20:00, a wall time that did not occur.
+    let thursday = weekly(&[(4, "20:00", "20:00")]);
+    check(
+        &thursday,
+        "Pacific/Apia",
+        &[
+            ("2011-12-30T05:59:59Z", false),
+            ("2011-12-30T06:00:00Z", true),
+            ("2011-12-31T05:59:59Z", true),
+            ("2011-12-31T06:00:00Z", false),
+        ],
+    );
+}
+
+#[test]
+fn years_and_leap_days_end_like_any_date() {
+    check(
+        &weekly(&[(4, "22:00", "02:00")]),
+        "UTC",
+        &[("2026-12-31T23:59:59Z", true), ("2027-01-01T01:59:59Z", true), ("2027-01-01T02:00:00Z", false)],
+    );
+    let leap = except(StoreHours::default(), "2028-02-29", Some(("22:00", "02:00")));
+    check(
+        &leap,
+        "UTC",
+        &[
+            ("2028-02-29T22:00:00Z", true),
+            ("2028-03-01T01:59:59Z", true),
+            ("2028-03-01T02:00:00Z", false),
+            ("2028-02-28T23:00:00Z", false),
+        ],
+    );
+}
+
+#[test]
+fn the_local_time_of_a_slot_is_that_of_its_start_in_the_zone() {
+    let clock =
+        SlotClock::new(parse_zone("america/TIJUANA").unwrap(), "2026-11-23T07:45:00Z".parse().unwrap());
+    assert_eq!((clock.local_date().to_string(), clock.local_hour()), ("2026-11-22".to_owned(), 23));
+}
+
+#[test]
+fn legacy_names_of_zones_are_names() {
+    for name in ["US/Pacific", "Asia/Calcutta", "utc", " Europe/Lisbon "] {
+        assert!(parse_zone(name).is_ok(), "{name}");
+    }
+    for name in ["", "Mars/Olympus", "+02:00", "CEST?"] {
+        assert!(parse_zone(name).is_err(), "{name}");
+    }
+}

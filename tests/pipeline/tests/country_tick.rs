@@ -1,0 +1,361 @@
+//! A country tick through its functions on sources and a lake in memory: what a second run, a chunk
+//! that fails, a source that is away and a late tick come to.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use serde_json::json;
+use storewatch_domain::{
+    CountryCode, IdRange, LiveStore, Slot, Store, StoreHours, StoreKey, WallTime, WeeklyHours,
+};
+use storewatch_lake::availability::AvailabilityRows;
+use storewatch_lake::memory::{MemoryCatalog, MemoryObjects};
+use storewatch_lake::{Objects, Outcome, Table, TickRecord, keys};
+use storewatch_runtime::events::ChunkItem;
+use storewatch_runtime::metrics::MemoryMetrics;
+use storewatch_runtime::{Clock, CountryFile, FunctionError};
+use storewatch_sources::memory::{Document, MemoryLiveView, MemorySchedules};
+use storewatch_sources::{LiveView, LiveViewError, Read, ReadRequest, ScheduleError, Schedules};
+
+const FILE: &str = r#"
+    country = "es"
+    default_timezone = "UTC"
+    missing_hours = "closed"
+    [schedule]
+    url = "postgresql://db.es.example/stores"
+    [live_view]
+    url = "https://search.es.example"
+    index = "stores-es"
+    id_field = "store_id"
+    id_type = "long"
+    online = { term = { online = true } }
+    [run]
+    chunk_stores = 3
+"#;
+
+struct World {
+    file: CountryFile,
+    country: CountryCode,
+    slot: Slot,
+    now: AtomicI64,
+    objects: MemoryObjects,
+    catalog: MemoryCatalog,
+    metrics: MemoryMetrics,
+    schedules: MemorySchedules,
+    view: MemoryLiveView,
+}
+
+impl Clock for World {
+    fn now(&self) -> i64 {
+        self.now.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// A source that fails while the flag is up.
+struct Away;
+
+#[async_trait::async_trait]
+impl Schedules for Away {
+    async fn read(&self, _: &ReadRequest) -> Result<Read, ScheduleError> {
+        Err(ScheduleError::TimedOut { host: "db.es.example:5432".to_owned(), seconds: 20 })
+    }
+}
+
+#[async_trait::async_trait]
+impl LiveView for Away {
+    async fn observe(&self, _: &IdRange) -> Result<Vec<(StoreKey, LiveStore)>, LiveViewError> {
+        let (host, index) = ("search.es.example:443".to_owned(), "stores-es".to_owned());
+        Err(LiveViewError::Incomplete { host, index, what: "1 of 2 shards failed".to_owned(), source: None })
+    }
+}
+
+impl World {
+    /// Eight stores that are always open, of which every third is offline, and an orphan.
+    fn new() -> Self {
+        let all_day =
+            |day| WeeklyHours::new(day, Some(WallTime::MIDNIGHT), Some(WallTime::END_OF_DAY)).unwrap();
+        let hours = StoreHours { weekly: (1..=7).map(all_day).collect(), exceptions: Vec::new() };
+        let store = |id: i64| Store { id: id.to_string(), hours: hours.clone(), ..Store::default() };
+        let document = |id: i64| Document { id: StoreKey::Long(id), online: id % 3 != 0, reason: None };
+        let slot: Slot = "2026-11-23T04:15:00Z".parse().unwrap();
+        Self {
+            file: CountryFile::parse(FILE, "es.toml").unwrap(),
+            country: "es".parse().unwrap(),
+            slot,
+            now: AtomicI64::new(slot.start_micros() + 1_000_000),
+            objects: MemoryObjects::default(),
+            catalog: MemoryCatalog::default(),
+            metrics: MemoryMetrics::default(),
+            schedules: MemorySchedules { stores: (1..=8).map(store).collect(), version: None },
+            view: MemoryLiveView { documents: (1..=9).map(document).collect() },
+        }
+    }
+
+    async fn plan(&self, schedules: &dyn Schedules) -> Result<plan::Planned, FunctionError> {
+        let ports = plan::Ports { objects: &self.objects, clock: self };
+        let event = plan::Event { country: self.country, slot: self.slot };
+        plan::plan(&ports, &self.file, Ok(schedules), &event).await
+    }
+
+    async fn items(&self) -> Vec<ChunkItem> {
+        let manifest = self.objects.get(&keys::manifest(self.country, self.slot)).await.unwrap();
+        serde_json::from_slice(&manifest).unwrap()
+    }
+
+    async fn observe(
+        &self,
+        item: &ChunkItem,
+        view: &dyn LiveView,
+    ) -> Result<observe::Observed, FunctionError> {
+        let ports = observe::Ports { objects: &self.objects, clock: self };
+        observe::observe(&ports, &self.file, Ok(view), item).await
+    }
+
+    async fn merge(&self, event: serde_json::Value) -> merge::Merged {
+        let mut event = event;
+        event["country"] = json!("es");
+        event["slot"] = json!(self.slot);
+        let ports = merge::Ports { objects: &self.objects, metrics: &self.metrics, clock: self };
+        let event: merge::Event = serde_json::from_value(event).unwrap();
+        merge::merge(&ports, &self.file, &event).await.unwrap()
+    }
+
+    async fn merge_chunks(&self) -> merge::Merged {
+        self.merge(json!({ "manifest": keys::manifest(self.country, self.slot) })).await
+    }
+
+    async fn register(&self, merged: &merge::Merged) -> storewatch_lake::Registered {
+        let ports =
+            register::Ports { objects: &self.objects, catalog: &self.catalog, metrics: &self.metrics };
+        register::register(&ports, self.country, merged.partitions.clone()).await.unwrap()
+    }
+
+    /// A whole tick; the chunks named in `failing` find their view away.
+    async fn tick(&self, failing: &[u32]) -> merge::Merged {
+        self.plan(&self.schedules).await.unwrap();
+        for item in self.items().await {
+            let view: &dyn LiveView = if failing.contains(&item.chunk) { &Away } else { &self.view };
+            assert_eq!(self.observe(&item, view).await.is_ok(), !failing.contains(&item.chunk));
+        }
+        let merged = self.merge_chunks().await;
+        self.register(&merged).await;
+        merged
+    }
+
+    async fn record(&self) -> TickRecord {
+        let key = keys::table_file(Table::CountryTicks, self.country, self.slot);
+        TickRecord::read(self.objects.get(&key).await.unwrap()).unwrap()
+    }
+
+    /// The tables' files with their tags.
+    async fn files(&self) -> Vec<(String, String)> {
+        let mut files = Vec::new();
+        for table in Table::ALL {
+            let listed = self.objects.list(&format!("{}/", table.name())).await.unwrap();
+            files.extend(listed.into_iter().map(|object| (object.key, object.etag)));
+        }
+        files
+    }
+
+    async fn statuses(&self) -> Vec<(String, String)> {
+        let key = keys::table_file(Table::StoreAvailability, self.country, self.slot);
+        let rows = AvailabilityRows::read(self.objects.get(&key).await.unwrap()).unwrap();
+        rows.store_ids().into_iter().zip(rows.statuses()).collect()
+    }
+
+    fn sent(&self, name: &str) -> Vec<f64> {
+        self.metrics
+            .sent()
+            .into_iter()
+            .filter(|(_, metric)| metric.name == name)
+            .map(|(_, m)| m.value)
+            .collect()
+    }
+}
+
+fn status(world: &[(String, String)], id: &str) -> String {
+    world.iter().find(|(known, _)| known == id).unwrap().1.clone()
+}
+
+#[tokio::test]
+async fn a_tick_leaves_one_file_a_table_and_one_partition_each() {
+    let world = World::new();
+    let merged = world.tick(&[]).await;
+    assert_eq!((merged.outcome, merged.coverage), (Outcome::Complete, Some(1.0)));
+    assert_eq!(world.files().await.len(), 3);
+    assert_eq!(world.catalog.partitions(), merged.partitions);
+    let statuses = world.statuses().await;
+    assert_eq!(statuses.len(), 9);
+    for (id, wanted) in [("1", "available"), ("3", "unavailable"), ("9", "orphan")] {
+        assert_eq!(status(&statuses, id), wanted, "{id}");
+    }
+    let record = world.record().await;
+    assert_eq!((record.stores, record.chunks, record.chunks_unknown), (Some(8), Some(3), Some(0)));
+    assert_eq!(world.sent("TicksComplete"), [1.0]);
+    assert_eq!(world.sent("PartitionsPending"), [0.0]);
+    assert!(world.objects.list("pending/").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_same_tick_again_changes_nothing_even_if_the_world_did() {
+    let mut world = World::new();
+    let first = world.tick(&[]).await;
+    let files = world.files().await;
+    world.view.documents.clear();
+    world.schedules.stores.clear();
+    assert_eq!(world.tick(&[]).await, first);
+    assert_eq!(world.files().await, files);
+    assert_eq!(world.sent("TicksComplete"), [1.0], "a slot counts once");
+}
+
+#[tokio::test]
+async fn a_chunk_that_fails_makes_its_own_stores_unknown_with_the_reason_and_the_tick_partial() {
+    let world = World::new();
+    let merged = world.tick(&[1]).await;
+    assert_eq!((merged.outcome, merged.coverage), (Outcome::Partial, Some(5.0 / 8.0)));
+    let statuses = world.statuses().await;
+    let unknown: Vec<&str> =
+        statuses.iter().filter(|(_, s)| s == "unknown").map(|(id, _)| id.as_str()).collect();
+    assert_eq!(unknown, ["4", "5", "6"]);
+    assert_eq!(world.sent("TicksPartial"), [1.0]);
+    assert_eq!(world.record().await.chunks_unknown, Some(1));
+}
+
+#[tokio::test]
+async fn a_partial_slot_is_replaced_by_a_better_one_and_never_by_a_worse_one() {
+    let world = World::new();
+    world.tick(&[1, 2]).await;
+    let worse = world.files().await;
+    // A chunk that was staged once stays staged, so the second run can only know more.
+    let better = world.tick(&[2]).await;
+    assert_eq!(better.coverage, Some(6.0 / 8.0));
+    assert_ne!(world.files().await, worse);
+    let files = world.files().await;
+    world.merge(json!({ "error": "LiveViewUnavailable" })).await;
+    assert_eq!(world.files().await, files, "an error does not take the place of rows");
+    assert_eq!(world.tick(&[]).await.outcome, Outcome::Complete);
+    assert_eq!(world.files().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_tick_after_its_slot_is_late_and_spoils_nothing_that_was_observed_in_time() {
+    let world = World::new();
+    world.now.store(world.slot.end() * 1_000_000, Ordering::Relaxed);
+    let late = world.tick(&[]).await;
+    assert_eq!((late.outcome, late.coverage), (Outcome::Partial, Some(0.0)));
+    assert!(world.statuses().await.iter().all(|(_, status)| status == "unknown"));
+
+    let world = World::new();
+    world.tick(&[1]).await;
+    let before = world.statuses().await;
+    world.now.store(world.slot.end() * 1_000_000, Ordering::Relaxed);
+    world.tick(&[]).await;
+    assert_eq!(world.statuses().await, before);
+}
+
+#[tokio::test]
+async fn without_postgresql_the_last_good_snapshot_serves_and_the_answer_says_so() {
+    let mut world = World::new();
+    let error = world.plan(&Away).await.unwrap_err();
+    assert_eq!(error.name(), "ScheduleUnavailable");
+    let first = world.plan(&world.schedules).await.unwrap();
+    assert!(!first.stale);
+    world.slot = Slot::containing(world.slot.end());
+    world.now.store(world.slot.start_micros(), Ordering::Relaxed);
+    let stale = world.plan(&Away).await.unwrap();
+    assert!(stale.stale);
+    assert_eq!((stale.stores, &stale.schedule_as_of), (8, &first.schedule_as_of));
+    for item in world.items().await {
+        world.observe(&item, &world.view).await.unwrap();
+    }
+    assert_eq!(world.merge_chunks().await.outcome, Outcome::Complete);
+}
+
+#[tokio::test]
+async fn while_the_version_is_unchanged_the_snapshot_is_reused() {
+    let mut world = World::new();
+    world.file =
+        CountryFile::parse(&FILE.replace("[live_view]", "version = 'select 1'\n[live_view]"), "es.toml")
+            .unwrap();
+    world.schedules.version = Some("(1)".to_owned());
+    let first = world.plan(&world.schedules).await.unwrap();
+    world.slot = Slot::containing(world.slot.end());
+    world.schedules.stores.truncate(2);
+    let reused = world.plan(&world.schedules).await.unwrap();
+    assert_eq!((reused.stores, reused.stale, &reused.schedule_as_of), (8, false, &first.schedule_as_of));
+    world.slot = Slot::containing(world.slot.end());
+    world.schedules.version = Some("(2)".to_owned());
+    assert_eq!(world.plan(&world.schedules).await.unwrap().stores, 2);
+}
+
+#[tokio::test]
+async fn a_failed_country_tick_leaves_its_row_and_the_row_says_what_failed() {
+    let world = World::new();
+    let cause =
+        json!({ "errorType": "ScheduleUnavailable", "errorMessage": "PostgreSQL is away" }).to_string();
+    let merged = world.merge(json!({ "error": { "Error": "ScheduleUnavailable", "Cause": cause } })).await;
+    assert_eq!((merged.outcome, merged.coverage), (Outcome::Failed, None));
+    assert_eq!(world.register(&merged).await.created, 1);
+    let record = world.record().await;
+    assert_eq!(record.error.as_deref(), Some("ScheduleUnavailable: PostgreSQL is away"));
+    assert_eq!(world.sent("TicksFailed"), [1.0]);
+    // The slot can still become complete.
+    assert_eq!(world.tick(&[]).await.outcome, Outcome::Complete);
+    assert_eq!(world.catalog.partitions().len(), 3);
+}
+
+#[tokio::test]
+async fn partitions_that_no_tick_could_register_are_registered_by_the_next() {
+    let mut world = World::new();
+    world.plan(&world.schedules).await.unwrap();
+    for item in world.items().await {
+        world.observe(&item, &world.view).await.unwrap();
+    }
+    // The catalog was away after this one: nothing was registered.
+    world.merge_chunks().await;
+    let next_day = world.slot.end() + 86_400;
+    world.slot = Slot::containing(next_day);
+    world.now.store(next_day * 1_000_000, Ordering::Relaxed);
+    world.tick(&[]).await;
+    assert_eq!(world.catalog.partitions().len(), 6);
+    assert!(world.objects.list("pending/").await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn two_merges_at_once_end_as_one() {
+    let world = World::new();
+    world.plan(&world.schedules).await.unwrap();
+    for item in world.items().await {
+        world.observe(&item, &world.view).await.unwrap();
+    }
+    let (one, two) = tokio::join!(world.merge_chunks(), world.merge_chunks());
+    assert_eq!((one.outcome, two.outcome), (Outcome::Complete, Outcome::Complete));
+    assert_eq!(world.files().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_country_whose_registry_entry_is_damaged_does_not_stop_the_others() {
+    let objects = MemoryObjects::default();
+    objects.put("registry/es.json", r#"{"country":"es","state_machine":"arn:es"}"#.into()).await.unwrap();
+    objects.put("registry/mx.json", "not json".into()).await.unwrap();
+    let starts = dispatch::dispatch(&objects, &json!({ "time": "2026-11-23T04:16:07Z" })).await.unwrap();
+    let found: Vec<_> =
+        starts.iter().map(|s| (s.execution_name.as_str(), s.state_machine.as_str())).collect();
+    assert_eq!(found, [("es-20261123T0415Z", "arn:es"), ("mx-20261123T0415Z", "")]);
+    let only = json!({ "slot": "2026-11-23T04:15:00Z", "countries": ["es"] });
+    assert_eq!(dispatch::dispatch(&objects, &only).await.unwrap().len(), 1);
+    for (event, said) in [
+        (json!({}), "neither \"slot\" nor \"time\""),
+        (json!({ "slot": "soon" }), "\"slot\": slot \"soon\" is not an RFC 3339 time"),
+        (json!({ "slot": 7 }), "\"slot\" is 7"),
+        (
+            json!({ "slot": "2026-11-23T04:15:00Z", "countries": ["fr"] }),
+            "country \"fr\" is not in the registry",
+        ),
+        (json!({ "slot": "2026-11-23T04:15:00Z", "countries": ["ES"] }), "\"ES\""),
+    ] {
+        let error = dispatch::dispatch(&objects, &event).await.unwrap_err();
+        assert_eq!(error.name(), "BadEvent");
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}
