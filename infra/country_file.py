@@ -5,6 +5,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from infra.errors import DeployError
 
@@ -45,6 +46,13 @@ class CountryFile:
     def key(self) -> str:
         """Its key in the lake bucket: a changed file is another key, and so a change of the functions' environment."""
         return f"config/country={self.country}/{hashlib.sha256(self.text.encode()).hexdigest()[:16]}.toml"
+
+    def check_hosts(self) -> None:
+        """Hosts that end in `.example` exist nowhere (RFC 2606): the file was not adapted yet."""
+        for section in ("schedule", "live_view"):
+            host = urlsplit(self.content.get(section, {}).get("url", "")).hostname or ""
+            if host.endswith(".example"):
+                raise DeployError(f"{self.path}: [{section}] url names {host}, which is no real host: put yours in")
 
     def check_secrets(self, prefix: str) -> None:
         """The functions may read the two secrets that their stack makes, and no others."""

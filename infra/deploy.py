@@ -189,6 +189,8 @@ def main(argv: Sequence[str]) -> int:
                 deployment.undeploy_lake()
             return 0
         files = [CountryFile.load(country, args.country_files) for country in args.countries]
+        for file in files:
+            file.check_hosts()
         secrets = json.loads(args.secrets.read_text()) if args.secrets else {}
         release = {
             **deployment.release(args.binaries, packaging.ROOT / "target/zips"),

@@ -176,7 +176,7 @@ def test_metrics_stand_in_cloudwatch_with_the_values_of_the_rows(ticked: Ticked,
     assert set(ticked.deployed.metric("PartitionsPending", country, since, until)) == {0}
 
 
-def test_the_functions_run_as_processes_that_log_json_lines_with_country_slot_and_chunk(ticked: Ticked) -> None:
+def test_the_functions_log_json_lines_with_country_slot_and_chunk(ticked: Ticked) -> None:
     slot = slots.iso(ticked.slot)
     for country in COUNTRIES:
         for function in ("plan", "observe", "merge", "register"):

@@ -1,5 +1,6 @@
 """Makes plausible stores: the same seed, country and day give the same ones, however many are asked for."""
 
+import itertools
 import random
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -17,10 +18,15 @@ _NONE = Exceptions(())
 
 
 def stores(country: str, count: int, seed: int, today: date) -> Iterator[Store]:
-    """The first `count` stores of a country, in the order of their ids."""
+    """The first stores of a country, in the order of their ids: `count` active ones, and what lies between them."""
     kinds = _kinds(country, today)
-    for block in range((count + BLOCK - 1) // BLOCK):
-        yield from _block(country, block, min(BLOCK, count - block * BLOCK), seed, today, kinds)
+    active = 0
+    for block in itertools.count():
+        for store in _block(country, block, BLOCK, seed, today, kinds):
+            yield store
+            active += store.active
+            if active == count:
+                return
 
 
 class _Kind:

@@ -71,8 +71,10 @@ class Lake:
         """Some columns of one file."""
         bucket, key = place
         content = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        # Opened as a single file: by its path, pyarrow would add the partition keys as columns.
-        return parquet.ParquetFile(io.BytesIO(content)).read(columns=columns).to_pylist()
+        # Opened as a single file: by its path, pyarrow would add the partition keys as columns. Without its threads:
+        # they can outlive the interpreter, which then ends in an abort.
+        file = parquet.ParquetFile(io.BytesIO(content), pre_buffer=False)
+        return file.read(columns=columns, use_threads=False).to_pylist()
 
     def _keys(self, bucket: str, prefix: str) -> list[str]:
         pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
