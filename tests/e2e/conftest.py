@@ -226,12 +226,7 @@ def _subscribe(deployed: Deployed, topic: str) -> None:
 
 def _remove(stack: Stack, prefix: str) -> None:
     """Takes a deployment off the stack, with what its templates do not hold."""
-    lambdas, sqs = stack.aws.client("lambda"), stack.aws.client("sqs")
-    # Deleted with its stack only, a function leaves its processes behind in the local AWS for as long as that runs.
-    pages = lambdas.get_paginator("list_functions").paginate()
-    for name in [found["FunctionName"] for page in pages for found in page["Functions"]]:
-        if re.fullmatch(rf"{prefix}-(dispatch|[a-z]{{2}}-[a-z]+)", name):
-            lambdas.delete_function(FunctionName=name)
+    sqs = stack.aws.client("sqs")
     for queue in sqs.list_queues(QueueNamePrefix=f"{prefix}-alerts").get("QueueUrls", []):
         sqs.delete_queue(QueueUrl=queue)
     undeploy(stack, prefix)

@@ -59,11 +59,11 @@ def test_a_slot_that_cannot_be_read_is_refused_with_its_name_and_value(
 
 @pytest.mark.parametrize(("value", "shown"), [(7, "7"), (None, "null")])
 @pytest.mark.parametrize("function", ["es-plan", "es-merge", "dispatch"])
-def test_a_slot_that_is_no_text_is_refused_with_its_value(
+def test_a_slot_that_is_no_text_is_refused_with_field_and_value(
     ticked: Ticked, function: str, value: Any, shown: str
 ) -> None:
     event = {"slot": value} if function == "dispatch" else {"country": "es", "slot": value, "error": "x"}
-    refused(ticked, function, event, function.rpartition("-")[2], shown)
+    refused(ticked, function, event, function.rpartition("-")[2], "slot", shown)
 
 
 @pytest.mark.parametrize("event", [{}, [], "text", None, 7])

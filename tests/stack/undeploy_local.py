@@ -1,6 +1,7 @@
 """Takes a deployment off the running stack: its countries, then its lake, then what the lake's bucket keeps."""
 
 import argparse
+import re
 
 from botocore.exceptions import ClientError
 
@@ -28,6 +29,7 @@ def undeploy(stack: Stack, prefix: str) -> None:
     deployment = Deployment(stack.aws.client, prefix, say=lambda text: say("undeploy", text))
     cloudformation, s3 = stack.aws.client("cloudformation"), stack.aws.client("s3")
     try:
+        _end_functions(stack, prefix)
         names = [
             found["StackName"]
             for page in _pages(cloudformation, "list_stacks", "StackSummaries")
@@ -50,6 +52,15 @@ def undeploy(stack: Stack, prefix: str) -> None:
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchBucket":
             raise StackError(f"the local AWS at {stack.aws.endpoint} did not undeploy {prefix}: {error}") from None
+
+
+def _end_functions(stack: Stack, prefix: str) -> None:
+    """Deleted with its stack only, a function leaves its processes behind for as long as the local AWS runs."""
+    lambdas = stack.aws.client("lambda")
+    for page in _pages(lambdas, "list_functions", "Functions"):
+        for name in (found["FunctionName"] for found in page):
+            if re.fullmatch(rf"{re.escape(prefix)}-(dispatch|[a-z]{{2}}-[a-z]+)", name):
+                lambdas.delete_function(FunctionName=name)
 
 
 def _pages(client, operation: str, key: str, **request):

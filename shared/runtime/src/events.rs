@@ -40,7 +40,7 @@ pub struct Partitions {
 /// # Errors
 /// `BadEvent`, which names the function and the field.
 pub fn parse<T: DeserializeOwned>(function: &'static str, event: Value) -> Result<T, FunctionError> {
-    serde_json::from_value(event)
+    serde_path_to_error::deserialize(event)
         .map_err(|error| FunctionError::BadEvent { function, problem: error.to_string() })
 }
 
