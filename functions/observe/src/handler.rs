@@ -9,7 +9,6 @@ use storewatch_lake::availability::AvailabilityRows;
 use storewatch_lake::objects::damaged;
 use storewatch_lake::{Objects, keys, snapshot};
 use storewatch_runtime::clock::from_rfc3339;
-use storewatch_runtime::error::SourceName;
 use storewatch_runtime::events::ChunkItem;
 use storewatch_runtime::{Clock, CountryFile, FunctionError, describe};
 use storewatch_sources::LiveView;
@@ -44,7 +43,7 @@ pub struct Observed {
 pub async fn observe(
     ports: &Ports<'_>,
     country: &CountryFile,
-    view: Result<&dyn LiveView, &FunctionError>,
+    view: Result<&dyn LiveView, FunctionError>,
     item: &ChunkItem,
 ) -> Result<Observed, FunctionError> {
     let observed_at = ports.clock.now();
@@ -76,11 +75,11 @@ pub async fn observe(
 async fn in_time(
     ports: &Ports<'_>,
     country: &CountryFile,
-    view: Result<&dyn LiveView, &FunctionError>,
+    view: Result<&dyn LiveView, FunctionError>,
     item: &ChunkItem,
     observed_at: i64,
 ) -> Result<Observed, FunctionError> {
-    let view = view.map_err(unavailable)?;
+    let view = view?;
     let range = IdRange { first: item.first.clone(), last: item.last.clone() };
     let as_of = from_rfc3339(&item.schedule_as_of).ok_or_else(|| FunctionError::BadEvent {
         function: "observe",
@@ -118,17 +117,4 @@ async fn note(ports: &Ports<'_>, item: &ChunkItem, reason: Reason) -> Result<(),
     let key = keys::staged_failure(item.country, item.slot, item.chunk);
     let body = json!({ "chunk": item.chunk, "reason": reason.as_str() }).to_string();
     Ok(ports.objects.put(&key, body.into()).await?)
-}
-
-/// A secret that cannot be had comes as a borrowed error, because the context keeps it.
-fn unavailable(error: &FunctionError) -> FunctionError {
-    let problem = describe(error);
-    match error.name() {
-        "LiveViewUnavailable" => FunctionError::Secret {
-            name: "of the live view".to_owned(),
-            source_name: SourceName::LiveView,
-            source: problem.into(),
-        },
-        _ => FunctionError::BadConfig { place: "[live_view]".to_owned(), problem },
-    }
 }

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use serde_json::Value;
 use storewatch_runtime::events::{ChunkItem, check_country, parse};
 use storewatch_runtime::{CountryContext, FunctionError, SystemClock};
-use storewatch_sources::LiveView;
 
 pub use handler::{Observed, Ports, observe};
 
@@ -28,8 +27,11 @@ pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Observed, Fun
     let item: ChunkItem = parse("observe", event)?;
     let country = context.0.country().await?;
     check_country("observe", item.country, country.code)?;
-    let view = country.live_view().await;
-    let view = view.as_ref().map(|view| &**view as &dyn LiveView);
     let ports = Ports { objects: &*country.objects, clock: &SystemClock };
-    observe(&ports, &country.file, view, &item).await.map_err(|error| country.blame(error))
+    let observed = match country.live_view().await {
+        Ok(view) => observe(&ports, &country.file, Ok(&*view), &item).await,
+        // A secret that cannot be had is a view that cannot be had: that is noted for the merge.
+        Err(error) => observe(&ports, &country.file, Err(error), &item).await,
+    };
+    observed.map_err(|error| country.blame(error))
 }

@@ -5,7 +5,6 @@ use storewatch_domain::{CountryCode, LocalDate, Slot, cut};
 use storewatch_lake::objects::damaged;
 use storewatch_lake::{Condition, Objects, Put, keys};
 use storewatch_runtime::clock::{from_rfc3339, to_rfc3339};
-use storewatch_runtime::error::SourceName;
 use storewatch_runtime::events::ChunkItem;
 use storewatch_runtime::{Clock, CountryFile, FunctionError, describe};
 use storewatch_sources::{Read, ReadRequest, ScheduleError, Schedules};
@@ -63,7 +62,7 @@ const STALE_MICROS: i64 = REUSE_MICROS;
 pub async fn plan(
     ports: &Ports<'_>,
     country: &CountryFile,
-    schedules: Result<&dyn Schedules, &FunctionError>,
+    schedules: Result<&dyn Schedules, FunctionError>,
     event: &Event,
 ) -> Result<Planned, FunctionError> {
     let (objects, manifest) = (ports.objects, keys::manifest(event.country, event.slot));
@@ -105,10 +104,10 @@ async fn planned_before(
 async fn read(
     ports: &Ports<'_>,
     country: &CountryFile,
-    schedules: Result<&dyn Schedules, &FunctionError>,
+    schedules: Result<&dyn Schedules, FunctionError>,
     event: &Event,
 ) -> Result<Snapshot, FunctionError> {
-    let schedules = schedules.map_err(unavailable)?;
+    let schedules = schedules?;
     let as_of = ports.clock.now();
     let known = match country.schedule.version {
         Some(_) => snapshots::latest(ports.objects, event.country).await?,
@@ -139,19 +138,6 @@ async fn read(
     let snapshot = Snapshot { schedule_as_of: to_rfc3339(as_of), version, chunks };
     snapshots::set_latest(ports.objects, event.country, &snapshot).await?;
     Ok(snapshot)
-}
-
-/// A secret that cannot be had comes as a borrowed error, because it is kept for the next tick.
-fn unavailable(error: &FunctionError) -> FunctionError {
-    let problem = describe(error);
-    match error.name() {
-        "ScheduleUnavailable" => FunctionError::Secret {
-            name: "of the schedules".to_owned(),
-            source_name: SourceName::Schedule,
-            source: problem.into(),
-        },
-        _ => FunctionError::BadConfig { place: "[schedule]".to_owned(), problem },
-    }
 }
 
 /// Says which stores cannot be judged and why: all as a number, the first few by name.

@@ -28,9 +28,11 @@ pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Planned, Func
     let event: Event = parse("plan", event)?;
     let country = context.0.country().await?;
     check_country("plan", event.country, country.code)?;
-    // A secret that cannot be had is a source that cannot be had: the last snapshot serves.
-    let schedules = country.schedules().await;
-    let schedules = schedules.as_ref().map(|schedules| &**schedules as &dyn storewatch_sources::Schedules);
     let ports = Ports { objects: &*country.objects, clock: &SystemClock };
-    plan(&ports, &country.file, schedules, &event).await.map_err(|error| country.blame(error))
+    let planned = match country.schedules().await {
+        Ok(schedules) => plan(&ports, &country.file, Ok(&*schedules), &event).await,
+        // A secret that cannot be had is a source that cannot be had: the last snapshot serves.
+        Err(error) => plan(&ports, &country.file, Err(error), &event).await,
+    };
+    planned.map_err(|error| country.blame(error))
 }
