@@ -50,8 +50,8 @@ def main(args: argparse.Namespace) -> int:
     print()
     report.show(stack, DEFAULT_PREFIX, warm.slot)
     print(
-        f"\na tick took {cold.seconds:.2f} s cold (functions had to start) and {warm.seconds:.2f} s warm; all of this took "
-        f"{elapsed():.0f} s"
+        f"\nthe first tick took {cold.seconds:.2f} s (functions start in it, unless they run already), and a warm one over "
+        f"all stores {warm.seconds:.2f} s; all of this took {elapsed():.0f} s"
     )
     return 0
 
