@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use storewatch_domain::{CountryCode, Slot, Status};
 use storewatch_lake::objects::damaged;
-use storewatch_lake::{Objects, Outcome, Partition, Put, Table, TickRecord, availability, keys};
+use storewatch_lake::{LakeError, Objects, Outcome, Partition, Put, Table, TickRecord, availability, keys};
 use storewatch_runtime::clock::from_rfc3339;
 use storewatch_runtime::events::ChunkItem;
 use storewatch_runtime::{Clock, CountryFile, FunctionError, Metric, Metrics};
@@ -66,9 +66,13 @@ pub async fn merge(ports: &Ports<'_>, country: &CountryFile, event: &Event) -> R
         }
         tracing::warn!("another merge of the slot came in between; looking again");
     }
-    let key = keys::table_file(Table::CountryTicks, event.country, event.slot);
-    let problem = format!("other merges of the slot came in between {TRIES} times");
-    Err(damaged(ports.objects, &key, problem).into())
+    Err(LakeError::Failed {
+        operation: "conditional put",
+        bucket: ports.objects.bucket().to_owned(),
+        key: keys::table_file(Table::CountryTicks, event.country, event.slot),
+        source: format!("other merges of the slot came in between {TRIES} times").into(),
+    }
+    .into())
 }
 
 /// One try; nothing where another merge came in between.

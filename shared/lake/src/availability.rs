@@ -159,7 +159,7 @@ pub fn by_city(slot: Slot, summary: &Summary<'_>) -> Result<Bytes, ParquetError>
     };
     let mut columns = vec![
         parquet::timestamps("slot", vec![Some(slot.start_micros()); n])?,
-        parquet::plain("city", cities.iter().map(|(name, _)| **name).collect::<Vec<_>>()),
+        parquet::texts("city", &cities.iter().map(|(name, _)| **name).collect::<Vec<_>>()),
         parquet::dates(
             "local_date",
             cities.iter().map(|(_, city)| city.local_date.map(LocalDate::days)).collect(),

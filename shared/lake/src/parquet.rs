@@ -85,12 +85,9 @@ pub(crate) fn dates(name: &str, values: Vec<Option<i32>>) -> Result<Column, Parq
     typed(Series::new(name.into(), values), "date")
 }
 
-/// A column of any other kind.
-pub(crate) fn plain<'a, T>(name: &str, values: T) -> Column
-where
-    T: AsRef<[Option<&'a str>]>,
-{
-    Series::new(name.into(), values.as_ref()).into_column()
+/// A column of text.
+pub(crate) fn texts(name: &str, values: &[Option<&str>]) -> Column {
+    Series::new(name.into(), values).into_column()
 }
 
 fn typed(series: Series, glue: &str) -> Result<Column, ParquetError> {

@@ -63,13 +63,13 @@ impl TickRecord {
                 parquet::timestamps("slot", vec![Some(self.slot.start_micros())])?,
                 parquet::timestamps("started_at", vec![Some(self.started_at)])?,
                 parquet::timestamps("finished_at", vec![Some(self.finished_at)])?,
-                parquet::plain("outcome", [Some(self.outcome.as_str())]),
+                parquet::texts("outcome", &[Some(self.outcome.as_str())]),
                 number("stores", self.stores.map(|n| n as i64)),
                 number("chunks", self.chunks.map(i64::from)),
                 number("chunks_unknown", self.chunks_unknown.map(i64::from)),
                 Series::new("coverage".into(), [self.coverage]).into_column(),
                 parquet::timestamps("schedule_as_of", vec![self.schedule_as_of])?,
-                parquet::plain("error", [self.error.as_deref()]),
+                parquet::texts("error", &[self.error.as_deref()]),
             ],
         )?;
         parquet::check(Table::CountryTicks, &frame)?;

@@ -51,7 +51,7 @@ impl Clock for World {
     }
 }
 
-/// A source that fails while the flag is up.
+/// A source that cannot be had, or only in part.
 struct Away;
 
 #[async_trait::async_trait]
