@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use chrono_tz::Tz;
 
-use crate::hours::{LocalDate, MissingHours, Opening};
-use crate::judgement::{Judged, LiveStore, ViewFailure, judge, orphan};
+use crate::hours::{LocalDate, MissingHours};
+use crate::judgement::{Judged, LiveStore, Seen, ViewFailure, judge, orphan};
 use crate::slot::Slot;
 use crate::store::{IdRange, IdType, Store, StoreKey};
-use crate::zone::{SlotClock, ZoneClocks};
+use crate::zone::ZoneClocks;
 
 /// No store's id can be an id of the live view.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -110,8 +110,11 @@ pub struct JudgedStore<'a> {
     pub judged: Judged<'a>,
 }
 
-/// Judges the stores of a chunk and its orphans, in the order of the live view's ids. An observation made outside the slot is not
-/// used: its stores are `unknown` because it was late.
+/// Judges the stores of a chunk and its orphans, in the order of the live view's ids; stores whose id
+/// is no id of the live view come first. An observation made outside the slot is not used: its
+/// stores are `unknown` because it was late.
+///
+/// Each zone is looked up once, and both sides are walked once in the order of their ids.
 pub fn judge_chunk<'a>(
     slot: Slot,
     rules: &Rules,
@@ -121,61 +124,75 @@ pub fn judge_chunk<'a>(
     let view =
         view.and_then(|seen| if slot.contains_micros(seen.at) { Ok(seen) } else { Err(ViewFailure::Late) });
     let observed_at = view.ok().map(|seen| seen.at);
-    let mut clocks = ZoneClocks::new(slot);
-    let mut known: Vec<(StoreKey, &'a Store)> = Vec::with_capacity(stores.len());
+    let second = observed_at.map_or(0, |at| ((at - slot.start_micros()) / 1_000_000) as u16);
+    let mut judging = Judging { rules, clocks: ZoneClocks::new(slot), observed_at, second };
     let mut rows: Vec<JudgedStore<'a>> = Vec::with_capacity(stores.len());
-    let mut row = |store: &'a Store, live: Result<Option<&'a LiveStore>, ViewFailure>| {
-        let clock = store.zone(rules.default_timezone).ok().map(|zone| clocks.get(zone));
-        let opening: Option<Opening> = clock.filter(|_| store.problem.is_none()).map(|clock| {
-            let at = observed_at.map(|micros| micros.div_euclid(1_000_000));
-            store.hours.opening(clock, rules.missing_hours, at)
-        });
-        JudgedStore {
-            id: Cow::Borrowed(&store.id),
-            name: store.name.as_deref(),
-            city: store.city.as_deref(),
-            timezone: store.timezone.as_deref().unwrap_or(rules.default_timezone.name()),
-            local: clock.map(|clock| (clock.local_date(), clock.local_hour())),
-            observed_at,
-            judged: judge(opening, live),
-        }
-    };
+    let mut known: Vec<(StoreKey, &'a Store)> = Vec::with_capacity(stores.len());
     for store in stores {
         match StoreKey::new(&store.id, rules.id_type) {
             Some(key) => known.push((key, store)),
-            None => rows.push(row(store, view.map(|_| None))),
+            None => rows.push(judging.row(store, view.map(|_| None))),
         }
     }
-    let Ok(seen) = view else {
-        rows.extend(known.into_iter().map(|(_, store)| row(store, view.map(|_| None))));
-        return rows;
-    };
-    // Both sides are in the order of ids: walk them together.
     known.sort_by(|a, b| a.0.cmp(&b.0));
     let mut known = known.into_iter().peekable();
-    let (zone, clock) = (rules.default_timezone, SlotClock::new(rules.default_timezone, slot));
-    for (key, live) in &seen.stores {
+    for (key, live) in view.map_or(&[][..], |seen| &seen.stores) {
         while let Some((_, store)) = known.next_if(|(id, _)| id < key) {
-            rows.push(row(store, Ok(None)));
+            rows.push(judging.row(store, Ok(None)));
         }
         let mut listed = false;
         // Two ids of PostgreSQL can be one id of the live view.
         while let Some((_, store)) = known.next_if(|(id, _)| id == key) {
-            rows.push(row(store, Ok(Some(live))));
+            rows.push(judging.row(store, Ok(Some(live))));
             listed = true;
         }
         if !listed {
-            rows.push(JudgedStore {
-                id: Cow::Owned(key.to_string()),
-                name: None,
-                city: None,
-                timezone: zone.name(),
-                local: Some((clock.local_date(), clock.local_hour())),
-                observed_at,
-                judged: orphan(live),
-            });
+            rows.push(judging.orphan(key, live));
         }
     }
-    rows.extend(known.map(|(_, store)| row(store, Ok(None))));
+    rows.extend(known.map(|(_, store)| judging.row(store, view.map(|_| None))));
     rows
+}
+
+/// What the stores of a chunk share.
+struct Judging<'a, 'r> {
+    rules: &'r Rules,
+    clocks: ZoneClocks<'a>,
+    /// When the observation was made, Unix microseconds, if there is one to be used.
+    observed_at: Option<i64>,
+    /// The same in seconds since the start of the slot, or 0.
+    second: u16,
+}
+
+impl<'a> Judging<'a, '_> {
+    fn row(&mut self, store: &'a Store, live: Result<Option<&'a LiveStore>, ViewFailure>) -> JudgedStore<'a> {
+        let timezone = store.timezone.as_deref().unwrap_or(self.rules.default_timezone.name());
+        let clock = self.clocks.get(timezone);
+        let usable = clock.filter(|_| store.problem.is_none());
+        let opening = usable.map(|clock| store.hours.opening(clock, self.rules.missing_hours));
+        let second = self.second;
+        JudgedStore {
+            id: Cow::Borrowed(&store.id),
+            name: store.name.as_deref(),
+            city: store.city.as_deref(),
+            timezone,
+            local: clock.map(|clock| (clock.local_date(), clock.local_hour())),
+            observed_at: self.observed_at,
+            judged: judge(opening.as_ref(), live.map(|store| Seen { second, store })),
+        }
+    }
+
+    fn orphan(&mut self, key: &StoreKey, live: &'a LiveStore) -> JudgedStore<'a> {
+        let timezone = self.rules.default_timezone.name();
+        let clock = self.clocks.get(timezone);
+        JudgedStore {
+            id: Cow::Owned(key.to_string()),
+            name: None,
+            city: None,
+            timezone,
+            local: clock.map(|clock| (clock.local_date(), clock.local_hour())),
+            observed_at: self.observed_at,
+            judged: orphan(live),
+        }
+    }
 }

@@ -4,12 +4,12 @@
 //! instants first; everything after that is computed on instants, never on wall clocks.
 
 use std::fmt;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use chrono::NaiveDate;
 use serde::Deserialize;
 
-use crate::zone::SlotClock;
+use crate::zone::{Day, SlotClock};
 
 /// A local date: days since 1970-01-01, in the proleptic Gregorian calendar.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -237,84 +237,109 @@ pub struct StoreHours {
     pub exceptions: Vec<ExceptionHours>,
 }
 
-/// What a store's hours come to in one slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// When a store is open within one slot: intervals that are sorted, disjoint and not empty, in whole
+/// seconds since the start of the slot, 0 to 900. Intervals that touch are one.
+///
+/// ```
+/// use storewatch_domain::*;
+/// let at = |hour: u32| WallTime::from_seconds(hour * 3600);
+/// let hours = StoreHours {
+///     weekly: vec![WeeklyHours::new(1, at(9), at(17))?], // Mondays
+///     exceptions: Vec::new(),
+/// };
+/// let monday_morning: Slot = "2026-11-23T08:00:00Z".parse()?;
+/// let clock = SlotClock::new(parse_zone("Europe/Madrid")?, monday_morning);
+/// let opening = hours.opening(&clock, MissingHours::Closed);
+/// assert_eq!((opening.seconds(), opening.contains(0)), (900, true));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct Opening {
-    /// Whether the store is open at the instant that was asked for; absent if none was.
-    pub at: Option<bool>,
+    // Nearly always there is one interval at most, so that only a second one costs an allocation.
+    first: (u16, u16),
+    others: Vec<(u16, u16)>,
+}
+
+impl Opening {
     /// How much of the slot lies inside the hours, in seconds, 0 to 900.
-    pub seconds: u16,
+    pub fn seconds(&self) -> u16 {
+        self.first.1 - self.first.0 + self.others.iter().map(|(start, end)| end - start).sum::<u16>()
+    }
+
+    /// Whether the store is open in that second of the slot, 0 to 899.
+    pub fn contains(&self, second: u16) -> bool {
+        let holds = |&(start, end): &(u16, u16)| start <= second && second < end;
+        holds(&self.first) || self.others.iter().any(holds)
+    }
+
+    /// The intervals `[start, end)` in their order.
+    pub fn intervals(&self) -> impl Iterator<Item = Range<u16>> + '_ {
+        let parts = std::iter::once(&self.first).filter(|part| part.0 < part.1).chain(&self.others);
+        parts.map(|&(start, end)| start..end)
+    }
+
+    /// Adds an interval that is not empty. What overlaps counts once.
+    fn add(&mut self, part: (u16, u16)) {
+        if self.first.0 == self.first.1 {
+            self.first = part;
+        } else if part.0 < self.first.0 || self.first.1 < part.1 {
+            self.widen(part);
+        }
+    }
+
+    #[cold]
+    fn widen(&mut self, part: (u16, u16)) {
+        let mut parts = std::mem::take(&mut self.others);
+        parts.extend([self.first, part]);
+        parts.sort_unstable();
+        // `dedup_by` hands over the later of two neighbours first.
+        parts.dedup_by(|later, earlier| {
+            let touch = later.0 <= earlier.1;
+            if touch {
+                earlier.1 = earlier.1.max(later.1);
+            }
+            touch
+        });
+        self.first = parts.remove(0);
+        self.others = parts;
+    }
+}
+
+impl fmt::Debug for Opening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.intervals()).finish()
+    }
 }
 
 impl StoreHours {
-    /// When the store is open in the clock's slot, and whether it is at `at`, an instant in that
-    /// slot (Unix seconds). The intervals of a date are a union: what overlaps counts once.
-    pub fn opening(&self, clock: &SlotClock, missing: MissingHours, at: Option<i64>) -> Opening {
-        let slot = (clock.slot().start(), clock.slot().end());
-        let mut union = Union::default();
-        for day in clock.days() {
-            let mut add = |hours: Hours| {
-                let next_date = hours.closes <= hours.opens;
-                let opens = clock.instant(day, hours.opens, false).max(slot.0);
-                let closes = clock.instant(day, hours.closes, next_date).min(slot.1);
-                if opens < closes {
-                    union.add((opens, closes));
-                }
-            };
-            if self.exceptions.iter().any(|row| row.date == day.date) {
-                let rows = self.exceptions.iter().filter(|row| row.date == day.date);
-                rows.filter_map(|row| row.hours).for_each(add);
-            } else if self.weekly.is_empty() {
-                if missing == MissingHours::AlwaysOpen {
-                    add(Hours::ALL_DAY);
-                }
-            } else {
-                let rows = self.weekly.iter().filter(|row| row.weekday == day.weekday);
-                rows.map(|row| row.hours).for_each(add);
+    /// When the store is open in the clock's slot. The intervals of a date are a union; the
+    /// exceptions of a date stand in place of its weekly rows.
+    pub fn opening(&self, clock: &SlotClock, missing: MissingHours) -> Opening {
+        let mut opening = Opening::default();
+        let mut add = |day: &Day, hours: Hours| {
+            if let Some(part) = clock.part(day, hours.opens, hours.closes) {
+                opening.add(part);
+            }
+        };
+        // A bit for each day of the clock: whether exceptions replace it.
+        let mut replaced = 0_u8;
+        for row in &self.exceptions {
+            if let Some((n, day)) = clock.day_of_date(row.date) {
+                replaced |= 1 << n;
+                row.hours.into_iter().for_each(|hours| add(day, hours));
             }
         }
-        Opening {
-            at: at.map(|instant| union.contains(instant)),
-            // At most the 900 seconds of the slot, to which every interval was cut.
-            seconds: union.seconds() as u16,
+        if self.weekly.is_empty() && missing == MissingHours::AlwaysOpen {
+            let days = clock.days().iter().enumerate();
+            days.filter(|(n, _)| replaced & 1 << n == 0).for_each(|(_, day)| add(day, Hours::ALL_DAY));
         }
-    }
-}
-
-/// Intervals `[start, end)` in Unix seconds that may overlap. A slot rarely holds more than one, so
-/// only the second one costs an allocation.
-#[derive(Default)]
-struct Union {
-    first: Option<(i64, i64)>,
-    others: Vec<(i64, i64)>,
-}
-
-impl Union {
-    fn add(&mut self, interval: (i64, i64)) {
-        match self.first {
-            None => self.first = Some(interval),
-            Some(first) if first.0 <= interval.0 && interval.1 <= first.1 => {}
-            Some(_) => self.others.push(interval),
+        for row in &self.weekly {
+            if let Some((n, day)) = clock.day_of_weekday(row.weekday)
+                && replaced & 1 << n == 0
+            {
+                add(day, row.hours);
+            }
         }
-    }
-
-    fn contains(&self, instant: i64) -> bool {
-        let holds = |&(start, end): &(i64, i64)| start <= instant && instant < end;
-        self.first.iter().any(holds) || self.others.iter().any(holds)
-    }
-
-    fn seconds(mut self) -> i64 {
-        let Some(first) = self.first else { return 0 };
-        if self.others.is_empty() {
-            return first.1 - first.0;
-        }
-        self.others.push(first);
-        self.others.sort_unstable();
-        let (mut total, mut reached) = (0, i64::MIN);
-        for (start, end) in self.others {
-            total += (end - start.max(reached)).max(0);
-            reached = reached.max(end);
-        }
-        total
+        opening
     }
 }

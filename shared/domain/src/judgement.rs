@@ -130,6 +130,15 @@ impl LiveStore {
     }
 }
 
+/// A store as it was seen in the live view, at one instant of the slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen<'a> {
+    /// When, in seconds since the start of the slot, 0 to 899.
+    pub second: u16,
+    /// The store's documents; nothing where it is not listed.
+    pub store: Option<&'a LiveStore>,
+}
+
 /// The judgement of one store in one slot; the fields are the columns of that name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged<'a> {
@@ -148,38 +157,39 @@ pub struct Judged<'a> {
 
 /// Judges a store of PostgreSQL.
 ///
-/// `opening` is what its hours come to, or nothing where its rows are bad; it must have been asked
-/// about the instant of the observation. `view` is the store in the live view (nothing where it is
-/// not listed), or why there is no view. A bad schedule is named before a failed view: it stays
+/// `opening` is what its hours come to in the slot, or nothing where its rows are bad; `view` is the
+/// store as it was seen, or why it was not. A bad schedule is named before a failed view: it stays
 /// when the view comes back.
-pub fn judge<'a>(opening: Option<Opening>, view: Result<Option<&'a LiveStore>, ViewFailure>) -> Judged<'a> {
+///
+/// ```
+/// use storewatch_domain::*;
+/// let (closed, offline) = (Opening::default(), LiveStore::default());
+/// let seen = Seen { second: 12, store: Some(&offline) };
+/// assert_eq!(judge(Some(&closed), Ok(seen)).status, Status::Closed);
+/// assert_eq!(judge(Some(&closed), Err(ViewFailure::Late)).reason, Some("late"));
+/// assert_eq!(judge(None, Ok(seen)).reason, Some("bad_schedule"));
+/// ```
+pub fn judge<'a>(opening: Option<&Opening>, view: Result<Seen<'a>, ViewFailure>) -> Judged<'a> {
     let seen = view.ok();
-    let listed = seen.map(|store| store.is_some());
-    let online = seen.map(|store| store.is_some_and(|store| store.online));
-    let scheduled = opening.and_then(|opening| opening.at).filter(|_| seen.is_some());
+    let listed = seen.map(|seen| seen.store.is_some());
+    let online = seen.map(|seen| seen.store.is_some_and(|store| store.online));
+    let scheduled = opening.zip(seen).map(|(opening, seen)| opening.contains(seen.second));
     let (status, reason) = match (opening, view) {
         (None, _) => (Status::Unknown, Some(Reason::BadSchedule.as_str())),
         (Some(_), Err(failure)) => (Status::Unknown, Some(Reason::from(failure).as_str())),
-        (Some(opening), Ok(store)) => {
-            let online = store.is_some_and(|store| store.online);
-            let status = match (opening.at.unwrap_or(false), online, store.is_some()) {
-                (true, true, _) => Status::Available,
-                (true, false, true) => Status::Unavailable,
-                (true, false, false) => Status::Unlisted,
-                (false, true, _) => Status::Unexpected,
-                (false, false, _) => Status::Closed,
+        (Some(opening), Ok(seen)) => {
+            let status = match (opening.contains(seen.second), seen.store) {
+                (true, Some(store)) if store.online => Status::Available,
+                (true, Some(_)) => Status::Unavailable,
+                (true, None) => Status::Unlisted,
+                (false, Some(store)) if store.online => Status::Unexpected,
+                (false, _) => Status::Closed,
             };
-            (status, store.and_then(|store| store.reason.as_deref()))
+            (status, seen.store.and_then(|store| store.reason.as_deref()))
         }
     };
-    Judged {
-        status,
-        scheduled,
-        scheduled_seconds: opening.map(|opening| opening.seconds),
-        listed,
-        online,
-        reason,
-    }
+    let scheduled_seconds = opening.map(Opening::seconds);
+    Judged { status, scheduled, scheduled_seconds, listed, online, reason }
 }
 
 /// Judges a store that is in the live view only.

@@ -18,7 +18,7 @@ pub use country::{CountryCode, InvalidCountry};
 pub use hours::{
     ExceptionHours, HoursError, LocalDate, MissingHours, Opening, StoreHours, WallTime, WeeklyHours,
 };
-pub use judgement::{Judged, LiveStore, Reason, Status, ViewFailure, judge, orphan};
+pub use judgement::{Judged, LiveStore, Reason, Seen, Status, ViewFailure, judge, orphan};
 pub use slot::{InvalidSlot, Slot};
 pub use store::{IdRange, IdType, Store, StoreKey};
 pub use summary::{CitySummary, Counts, Summary};

@@ -2,11 +2,9 @@
 
 use std::fmt;
 
-use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use crate::hours::StoreHours;
-use crate::zone::{UnknownZone, parse_zone};
 
 /// A store as PostgreSQL describes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,14 +21,6 @@ pub struct Store {
 }
 
 impl Store {
-    /// The store's zone, or the default where it has none.
-    ///
-    /// # Errors
-    /// The store names a zone that does not exist.
-    pub fn zone(&self, default: Tz) -> Result<Tz, UnknownZone> {
-        self.timezone.as_deref().map_or(Ok(default), parse_zone)
-    }
-
     /// Marks the store as one that cannot be judged. The first problem stays.
     pub fn spoil(&mut self, problem: impl fmt::Display) {
         if self.problem.is_none() {

@@ -12,6 +12,8 @@ use crate::hours::{LocalDate, WallTime};
 use crate::slot::Slot;
 
 const DAY: i64 = 86_400;
+/// In place of the number of a day: there is none.
+const NO_DAY: u8 = u8::MAX;
 
 /// The name is not in the IANA time zone database.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -45,10 +47,10 @@ struct Piece {
 /// A local date whose intervals can reach into the slot.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Day {
-    pub(crate) date: LocalDate,
-    pub(crate) weekday: u8,
-    /// The UTC offset, where the whole date and the next one have just one.
-    offset: Option<i64>,
+    date: LocalDate,
+    /// Where the slot starts on the date's wall clock, in seconds after its midnight; only where
+    /// the date and the next one have just one UTC offset.
+    slot_at: Option<i64>,
 }
 
 /// What one zone's wall clock means around one slot: which local dates matter, and which instant a
@@ -61,7 +63,10 @@ pub(crate) struct Day {
 pub struct SlotClock {
     slot: Slot,
     pieces: Vec<Piece>,
+    /// At most seven days in a row, so that each weekday is there once at most.
     days: Vec<Day>,
+    /// Which of the days has the weekday, by ISO 8601's number; [`NO_DAY`] where none has.
+    by_weekday: [u8; 8],
     local_date: LocalDate,
     local_hour: u8,
 }
@@ -78,14 +83,22 @@ impl SlotClock {
             slot,
             pieces,
             days: Vec::new(),
+            by_weekday: [NO_DAY; 8],
             local_date,
             local_hour: (local.rem_euclid(DAY) / 3600) as u8,
         };
         clock.days = (-3..=3)
             .map(|n| local_date.plus_days(n))
             .filter(|&date| clock.can_reach_slot(date))
-            .map(|date| Day { date, weekday: date.weekday(), offset: clock.one_offset(date) })
+            .map(|date| {
+                let midnight = wall_seconds(date, WallTime::MIDNIGHT);
+                let slot_at = clock.one_offset(date).map(|offset| slot.start() + offset - midnight);
+                Day { date, slot_at }
+            })
             .collect();
+        for (n, day) in clock.days.iter().enumerate() {
+            clock.by_weekday[usize::from(day.date.weekday())] = n as u8;
+        }
         clock
     }
 
@@ -108,14 +121,34 @@ impl SlotClock {
         &self.days
     }
 
-    /// The instant (Unix seconds) of a wall time on a day of this clock, or on the date after it.
+    /// The day of that date and its number among the days.
+    pub(crate) fn day_of_date(&self, date: LocalDate) -> Option<(usize, &Day)> {
+        self.days.iter().enumerate().find(|(_, day)| day.date == date)
+    }
+
+    /// The day of that weekday, 1 to 7, and its number among the days.
     #[inline]
-    pub(crate) fn instant(&self, day: &Day, time: WallTime, next_date: bool) -> i64 {
-        let wall = wall_seconds(day.date, time) + if next_date { DAY } else { 0 };
-        match day.offset {
-            Some(offset) => wall - offset,
-            None => self.resolve(wall),
-        }
+    pub(crate) fn day_of_weekday(&self, weekday: u8) -> Option<(usize, &Day)> {
+        let n = usize::from(self.by_weekday[usize::from(weekday & 7)]);
+        self.days.get(n).map(|day| (n, day))
+    }
+
+    /// The part of the slot in which hours of the day lie, in seconds since the slot's start; nothing
+    /// where that is empty. `closes` at or before `opens` is on the next date.
+    #[inline]
+    pub(crate) fn part(&self, day: &Day, opens: WallTime, closes: WallTime) -> Option<(u16, u16)> {
+        let next_date = if closes <= opens { DAY } else { 0 };
+        let (opens, closes) = (i64::from(opens.seconds()), i64::from(closes.seconds()) + next_date);
+        let (start, end) = match day.slot_at {
+            Some(slot_at) => (opens - slot_at, closes - slot_at),
+            None => {
+                let midnight = wall_seconds(day.date, WallTime::MIDNIGHT);
+                let since_start = |wall| self.resolve(midnight + wall) - self.slot.start();
+                (since_start(opens), since_start(closes))
+            }
+        };
+        let (start, end) = (start.max(0), end.min(Slot::SECONDS));
+        (start < end).then_some((start as u16, end as u16))
     }
 
     /// The instant of a wall time that is given as the Unix seconds it would be in UTC.
@@ -172,22 +205,23 @@ impl SlotClock {
     }
 }
 
-/// The clocks of all zones for one slot, each made when it is first asked for.
+/// The clocks of zones for one slot, each made when its name is first asked for.
 #[derive(Debug)]
-pub struct ZoneClocks {
+pub struct ZoneClocks<'a> {
     slot: Slot,
-    clocks: HashMap<Tz, SlotClock>,
+    clocks: HashMap<&'a str, Option<SlotClock>>,
 }
 
-impl ZoneClocks {
+impl<'a> ZoneClocks<'a> {
     /// No clock yet.
     pub fn new(slot: Slot) -> Self {
         Self { slot, clocks: HashMap::new() }
     }
 
-    /// The clock of the zone.
-    pub fn get(&mut self, zone: Tz) -> &SlotClock {
-        self.clocks.entry(zone).or_insert_with(|| SlotClock::new(zone, self.slot))
+    /// The clock of the zone of that name (see [`parse_zone`]); nothing where there is no such zone.
+    pub fn get(&mut self, name: &'a str) -> Option<&SlotClock> {
+        let clock = || parse_zone(name).ok().map(|zone| SlotClock::new(zone, self.slot));
+        self.clocks.entry(name).or_insert_with(clock).as_ref()
     }
 }
 

@@ -1,150 +1,117 @@
-//! The hours against a second, deliberately naive implementation that shares no code with them: it
-//! finds the instant of a wall time by walking through the zone's minutes, and asks minute by minute
-//! whether a store is open.
+//! The hours against a second, deliberately naive implementation (`naive/mod.rs`), and what must hold of them
+//! whatever the rows say.
+//!
+//! `HOURS_CASES` says how many stores are held against each other, 100,000 if it does not. What fails is
+//! shrunk, and its seed is kept in `against_naive.proptest-regressions`; a mistake that was made belongs in
+//! `hours.rs` too, under a name that says what went wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use chrono::{DateTime, Datelike, Offset, TimeDelta, TimeZone};
-use chrono_tz::{TZ_VARIANTS, Tz};
+mod naive;
+
+use naive::{Case, DAY, HOUR, Shown};
 use proptest::prelude::*;
-use storewatch_domain::{
-    ExceptionHours, LocalDate, MissingHours, Slot, SlotClock, StoreHours, WallTime, WeeklyHours,
-};
+use proptest::test_runner::FileFailurePersistence;
+use storewatch_domain::{Slot, SlotClock};
 
-/// Opens and closes in minutes of the day.
-type Range = (i64, i64);
+/// Stores that are judged around one instant, as those of a chunk are.
+const STORES: usize = 10;
 
-#[derive(Debug, Clone)]
-struct Case {
-    zone: Tz,
-    weekly: Vec<(i64, Range)>,
-    /// Days from the local date of the instant.
-    exceptions: Vec<(i32, Option<Range>)>,
-    always_open: bool,
-    /// Unix seconds, a whole minute.
-    at: i64,
-}
-
-fn offset(zone: Tz, at: i64) -> i64 {
-    let time = DateTime::from_timestamp(at, 0).unwrap().naive_utc();
-    i64::from(zone.offset_from_utc_datetime(&time).fix().local_minus_utc())
-}
-
-/// The first minute that shows the wall time; if none does, the wall time with the offset that was
-/// in force before the clocks jumped over it.
-fn naive_instant(zone: Tz, wall: i64) -> i64 {
-    let mut before = offset(zone, wall - 16 * 3600);
-    for at in (wall - 16 * 3600..wall + 30 * 3600).step_by(60) {
-        let shown = at + offset(zone, at);
-        if shown == wall {
-            return at;
-        }
-        if shown > wall {
-            return wall - before;
-        }
-        before = offset(zone, at);
-    }
-    panic!("{zone} never shows {wall}");
-}
-
-/// The intervals of the days around the instant.
-fn naive_intervals(case: &Case) -> Vec<(i64, i64)> {
-    let today = DateTime::from_timestamp(case.at, 0).unwrap().with_timezone(&case.zone).date_naive();
-    let mut intervals = Vec::new();
-    for n in -3..=3 {
-        let date = today + TimeDelta::days(n);
-        let weekday = i64::from(date.weekday().number_from_monday());
-        let special: Vec<_> = case.exceptions.iter().filter(|(day, _)| i64::from(*day) == n).collect();
-        let ranges: Vec<Range> = if !special.is_empty() {
-            special.iter().filter_map(|(_, range)| *range).collect()
-        } else if !case.weekly.is_empty() {
-            case.weekly.iter().filter(|(day, _)| *day == weekday).map(|(_, range)| *range).collect()
-        } else if case.always_open {
-            vec![(0, 0)]
-        } else {
-            vec![]
-        };
-        let midnight = date.and_hms_opt(0, 0, 0).unwrap().and_utc().timestamp();
-        for (opens, closes) in ranges {
-            let end = if closes > opens { closes } else { closes + 1440 };
-            let start = naive_instant(case.zone, midnight + opens * 60);
-            intervals.push((start, naive_instant(case.zone, midnight + end * 60)));
-        }
-    }
-    intervals
-}
-
-fn hours(case: &Case) -> StoreHours {
-    let time = |minutes: i64| WallTime::from_seconds(minutes as u32 * 60);
-    let today = DateTime::from_timestamp(case.at, 0).unwrap().with_timezone(&case.zone).date_naive();
-    let exception = |(n, range): &(i32, Option<Range>)| {
-        let date = LocalDate::from(today + TimeDelta::days(i64::from(*n)));
-        let (opens, closes) = range.map_or((None, None), |(o, c)| (time(o), time(c)));
-        ExceptionHours::new(date, opens, closes).unwrap()
-    };
-    let weekly = |(day, (o, c)): &(i64, Range)| WeeklyHours::new(*day, time(*o), time(*c)).unwrap();
-    StoreHours {
-        weekly: case.weekly.iter().map(weekly).collect(),
-        exceptions: case.exceptions.iter().map(exception).collect(),
+/// A share of the cases that are asked for.
+fn config(one_of: u32) -> ProptestConfig {
+    let stores =
+        std::env::var("HOURS_CASES").map_or(100_000, |text| text.parse().expect("a number of cases"));
+    let file = FileFailurePersistence::Direct("tests/against_naive.proptest-regressions");
+    ProptestConfig {
+        cases: (stores / STORES as u32 / one_of).max(1),
+        failure_persistence: Some(Box::new(file)),
+        ..ProptestConfig::default()
     }
 }
 
-/// The next transition of the zone within 400 days, if there is one.
-fn next_transition(zone: Tz, from: i64) -> Option<i64> {
-    let hours = (from..from + 400 * 86_400).step_by(3600);
-    let mut before = offset(zone, from);
-    for at in hours {
-        let now = offset(zone, at);
-        if now != before {
-            return Some(at);
+fn agree(case: &Case) -> Result<(), TestCaseError> {
+    let shown = Shown::around(case.zone, case.centre, 8);
+    for store in &case.stores {
+        let slot = Slot::containing(case.centre + store.at);
+        let (hours, missing) = shown.real(store);
+        let found = hours.opening(&SlotClock::new(case.zone, slot), missing);
+        // What opens more than three dates away cannot reach the slot.
+        let today = store.at.div_euclid(DAY);
+        let mut intervals = shown.intervals(store, today - 3..=today + 4);
+        intervals.retain(|(_, interval)| interval.start < slot.end() && slot.start() < interval.end);
+        let mut open_seconds = 0;
+        for second in 0..900_u16 {
+            let at = slot.start() + i64::from(second);
+            let open = intervals.iter().any(|(_, interval)| interval.contains(&at));
+            open_seconds += u16::from(open);
+            prop_assert_eq!(found.contains(second), open, "second {} of {} for {:?}", second, slot, store);
         }
-        before = now;
+        prop_assert_eq!(found.seconds(), open_seconds, "{} for {:?}", slot, store);
+        let intervals: Vec<_> = found.intervals().collect();
+        prop_assert!(intervals.iter().all(|part| part.start < part.end && part.end <= 900));
+        prop_assert!(intervals.windows(2).all(|two| two[0].end < two[1].start), "sorted and disjoint");
     }
-    None
-}
-
-fn range() -> impl Strategy<Value = Range> {
-    let minute = prop_oneof![0..1440_i64, (0..24_i64).prop_map(|hour| hour * 60), 0..240_i64];
-    let closes = prop_oneof![minute.clone(), Just(1440), Just(0)];
-    prop_oneof![3 => (minute.clone(), closes), 1 => minute.prop_map(|m| (m, m))]
-}
-
-fn case() -> impl Strategy<Value = Case> {
-    // From 1975 on every offset is of whole minutes; to 2037 the database knows every rule.
-    let at = (157_766_400_i64..2_114_380_800).prop_map(|at| at - at.rem_euclid(60));
-    let near = prop_oneof![2 => -600..600_i64, 1 => -3000..3000_i64];
-    (
-        prop::sample::select(&TZ_VARIANTS[..]),
-        prop::collection::vec((1..=7_i64, range()), 0..16),
-        prop::collection::vec((-2..=2_i32, prop::option::of(range())), 0..4),
-        any::<bool>(),
-        at,
-        any::<bool>(),
-        near,
-    )
-        .prop_map(|(zone, weekly, exceptions, always_open, at, snap, minutes)| {
-            let transition = if snap { next_transition(zone, at) } else { None };
-            let at = transition.map_or(at, |transition| transition + minutes * 60);
-            Case { zone, weekly, exceptions, always_open, at: at - at.rem_euclid(60) }
-        })
-}
-
-/// The number of cases; `PROPTEST_CASES` asks for more.
-fn config() -> ProptestConfig {
-    ProptestConfig { cases: ProptestConfig::default().cases.max(4_000), ..ProptestConfig::default() }
+    Ok(())
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(2))]
 
     #[test]
-    fn the_naive_implementation_agrees_everywhere(case in case()) {
-        let slot = Slot::containing(case.at);
-        let missing = if case.always_open { MissingHours::AlwaysOpen } else { MissingHours::Closed };
-        let found = hours(&case).opening(&SlotClock::new(case.zone, slot), missing, Some(case.at));
-        let intervals = naive_intervals(&case);
-        let open = |at: i64| intervals.iter().any(|(start, end)| *start <= at && at < *end);
-        prop_assert_eq!(found.at, Some(open(case.at)));
-        let minutes = (slot.start()..slot.end()).step_by(60).filter(|at| open(*at)).count();
-        prop_assert_eq!(usize::from(found.seconds), minutes * 60);
+    fn both_implementations_agree_on_every_second_of_a_slot_at_any_time(case in naive::any_time(STORES)) {
+        agree(&case)?;
+    }
+
+    #[test]
+    fn both_implementations_agree_on_every_second_of_a_slot_where_clocks_change(
+        case in naive::at_a_change_of_clocks(STORES)
+    ) {
+        agree(&case)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(config(100))]
+
+    #[test]
+    fn the_slots_of_a_period_come_to_the_open_time_of_the_period(case in naive::at_a_change_of_clocks(1), slots in 1..200_i64) {
+        let (store, shown) = (&case.stores[0], Shown::around(case.zone, case.centre, 9));
+        let (hours, missing) = shown.real(store);
+        let from = Slot::containing(case.centre + store.at).start();
+        let found: i64 = (0..slots)
+            .map(|n| SlotClock::new(case.zone, Slot::containing(from + n * Slot::SECONDS)))
+            .map(|clock| i64::from(hours.opening(&clock, missing).seconds()))
+            .sum();
+        let mut open = vec![false; (slots * Slot::SECONDS) as usize];
+        for (_, interval) in shown.intervals(store, -6..=6) {
+            let inside = |at: i64| (at - from).clamp(0, slots * Slot::SECONDS) as usize;
+            let (start, end) = (inside(interval.start), inside(interval.end));
+            if start < end {
+                open[start..end].fill(true);
+            }
+        }
+        prop_assert_eq!(found, open.iter().filter(|open| **open).count() as i64);
+    }
+
+    #[test]
+    fn an_exception_changes_only_the_intervals_that_open_on_its_date(case in naive::at_a_change_of_clocks(1), date in -3..=3_i64) {
+        let (after, shown) = (&case.stores[0], Shown::around(case.zone, case.centre, 8));
+        let mut before = after.clone();
+        before.exceptions.retain(|(day, _)| *day != date);
+        let mut touched = shown.intervals(&before, date..=date);
+        touched.extend(shown.intervals(after, date..=date));
+        for n in -140..140 {
+            let slot = Slot::containing(case.centre + after.at + n * HOUR / 4);
+            let clock = SlotClock::new(case.zone, slot);
+            let opening = |store| { let (hours, missing) = shown.real(store); hours.opening(&clock, missing) };
+            let (before, after) = (opening(&before), opening(after));
+            if before == after {
+                continue;
+            }
+            for second in 0..900 {
+                let at = slot.start() + i64::from(second);
+                let may_differ = touched.iter().any(|(_, interval)| interval.contains(&at));
+                prop_assert!(may_differ || before.contains(second) == after.contains(second), "{} {}", slot, second);
+            }
+        }
     }
 }

@@ -1,0 +1,253 @@
+//! Chunks: every id has just one, and a chunk is judged as its stores would be one by one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use storewatch_domain::{
+    IdRange, IdType, LiveStore, MissingHours, Observation, Rules, Seen, Slot, SlotClock, Status, Store,
+    StoreHours, StoreKey, ViewFailure, WallTime, WeeklyHours, cut, judge, judge_chunk, parse_zone,
+};
+
+fn live(online: bool, reason: Option<&str>) -> LiveStore {
+    LiveStore { online, reason: reason.map(str::to_owned) }
+}
+fn stores(ids: &[&str]) -> Vec<Store> {
+    let weekly = (1..=7)
+        .map(|day| WeeklyHours::new(day, Some(WallTime::MIDNIGHT), Some(WallTime::END_OF_DAY)).unwrap());
+    let hours = StoreHours { weekly: weekly.collect(), exceptions: Vec::new() };
+    ids.iter().map(|id| Store { id: (*id).to_owned(), hours: hours.clone(), ..Store::default() }).collect()
+}
+
+fn ids(stores: &[Store]) -> Vec<&str> {
+    stores.iter().map(|store| store.id.as_str()).collect()
+}
+
+#[test]
+fn chunks_are_ranges_in_the_order_of_the_live_view_that_leave_no_id_out() {
+    let long = cut(stores(&["10", "9", "-3", "200", "7"]), IdType::Long, 2).unwrap();
+    let parts: Vec<_> = long.iter().map(|chunk| ids(&chunk.stores)).collect();
+    assert_eq!(parts, [vec!["-3", "7"], vec!["9", "10"], vec!["200"]]);
+    let keyword = cut(stores(&["10", "9", "é", "Z", "a"]), IdType::Keyword, 2).unwrap();
+    let parts: Vec<_> = keyword.iter().map(|chunk| ids(&chunk.stores)).collect();
+    assert_eq!(parts, [vec!["10", "9"], vec!["Z", "a"], vec!["é"]]);
+    for id in [i64::MIN, -4, -3, 0, 8, 9, 10, 11, 199, 200, i64::MAX] {
+        let holding = long.iter().filter(|chunk| chunk.range.contains(&StoreKey::Long(id))).count();
+        assert_eq!(holding, 1, "{id}");
+    }
+    for chunk in &long {
+        assert!(
+            chunk
+                .stores
+                .iter()
+                .all(|store| chunk.range.contains(&StoreKey::new(&store.id, IdType::Long).unwrap()))
+        );
+    }
+}
+
+#[test]
+fn a_country_without_stores_has_one_chunk_over_all_ids_because_of_its_orphans() {
+    let chunks = cut(Vec::new(), IdType::Long, 10).unwrap();
+    assert_eq!(chunks.len(), 1);
+    assert_eq!(chunks[0].range, IdRange::default());
+}
+
+#[test]
+fn ids_that_the_live_view_cannot_have_spoil_their_own_store_only() {
+    let chunks = cut(stores(&["5", "x", "05", "6", "y"]), IdType::Long, 2).unwrap();
+    let spoiled = |store: &&Store| store.problem.is_some();
+    let mut bad: Vec<&str> =
+        chunks.iter().flat_map(|chunk| &chunk.stores).filter(spoiled).map(|s| s.id.as_str()).collect();
+    bad.sort_unstable();
+    assert_eq!(bad, ["5", "x", "y"], "of \"05\" and \"5\" the first in the order of text is judged");
+    assert_eq!(chunks.iter().map(|chunk| chunk.stores.len()).sum::<usize>(), 5);
+    for id in [-1, 5, 6, 7] {
+        assert_eq!(
+            chunks.iter().filter(|chunk| chunk.range.contains(&StoreKey::Long(id))).count(),
+            1,
+            "{id}"
+        );
+    }
+    let none = cut(stores(&["x", "y"]), IdType::Long, 10).unwrap_err();
+    assert_eq!((none.stores, none.example.as_str()), (2, "x"));
+}
+
+#[test]
+fn a_chunk_is_judged_store_by_store_with_its_orphans_and_never_by_a_late_view() {
+    let slot: Slot = "2026-11-23T09:00:00Z".parse().unwrap();
+    let rules = Rules {
+        default_timezone: chrono_tz::Tz::UTC,
+        missing_hours: MissingHours::Closed,
+        id_type: IdType::Long,
+    };
+    let mut chunk = stores(&["1", "3", "4", "7"]);
+    chunk[2].timezone = Some("Mars/Olympus".to_owned());
+    let seen = [(1, true), (2, true), (4, true), (7, false), (9, false)];
+    let mut view = Observation {
+        at: slot.start_micros(),
+        stores: seen.map(|(id, online)| (StoreKey::Long(id), live(online, None))).into(),
+    };
+    let rows = judge_chunk(slot, &rules, &chunk, Ok(&view));
+    let found: Vec<_> =
+        rows.iter().map(|row| (row.id.as_ref(), row.judged.status.as_str(), row.local.is_some())).collect();
+    assert_eq!(
+        found,
+        [
+            ("1", "available", true),
+            ("2", "orphan", true),
+            ("3", "unlisted", true),
+            ("4", "unknown", false),
+            ("7", "unavailable", true),
+            ("9", "orphan", true),
+        ]
+    );
+    for at in [slot.start_micros() - 1, slot.end() * 1_000_000] {
+        view.at = at;
+        let rows = judge_chunk(slot, &rules, &chunk, Ok(&view));
+        assert_eq!(rows.len(), 4, "orphans of a late view are not known");
+        let reasons: Vec<_> = rows.iter().map(|row| row.judged.reason.unwrap()).collect();
+        assert_eq!(reasons, ["late", "late", "bad_schedule", "late"]);
+        assert!(rows.iter().all(|row| row.observed_at.is_none() && row.judged.online.is_none()));
+    }
+}
+
+const SLOT: &str = "2026-11-23T09:00:00Z";
+const ZONES: [Option<&str>; 5] =
+    [None, Some("Europe/Madrid"), Some("asia/calcutta"), Some("US/Pacific"), Some("Mars/Olympus")];
+
+/// Ids of both kinds that collide, and some that are no numbers.
+fn id() -> impl Strategy<Value = String> {
+    prop_oneof![
+        8 => (-6..12_i64).prop_map(|id| id.to_string()),
+        1 => (0..12_i64).prop_map(|id| format!("0{id}")),
+        1 => prop::sample::select(vec!["x", "é", "", "9223372036854775808", " 7"]).prop_map(str::to_owned),
+    ]
+}
+
+fn random_store() -> impl Strategy<Value = Store> {
+    let hours = (1..=7_i64, 0..86_400_u32, 0..=86_400_u32).prop_map(|(day, opens, closes)| {
+        WeeklyHours::new(day, WallTime::from_seconds(opens), WallTime::from_seconds(closes)).unwrap()
+    });
+    let problem = prop::option::weighted(0.1, Just("weekday 8".to_owned()));
+    (id(), 0..ZONES.len(), prop::collection::vec(hours, 0..8), problem).prop_map(
+        |(id, zone, weekly, problem)| {
+            let hours = StoreHours { weekly, exceptions: Vec::new() };
+            Store { id, timezone: ZONES[zone].map(str::to_owned), hours, problem, ..Store::default() }
+        },
+    )
+}
+
+/// The schedules of PostgreSQL, in which an id is there once.
+fn random_stores() -> impl Strategy<Value = Vec<Store>> {
+    prop::collection::vec(random_store(), 0..20).prop_map(|stores| {
+        let by_id: BTreeMap<String, Store> =
+            stores.into_iter().map(|store| (store.id.clone(), store)).collect();
+        by_id.into_values().collect()
+    })
+}
+
+fn id_type() -> impl Strategy<Value = IdType> {
+    prop_oneof![Just(IdType::Long), Just(IdType::Keyword)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_chunk_is_judged_as_its_stores_would_be_one_by_one(
+        stores in random_stores(),
+        id_type in id_type(),
+        seen in prop::collection::btree_map(id(), (any::<bool>(), prop::option::of(Just("paused"))), 0..12),
+        // Sometimes late or early, by microseconds too.
+        at in prop_oneof![8 => 0..900_000_000_i64, 1 => Just(-1), 1 => Just(900_000_000), 1 => Just(899_999_999)],
+        failure in prop::option::weighted(0.2, prop::sample::select(vec![ViewFailure::Unavailable, ViewFailure::Incomplete])),
+    ) {
+        let slot: Slot = SLOT.parse().unwrap();
+        let rules = Rules { default_timezone: chrono_tz::Tz::Asia__Kathmandu, missing_hours: MissingHours::Closed, id_type };
+        let documents: BTreeMap<StoreKey, LiveStore> = seen
+            .iter()
+            .filter_map(|(id, (online, reason))| Some((StoreKey::new(id, id_type)?, live(*online, *reason))))
+            .collect();
+        let observation = Observation {
+            at: slot.start_micros() + at,
+            stores: documents.iter().map(|(id, store)| (id.clone(), store.clone())).collect(),
+        };
+        let rows = judge_chunk(slot, &rules, &stores, failure.map_or(Ok(&observation), Err));
+
+        let failure = failure.or((!(0..900_000_000).contains(&at)).then_some(ViewFailure::Late));
+        let mut orphans = documents.clone();
+        for store in &stores {
+            let key = StoreKey::new(&store.id, id_type);
+            let found = key.as_ref().and_then(|key| documents.get(key));
+            if let Some(key) = &key {
+                orphans.remove(key);
+            }
+            let zone = store.timezone.as_deref().map_or(Ok(rules.default_timezone), parse_zone);
+            let clock = zone.ok().map(|zone| SlotClock::new(zone, slot));
+            let usable = clock.as_ref().filter(|_| store.problem.is_none());
+            let opening = usable.map(|clock| store.hours.opening(clock, rules.missing_hours));
+            let view = match failure {
+                Some(failure) => Err(failure),
+                None => Ok(Seen { second: (at / 1_000_000) as u16, store: found }),
+            };
+            let mut mine = rows.iter().filter(|row| row.id == store.id && row.judged.status != Status::Orphan);
+            let row = mine.next().expect("every store has a row");
+            prop_assert!(mine.next().is_none(), "and just one: {}", store.id);
+            prop_assert_eq!(&row.judged, &judge(opening.as_ref(), view), "{}", store.id);
+            prop_assert_eq!(row.local, clock.map(|clock| (clock.local_date(), clock.local_hour())));
+            prop_assert_eq!(row.timezone, store.timezone.as_deref().unwrap_or("Asia/Kathmandu"));
+            prop_assert_eq!(row.observed_at, failure.is_none().then_some(observation.at));
+        }
+        let found: Vec<&str> =
+            rows.iter().filter(|row| row.judged.status == Status::Orphan).map(|row| row.id.as_ref()).collect();
+        let expected: Vec<String> = match failure {
+            Some(_) => Vec::new(),
+            None => orphans.keys().map(StoreKey::to_string).collect(),
+        };
+        prop_assert_eq!(&found, &expected);
+        prop_assert_eq!(rows.len(), stores.len() + expected.len());
+        let keys: Vec<_> = rows.iter().map(|row| StoreKey::new(&row.id, id_type)).collect();
+        prop_assert!(keys.is_sorted(), "in the order of the live view's ids: {:?}", keys);
+    }
+
+    #[test]
+    fn every_store_and_every_id_falls_in_just_one_chunk(
+        stores in random_stores(), id_type in id_type(), size in 0..6_usize, other in id()
+    ) {
+        let usable = stores.iter().any(|store| StoreKey::new(&store.id, id_type).is_some());
+        let chunks = cut(stores.clone(), id_type, size);
+        if !usable && !stores.is_empty() {
+            prop_assert_eq!(chunks.unwrap_err().stores, stores.len());
+            return Ok(());
+        }
+        let chunks = chunks.unwrap();
+        prop_assert!(chunks.iter().all(|chunk| chunk.stores.len() <= size.max(1)));
+        let mut ids: Vec<&str> = chunks.iter().flat_map(|chunk| &chunk.stores).map(|s| s.id.as_str()).collect();
+        ids.sort_unstable();
+        let expected: Vec<&str> = stores.iter().map(|store| store.id.as_str()).collect();
+        prop_assert_eq!(ids, expected, "no store is lost or doubled");
+        let holding = |key: &StoreKey| chunks.iter().filter(|chunk| chunk.range.contains(key)).count();
+        for id in stores.iter().map(|store| store.id.as_str()).chain([other.as_str()]) {
+            prop_assert!(StoreKey::new(id, id_type).is_none_or(|key| holding(&key) == 1), "{}", id);
+        }
+        // A store that can be judged lies in its own chunk's range; of those that are one store there is one.
+        let mut judged = Vec::new();
+        for chunk in &chunks {
+            for store in chunk.stores.iter().filter(|store| store.problem.is_none()) {
+                let key = StoreKey::new(&store.id, id_type).unwrap();
+                prop_assert!(chunk.range.contains(&key), "{}", store.id);
+                judged.push(key);
+            }
+        }
+        judged.sort();
+        // Of the stores that are one store for the live view only the first, in the order of text, is judged.
+        let mut first: BTreeMap<StoreKey, &Store> = BTreeMap::new();
+        for store in &stores {
+            if let Some(key) = StoreKey::new(&store.id, id_type) {
+                first.entry(key).or_insert(store);
+            }
+        }
+        let expected = first.into_iter().filter(|(_, store)| store.problem.is_none()).map(|(key, _)| key);
+        prop_assert_eq!(judged, expected.collect::<Vec<_>>());
+    }
+}

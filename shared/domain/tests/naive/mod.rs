@@ -1,0 +1,219 @@
+//! A second, deliberately naive implementation of opening hours, and random cases for it. It shares no code
+//! with the real one: it writes down what the zone's clock shows in every minute, finds the instant of a wall
+//! time by looking for the first minute that shows it, and is open or not second by second.
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, Offset, TimeDelta, TimeZone};
+use chrono_tz::{TZ_VARIANTS, Tz};
+use proptest::prelude::*;
+use storewatch_domain::{ExceptionHours, LocalDate, MissingHours, StoreHours, WallTime, WeeklyHours};
+
+pub(crate) const MINUTE: i64 = 60;
+pub(crate) const HOUR: i64 = 3600;
+pub(crate) const DAY: i64 = 86_400;
+
+/// Opens and closes in seconds of the day.
+pub(crate) type Range = (i64, i64);
+
+/// A place and time, and stores that are judged there.
+#[derive(Debug, Clone)]
+pub(crate) struct Case {
+    pub(crate) zone: Tz,
+    /// Unix seconds, a whole minute.
+    pub(crate) centre: i64,
+    pub(crate) stores: Vec<NaiveStore>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct NaiveStore {
+    pub(crate) weekly: Vec<(i64, Range)>,
+    /// Days from the local date of the centre; nothing is closed.
+    pub(crate) exceptions: Vec<(i64, Option<Range>)>,
+    pub(crate) always_open: bool,
+    /// When it is looked at, in seconds from the centre.
+    pub(crate) at: i64,
+}
+
+/// An interval with the local date it opens on, in days from the local date of the centre.
+pub(crate) type DatedInterval = (i64, std::ops::Range<i64>);
+
+/// What the zone's clock shows in every minute of some days.
+pub(crate) struct Shown {
+    first: i64,
+    walls: Vec<i64>,
+    pub(crate) today: NaiveDate,
+}
+
+fn offset(zone: Tz, at: i64) -> i64 {
+    let time = DateTime::from_timestamp(at, 0).unwrap().naive_utc();
+    i64::from(zone.offset_from_utc_datetime(&time).fix().local_minus_utc())
+}
+
+impl Shown {
+    /// The minutes of `days` days before and after the instant.
+    pub(crate) fn around(zone: Tz, at: i64, days: i64) -> Self {
+        let first = at - days * DAY;
+        let minutes = (first..at + days * DAY).step_by(60);
+        let today = DateTime::from_timestamp(at + offset(zone, at), 0).unwrap().date_naive();
+        Self { first, walls: minutes.map(|minute| minute + offset(zone, minute)).collect(), today }
+    }
+
+    /// The instant of the wall time (in seconds, as if it were UTC).
+    fn instant(&self, wall: i64) -> i64 {
+        let (minute, seconds) = (wall - wall.rem_euclid(MINUTE), wall.rem_euclid(MINUTE));
+        let instant = |n: usize| self.first + n as i64 * MINUTE;
+        if let Some(n) = self.walls.iter().position(|shown| *shown == minute) {
+            return instant(n) + seconds;
+        }
+        // No minute shows it: the clock jumped over it, and it is read with the offset before that.
+        let after = self.walls.iter().position(|shown| *shown > minute).unwrap();
+        let before = after.checked_sub(1).expect("the wall time lies in the days written down");
+        wall - (self.walls[before] - instant(before))
+    }
+
+    /// All that the store's rows of the dates `days` (from the local date of the centre) come to.
+    pub(crate) fn intervals(
+        &self,
+        store: &NaiveStore,
+        days: std::ops::RangeInclusive<i64>,
+    ) -> Vec<DatedInterval> {
+        let mut intervals = Vec::new();
+        for n in days {
+            let date = self.today + TimeDelta::days(n);
+            let weekday = i64::from(date.weekday().number_from_monday());
+            let special: Vec<_> = store.exceptions.iter().filter(|(day, _)| *day == n).collect();
+            let ranges: Vec<Range> = if !special.is_empty() {
+                special.iter().filter_map(|(_, range)| *range).collect()
+            } else if !store.weekly.is_empty() {
+                store.weekly.iter().filter(|(day, _)| *day == weekday).map(|(_, range)| *range).collect()
+            } else if store.always_open {
+                vec![(0, 0)]
+            } else {
+                vec![]
+            };
+            let midnight = date.and_hms_opt(0, 0, 0).unwrap().and_utc().timestamp();
+            for (opens, closes) in ranges {
+                let closes = if closes > opens { closes } else { closes + DAY };
+                intervals.push((n, self.instant(midnight + opens)..self.instant(midnight + closes)));
+            }
+        }
+        intervals
+    }
+
+    /// The store's rows as the real implementation wants them.
+    pub(crate) fn real(&self, store: &NaiveStore) -> (StoreHours, MissingHours) {
+        let time = |seconds: i64| WallTime::from_seconds(seconds as u32);
+        let exception = |(n, range): &(i64, Option<Range>)| {
+            let date = LocalDate::from(self.today + TimeDelta::days(*n));
+            let (opens, closes) = range.map_or((None, None), |(o, c)| (time(o), time(c)));
+            ExceptionHours::new(date, opens, closes).unwrap()
+        };
+        let weekly = |(day, (o, c)): &(i64, Range)| WeeklyHours::new(*day, time(*o), time(*c)).unwrap();
+        let hours = StoreHours {
+            weekly: store.weekly.iter().map(weekly).collect(),
+            exceptions: store.exceptions.iter().map(exception).collect(),
+        };
+        (hours, if store.always_open { MissingHours::AlwaysOpen } else { MissingHours::Closed })
+    }
+}
+
+/// The first minute of the zone's next change of clocks within 400 days, if there is one.
+fn next_transition(zone: Tz, from: i64) -> Option<i64> {
+    let changes = |from: i64, step: i64, to: i64| {
+        (from..to).step_by(step as usize).find(|at| offset(zone, *at) != offset(zone, at + step))
+    };
+    let day = changes(from, DAY, from + 400 * DAY)?;
+    let hour = changes(day, HOUR, day + DAY)?;
+    changes(hour, MINUTE, hour + HOUR).map(|minute| minute + MINUTE)
+}
+
+/// The first minute of some local date, if it shows midnight.
+fn midnight(zone: Tz, date: NaiveDate) -> Option<i64> {
+    zone.from_local_datetime(&date.and_hms_opt(0, 0, 0)?).earliest().map(|time| time.timestamp())
+}
+
+fn wall() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        4 => (0..24_i64).prop_map(|hour| hour * HOUR),
+        3 => (0..1440_i64).prop_map(|minute| minute * MINUTE),
+        3 => (0..240_i64).prop_map(|minute| minute * MINUTE),
+        1 => 0..DAY,
+        1 => (DAY - 240)..DAY,
+    ]
+}
+
+fn range() -> impl Strategy<Value = Range> {
+    let overnight = (18 * 60..1440_i64, 0..360_i64).prop_map(|(o, c)| (o * MINUTE, c * MINUTE));
+    prop_oneof![
+        6 => (wall(), prop_oneof![4 => wall(), 1 => Just(DAY), 1 => Just(0)]),
+        2 => overnight,
+        1 => wall().prop_map(|time| (time, time)),
+        1 => wall().prop_map(|opens| (opens, DAY)),
+        // So short that it may lie in one slot.
+        1 => (wall(), 1..900_i64).prop_map(|(opens, long)| (opens, (opens + long).min(DAY))),
+    ]
+}
+
+/// The rows of one date: one, or two that are split, touch, overlap or contain one another, or several.
+fn ranges() -> impl Strategy<Value = Vec<Range>> {
+    let two = (prop::array::uniform4(wall()), 0..4).prop_map(|(mut walls, kind)| {
+        walls.sort_unstable();
+        let [a, b, c, d] = walls;
+        match kind {
+            0 => vec![(a, b), (c, d)],
+            1 => vec![(b, d), (a, b)],
+            2 => vec![(a, c), (b, d)],
+            _ => vec![(a, d), (b, c)],
+        }
+    });
+    prop_oneof![
+        5 => range().prop_map(|range| vec![range]),
+        4 => two,
+        1 => prop::collection::vec(range(), 0..5),
+    ]
+}
+
+fn store() -> impl Strategy<Value = NaiveStore> {
+    let weekly = prop::collection::vec((1..=7_i64, ranges()), 0..10);
+    let exception = prop_oneof![1 => Just(None), 4 => ranges().prop_map(Some)];
+    let exceptions = prop::collection::vec((-3..=3_i64, exception), 0..3);
+    let at = prop_oneof![3 => -4 * HOUR..4 * HOUR, 2 => -36 * HOUR..36 * HOUR];
+    (weekly, exceptions, any::<bool>(), at).prop_map(|(weekly, exceptions, always_open, at)| {
+        let weekly = weekly.into_iter().flat_map(|(day, ranges)| ranges.into_iter().map(move |r| (day, r)));
+        let exceptions = exceptions.into_iter().flat_map(|(n, ranges)| match ranges {
+            None => vec![(n, None)],
+            Some(ranges) => ranges.into_iter().map(|range| (n, Some(range))).collect(),
+        });
+        NaiveStore { weekly: weekly.collect(), exceptions: exceptions.collect(), always_open, at }
+    })
+}
+
+/// A case with that many stores, in any zone, from 1975 (since when offsets are of whole minutes) to 2037 (to
+/// which the database knows every rule): at any time, or at a midnight, the more often that of a new year or
+/// of the last day of February.
+pub(crate) fn any_time(stores: usize) -> impl Strategy<Value = Case> {
+    case(stores, 0..6).prop_map(|(case, near)| {
+        let date = DateTime::from_timestamp(case.centre, 0).unwrap().date_naive();
+        let of = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap();
+        let date = match near {
+            0..3 => return case,
+            3 => date,
+            4 => of(date.year() + 1, 1, 1),
+            _ => of(date.year(), 3, 1) - Days::new(1),
+        };
+        Case { centre: midnight(case.zone, date).unwrap_or(case.centre), ..case }
+    })
+}
+
+/// As [`any_time`], but where the zone's clock changes, if it does within 400 days.
+pub(crate) fn at_a_change_of_clocks(stores: usize) -> impl Strategy<Value = Case> {
+    case(stores, 0..1).prop_map(|(case, _)| Case {
+        centre: next_transition(case.zone, case.centre).unwrap_or(case.centre),
+        ..case
+    })
+}
+
+fn case(stores: usize, near: std::ops::Range<u8>) -> impl Strategy<Value = (Case, u8)> {
+    let minute = (157_766_400 / MINUTE..2_114_380_800 / MINUTE).prop_map(|minute| minute * MINUTE);
+    (prop::sample::select(&TZ_VARIANTS[..]), minute, prop::collection::vec(store(), stores), near)
+        .prop_map(|(zone, centre, stores, near)| (Case { zone, centre, stores }, near))
+}
