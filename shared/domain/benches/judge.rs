@@ -1,0 +1,135 @@
+//! How fast a million stores are judged on one core, and how far that is from the floor: reading once the
+//! bytes that must be read (the stores with their ids, zones and rows, and the observation).
+//!
+//! `cargo bench -p storewatch-domain`. The README of the crate has the figures.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use storewatch_domain::{
+    ExceptionHours, IdType, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot, Store, StoreHours,
+    StoreKey, WallTime, WeeklyHours, judge_chunk,
+};
+
+const STORES: usize = 1_000_000;
+const CHUNK: usize = 10_000;
+const ZONES: [&str; 12] = [
+    "Europe/Madrid",
+    "Atlantic/Canary",
+    "America/Mexico_City",
+    "America/Tijuana",
+    "America/Cancun",
+    "Asia/Kathmandu",
+    "Australia/Lord_Howe",
+    "Africa/Casablanca",
+    "Europe/Dublin",
+    "Europe/Lisbon",
+    "America/Sao_Paulo",
+    "Asia/Calcutta",
+];
+
+fn time(minutes: usize) -> Option<WallTime> {
+    WallTime::from_seconds(minutes as u32 * 60)
+}
+
+/// A store that opens twice a day: 14 intervals. One of 20 has an exception today.
+fn store(n: usize, today: LocalDate) -> Store {
+    let rows = (1..=7).flat_map(|day| {
+        let shift = (n * 7 + day) % 90;
+        let lunch = WeeklyHours::new(day as i64, time(9 * 60 + shift), time(14 * 60 + shift)).unwrap();
+        // In the evening, past midnight for some.
+        let dinner = WeeklyHours::new(day as i64, time(17 * 60 + shift), time((23 * 60 + 2 * shift) % 1440));
+        [lunch, dinner.unwrap()]
+    });
+    let exception = || ExceptionHours::new(today, time(600), time(900)).unwrap();
+    Store {
+        id: (1_000_000 + n).to_string(),
+        name: Some(format!("Store {n}")),
+        city: Some(format!("City {}", n % 200)),
+        timezone: Some(ZONES[n * 31 % ZONES.len()].to_owned()),
+        hours: StoreHours {
+            weekly: rows.collect(),
+            exceptions: (n % 20 == 0).then(exception).into_iter().collect(),
+        },
+        problem: None,
+    }
+}
+
+fn observation(stores: &[Store], at: i64) -> Observation {
+    let listed = stores.iter().enumerate().filter(|(n, _)| n % 50 != 0);
+    let listed = listed.map(|(n, store)| {
+        let offline = n % 10 == 0;
+        let reason = offline.then(|| "paused".to_owned());
+        (StoreKey::new(&store.id, IdType::Long).unwrap(), LiveStore { online: !offline, reason })
+    });
+    Observation { at, stores: listed.collect() }
+}
+
+/// Reads every byte that the judgement of the chunk needs, once, and does nothing else with it.
+fn read_once(stores: &[Store], view: &Observation) -> u64 {
+    let bytes = |text: &str| text.bytes().fold(0_u64, |sum, byte| sum.wrapping_add(u64::from(byte)));
+    let mut sum = 0_u64;
+    for store in stores {
+        sum = sum.wrapping_add(bytes(&store.id)).wrapping_add(bytes(store.timezone.as_deref().unwrap_or("")));
+        sum = sum.wrapping_add(store.problem.is_some() as u64);
+        for row in &store.hours.weekly {
+            let row = u32::from(row.weekday()) ^ row.opens().seconds() ^ row.closes().seconds();
+            sum = sum.wrapping_add(u64::from(row));
+        }
+        for row in &store.hours.exceptions {
+            sum = sum.wrapping_add(row.date().days() as u64);
+        }
+    }
+    for (key, live) in &view.stores {
+        let StoreKey::Long(id) = key else { continue };
+        sum = sum.wrapping_add(*id as u64 ^ u64::from(live.online));
+        sum = sum.wrapping_add(live.reason.as_ref().map_or(0, |reason| reason.len() as u64));
+    }
+    sum
+}
+
+fn judge_a_million(c: &mut Criterion) {
+    let slot: Slot = "2026-11-23T12:15:00Z".parse().unwrap();
+    let today = LocalDate::from_days((slot.start() / 86_400) as i32);
+    let rules = Rules {
+        default_timezone: "Europe/Madrid".parse().unwrap(),
+        missing_hours: MissingHours::Closed,
+        id_type: IdType::Long,
+    };
+    let chunks: Vec<(Vec<Store>, Observation)> = (0..STORES / CHUNK)
+        .map(|chunk| {
+            let stores: Vec<Store> = (chunk * CHUNK..(chunk + 1) * CHUNK).map(|n| store(n, today)).collect();
+            let view = observation(&stores, slot.start_micros() + 61_000_000);
+            (stores, view)
+        })
+        .collect();
+    let mut group = c.benchmark_group("a million stores");
+    group
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(10))
+        .throughput(Throughput::Elements(STORES as u64));
+    group.bench_function("floor: their bytes read once", |b| {
+        b.iter(|| chunks.iter().map(|(stores, view)| read_once(stores, view)).fold(0, u64::wrapping_add));
+    });
+    group.bench_function("judged, a row each", |b| {
+        b.iter(|| {
+            for (stores, view) in &chunks {
+                black_box(judge_chunk(slot, &rules, stores, Ok(view)));
+            }
+        });
+    });
+    group.finish();
+
+    let mut group = c.benchmark_group("a chunk of 10,000 stores");
+    group.sample_size(20).throughput(Throughput::Elements(CHUNK as u64));
+    let (stores, view) = &chunks[0];
+    group.bench_function("judged, a row each", |b| {
+        b.iter_batched(|| (), |()| judge_chunk(slot, &rules, stores, Ok(view)), BatchSize::SmallInput);
+    });
+    group.finish();
+}
+
+criterion_group!(benches, judge_a_million);
+criterion_main!(benches);
