@@ -360,11 +360,100 @@ fn the_local_time_of_a_slot_is_that_of_its_start_in_the_zone() {
 }
 
 #[test]
-fn legacy_names_of_zones_are_names() {
-    for name in ["US/Pacific", "Asia/Calcutta", "utc", " Europe/Lisbon "] {
-        assert!(parse_zone(name).is_ok(), "{name}");
+fn exceptions_of_one_date_are_a_union_like_its_weekly_rows() {
+    let day = "2026-12-24";
+    let hours = except(every_day("09:00", "21:00"), day, Some(("10:00", "12:00")));
+    let hours = except(except(hours, day, Some(("11:00", "13:00"))), day, Some(("23:00", "24:00")));
+    check(
+        &hours,
+        "UTC",
+        &[
+            ("2026-12-24T09:30:00Z", false),
+            ("2026-12-24T12:30:00Z", true),
+            ("2026-12-24T13:00:00Z", false),
+            ("2026-12-24T23:59:59Z", true),
+            ("2026-12-25T00:00:00Z", false),
+        ],
+    );
+    assert_eq!(seconds(&hours, "UTC", "2026-12-24T00:00:00Z", "2026-12-25T00:00:00Z"), 4 * 3600);
+}
+
+#[test]
+fn an_exception_that_goes_past_midnight_adds_to_the_date_that_follows() {
+    let hours = except(every_day("09:00", "17:00"), "2026-12-31", Some(("20:00", "04:00")));
+    check(
+        &hours,
+        "UTC",
+        &[
+            ("2026-12-31T10:00:00Z", false),
+            ("2026-12-31T20:00:00Z", true),
+            ("2027-01-01T03:59:59Z", true),
+            ("2027-01-01T04:00:00Z", false),
+            ("2027-01-01T09:00:00Z", true),
+        ],
+    );
+}
+
+#[test]
+fn an_exception_is_read_on_the_clock_of_its_own_date() {
+    // Madrid, 29 March 2026: 02:00 becomes 03:00 at 01:00Z.
+    let hours = except(StoreHours::default(), "2026-03-29", Some(("01:30", "03:30")));
+    assert_eq!(seconds(&hours, "Europe/Madrid", "2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z"), 3600);
+}
+
+#[test]
+fn a_wall_time_after_a_repeated_midnight_is_not_read_with_the_offset_of_the_second_pass() {
+    // Havana, 1 November 2026: 01:00 -04:00 becomes 00:00 -05:00 at 05:00Z. The whole of the date can be read
+    // with the second offset, but its first hour means the first pass.
+    check(
+        &weekly(&[(7, "00:30", "02:00")]),
+        "America/Havana",
+        &[
+            ("2026-11-01T04:29:59Z", false),
+            ("2026-11-01T04:30:00Z", true),
+            ("2026-11-01T06:59:59Z", true),
+            ("2026-11-01T07:00:00Z", false),
+        ],
+    );
+}
+
+#[test]
+fn a_contained_range_does_not_end_the_one_around_it() {
+    let hours = weekly(&[(1, "09:00", "18:00"), (1, "10:05", "10:07")]);
+    let found = opening(&hours, "UTC", "2026-11-23T10:00:00Z", MissingHours::Closed);
+    assert_eq!(parts(&found), ["00:00-15:00"]);
+    let reversed = weekly(&[(1, "10:05", "10:07"), (1, "09:00", "18:00")]);
+    assert_eq!(opening(&reversed, "UTC", "2026-11-23T10:00:00Z", MissingHours::Closed), found);
+}
+
+#[test]
+fn ranges_that_touch_are_one_and_ranges_a_second_apart_are_two() {
+    let touching = weekly(&[(1, "10:02", "10:05"), (1, "10:05", "10:09")]);
+    let found = opening(&touching, "UTC", "2026-11-23T10:00:00Z", MissingHours::Closed);
+    assert_eq!(parts(&found), ["02:00-09:00"]);
+    let apart = weekly(&[(1, "10:05:01", "10:09"), (1, "10:02", "10:05"), (1, "10:12", "10:13")]);
+    let found = opening(&apart, "UTC", "2026-11-23T10:00:00Z", MissingHours::Closed);
+    assert_eq!(parts(&found), ["02:00-05:00", "05:01-09:00", "12:00-13:00"]);
+}
+
+#[test]
+fn an_offset_that_is_not_of_whole_minutes_is_taken_to_the_second() {
+    // Monrovia was 44 minutes and 30 seconds behind until 7 January 1972.
+    check(
+        &weekly(&[(3, "09:00", "10:00")]),
+        "Africa/Monrovia",
+        &[("1972-01-05T09:44:29Z", false), ("1972-01-05T09:44:30Z", true), ("1972-01-05T10:44:30Z", false)],
+    );
+}
+
+#[test]
+fn the_first_and_the_last_slot_there_can_be_are_judged_like_any() {
+    let hours = every_day("00:00", "24:00");
+    for at in ["1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z"] {
+        for zone in ["Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"] {
+            assert_eq!(opening(&hours, zone, at, MissingHours::Closed).seconds(), 900, "{zone} at {at}");
+        }
     }
-    for name in ["", "Mars/Olympus", "+02:00", "CEST?"] {
-        assert!(parse_zone(name).is_err(), "{name}");
-    }
+    let last = except(StoreHours::default(), "9999-12-31", Some(("23:00", "24:00")));
+    check(&last, "UTC", &[("9999-12-31T22:59:59Z", false), ("9999-12-31T23:59:59Z", true)]);
 }

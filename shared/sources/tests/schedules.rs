@@ -172,16 +172,16 @@ async fn a_bad_row_spoils_its_own_store_only_and_says_which_row() {
     let rows = "
         insert into stores (id, name, timezone) select i, 'n', case i when 5 then 'Mars/Olympus' when 6 then '' end from generate_series(1, 9) i;
         insert into store_hours (store_id, weekday, opens, closes) values
-          (1, 8, '09:00', '10:00'), (2, 1, null, '10:00'), (3, 1, '09:00', null), (4, 1, '24:00', '10:00'), (9, 1, '09:00', '10:00');
+          (1, 8, '09:00', '10:00'), (2, 1, null, '10:00'), (3, 2, '09:00', null), (4, 1, '24:00', '10:00'), (9, 1, '09:00', '10:00');
         insert into store_exceptions (store_id, date, opens, closes) values (7, '2026-12-24', null, '10:00');";
     let database = Database::new(rows).await;
     let problems: Vec<String> =
         database.stores().await.into_iter().map(|store| store.problem.unwrap_or_default()).collect();
     let wanted = [
-        "[schedule].weekly: weekday 8 is not 1 (Monday) to 7 (Sunday)",
-        "[schedule].weekly: opens is null",
-        "[schedule].weekly: closes is null",
-        "[schedule].weekly: opens is 24:00, which only closes may be",
+        "[schedule].weekly of weekday 8: weekday 8 is not 1 (Monday) to 7 (Sunday)",
+        "[schedule].weekly of weekday 1: opens is null",
+        "[schedule].weekly of weekday 2: closes is null",
+        "[schedule].weekly of weekday 1: opens is 24:00, which only closes may be",
         "[schedule].stores: unknown time zone \"Mars/Olympus\": an IANA name such as \"Europe/Madrid\" is wanted",
         "[schedule].stores: unknown time zone \"\": an IANA name such as \"Europe/Madrid\" is wanted",
         "[schedule].exceptions of 2026-12-24: opens is null",
@@ -193,8 +193,9 @@ async fn a_bad_row_spoils_its_own_store_only_and_says_which_row() {
 
 #[tokio::test]
 async fn dates_at_the_ends_of_the_calendar_spoil_their_own_store_only() {
-    let rows = "insert into stores (id, name) values (1, 'a'), (2, 'b'), (3, 'c');
-        insert into store_exceptions (store_id, date) values (1, 'infinity'), (2, '5874897-12-31'), (3, '9999-12-31');";
+    let rows = "insert into stores (id, name) select i, 'n' from generate_series(1, 6) i;
+        insert into store_exceptions (store_id, date) values (1, 'infinity'), (2, '5874897-12-31'), (3, '9999-12-31'),
+          (4, '-infinity'), (5, '4713-01-01 BC'), (6, '0001-01-01');";
     let database = Database::new(rows).await;
     let queries = Queries {
         exceptions: "select store_id, date, opens, closes from store_exceptions where $1::date < $2::date"
@@ -203,7 +204,50 @@ async fn dates_at_the_ends_of_the_calendar_spoil_their_own_store_only() {
     };
     let Read::Schedules { stores, .. } = database.read(queries).await.unwrap() else { panic!() };
     let bad: Vec<bool> = stores.iter().map(|store| store.problem.is_some()).collect();
-    assert_eq!(bad, [true, true, false], "{stores:?}");
+    assert_eq!(bad, [true, true, false, true, true, false], "{stores:?}");
+    let problem = stores[1].problem.as_deref().unwrap();
+    assert!(problem.contains("outside the years 0 to 9999"), "{problem}");
+}
+
+#[tokio::test]
+async fn zones_of_any_spelling_and_hours_to_the_second_are_taken_as_they_are() {
+    let rows = "
+        insert into stores (id, name, timezone) values (1, 'a', 'US/Pacific'), (2, 'b', 'asia/CALCUTTA'), (3, 'c', null);
+        insert into store_hours (store_id, weekday, opens, closes) values
+          (1, 1, '00:00', '24:00'), (2, 7, '09:00:30', '17:59:59.999999'), (3, 7, '23:59:59', '23:59:59');";
+    let stores = Database::new(rows).await.stores().await;
+    let zones: Vec<_> = stores.iter().map(|store| store.timezone.as_deref()).collect();
+    assert_eq!(zones, [Some("US/Pacific"), Some("asia/CALCUTTA"), None]);
+    assert!(stores.iter().all(|store| store.problem.is_none()), "{stores:?}");
+    let hours: Vec<_> = stores.iter().flat_map(|store| &store.hours.weekly).copied().collect();
+    let wanted = [
+        WeeklyHours::new(1, time(0, 0, 0), time(24, 0, 0)).unwrap(),
+        WeeklyHours::new(7, time(9, 0, 30), time(17, 59, 59)).unwrap(),
+        WeeklyHours::new(7, time(23, 59, 59), time(23, 59, 59)).unwrap(),
+    ];
+    assert_eq!(hours, wanted, "a fraction of a second is cut off");
+}
+
+#[tokio::test]
+async fn rows_with_nulls_or_of_no_store_hurt_no_other_store() {
+    let database = Database::new(ROWS).await;
+    let nothing = "null::time as opens, null::time as closes";
+    let queries = Queries {
+        stores:
+            "select id, name, city, timezone from stores where active union all select null, 'x', null, null"
+                .to_owned(),
+        weekly: format!(
+            "select store_id, weekday::bigint, opens, closes from store_hours
+             union all select 2, null, {nothing} union all select null, 1, {nothing}
+             union all select 77, 1, {nothing} union all select 2, 9223372036854775807, {nothing}"
+        ),
+        ..Queries::default()
+    };
+    let Read::Schedules { mut stores, .. } = database.read(queries).await.unwrap() else { panic!() };
+    stores.sort_by(|a, b| a.id.cmp(&b.id));
+    let problems: Vec<_> = stores.iter().map(|store| (store.id.as_str(), store.problem.as_deref())).collect();
+    assert_eq!(problems, [("1", None), ("2", Some("[schedule].weekly: weekday is null"))]);
+    assert_eq!(stores[0].hours, expected()[0].hours);
 }
 
 #[tokio::test]

@@ -275,9 +275,11 @@ impl Gathered {
                 let Some(store) = self.store_of(row)? else { return Ok(()) };
                 let weekday: Option<Number> = row.try_get(1)?;
                 let (opens, closes) = hours(row)?;
-                match weekday.map(|Number(day)| WeeklyHours::new(day, opens, closes)) {
-                    Some(Ok(hours)) => store.hours.weekly.push(hours),
-                    Some(Err(error)) => store.spoil(format!("[schedule].weekly: {error}")),
+                match weekday.map(|Number(day)| (day, WeeklyHours::new(day, opens, closes))) {
+                    Some((_, Ok(hours))) => store.hours.weekly.push(hours),
+                    Some((day, Err(error))) => {
+                        store.spoil(format!("[schedule].weekly of weekday {day}: {error}"))
+                    }
                     None => store.spoil("[schedule].weekly: weekday is null"),
                 }
                 Ok(())
