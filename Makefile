@@ -4,10 +4,11 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e check fmt lint build up stop status sample tick report invoke logs deploy undeploy release clean
+.PHONY: help run test test-rust test-e2e test-hours mutants bench check fmt lint build up stop status sample tick report invoke logs deploy undeploy release clean
 
 STACK := tests/stack/stack
 VENV := .stack/cache/venv
+TOOLS := .stack/cache/tools
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -15,6 +16,7 @@ space := $(empty) $(empty)
 # What can be set on the command line, as in `make run STORES=100000`.
 STORES ?= 10000
 COUNTRIES ?= es mx pt
+CASES ?= 10000000
 FUNCTION ?=
 EVENT ?=
 SLOT ?=
@@ -42,6 +44,16 @@ test-rust: ## Only the Rust tests, against the running stack
 
 test-e2e: ## Only the end-to-end tests of the deployed templates, against the running stack
 	@eval "$$($(STACK) env)"; PYTHONPATH=tests:. $(VENV)/bin/python -m pytest tests/e2e
+
+test-hours: ## Hold the hours of many random stores against the naive implementation, optimised (CASES)
+	HOURS_CASES=$(CASES) cargo test --release -p storewatch-domain --test against_naive
+
+mutants: ## Show the changes to shared/domain that no test notices (an hour; cargo-mutants is installed if it is missing)
+	@[ -x $(TOOLS)/bin/cargo-mutants ] || cargo install cargo-mutants --version 27.1.0 --locked --root $(TOOLS)
+	HOURS_CASES=6000 $(TOOLS)/bin/cargo-mutants mutants -p storewatch-domain --timeout 60 --output .stack/mutants
+
+bench: ## Measure how fast a million stores are judged, and how fast their bytes can be read
+	cargo bench -p storewatch-domain
 
 check: ## Formatting and linting: Rust, Python, templates, state machines
 	cargo fmt --all --check

@@ -51,16 +51,16 @@ fn store(n: usize, today: LocalDate) -> Store {
         timezone: Some(ZONES[n * 31 % ZONES.len()].to_owned()),
         hours: StoreHours {
             weekly: rows.collect(),
-            exceptions: (n % 20 == 0).then(exception).into_iter().collect(),
+            exceptions: n.is_multiple_of(20).then(exception).into_iter().collect(),
         },
         problem: None,
     }
 }
 
 fn observation(stores: &[Store], at: i64) -> Observation {
-    let listed = stores.iter().enumerate().filter(|(n, _)| n % 50 != 0);
+    let listed = stores.iter().enumerate().filter(|(n, _)| !n.is_multiple_of(50));
     let listed = listed.map(|(n, store)| {
-        let offline = n % 10 == 0;
+        let offline = n.is_multiple_of(10);
         let reason = offline.then(|| "paused".to_owned());
         (StoreKey::new(&store.id, IdType::Long).unwrap(), LiveStore { online: !offline, reason })
     });

@@ -16,14 +16,18 @@ use crate::zone::ZoneClocks;
     "none of the {stores} stores has an id that is a number (the first is {example:?}), but the live view's ids are \"long\""
 )]
 pub struct NoUsableIds {
+    /// How many stores there are.
     pub stores: usize,
+    /// The id of the first.
     pub example: String,
 }
 
 /// One chunk of a country: how many stores, and the ids it answers for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
+    /// In the order of the live view's ids, those that cannot be judged for their id first.
     pub stores: Vec<Store>,
+    /// The ids it answers for, of orphans too.
     pub range: IdRange,
 }
 
@@ -35,6 +39,17 @@ pub struct Chunk {
 ///
 /// # Errors
 /// There are stores, but none has an id that the live view could have.
+///
+/// ```
+/// use storewatch_domain::{IdType, Store, StoreKey, cut};
+/// let stores = ["10", "9", "200"].map(|id| Store { id: id.to_owned(), ..Store::default() });
+/// let chunks = cut(stores.into(), IdType::Long, 2)?;
+/// let ids: Vec<&str> = chunks[0].stores.iter().map(|store| store.id.as_str()).collect();
+/// assert_eq!(ids, ["9", "10"]);
+/// assert_eq!(chunks[0].range.last, Some(StoreKey::Long(200)));
+/// assert!(chunks[1].range.contains(&StoreKey::Long(i64::MAX)));
+/// # Ok::<(), storewatch_domain::NoUsableIds>(())
+/// ```
 pub fn cut(mut stores: Vec<Store>, id_type: IdType, size: usize) -> Result<Vec<Chunk>, NoUsableIds> {
     let mut keyed: Vec<(Option<StoreKey>, Store)> =
         stores.drain(..).map(|store| (StoreKey::new(&store.id, id_type), store)).collect();
@@ -81,8 +96,11 @@ pub fn cut(mut stores: Vec<Store>, id_type: IdType, size: usize) -> Result<Vec<C
 /// What a country's stores are judged by, beside their own rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
+    /// For stores that name no zone.
     pub default_timezone: Tz,
+    /// What a store without weekly rows is.
     pub missing_hours: MissingHours,
+    /// How the live view has ids.
     pub id_type: IdType,
 }
 
@@ -98,8 +116,11 @@ pub struct Observation {
 /// A judged store with what the tables say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JudgedStore<'a> {
+    /// PostgreSQL's id, or the live view's for an orphan.
     pub id: Cow<'a, str>,
+    /// As PostgreSQL has it; nothing for an orphan.
     pub name: Option<&'a str>,
+    /// As PostgreSQL has it; nothing for an orphan.
     pub city: Option<&'a str>,
     /// The store's zone, or the country's default; as written where no such zone exists.
     pub timezone: &'a str,
@@ -107,6 +128,7 @@ pub struct JudgedStore<'a> {
     pub local: Option<(LocalDate, u8)>,
     /// When it was observed, Unix microseconds.
     pub observed_at: Option<i64>,
+    /// The status and what it was made of.
     pub judged: Judged<'a>,
 }
 

@@ -68,3 +68,19 @@ impl fmt::Debug for CountryCode {
         write!(f, "{:?}", self.as_str())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_two_lower_case_letters_and_is_written_as_it_is_read() {
+        let code: CountryCode = "es".parse().unwrap();
+        assert_eq!((code.as_str(), code.to_string(), String::from(code)), ("es", "es".into(), "es".into()));
+        assert_eq!(format!("{code:?}"), "\"es\"");
+        for text in ["", "e", "esp", "ES", "e1", "é", " e", "../es"] {
+            assert_eq!(text.parse::<CountryCode>(), Err(InvalidCountry(text.into())));
+            assert!(CountryCode::try_from(text.to_owned()).is_err());
+        }
+    }
+}

@@ -113,14 +113,19 @@ impl fmt::Debug for WallTime {
 /// Why a row of a store's schedule cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HoursError {
+    /// The weekday is not one of ISO 8601's numbers.
     #[error("weekday {0} is not 1 (Monday) to 7 (Sunday)")]
     Weekday(i64),
+    /// There is an end, but no start.
     #[error("opens is null")]
     OpensMissing,
+    /// There is a start, but no end.
     #[error("closes is null")]
     ClosesMissing,
+    /// 24:00 ends a date; what starts then starts at 00:00 of the next.
     #[error("opens is 24:00, which only closes may be")]
     OpensAtEndOfDay,
+    /// The date is not one that ISO 8601 writes with a year of four digits.
     #[error("{0} is outside the years 0 to 9999")]
     Date(LocalDate),
 }
@@ -129,6 +134,13 @@ pub enum HoursError {
 ///
 /// `closes > opens`: the same local date. `closes < opens`: closes on the next local date.
 /// `closes = opens`: 24 hours, to the same wall time on the next date.
+///
+/// ```
+/// use storewatch_domain::{HoursError, WallTime, WeeklyHours};
+/// let (evening, late) = (WallTime::from_seconds(20 * 3600), WallTime::from_seconds(2 * 3600));
+/// assert!(WeeklyHours::new(7, evening, late).is_ok()); // Sunday night, until Monday
+/// assert_eq!(WeeklyHours::new(0, evening, late), Err(HoursError::Weekday(0)));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WeeklyHours {
     weekday: u8,
@@ -163,7 +175,18 @@ impl WeeklyHours {
 }
 
 /// The hours of one date; they replace the weekly hours of that date. Without hours the row only
-/// replaces: the store is closed unless another row of the date opens it.
+/// replaces: the store is closed unless another row of the date opens it. What spills over from the
+/// night before stays, for it belongs to the date on which it opened.
+///
+/// ```
+/// use storewatch_domain::{ExceptionHours, HoursError, LocalDate, WallTime};
+/// let christmas = LocalDate::from_days(20_812);
+/// assert_eq!(christmas.to_string(), "2026-12-25");
+/// assert_eq!(ExceptionHours::new(christmas, None, None)?.hours(), None);
+/// let half = ExceptionHours::new(christmas, Some(WallTime::MIDNIGHT), None);
+/// assert_eq!(half, Err(HoursError::ClosesMissing));
+/// # Ok::<(), HoursError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ExceptionHours {
     date: LocalDate,

@@ -75,9 +75,13 @@ pub enum ViewFailure {
 /// Why a store is [`Status::Unknown`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reason {
+    /// The live view did not answer, or refused.
     LiveViewUnavailable,
+    /// The live view answered with a part only.
     LiveViewIncomplete,
+    /// A row of the store's schedule cannot be used, or its zone does not exist.
     BadSchedule,
+    /// It was observed outside the slot.
     Late,
 }
 
@@ -142,6 +146,7 @@ pub struct Seen<'a> {
 /// The judgement of one store in one slot; the fields are the columns of that name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged<'a> {
+    /// What Storewatch says of the store.
     pub status: Status,
     /// Whether the store is open at the observation; null where there is none or no schedule.
     pub scheduled: Option<bool>,

@@ -1,8 +1,5 @@
-//! What Storewatch knows about stores, and nothing about where it comes from: opening hours, slots,
-//! the judgement of a store and the summary of many. Pure: no clock, no I/O, no async.
-//!
-//! Instants are Unix seconds (`i64`, UTC) or microseconds where the name says so; wall times are
-//! seconds since local midnight; dates are days since 1970-01-01.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
 
 pub mod chunk;
 pub mod country;

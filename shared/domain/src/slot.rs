@@ -22,10 +22,13 @@ pub struct Slot(i64);
 /// The text does not name a slot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSlot {
+    /// It is no time with an offset, as RFC 3339 writes it.
     #[error("slot {0:?} is not an RFC 3339 time such as \"2026-11-23T04:15:00Z\"")]
     NotATime(String),
+    /// It is a time inside a slot.
     #[error("slot {0:?} does not start at minute 00, 15, 30 or 45")]
     NotAStart(String),
+    /// Keys have years of four digits, and there is nothing to watch before 1970.
     #[error("slot {0:?} is outside the years 1970 to 9999")]
     OutOfRange(String),
 }

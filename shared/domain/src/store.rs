@@ -11,10 +11,13 @@ use crate::hours::StoreHours;
 pub struct Store {
     /// Its id as text, as PostgreSQL writes it.
     pub id: String,
+    /// What people call it.
     pub name: Option<String>,
+    /// The city by which it is summed up.
     pub city: Option<String>,
     /// The IANA name of its zone as PostgreSQL has it; the country's default where it is null.
     pub timezone: Option<String>,
+    /// Its weekly rows and exceptions, without the rows that cannot be used.
     pub hours: StoreHours,
     /// What is wrong with the store's rows, and with which; such a store is `unknown`.
     pub problem: Option<String>,
@@ -40,10 +43,20 @@ pub enum IdType {
 }
 
 /// A store's id as the live view has it and orders it.
+///
+/// ```
+/// use storewatch_domain::{IdType, StoreKey};
+/// let (nine, ten) = (StoreKey::new("9", IdType::Long), StoreKey::new("10", IdType::Long));
+/// assert!(nine < ten);
+/// assert!(StoreKey::new("9", IdType::Keyword) > StoreKey::new("10", IdType::Keyword));
+/// assert_eq!(StoreKey::new("ten", IdType::Long), None);
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum StoreKey {
+    /// An id of [`IdType::Long`].
     Long(i64),
+    /// An id of [`IdType::Keyword`].
     Keyword(String),
 }
 
@@ -51,7 +64,7 @@ impl StoreKey {
     /// Turns PostgreSQL's id into the live view's; nothing where it is no number but must be one.
     pub fn new(id: &str, id_type: IdType) -> Option<Self> {
         match id_type {
-            IdType::Long => id.trim().parse().ok().map(Self::Long),
+            IdType::Long => id.trim_ascii().parse().ok().map(Self::Long),
             IdType::Keyword => Some(Self::Keyword(id.to_owned())),
         }
     }

@@ -7,6 +7,14 @@ use crate::hours::LocalDate;
 use crate::judgement::Status;
 
 /// How many stores have which status.
+///
+/// ```
+/// use storewatch_domain::{Counts, Status};
+/// let mut counts = Counts::default();
+/// [Status::Available, Status::Unlisted, Status::Unknown, Status::Orphan].map(|status| counts.add(status));
+/// assert_eq!(counts.availability(), Some(0.5)); // what is unknown is in neither part
+/// assert_eq!(counts.coverage(), 1.0 - 1.0 / 3.0); // an orphan is no store of PostgreSQL
+/// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts([u64; Status::ALL.len()]);
 
@@ -53,6 +61,7 @@ pub struct CitySummary {
     pub local_date: Option<LocalDate>,
     /// The local hour of the slot, 0 to 23, in the zone of the city's first store.
     pub local_hour: Option<u8>,
+    /// Its stores by status.
     pub counts: Counts,
     /// Scheduled seconds of the stores that are rated (available, unavailable, unlisted).
     pub scheduled_seconds: u64,
@@ -63,6 +72,7 @@ pub struct CitySummary {
 /// The sums of a country's stores in one slot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary<'a> {
+    /// All of its stores by status.
     pub counts: Counts,
     /// By name; the nameless city comes first.
     pub cities: BTreeMap<Option<&'a str>, CitySummary>,

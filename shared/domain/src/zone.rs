@@ -59,6 +59,14 @@ pub(crate) struct Day {
 /// Wall times become instants as RFC 5545, section 3.3.5, has it (Temporal calls it "compatible"):
 /// one that occurs twice means the first, one that does not occur is read with the offset in force
 /// before the gap.
+///
+/// ```
+/// use storewatch_domain::{Slot, SlotClock, parse_zone};
+/// let slot: Slot = "2026-11-23T04:15:00Z".parse()?;
+/// let clock = SlotClock::new(parse_zone("America/Tijuana")?, slot);
+/// assert_eq!((clock.local_date().to_string(), clock.local_hour()), ("2026-11-22".to_owned(), 20));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct SlotClock {
     slot: Slot,
@@ -72,7 +80,7 @@ pub struct SlotClock {
 }
 
 impl SlotClock {
-    /// Looks up the zone's transitions around the slot.
+    /// Looks up the zone's transitions around the slot: some hundred look-ups of an offset.
     pub fn new(zone: Tz, slot: Slot) -> Self {
         // No zone has ever moved by more than a day at once, and an interval ends at most on the
         // date after it opens: what opens three dates away cannot reach the slot.

@@ -38,6 +38,7 @@ fn wall_times_are_the_seconds_of_a_day_and_its_end() {
     assert_eq!(WallTime::from_seconds(86_400), Some(WallTime::END_OF_DAY));
     assert_eq!(WallTime::from_seconds(86_401), None);
     assert_eq!(WallTime::from_micros(86_400_000_000), Some(WallTime::END_OF_DAY));
+    assert_eq!(WallTime::from_micros(0), Some(WallTime::MIDNIGHT));
     assert_eq!(WallTime::from_micros(999_999), Some(WallTime::MIDNIGHT));
     for micros in [i64::MIN, -1, 86_400_000_001, i64::MAX] {
         assert_eq!(WallTime::from_micros(micros), None);
@@ -54,6 +55,7 @@ fn dates_are_written_as_iso_8601_has_them_and_know_their_weekday() {
     {
         assert_eq!((date(text).days(), date(text).weekday()), (days, weekday), "{text}");
         assert_eq!((date(text).to_string(), date(text).to_naive()), (text.to_owned(), text.parse().ok()));
+        assert_eq!(format!("{:?}", date(text)), text);
     }
     assert_eq!(LocalDate::from_days(i32::MAX).plus_days(1).days(), i32::MAX);
     assert_eq!(LocalDate::from_days(2_932_897).to_string(), "the date 2932897 days from 1970-01-01");
