@@ -5,7 +5,9 @@
 use chrono::{DateTime, Datelike, Days, NaiveDate, Offset, TimeDelta, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
 use proptest::prelude::*;
-use storewatch_domain::{ExceptionHours, LocalDate, MissingHours, StoreHours, WallTime, WeeklyHours};
+use storewatch_domain::{
+    ExceptionHours, LocalDate, MissingHours, Slot, SlotClock, StoreHours, WallTime, WeeklyHours,
+};
 
 pub(crate) const MINUTE: i64 = 60;
 pub(crate) const HOUR: i64 = 3600;
@@ -61,11 +63,14 @@ impl Shown {
     fn instant(&self, wall: i64) -> i64 {
         let (minute, seconds) = (wall - wall.rem_euclid(MINUTE), wall.rem_euclid(MINUTE));
         let instant = |n: usize| self.first + n as i64 * MINUTE;
-        if let Some(n) = self.walls.iter().position(|shown| *shown == minute) {
+        // No clock has ever been a day and a half off UTC: no minute before that shows it, or a later one.
+        let from = ((minute - 3 * DAY / 2 - self.first) / MINUTE).max(0) as usize;
+        let mut minutes = self.walls.iter().enumerate().skip(from);
+        if let Some((n, _)) = minutes.clone().find(|(_, shown)| **shown == minute) {
             return instant(n) + seconds;
         }
         // No minute shows it: the clock jumped over it, and it is read with the offset before that.
-        let after = self.walls.iter().position(|shown| *shown > minute).unwrap();
+        let (after, _) = minutes.find(|(_, shown)| **shown > minute).unwrap();
         let before = after.checked_sub(1).expect("the wall time lies in the days written down");
         wall - (self.walls[before] - instant(before))
     }
@@ -116,8 +121,33 @@ impl Shown {
     }
 }
 
+/// Holds the real hours of the case's stores against the naive ones, in every second of a slot.
+pub(crate) fn agree(case: &Case, shown: &Shown) -> Result<(), TestCaseError> {
+    for store in &case.stores {
+        let slot = Slot::containing(case.centre + store.at);
+        let (hours, missing) = shown.real(store);
+        let found = hours.opening(&SlotClock::new(case.zone, slot), missing);
+        // What opens more than three dates away cannot reach the slot.
+        let today = store.at.div_euclid(DAY);
+        let mut intervals = shown.intervals(store, today - 3..=today + 4);
+        intervals.retain(|(_, interval)| interval.start < slot.end() && slot.start() < interval.end);
+        let mut open_seconds = 0;
+        for second in 0..900_u16 {
+            let at = slot.start() + i64::from(second);
+            let open = intervals.iter().any(|(_, interval)| interval.contains(&at));
+            open_seconds += u16::from(open);
+            prop_assert_eq!(found.contains(second), open, "second {} of {} for {:?}", second, slot, store);
+        }
+        prop_assert_eq!(found.seconds(), open_seconds, "{} for {:?}", slot, store);
+        let intervals: Vec<_> = found.intervals().collect();
+        prop_assert!(intervals.iter().all(|part| part.start < part.end && part.end <= 900));
+        prop_assert!(intervals.windows(2).all(|two| two[0].end < two[1].start), "sorted and disjoint");
+    }
+    Ok(())
+}
+
 /// The first minute of the zone's next change of clocks within 400 days, if there is one.
-fn next_transition(zone: Tz, from: i64) -> Option<i64> {
+pub(crate) fn next_transition(zone: Tz, from: i64) -> Option<i64> {
     let changes = |from: i64, step: i64, to: i64| {
         (from..to).step_by(step as usize).find(|at| offset(zone, *at) != offset(zone, at + step))
     };

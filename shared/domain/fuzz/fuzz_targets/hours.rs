@@ -1,0 +1,14 @@
+//! Fuzzes the hours of stores against the naive implementation.
+#![no_main]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a fuzz target fails by panicking"
+)]
+
+#[allow(dead_code, reason = "each target is a program of its own")]
+#[path = "../../tests/targets/mod.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| targets::hours(bytes));

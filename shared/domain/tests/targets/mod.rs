@@ -1,0 +1,220 @@
+//! What must hold whatever the bytes are: one function a fuzz target. `any_bytes.rs` calls them with random
+//! bytes in every `cargo test`, and `fuzz/` with those that a fuzzer finds its way by (`make fuzz`).
+//!
+//! Bytes are mapped into a range, never refused, so that each of them steers something.
+
+#[allow(dead_code, reason = "the random cases are for against_naive.rs")]
+#[path = "../naive/mod.rs"]
+mod naive;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use chrono_tz::{TZ_VARIANTS, Tz};
+use naive::{Case, DAY, HOUR, MINUTE, NaiveStore, Range, Shown, agree, next_transition};
+use storewatch_domain::{
+    CountryCode, ExceptionHours, IdType, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot,
+    SlotClock, Store, StoreHours, StoreKey, WallTime, WeeklyHours, judge_chunk, parse_zone,
+};
+
+thread_local! {
+    /// What clocks show takes most of the time, and what a fuzzer mutates has nearly always been seen: up to 200 MB.
+    static SHOWN: RefCell<HashMap<(Tz, i64), Shown>> = RefCell::default();
+}
+
+/// The bytes that are left; after the last one there are only zeros.
+struct Bytes<'a>(&'a [u8]);
+
+impl Bytes<'_> {
+    fn byte(&mut self) -> u8 {
+        let (first, rest) = self.0.split_first().unwrap_or((&0, &[]));
+        self.0 = rest;
+        *first
+    }
+
+    fn number(&mut self, bytes: usize) -> i64 {
+        (0..bytes).fold(0, |number, _| number << 8 | i64::from(self.byte()))
+    }
+
+    /// 0 to `end - 1`.
+    fn below(&mut self, end: i64) -> i64 {
+        let bytes = (end as u64).ilog2() / 8 + 1;
+        self.number(bytes as usize) % end
+    }
+
+    fn zone(&mut self) -> Tz {
+        TZ_VARIANTS[self.below(TZ_VARIANTS.len() as i64) as usize]
+    }
+
+    fn repeated<T>(&mut self, end: i64, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        (0..self.below(end)).map(|_| one(self)).collect()
+    }
+
+    /// Any number, the more often one at which something ends or overflows.
+    fn extreme(&mut self) -> i64 {
+        const EDGES: [i64; 12] = [
+            0,
+            8,
+            DAY,
+            DAY * 1_000_000,
+            -719_528,
+            2_932_896,
+            253_402_300_800,
+            i32::MIN as i64,
+            i32::MAX as i64,
+            u32::MAX as i64,
+            i64::MIN,
+            i64::MAX,
+        ];
+        match self.below(16) as usize {
+            n if n < EDGES.len() => EDGES[n].saturating_add(self.below(256) - 128),
+            12 => self.number(4) as i32 as i64,
+            // Times as they are: of 1970 to 2106.
+            13 => self.number(4),
+            _ => self.number(8),
+        }
+    }
+}
+
+/// The hours of any store in any slot are those of the naive implementation.
+pub(crate) fn hours(bytes: &[u8]) {
+    const FIRST: i64 = 157_766_400;
+    const LAST: i64 = 2_114_380_800;
+    let mut bytes = Bytes(bytes);
+    let zone = bytes.zone();
+    let any = FIRST + bytes.below((LAST - FIRST) / MINUTE) * MINUTE;
+    let kind = bytes.byte();
+    let change = (kind & 1 == 1).then(|| next_transition(zone, any)).flatten();
+    let (centre, always_open) = (change.unwrap_or(any), kind & 2 == 2);
+    let at = (bytes.below(2 * 36 * 60) - 36 * 60) * MINUTE;
+    // Where the slot starts on the wall clock, for rows that end in it or beside it.
+    let clock = SlotClock::new(zone, Slot::containing(centre + at));
+    let near = i64::from(clock.local_hour()) * HOUR;
+    let store = NaiveStore {
+        weekly: bytes.repeated(10, |bytes| (bytes.below(7) + 1, range(bytes, near))),
+        exceptions: bytes.repeated(5, |bytes| {
+            let date = bytes.below(7) - 3;
+            (date, (bytes.byte() & 3 > 0).then(|| range(bytes, near)))
+        }),
+        always_open,
+        at,
+    };
+    SHOWN.with_borrow_mut(|known| {
+        if known.len() >= 1000 {
+            known.clear();
+        }
+        let shown = known.entry((zone, centre)).or_insert_with(|| Shown::around(zone, centre, 8));
+        let agreed = agree(&Case { zone, centre, stores: vec![store] }, shown);
+        agreed.unwrap_or_else(|error| panic!("in {zone}: {error}"));
+    });
+}
+
+fn range(bytes: &mut Bytes<'_>, near: i64) -> Range {
+    let kind = bytes.byte();
+    let mut time = |kind: u8, end: i64| match kind & 3 {
+        0 => bytes.below(end / MINUTE + 1) * MINUTE % end,
+        1 => bytes.below(end),
+        _ => (near + bytes.below(5400) - 900).rem_euclid(end),
+    };
+    let opens = time(kind, DAY);
+    let closes = match kind >> 2 & 3 {
+        0 => opens,
+        _ => time(kind >> 4, DAY + 1),
+    };
+    (opens, closes)
+}
+
+/// Whatever text is read, nothing panics, and what is understood prints as what means the same.
+pub(crate) fn texts(bytes: &[u8]) {
+    let mut bytes = Bytes(bytes);
+    // A text that means something, which the rest of the bytes change; or else the bytes as they are.
+    let mut text = match bytes.below(6) {
+        0 => bytes.zone().name().to_owned().into_bytes(),
+        1 => Slot::containing(bytes.extreme()).to_string().into_bytes(),
+        2 => bytes.extreme().to_string().into_bytes(),
+        _ => std::mem::take(&mut bytes.0).to_owned(),
+    };
+    while !bytes.0.is_empty() {
+        let (at, byte) = (usize::from(bytes.byte()) % (text.len() + 1), bytes.byte());
+        match bytes.below(3) {
+            0 => text.insert(at, byte),
+            1 if at < text.len() => text[at] = byte,
+            _ => text.truncate(at),
+        }
+    }
+    let text = String::from_utf8_lossy(&text);
+
+    match parse_zone(&text) {
+        Ok(zone) => assert_eq!(parse_zone(zone.name()), Ok(zone)),
+        Err(error) => assert!(error.to_string().len() < 2000),
+    }
+    match text.parse::<CountryCode>() {
+        Ok(country) => assert_eq!(country.to_string(), text),
+        Err(error) => assert!(error.to_string().len() < 2000),
+    }
+    match Slot::containing_time(&text) {
+        Ok(slot) => {
+            assert_eq!(slot.to_string().parse(), Ok(slot));
+            assert_eq!((slot.key().len(), slot.day().len(), slot.start() % 900), (14, 10, 0));
+        }
+        Err(error) => assert_eq!(text.parse::<Slot>(), Err(error)),
+    }
+    if let Ok(slot) = text.parse::<Slot>() {
+        assert_eq!(Slot::containing_time(&text), Ok(slot));
+        assert_eq!(slot.to_string().parse(), Ok(slot));
+    }
+    for id_type in [IdType::Long, IdType::Keyword] {
+        if let Some(key) = StoreKey::new(&text, id_type) {
+            assert_eq!(StoreKey::new(&key.to_string(), id_type), Some(key));
+        }
+    }
+}
+
+/// Whatever a database could say, nothing panics, and a store of all rows that are accepted can be judged in
+/// any slot.
+pub(crate) fn rows(bytes: &[u8]) {
+    let mut bytes = Bytes(bytes);
+    let slot = Slot::containing(bytes.extreme());
+    let default_timezone = bytes.zone();
+    let kind = bytes.byte();
+    let missing_hours = if kind & 1 == 0 { MissingHours::Closed } else { MissingHours::AlwaysOpen };
+    let time = |bytes: &mut Bytes<'_>| {
+        let time = if bytes.byte() & 1 == 0 {
+            WallTime::from_micros(bytes.extreme())
+        } else {
+            WallTime::from_seconds(bytes.extreme() as u32)
+        };
+        time.inspect(|time| assert_eq!(time.to_string().len(), 8))
+    };
+    let weekly = bytes.repeated(10, |bytes| {
+        let weekday = if bytes.byte() & 3 == 0 { bytes.extreme() } else { bytes.below(8) };
+        WeeklyHours::new(weekday, time(bytes), time(bytes)).inspect_err(|error| drop(error.to_string()))
+    });
+    let today = SlotClock::new(default_timezone, slot).local_date();
+    let exceptions = bytes.repeated(10, |bytes| {
+        let date = match bytes.byte() & 3 {
+            0 => LocalDate::from_days(bytes.extreme() as i32),
+            _ => today.plus_days(bytes.below(256) as i32 - 128),
+        };
+        assert!((1..=7).contains(&date.weekday()) && !date.to_string().is_empty());
+        assert!(date.to_naive().is_none_or(|naive| LocalDate::from(naive) == date));
+        ExceptionHours::new(date, time(bytes), time(bytes)).inspect_err(|error| drop(error.to_string()))
+    });
+    let store = Store {
+        hours: StoreHours {
+            weekly: weekly.into_iter().flatten().collect(),
+            exceptions: exceptions.into_iter().flatten().collect(),
+        },
+        ..Store::default()
+    };
+    let at = if kind & 2 == 0 { bytes.extreme() } else { slot.start_micros() + bytes.below(900_000_000) };
+    let view = Observation { at, stores: vec![(StoreKey::Keyword(String::new()), LiveStore::default())] };
+    let rules = Rules { default_timezone, missing_hours, id_type: IdType::Keyword };
+    let judged = judge_chunk(slot, &rules, std::slice::from_ref(&store), Ok(&view));
+    assert_eq!(judged.len(), 1);
+    let opening = store.hours.opening(&SlotClock::new(default_timezone, slot), missing_hours);
+    assert_eq!(judged[0].judged.scheduled_seconds, Some(opening.seconds()));
+    let open = (0..900).filter(|&second| opening.contains(second)).count();
+    assert_eq!(open, usize::from(opening.seconds()));
+    assert!(judged[0].local.is_some_and(|(_, hour)| hour < 24));
+}
