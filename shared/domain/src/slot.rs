@@ -168,6 +168,30 @@ mod tests {
     }
 
     #[test]
+    fn an_instant_outside_the_years_1970_to_9999_lies_in_the_first_or_the_last_slot() {
+        for (instant, wanted) in [
+            (i64::MIN, "1970-01-01T00:00:00Z"),
+            (-1, "1970-01-01T00:00:00Z"),
+            (253_402_300_799, "9999-12-31T23:45:00Z"),
+            (253_402_300_800, "9999-12-31T23:45:00Z"),
+            (i64::MAX, "9999-12-31T23:45:00Z"),
+        ] {
+            assert_eq!(Slot::containing(instant).to_string(), wanted, "{instant}");
+        }
+    }
+
+    #[test]
+    fn a_slot_is_written_as_it_is_read() {
+        let slot: Slot = "2026-11-23T04:15:00Z".parse().unwrap();
+        assert_eq!((slot.start(), slot.end()), (1_795_407_300, 1_795_408_200));
+        assert_eq!(
+            (String::from(slot).as_str(), slot.key()),
+            ("2026-11-23T04:15:00Z", "20261123T0415Z".into())
+        );
+        assert_eq!(format!("{slot:?}"), "Slot(2026-11-23T04:15:00Z)");
+    }
+
+    #[test]
     fn the_ends_of_a_slot_are_half_open() {
         let slot: Slot = "2026-11-23T04:15:00Z".parse().unwrap();
         assert!(slot.contains_micros(slot.start_micros()));

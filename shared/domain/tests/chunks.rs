@@ -46,6 +46,20 @@ fn chunks_are_ranges_in_the_order_of_the_live_view_that_leave_no_id_out() {
 }
 
 #[test]
+fn a_range_is_empty_where_it_ends_before_or_where_it_starts() {
+    let range = |first: Option<i64>, last: Option<i64>| {
+        IdRange { first: first.map(StoreKey::Long), last: last.map(StoreKey::Long) }.is_empty()
+    };
+    assert!(range(Some(7), Some(7)) && range(Some(8), Some(7)));
+    assert!(
+        !range(Some(7), Some(8))
+            && !range(None, Some(i64::MIN))
+            && !range(Some(7), None)
+            && !range(None, None)
+    );
+}
+
+#[test]
 fn a_country_without_stores_has_one_chunk_over_all_ids_because_of_its_orphans() {
     let chunks = cut(Vec::new(), IdType::Long, 10).unwrap();
     assert_eq!(chunks.len(), 1);
