@@ -48,8 +48,8 @@ struct Piece {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Day {
     date: LocalDate,
-    /// Where the slot starts on the date's wall clock, in seconds after its midnight; only where
-    /// the date and the next one have just one UTC offset.
+    /// Where the slot starts on the date's wall clock, in seconds after its midnight; only where no
+    /// change of clocks is near.
     slot_at: Option<i64>,
 }
 
@@ -95,14 +95,18 @@ impl SlotClock {
             local_date,
             local_hour: (local.rem_euclid(DAY) / 3600) as u8,
         };
+        let one_offset = match clock.pieces[..] {
+            [only] => Some(only.offset),
+            _ => None,
+        };
         clock.days = (-3..=3)
             .map(|n| local_date.plus_days(n))
-            .filter(|&date| clock.can_reach_slot(date))
-            .map(|date| {
-                let midnight = wall_seconds(date, WallTime::MIDNIGHT);
-                let slot_at = clock.one_offset(date).map(|offset| slot.start() + offset - midnight);
-                Day { date, slot_at }
+            .map(|date| Day {
+                date,
+                slot_at: one_offset.map(|offset| slot.start() + offset - midnight(date)),
             })
+            // What opens on a date lies on it and the next one.
+            .filter(|day| day.slot_at.is_none_or(|at| at + Slot::SECONDS > 0 && at < 2 * DAY))
             .collect();
         for (n, day) in clock.days.iter().enumerate() {
             clock.by_weekday[usize::from(day.date.weekday())] = n as u8;
@@ -150,8 +154,7 @@ impl SlotClock {
         let (start, end) = match day.slot_at {
             Some(slot_at) => (opens - slot_at, closes - slot_at),
             None => {
-                let midnight = wall_seconds(day.date, WallTime::MIDNIGHT);
-                let since_start = |wall| self.resolve(midnight + wall) - self.slot.start();
+                let since_start = |wall| self.resolve(midnight(day.date) + wall) - self.slot.start();
                 (since_start(opens), since_start(closes))
             }
         };
@@ -161,55 +164,13 @@ impl SlotClock {
 
     /// The instant of a wall time that is given as the Unix seconds it would be in UTC.
     fn resolve(&self, wall: i64) -> i64 {
-        let mut before = self.pieces[0].offset;
-        for (n, piece) in self.pieces.iter().enumerate() {
-            let starts = if n == 0 { i64::MIN } else { piece.from + piece.offset };
-            let ends = self.pieces.get(n + 1).map_or(i64::MAX, |next| next.from + piece.offset);
-            if wall < starts {
-                return wall - before;
-            }
-            if wall < ends {
-                return wall - piece.offset;
-            }
-            before = piece.offset;
-        }
-        wall - before
-    }
-
-    /// Whether some interval that opens on the date could lie in the slot.
-    fn can_reach_slot(&self, date: LocalDate) -> bool {
-        let (first, last) = self.wall_range(date);
-        // Within a piece later wall times are later instants: the extremes are at the ends of the
-        // range, or where a piece starts or ends.
-        let edges = self.pieces.iter().skip(1).zip(&self.pieces).flat_map(|(next, piece)| {
-            let (a, b) = (next.from + piece.offset, next.from + next.offset);
-            [a - 1, a, b - 1, b]
-        });
-        let (earliest, latest) = edges
-            .filter(|wall| (first..=last).contains(wall))
-            .chain([first, last])
-            .map(|wall| self.resolve(wall))
-            .fold((i64::MAX, i64::MIN), |(lo, hi), t| (lo.min(t), hi.max(t)));
-        earliest < self.slot.end() && latest > self.slot.start()
-    }
-
-    fn one_offset(&self, date: LocalDate) -> Option<i64> {
-        let (first, last) = self.wall_range(date);
-        let piece = self.pieces.iter().enumerate().find(|(n, piece)| {
-            let starts = if *n == 0 { i64::MIN } else { piece.from + piece.offset };
-            let ends = self.pieces.get(n + 1).map_or(i64::MAX, |next| next.from + piece.offset);
-            starts <= first && last < ends
-        });
-        // The piece must also be the one that `resolve` takes, which prefers an earlier one.
-        piece
-            .map(|(_, piece)| piece.offset)
-            .filter(|offset| self.resolve(first) == first - offset && self.resolve(last) == last - offset)
-    }
-
-    /// The first and last wall time that an interval of the date can name.
-    fn wall_range(&self, date: LocalDate) -> (i64, i64) {
-        let first = wall_seconds(date, WallTime::MIDNIGHT);
-        (first, first + 2 * DAY)
+        // Until the later of what the clock shows before and after a change, a wall time is of before: it was
+        // shown then, and if it is shown once more that is the second time, or it is one that is jumped over.
+        let changes = self.pieces.iter().zip(&self.pieces[1..]);
+        let mut of_before = changes
+            .filter(|(before, after)| wall < after.from + before.offset.max(after.offset))
+            .map(|(before, _)| before.offset);
+        wall - of_before.next().unwrap_or(self.pieces[self.pieces.len() - 1].offset)
     }
 }
 
@@ -233,8 +194,9 @@ impl<'a> ZoneClocks<'a> {
     }
 }
 
-fn wall_seconds(date: LocalDate, time: WallTime) -> i64 {
-    i64::from(date.days()) * DAY + i64::from(time.seconds())
+/// The midnight with which the date begins, as the Unix seconds it would be in UTC.
+fn midnight(date: LocalDate) -> i64 {
+    i64::from(date.days()) * DAY
 }
 
 fn offset_at(zone: Tz, instant: i64) -> i64 {

@@ -435,6 +435,9 @@ fn ranges_that_touch_are_one_and_ranges_a_second_apart_are_two() {
     let found = opening(&apart, "UTC", "2026-11-23T10:00:00Z", MissingHours::Closed);
     assert_eq!(parts(&found), ["02:00-05:00", "05:01-09:00", "12:00-13:00"]);
     assert_eq!(format!("{found:?}"), "[120..300, 301..540, 720..780]");
+    let beside = weekly(&[(1, "10:02", "10:05"), (1, "10:15", "11:00"), (1, "09:00", "10:00")]);
+    let found = opening(&beside, "UTC", "2026-11-23T10:00:00Z", MissingHours::Closed);
+    assert_eq!(parts(&found), ["02:00-05:00"], "what ends or starts with the slot has no part in it");
 }
 
 #[test]
