@@ -11,6 +11,7 @@ use storewatch_runtime::{Clock, CountryFile, FunctionError, Metric, Metrics};
 
 use crate::commit::{Standing, commit, note_pending, partitions};
 use crate::gather::gather;
+use crate::levels::{Levels, compare};
 
 /// What merging needs of the world.
 pub struct Ports<'a> {
@@ -98,6 +99,7 @@ async fn once(
     let file = |source| FunctionError::File { what: "the files of the country tick", source };
     let summary = gathered.rows.summary().map_err(file)?;
     let (counts, coverage) = (summary.counts, summary.counts.coverage());
+    let listed_share = gathered.rows.listed_share().map_err(file)?;
     let outcome = if gathered.chunks_unknown == 0 { Outcome::Complete } else { Outcome::Partial };
     if standing.is_as_good_as(outcome, Some(coverage)) {
         tracing::info!(outcome = outcome.as_str(), coverage, "what stands is no worse; it stays");
@@ -127,6 +129,8 @@ async fn once(
         return Ok(None);
     }
     let mut metrics = outcome_metrics(outcome);
+    let levels = Levels { slot, stores: counts.stores(), listed_share };
+    metrics.extend(compare(objects, event.country, levels).await);
     metrics.push(Metric::count("Stores", counts.stores()));
     metrics.extend(counts.iter().map(|(status, n)| Metric::count(metric_name(status), n)));
     metrics.push(Metric::ratio("Coverage", coverage));

@@ -3,6 +3,7 @@
 pub mod commit;
 pub mod gather;
 pub mod handler;
+pub mod levels;
 
 use std::sync::Arc;
 

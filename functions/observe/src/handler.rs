@@ -19,6 +19,10 @@ pub struct Ports<'a> {
     pub clock: &'a dyn Clock,
 }
 
+/// For how long after its start a country tick observes. What comes after must have its time before
+/// the machine's own ends: statemachine/retries.toml holds the sum.
+const OBSERVING_MICROS: i64 = 450 * 1_000_000;
+
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Observed {
@@ -34,7 +38,8 @@ pub struct Observed {
 /// Reads the chunk's part of the live view, judges each store and stages the rows.
 ///
 /// Outside its slot nothing is observed: what the live view says then is not what users were shown.
-/// That, and every failure, is noted beside the staged chunks, so that the merge can give the
+/// Nor is it once the country tick has used up its time for that, as many chunks at a live view that
+/// hangs do: then the stores of the rest are unknown, and the tick still ends. All that, and every failure, is noted beside the staged chunks, so that the merge can give the
 /// stores their reason; it never takes the place of what was staged in time.
 ///
 /// # Errors
@@ -49,13 +54,14 @@ pub async fn observe(
     let observed_at = ports.clock.now();
     if !item.slot.contains_micros(observed_at) {
         tracing::warn!("the slot is not now; its stores are unknown");
-        note(ports, item, Reason::Late).await?;
-        return Ok(Observed {
-            chunk: item.chunk,
-            key: keys::staged_failure(item.country, item.slot, item.chunk),
-            stores: item.stores,
-            counts: BTreeMap::from([(Status::Unknown.as_str(), item.stores as u64)]),
-        });
+        return unobserved(ports, item, Reason::Late).await;
+    }
+    if started_at(item)?.is_some_and(|started_at| observed_at - started_at >= OBSERVING_MICROS) {
+        tracing::warn!(
+            seconds = OBSERVING_MICROS / 1_000_000,
+            "the country tick has used up its time to observe; the chunk's stores are unknown"
+        );
+        return unobserved(ports, item, Reason::LiveViewUnavailable).await;
     }
     match in_time(ports, country, view, item, observed_at).await {
         Ok(observed) => Ok(observed),
@@ -72,6 +78,27 @@ pub async fn observe(
     }
 }
 
+fn started_at(item: &ChunkItem) -> Result<Option<i64>, FunctionError> {
+    item.started_at.as_deref().map(|text| time("started_at", text)).transpose()
+}
+
+fn time(field: &str, text: &str) -> Result<i64, FunctionError> {
+    from_rfc3339(text).ok_or_else(|| FunctionError::BadEvent {
+        function: "observe",
+        problem: format!("{field} {text:?} is not an RFC 3339 time"),
+    })
+}
+
+async fn unobserved(ports: &Ports<'_>, item: &ChunkItem, reason: Reason) -> Result<Observed, FunctionError> {
+    note(ports, item, reason).await?;
+    Ok(Observed {
+        chunk: item.chunk,
+        key: keys::staged_failure(item.country, item.slot, item.chunk),
+        stores: item.stores,
+        counts: BTreeMap::from([(Status::Unknown.as_str(), item.stores as u64)]),
+    })
+}
+
 async fn in_time(
     ports: &Ports<'_>,
     country: &CountryFile,
@@ -81,12 +108,13 @@ async fn in_time(
 ) -> Result<Observed, FunctionError> {
     let view = view?;
     let range = IdRange { first: item.first.clone(), last: item.last.clone() };
-    let as_of = from_rfc3339(&item.schedule_as_of).ok_or_else(|| FunctionError::BadEvent {
-        function: "observe",
-        problem: format!("schedule_as_of {:?} is not an RFC 3339 time", item.schedule_as_of),
-    })?;
+    let as_of = time("schedule_as_of", &item.schedule_as_of)?;
     let (stores, seen) = tokio::join!(stores(ports.objects, item), view.observe(&range));
     let (stores, seen) = (stores?, Observation { at: observed_at, stores: seen? });
+    if !item.slot.contains_micros(ports.clock.now()) {
+        tracing::warn!("the slot ended before the live view answered; the chunk's stores are unknown");
+        return unobserved(ports, item, Reason::Late).await;
+    }
     let judged = judge_chunk(item.slot, &country.rules(), &stores, Ok::<_, ViewFailure>(&seen));
     let mut counts = Counts::default();
     judged.iter().for_each(|store| counts.add(store.judged.status));

@@ -164,6 +164,7 @@ fn items(event: &Event, snapshot: &Snapshot) -> Vec<ChunkItem> {
         first: chunk.first.clone(),
         last: chunk.last.clone(),
         stores: chunk.stores,
+        started_at: None,
     };
     numbered.map(item).collect()
 }

@@ -123,6 +123,20 @@ impl AvailabilityRows {
         Ok(Self(sorted))
     }
 
+    /// Of the stores that were observed, the share that is listed, 0 to 1; nothing where none was.
+    ///
+    /// # Errors
+    /// The columns are not those of the table.
+    pub fn listed_share(&self) -> Result<Option<f64>, ParquetError> {
+        let (statuses, listed) = (self.0.column("status")?.str()?, self.0.column("listed")?.bool()?);
+        let stores = statuses.iter().zip(listed.iter());
+        let seen = stores.filter(|(status, _)| *status != Some(Status::Orphan.as_str()));
+        let (listed, observed) = seen.fold((0_u64, 0_u64), |(listed, observed), (_, store)| {
+            (listed + u64::from(store == Some(true)), observed + u64::from(store.is_some()))
+        });
+        Ok((observed > 0).then(|| listed as f64 / observed as f64))
+    }
+
     /// The sums over the rows.
     ///
     /// # Errors

@@ -60,6 +60,11 @@ pub fn pending_prefix(country: CountryCode) -> String {
     format!("pending/country={country}/")
 }
 
+/// The levels of a country's last tick, with which the next one is compared.
+pub fn levels(country: CountryCode) -> String {
+    format!("levels/country={country}/last.json")
+}
+
 /// The registry of countries: one object a country, written when it is deployed.
 pub const REGISTRY_PREFIX: &str = "registry/";
 

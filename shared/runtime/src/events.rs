@@ -26,6 +26,10 @@ pub struct ChunkItem {
     pub last: Option<StoreKey>,
     /// How many stores the snapshot of the chunk holds.
     pub stores: usize,
+    /// When the country tick started, RFC 3339. The state machine adds it: the manifest does not
+    /// have it, because a slot can be run more than once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
 }
 
 /// What `register` is told.

@@ -161,7 +161,9 @@ impl ElasticLiveView {
             .send()
             .await;
         let text = self.answer(sent).await?;
-        let answer: Answer = serde_json::from_slice(&text).map_err(|error| {
+        // One document that is no Unicode must not cost the others: U+FFFD stands for what is none. No id of
+        // PostgreSQL has it, so such an id is an orphan's.
+        let answer: Answer = serde_json::from_str(&String::from_utf8_lossy(&text)).map_err(|error| {
             self.incomplete("the body is not the JSON of a search".to_owned(), Some(error.into()))
         })?;
         self.whole(&answer)?;

@@ -203,10 +203,10 @@ fn answer(change: impl FnOnce(&mut Value)) -> String {
 /// A server of our own, because a real one does not fail on demand.
 async fn served(
     status: u16,
-    body: &str,
+    body: impl AsRef<[u8]>,
     config: ElasticConfig,
 ) -> (Result<Vec<(StoreKey, LiveStore)>, LiveViewError>, String) {
-    let server = Server::answering(status, body).await;
+    let server = Server::answering(status, body.as_ref()).await;
     let url = server.url.parse().unwrap();
     let view = ElasticLiveView::new(ElasticConfig { url, ..config }).unwrap();
     let seen = view.observe(&IdRange::default()).await;
@@ -231,6 +231,22 @@ async fn a_part_of_an_answer_is_never_believed() {
     }
     let (seen, _) = served(200, &answer(|_| ()), config("stores", IdType::Long)).await;
     assert_eq!(seen.unwrap(), [(StoreKey::Long(1), store(true, None))]);
+}
+
+#[tokio::test]
+async fn whatever_a_document_says_is_data_and_costs_no_other_document() {
+    let long = "x".repeat(100_000);
+    let reasons =
+        ["'; drop table stores; --", "two\nlines, \"quoted\"\u{0}", "../../etc/passwd", "${jndi:x}", &long];
+    for reason in reasons {
+        let body = answer(|body| body["hits"]["hits"][0]["fields"] = json!({ "offline_reason": [reason] }));
+        let (seen, _) = served(200, &body, config("stores", IdType::Long)).await;
+        assert_eq!(seen.unwrap(), [(StoreKey::Long(1), store(true, Some(reason)))]);
+    }
+    let body = answer(|body| body["hits"]["hits"][0]["fields"] = json!({ "offline_reason": ["n?t UTF-8"] }));
+    let bytes: Vec<u8> = body.bytes().map(|byte| if byte == b'?' { 0xff } else { byte }).collect();
+    let (seen, _) = served(200, &bytes, config("stores", IdType::Long)).await;
+    assert_eq!(seen.unwrap(), [(StoreKey::Long(1), store(true, Some("n\u{fffd}t UTF-8")))]);
 }
 
 #[tokio::test]

@@ -32,7 +32,7 @@ const MAPPED: &str = r#"{"fields":{
     "offline_reason":{"keyword":{"type":"keyword","aggregatable":true}}}}"#;
 
 impl Server {
-    pub(crate) async fn answering(status: u16, body: &str) -> Self {
+    pub(crate) async fn answering(status: u16, body: &[u8]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let body = body.to_owned();
@@ -41,12 +41,14 @@ impl Server {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let request = read(&mut stream).await;
                 let is_search = !request.contains("_field_caps");
-                let (status, body) = if is_search { (status, body.as_str()) } else { (200, MAPPED) };
-                let answer = format!(
-                    "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                let (status, body) =
+                    if is_search { (status, body.as_slice()) } else { (200, MAPPED.as_bytes()) };
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
                     body.len()
                 );
-                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.write_all(head.as_bytes()).await.unwrap();
+                stream.write_all(body).await.unwrap();
                 stream.shutdown().await.unwrap();
                 if is_search {
                     return request;

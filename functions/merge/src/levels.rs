@@ -1,0 +1,128 @@
+//! Sudden changes from one tick to the next. A source that answers is believed, however odd what it says; but
+//! schedules that shrink to nothing, or documents that are gone, are flagged by metrics with alarms.
+
+use serde::{Deserialize, Serialize};
+use storewatch_domain::{CountryCode, Slot};
+use storewatch_lake::objects::damaged;
+use storewatch_lake::{Objects, keys};
+use storewatch_runtime::{FunctionError, Metric, describe};
+
+/// The levels of a country tick, kept for the next one to be compared with.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Levels {
+    /// The tick's slot.
+    pub slot: Slot,
+    /// The stores of PostgreSQL.
+    pub stores: u64,
+    /// Of those that were observed, the share that is in the live view, 0 to 1; null where none was.
+    pub listed_share: Option<f64>,
+}
+
+impl Levels {
+    /// The metrics of these levels after those of the tick before.
+    pub fn metrics(&self, before: Option<&Self>) -> Vec<Metric> {
+        let mut metrics: Vec<Metric> =
+            self.listed_share.map(|share| Metric::ratio("ListedShare", share)).into_iter().collect();
+        let Some(before) = before else { return metrics };
+        let (fewer, more) = (self.stores.min(before.stores), self.stores.max(before.stores));
+        // 0 where nothing changed, 0.5 where their number halved or doubled, 1 from or to nothing.
+        let change = if more == 0 { 0.0 } else { 1.0 - fewer as f64 / more as f64 };
+        metrics.push(Metric::ratio("StoresChange", change));
+        if let (Some(before), Some(now)) = (before.listed_share, self.listed_share) {
+            metrics.push(Metric::ratio("ListedShareFall", (before - now).max(0.0)));
+        }
+        metrics
+    }
+}
+
+/// The metrics of this tick's levels. It also keeps them for the next tick, unless those of a later slot are
+/// kept already: a tick that is late is compared with nothing. A failure is logged and costs the comparison
+/// only, never the tick.
+pub async fn compare(objects: &dyn Objects, country: CountryCode, levels: Levels) -> Vec<Metric> {
+    match compared(objects, country, levels).await {
+        Ok(metrics) => metrics,
+        Err(error) => {
+            tracing::error!(error = describe(&error), "the tick could not be compared with the one before");
+            levels.metrics(None)
+        }
+    }
+}
+
+async fn compared(
+    objects: &dyn Objects,
+    country: CountryCode,
+    levels: Levels,
+) -> Result<Vec<Metric>, FunctionError> {
+    let key = keys::levels(country);
+    let before: Option<Levels> = match objects.find(&key).await? {
+        Some((_, body)) => {
+            Some(serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?)
+        }
+        None => None,
+    };
+    // The same slot comes again where a partial tick is replaced by a better one.
+    let earlier = before.filter(|before| before.slot < levels.slot);
+    if before.is_none_or(|before| before.slot <= levels.slot) {
+        let share = levels.listed_share.or(before.and_then(|before| before.listed_share));
+        let kept = Levels { listed_share: share, ..levels };
+        objects.put(&key, serde_json::to_vec(&kept).unwrap_or_default().into()).await?;
+    }
+    Ok(levels.metrics(earlier.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use storewatch_lake::memory::MemoryObjects;
+
+    fn levels(slot: &str, stores: u64, listed_share: Option<f64>) -> Levels {
+        Levels { slot: format!("2026-11-23T{slot}:00Z").parse().unwrap(), stores, listed_share }
+    }
+
+    fn of(metrics: &[Metric], name: &str) -> Option<f64> {
+        metrics.iter().find(|metric| metric.name == name).map(|metric| metric.value)
+    }
+
+    #[test]
+    fn a_change_is_the_same_whichever_way_it_goes() {
+        let change = |before, now| {
+            let metrics = levels("04:15", now, None).metrics(Some(&levels("04:00", before, None)));
+            of(&metrics, "StoresChange").unwrap()
+        };
+        assert_eq!([change(0, 0), change(7, 7), change(10, 5), change(5, 10)], [0.0, 0.0, 0.5, 0.5]);
+        assert_eq!([change(10, 0), change(0, 10), change(8, 10)], [1.0, 1.0, 1.0 - 0.8]);
+    }
+
+    #[test]
+    fn a_listed_share_that_rises_is_no_fall() {
+        let fall = |before, now| {
+            let metrics = levels("04:15", 1, now).metrics(Some(&levels("04:00", 1, before)));
+            of(&metrics, "ListedShareFall")
+        };
+        assert_eq!([fall(Some(1.0), Some(0.25)), fall(Some(0.25), Some(1.0))], [Some(0.75), Some(0.0)]);
+        assert_eq!([fall(None, Some(1.0)), fall(Some(1.0), None)], [None, None]);
+    }
+
+    #[tokio::test]
+    async fn each_tick_is_compared_with_the_last_that_came_before_it() {
+        let (objects, es) = (MemoryObjects::default(), "es".parse().unwrap());
+        let tick = async |slot, stores, share| compare(&objects, es, levels(slot, stores, share)).await;
+        let first = tick("04:00", 10, Some(1.0)).await;
+        assert_eq!((of(&first, "ListedShare"), of(&first, "StoresChange")), (Some(1.0), None));
+        // Nothing was observed: the share of the tick before is kept.
+        assert_eq!(of(&tick("04:15", 10, None).await, "ListedShareFall"), None);
+        let fallen = tick("04:45", 5, Some(0.5)).await;
+        assert_eq!((of(&fallen, "ListedShareFall"), of(&fallen, "StoresChange")), (Some(0.5), Some(0.5)));
+        let late = tick("04:30", 10, None).await;
+        assert_eq!(of(&late, "StoresChange"), None, "what is late is compared with nothing later");
+        assert_eq!(of(&tick("05:00", 5, Some(0.5)).await, "StoresChange"), Some(0.0));
+    }
+
+    #[tokio::test]
+    async fn levels_that_cannot_be_read_cost_the_comparison_only() {
+        let (objects, es) = (MemoryObjects::default(), "es".parse().unwrap());
+        objects.put(&keys::levels(es), "no JSON".into()).await.unwrap();
+        let metrics = compare(&objects, es, levels("04:00", 10, Some(1.0))).await;
+        assert_eq!(metrics, [Metric::ratio("ListedShare", 1.0)]);
+    }
+}
