@@ -8,7 +8,6 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from samtranslator.yaml_helper import yaml_parse
 
@@ -19,6 +18,7 @@ from stack.config import CACHE, ROOT, VENV
 from stack.console import say
 from stack.errors import StackError
 from stack.packages import install
+from stack.retries import check_retries, states_of
 
 TEMPLATES = ("lake", "country")
 # The machine of each definition: template and resource.
@@ -51,6 +51,7 @@ def main(_: argparse.Namespace) -> int:
         "asl-validator": validate_state_machines,
         "substitutions": check_substitutions,
         "errors and time limits": check_states,
+        "retry policy": check_retries,
         "tables": check_tables,
         "country files": check_country_files,
     }
@@ -97,7 +98,7 @@ def check_states() -> list[str]:
         definition = json.loads(_definition(name))
         if "TimeoutSeconds" not in definition:
             problems.append(f"{name}.asl.json has no TimeoutSeconds")
-        for state, content in _states(definition):
+        for state, content in states_of(definition):
             where = f"{name}.asl.json: {state}"
             if content["Type"] == "Task" and "TimeoutSeconds" not in content:
                 problems.append(f"{where} is a Task without TimeoutSeconds")
@@ -148,16 +149,6 @@ def check_country_files() -> list[str]:
         except DeployError as error:
             problems.append(str(error))
     return problems
-
-
-def _states(definition: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Every state, those inside Maps too."""
-    found = []
-    for name, state in definition["States"].items():
-        found.append((name, state))
-        if "ItemProcessor" in state:
-            found += _states(state["ItemProcessor"])
-    return found
 
 
 def _definition(name: str) -> str:
