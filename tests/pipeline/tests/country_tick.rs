@@ -2,176 +2,14 @@
 //! that fails, a source that is away and a late tick come to.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 
 use serde_json::json;
-use storewatch_domain::{
-    CountryCode, IdRange, LiveStore, Slot, Store, StoreHours, StoreKey, WallTime, WeeklyHours,
-};
-use storewatch_lake::availability::AvailabilityRows;
-use storewatch_lake::memory::{MemoryCatalog, MemoryObjects};
-use storewatch_lake::{Objects, Outcome, Table, TickRecord, keys};
-use storewatch_runtime::events::ChunkItem;
-use storewatch_runtime::metrics::MemoryMetrics;
-use storewatch_runtime::{Clock, CountryFile, FunctionError};
-use storewatch_sources::memory::{Document, MemoryLiveView, MemorySchedules};
-use storewatch_sources::{LiveView, LiveViewError, Read, ReadRequest, ScheduleError, Schedules};
-
-const FILE: &str = r#"
-    country = "es"
-    default_timezone = "UTC"
-    missing_hours = "closed"
-    [schedule]
-    url = "postgresql://db.es.example/stores"
-    [live_view]
-    url = "https://search.es.example"
-    index = "stores-es"
-    id_field = "store_id"
-    id_type = "long"
-    online = { term = { online = true } }
-    [run]
-    chunk_stores = 3
-"#;
-
-struct World {
-    file: CountryFile,
-    country: CountryCode,
-    slot: Slot,
-    now: AtomicI64,
-    objects: MemoryObjects,
-    catalog: MemoryCatalog,
-    metrics: MemoryMetrics,
-    schedules: MemorySchedules,
-    view: MemoryLiveView,
-}
-
-impl Clock for World {
-    fn now(&self) -> i64 {
-        self.now.fetch_add(1, Ordering::Relaxed)
-    }
-}
-
-/// A source that cannot be had, or only in part.
-struct Away;
-
-#[async_trait::async_trait]
-impl Schedules for Away {
-    async fn read(&self, _: &ReadRequest) -> Result<Read, ScheduleError> {
-        Err(ScheduleError::TimedOut { host: "db.es.example:5432".to_owned(), seconds: 20 })
-    }
-}
-
-#[async_trait::async_trait]
-impl LiveView for Away {
-    async fn observe(&self, _: &IdRange) -> Result<Vec<(StoreKey, LiveStore)>, LiveViewError> {
-        let (host, index) = ("search.es.example:443".to_owned(), "stores-es".to_owned());
-        Err(LiveViewError::Incomplete { host, index, what: "1 of 2 shards failed".to_owned(), source: None })
-    }
-}
-
-impl World {
-    /// Eight stores that are always open, of which every third is offline, and an orphan.
-    fn new() -> Self {
-        let all_day =
-            |day| WeeklyHours::new(day, Some(WallTime::MIDNIGHT), Some(WallTime::END_OF_DAY)).unwrap();
-        let hours = StoreHours { weekly: (1..=7).map(all_day).collect(), exceptions: Vec::new() };
-        let store = |id: i64| Store { id: id.to_string(), hours: hours.clone(), ..Store::default() };
-        let document = |id: i64| Document { id: StoreKey::Long(id), online: id % 3 != 0, reason: None };
-        let slot: Slot = "2026-11-23T04:15:00Z".parse().unwrap();
-        Self {
-            file: CountryFile::parse(FILE, "es.toml").unwrap(),
-            country: "es".parse().unwrap(),
-            slot,
-            now: AtomicI64::new(slot.start_micros() + 1_000_000),
-            objects: MemoryObjects::default(),
-            catalog: MemoryCatalog::default(),
-            metrics: MemoryMetrics::default(),
-            schedules: MemorySchedules { stores: (1..=8).map(store).collect(), version: None },
-            view: MemoryLiveView { documents: (1..=9).map(document).collect() },
-        }
-    }
-
-    async fn plan(&self, schedules: &dyn Schedules) -> Result<plan::Planned, FunctionError> {
-        let ports = plan::Ports { objects: &self.objects, clock: self };
-        let event = plan::Event { country: self.country, slot: self.slot };
-        plan::plan(&ports, &self.file, Ok(schedules), &event).await
-    }
-
-    async fn items(&self) -> Vec<ChunkItem> {
-        let manifest = self.objects.get(&keys::manifest(self.country, self.slot)).await.unwrap();
-        serde_json::from_slice(&manifest).unwrap()
-    }
-
-    async fn observe(
-        &self,
-        item: &ChunkItem,
-        view: &dyn LiveView,
-    ) -> Result<observe::Observed, FunctionError> {
-        let ports = observe::Ports { objects: &self.objects, clock: self };
-        observe::observe(&ports, &self.file, Ok(view), item).await
-    }
-
-    async fn merge(&self, event: serde_json::Value) -> merge::Merged {
-        let mut event = event;
-        event["country"] = json!("es");
-        event["slot"] = json!(self.slot);
-        let ports = merge::Ports { objects: &self.objects, metrics: &self.metrics, clock: self };
-        let event: merge::Event = serde_json::from_value(event).unwrap();
-        merge::merge(&ports, &self.file, &event).await.unwrap()
-    }
-
-    async fn merge_chunks(&self) -> merge::Merged {
-        self.merge(json!({ "manifest": keys::manifest(self.country, self.slot) })).await
-    }
-
-    async fn register(&self, merged: &merge::Merged) -> storewatch_lake::Registered {
-        let ports =
-            register::Ports { objects: &self.objects, catalog: &self.catalog, metrics: &self.metrics };
-        register::register(&ports, self.country, merged.partitions.clone()).await.unwrap()
-    }
-
-    /// A whole tick; the chunks named in `failing` find their view away.
-    async fn tick(&self, failing: &[u32]) -> merge::Merged {
-        self.plan(&self.schedules).await.unwrap();
-        for item in self.items().await {
-            let view: &dyn LiveView = if failing.contains(&item.chunk) { &Away } else { &self.view };
-            assert_eq!(self.observe(&item, view).await.is_ok(), !failing.contains(&item.chunk));
-        }
-        let merged = self.merge_chunks().await;
-        self.register(&merged).await;
-        merged
-    }
-
-    async fn record(&self) -> TickRecord {
-        let key = keys::table_file(Table::CountryTicks, self.country, self.slot);
-        TickRecord::read(self.objects.get(&key).await.unwrap()).unwrap()
-    }
-
-    /// The tables' files with their tags.
-    async fn files(&self) -> Vec<(String, String)> {
-        let mut files = Vec::new();
-        for table in Table::ALL {
-            let listed = self.objects.list(&format!("{}/", table.name())).await.unwrap();
-            files.extend(listed.into_iter().map(|object| (object.key, object.etag)));
-        }
-        files
-    }
-
-    async fn statuses(&self) -> Vec<(String, String)> {
-        let key = keys::table_file(Table::StoreAvailability, self.country, self.slot);
-        let rows = AvailabilityRows::read(self.objects.get(&key).await.unwrap()).unwrap();
-        rows.store_ids().into_iter().zip(rows.statuses()).collect()
-    }
-
-    fn sent(&self, name: &str) -> Vec<f64> {
-        self.metrics
-            .sent()
-            .into_iter()
-            .filter(|(_, metric)| metric.name == name)
-            .map(|(_, m)| m.value)
-            .collect()
-    }
-}
+use storewatch_domain::Slot;
+use storewatch_lake::memory::MemoryObjects;
+use storewatch_lake::{Objects, Outcome};
+use storewatch_pipeline_tests::{Away, FILE, World};
+use storewatch_runtime::CountryFile;
 
 fn status(world: &[(String, String)], id: &str) -> String {
     world.iter().find(|(known, _)| known == id).unwrap().1.clone()
@@ -179,7 +17,7 @@ fn status(world: &[(String, String)], id: &str) -> String {
 
 #[tokio::test]
 async fn a_tick_leaves_one_file_a_table_and_one_partition_each() {
-    let world = World::new();
+    let world = World::default();
     let merged = world.tick(&[]).await;
     assert_eq!((merged.outcome, merged.coverage), (Outcome::Complete, Some(1.0)));
     assert_eq!(world.files().await.len(), 3);
@@ -198,7 +36,7 @@ async fn a_tick_leaves_one_file_a_table_and_one_partition_each() {
 
 #[tokio::test]
 async fn the_same_tick_again_changes_nothing_even_if_the_world_did() {
-    let mut world = World::new();
+    let mut world = World::default();
     let first = world.tick(&[]).await;
     let files = world.files().await;
     world.view.documents.clear();
@@ -210,7 +48,7 @@ async fn the_same_tick_again_changes_nothing_even_if_the_world_did() {
 
 #[tokio::test]
 async fn a_chunk_that_fails_makes_its_own_stores_unknown_with_the_reason_and_the_tick_partial() {
-    let world = World::new();
+    let world = World::default();
     let merged = world.tick(&[1]).await;
     assert_eq!((merged.outcome, merged.coverage), (Outcome::Partial, Some(5.0 / 8.0)));
     let statuses = world.statuses().await;
@@ -223,7 +61,7 @@ async fn a_chunk_that_fails_makes_its_own_stores_unknown_with_the_reason_and_the
 
 #[tokio::test]
 async fn a_partial_slot_is_replaced_by_a_better_one_and_never_by_a_worse_one() {
-    let world = World::new();
+    let world = World::default();
     world.tick(&[1, 2]).await;
     let worse = world.files().await;
     // A chunk that was staged once stays staged, so the second run can only know more.
@@ -239,13 +77,13 @@ async fn a_partial_slot_is_replaced_by_a_better_one_and_never_by_a_worse_one() {
 
 #[tokio::test]
 async fn a_tick_after_its_slot_is_late_and_spoils_nothing_that_was_observed_in_time() {
-    let world = World::new();
+    let world = World::default();
     world.now.store(world.slot.end() * 1_000_000, Ordering::Relaxed);
     let late = world.tick(&[]).await;
     assert_eq!((late.outcome, late.coverage), (Outcome::Partial, Some(0.0)));
     assert!(world.statuses().await.iter().all(|(_, status)| status == "unknown"));
 
-    let world = World::new();
+    let world = World::default();
     world.tick(&[1]).await;
     let before = world.statuses().await;
     world.now.store(world.slot.end() * 1_000_000, Ordering::Relaxed);
@@ -255,7 +93,7 @@ async fn a_tick_after_its_slot_is_late_and_spoils_nothing_that_was_observed_in_t
 
 #[tokio::test]
 async fn without_postgresql_the_last_good_snapshot_serves_and_the_answer_says_so() {
-    let mut world = World::new();
+    let mut world = World::default();
     let error = world.plan(&Away).await.unwrap_err();
     assert_eq!(error.name(), "ScheduleUnavailable");
     let first = world.plan(&world.schedules).await.unwrap();
@@ -273,10 +111,9 @@ async fn without_postgresql_the_last_good_snapshot_serves_and_the_answer_says_so
 
 #[tokio::test]
 async fn while_the_version_is_unchanged_the_snapshot_is_reused() {
-    let mut world = World::new();
-    world.file =
-        CountryFile::parse(&FILE.replace("[live_view]", "version = 'select 1'\n[live_view]"), "es.toml")
-            .unwrap();
+    let text = FILE.replace("[live_view]", "version = 'select 1'\n[live_view]");
+    let file = CountryFile::parse(&text, "es.toml").unwrap();
+    let mut world = World { file, ..World::default() };
     world.schedules.version = Some("(1)".to_owned());
     let first = world.plan(&world.schedules).await.unwrap();
     world.slot = Slot::containing(world.slot.end());
@@ -290,7 +127,7 @@ async fn while_the_version_is_unchanged_the_snapshot_is_reused() {
 
 #[tokio::test]
 async fn a_failed_country_tick_leaves_its_row_and_the_row_says_what_failed() {
-    let world = World::new();
+    let world = World::default();
     let cause =
         json!({ "errorType": "ScheduleUnavailable", "errorMessage": "PostgreSQL is away" }).to_string();
     let merged = world.merge(json!({ "error": { "Error": "ScheduleUnavailable", "Cause": cause } })).await;
@@ -306,7 +143,7 @@ async fn a_failed_country_tick_leaves_its_row_and_the_row_says_what_failed() {
 
 #[tokio::test]
 async fn partitions_that_no_tick_could_register_are_registered_by_the_next() {
-    let mut world = World::new();
+    let mut world = World::default();
     world.plan(&world.schedules).await.unwrap();
     for item in world.items().await {
         world.observe(&item, &world.view).await.unwrap();
@@ -323,7 +160,7 @@ async fn partitions_that_no_tick_could_register_are_registered_by_the_next() {
 
 #[tokio::test]
 async fn two_merges_at_once_end_as_one() {
-    let world = World::new();
+    let world = World::default();
     world.plan(&world.schedules).await.unwrap();
     for item in world.items().await {
         world.observe(&item, &world.view).await.unwrap();
