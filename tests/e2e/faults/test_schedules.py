@@ -1,0 +1,84 @@
+"""PostgreSQL fails: the last good snapshot serves and says how old it is, and without one the tick fails and says why."""
+
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import pytest
+
+from e2e.faults.faulty import COUNTRY, Faulty
+from stack import slots
+
+LATEST = f"schedules/country={COUNTRY}/latest.json"
+Failing = Callable[[Faulty, int], AbstractContextManager[object]]
+FAILINGS: dict[str, Failing] = {
+    "down": lambda faulty, _: faulty.own_postgres.stopped(),
+    "refusing": lambda faulty, _: faulty.postgres.refusing(),
+    "frozen": lambda faulty, _: faulty.own_postgres.frozen(),
+    "slower than its time limit": lambda faulty, _: faulty.postgres.trickling(pause=0.5),
+    "dropping the connection in mid-COPY": lambda faulty, half: faulty.postgres.resetting(after=half),
+}
+
+
+@pytest.fixture(scope="module")
+def half(faulty: Faulty) -> int:
+    """Half the bytes of a whole reading: most of them are rows by far, so that is in the middle of a COPY."""
+    slot = faulty.afresh()
+    with faulty.postgres.reading() as reading:
+        faulty.plan(slot)
+    assert reading.connections == 1 and reading.received > 20_000
+    return reading.received // 2
+
+
+@pytest.mark.parametrize("failing", FAILINGS.values(), ids=FAILINGS)
+def test_the_last_good_snapshot_serves_and_says_so_and_the_tick_is_complete_with_postgresql(
+    faulty: Faulty, half: int, failing: Failing
+) -> None:
+    slot = faulty.afresh()
+    faulty.plan(slot - 4 * slots.SLOT)
+    snapshot = faulty.deployed.body(LATEST)
+    as_of = json.loads(snapshot)["schedule_as_of"]
+    with failing(faulty, half):
+        planned = faulty.plan(slot)
+        assert (planned["stale"], planned["schedule_as_of"]) == (True, as_of)
+        assert faulty.run(slot)["outcome"] == "complete"
+    faulty.assert_holds(slot)
+    for table in ("store_availability", "country_ticks"):
+        assert {f"{row['schedule_as_of']:%Y-%m-%dT%H:%M:%S.%fZ}" for row in faulty.rows(table, slot)} == {as_of}
+    # What was read in part has become no snapshot.
+    assert faulty.deployed.body(LATEST) == snapshot
+
+
+def test_a_slot_that_was_planned_on_an_old_snapshot_is_called_stale_by_a_second_planning_too(faulty: Faulty) -> None:
+    """A tick that is delivered twice, or whose plan was killed once it had planned, asks a second time."""
+    slot = faulty.afresh()
+    faulty.plan(slot - 4 * slots.SLOT)
+    with faulty.postgres.refusing():
+        first, second = faulty.plan(slot), faulty.plan(slot)
+    assert first["stale"] is True
+    assert second == first
+
+
+def test_without_a_snapshot_the_reading_is_tried_again_within_the_slot(faulty: Faulty, half: int) -> None:
+    slot = faulty.afresh()
+    with faulty.postgres.resetting(after=half, times=2) as reading:
+        assert faulty.run(slot)["outcome"] == "complete"
+    assert reading.connections == 3
+    faulty.assert_holds(slot)
+
+
+def test_without_a_snapshot_and_without_postgresql_the_slot_has_a_failed_row_that_says_why(faulty: Faulty) -> None:
+    slot = faulty.afresh()
+    with faulty.postgres.refusing():
+        assert "ScheduleUnavailable" in faulty.fail(slot)
+    (file,) = faulty.files(slot)
+    assert file.startswith("country_ticks/")
+    row = faulty.tick(slot)
+    assert row["outcome"] == "failed"
+    assert row["error"].startswith(f"ScheduleUnavailable: PostgreSQL at localhost:{faulty.postgres.port}")
+    assert faulty.place.password not in row["error"]
+    empty = ("stores", "chunks", "chunks_unknown", "coverage", "schedule_as_of")
+    assert {key: row[key] for key in empty} == dict.fromkeys(empty)
+    # Retried: each try looks first whether the slot was planned before.
+    pauses = faulty.pauses(faulty.aws.seen(r"GET .*list-type=2&prefix=staging/.*/manifest\.json"))
+    assert len(pauses) == 2 and pauses[1] > pauses[0] > 1, pauses
