@@ -33,6 +33,7 @@ _OWN_ERRORS = {
     "LiveViewIncomplete",
     "LakeUnavailable",
     "CatalogUnavailable",
+    "Panicked",
 }
 _NEVER_RETRIED = {"BadEvent", "BadConfig", "States.ALL", "States.TaskFailed"}
 _NODE = Path(__file__).parent / "node"

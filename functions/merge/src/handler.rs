@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use storewatch_domain::{CountryCode, Slot, Status};
+use storewatch_domain::{CountryCode, Rules, Slot, Status};
 use storewatch_lake::objects::damaged;
 use storewatch_lake::{LakeError, Objects, Outcome, Partition, Put, Table, TickRecord, availability, keys};
 use storewatch_runtime::clock::from_rfc3339;
@@ -47,20 +47,30 @@ const TRIES: usize = 5;
 /// Merges what the chunks have staged into one file a table and sends the metrics.
 ///
 /// A slot that is complete is left as it is; a partial or failed one is replaced by a better one.
+/// `country` is the country file, or why there is none: a failure is written down without it.
 ///
 /// # Errors
-/// `BadEvent` where neither or both of manifest and error are there, `LakeUnavailable`.
-pub async fn merge(ports: &Ports<'_>, country: &CountryFile, event: &Event) -> Result<Merged, FunctionError> {
+/// `BadEvent` where neither or both of manifest and error are there, `BadConfig` for a wrong country
+/// file, `LakeUnavailable`.
+pub async fn merge(
+    ports: &Ports<'_>,
+    country: Result<&CountryFile, FunctionError>,
+    event: &Event,
+) -> Result<Merged, FunctionError> {
     let bad = |problem: &str| FunctionError::BadEvent { function: "merge", problem: problem.to_owned() };
     let started_at = match &event.started_at {
         None => ports.clock.now(),
         Some(text) => from_rfc3339(text).ok_or_else(|| bad("started_at is not an RFC 3339 time"))?,
     };
+    let (tick, error) = match (&event.manifest, &event.error) {
+        (Some(manifest), None) => (Some((manifest, country?.rules())), String::new()),
+        (None, Some(error)) => (None, said(error)),
+        _ => return Err(bad("either \"manifest\" or \"error\" is wanted")),
+    };
     for _ in 0..TRIES {
-        let merged = match (&event.manifest, &event.error) {
-            (Some(manifest), None) => once(ports, country, event, manifest, started_at).await?,
-            (None, Some(error)) => failed(ports, event, &said(error), started_at).await?,
-            _ => return Err(bad("either \"manifest\" or \"error\" is wanted")),
+        let merged = match &tick {
+            Some((manifest, rules)) => once(ports, rules, event, manifest, started_at).await?,
+            None => failed(ports, event, &error, started_at).await?,
         };
         if let Some(merged) = merged {
             return Ok(merged);
@@ -79,7 +89,7 @@ pub async fn merge(ports: &Ports<'_>, country: &CountryFile, event: &Event) -> R
 /// One try; nothing where another merge came in between.
 async fn once(
     ports: &Ports<'_>,
-    country: &CountryFile,
+    rules: &Rules,
     event: &Event,
     manifest: &str,
     started_at: i64,
@@ -95,7 +105,7 @@ async fn once(
     let items: Vec<ChunkItem> =
         serde_json::from_slice(&body).map_err(|error| damaged(objects, manifest, error))?;
     check_items(event, manifest, &items)?;
-    let mut gathered = gather(objects, &country.rules(), manifest, &items).await?;
+    let mut gathered = gather(objects, rules, manifest, &items).await?;
     let file = |source| FunctionError::File { what: "the files of the country tick", source };
     let summary = gathered.rows.summary().map_err(file)?;
     let (counts, coverage) = (summary.counts, summary.counts.coverage());

@@ -28,9 +28,10 @@ impl Context {
 /// As [`merge`]; `BadEvent` for another country's event, `BadConfig` for a wrong country file.
 pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Merged, FunctionError> {
     let event: Event = parse("merge", event)?;
-    let country = context.0.country().await?;
-    check_country("merge", event.country, country.code)?;
+    let lake = context.0.lake().await?;
+    check_country("merge", event.country, lake.code)?;
     let metrics = context.0.aws().metrics()?;
-    let ports = Ports { objects: &*country.objects, metrics: &metrics, clock: &SystemClock };
-    merge(&ports, &country.file, &event).await
+    let ports = Ports { objects: &*lake.objects, metrics: &metrics, clock: &SystemClock };
+    let country = context.0.country().await;
+    merge(&ports, country.map(|country| &country.file), &event).await
 }

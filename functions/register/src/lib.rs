@@ -27,11 +27,11 @@ impl Context {
 /// As [`register`]; `BadEvent` for a partition of another country.
 pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Registered, FunctionError> {
     let event: Partitions = parse("register", event)?;
-    let country = context.0.country().await?;
+    let lake = context.0.lake().await?;
     for partition in &event.partitions {
-        check_country("register", partition.country, country.code)?;
+        check_country("register", partition.country, lake.code)?;
     }
     let (catalog, metrics) = (context.0.aws().catalog()?, context.0.aws().metrics()?);
-    let ports = Ports { objects: &*country.objects, catalog: &catalog, metrics: &metrics };
-    register(&ports, country.code, event.partitions).await
+    let ports = Ports { objects: &*lake.objects, catalog: &catalog, metrics: &metrics };
+    register(&ports, lake.code, event.partitions).await
 }

@@ -107,47 +107,60 @@ pub async fn register(catalog: &dyn Catalog, partitions: &[Partition]) -> Result
         let key = (partition.country, partition.day.as_str());
         tables.entry(partition.table).or_default().insert(key, partition);
     }
-    let mut done = Registered::default();
+    let (mut done, mut failure) = (Registered::default(), None);
     for (table, wanted) in tables {
-        let mut open: Vec<Partition> = wanted.into_values().cloned().collect();
-        // The second round is for partitions that were created between our get and our create.
-        for round in 0..2 {
-            let held = catalog.get(table, &open).await?;
-            let (mut missing, mut different) = (Vec::new(), Vec::new());
-            for (partition, held) in open.into_iter().zip(held) {
-                match held {
-                    None => missing.push(partition),
-                    Some(held) if held.current && held.location == partition.location => done.unchanged += 1,
-                    Some(_) => different.push(partition),
-                }
-            }
-            if !different.is_empty() {
-                catalog.update(table, &different).await?;
-                done.updated += different.len();
-            }
-            open = Vec::new();
-            if !missing.is_empty() {
-                let created = catalog.create(table, &missing).await?;
-                for (partition, created) in missing.into_iter().zip(created) {
-                    match created {
-                        Created::Done => done.created += 1,
-                        Created::AlreadyExists => open.push(partition),
-                    }
-                }
-            }
-            match open.first() {
-                None => break,
-                Some(Partition { table, country, day, .. }) if round == 1 => {
-                    return Err(CatalogError::Unsettled {
-                        database: catalog.database().to_owned(),
-                        table: *table,
-                        country: *country,
-                        day: day.clone(),
-                    });
-                }
-                Some(_) => {}
-            }
+        let open = wanted.into_values().cloned().collect();
+        // A table that is refused holds up no other.
+        if let Err(error) = register_table(catalog, table, open, &mut done).await {
+            failure.get_or_insert(error);
         }
     }
-    Ok(done)
+    failure.map_or(Ok(done), Err)
+}
+
+async fn register_table(
+    catalog: &dyn Catalog,
+    table: Table,
+    mut open: Vec<Partition>,
+    done: &mut Registered,
+) -> Result<(), CatalogError> {
+    // The second round is for partitions that were created between our get and our create.
+    for round in 0..2 {
+        let held = catalog.get(table, &open).await?;
+        let (mut missing, mut different) = (Vec::new(), Vec::new());
+        for (partition, held) in open.into_iter().zip(held) {
+            match held {
+                None => missing.push(partition),
+                Some(held) if held.current && held.location == partition.location => done.unchanged += 1,
+                Some(_) => different.push(partition),
+            }
+        }
+        if !different.is_empty() {
+            catalog.update(table, &different).await?;
+            done.updated += different.len();
+        }
+        open = Vec::new();
+        if !missing.is_empty() {
+            let created = catalog.create(table, &missing).await?;
+            for (partition, created) in missing.into_iter().zip(created) {
+                match created {
+                    Created::Done => done.created += 1,
+                    Created::AlreadyExists => open.push(partition),
+                }
+            }
+        }
+        match open.first() {
+            None => break,
+            Some(Partition { table, country, day, .. }) if round == 1 => {
+                return Err(CatalogError::Unsettled {
+                    database: catalog.database().to_owned(),
+                    table: *table,
+                    country: *country,
+                    day: day.clone(),
+                });
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
 }

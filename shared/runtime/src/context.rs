@@ -68,7 +68,13 @@ impl AwsContext {
     /// # Errors
     /// `BadConfig` where the environment does not name the namespace.
     pub fn metrics(&self) -> Result<CloudWatchMetrics, FunctionError> {
-        let client = aws_sdk_cloudwatch::Client::new(&self.sdk);
+        // The tick's data does not wait for its metrics: they are worth a few seconds, and no more.
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(1))
+            .operation_attempt_timeout(Duration::from_secs(2))
+            .operation_timeout(Duration::from_secs(4));
+        let config = aws_sdk_cloudwatch::config::Builder::from(&self.sdk).timeout_config(timeouts.build());
+        let client = aws_sdk_cloudwatch::Client::from_conf(config.build());
         Ok(CloudWatchMetrics::new(client, variable("STOREWATCH_METRICS_NAMESPACE")?))
     }
 
@@ -80,7 +86,16 @@ impl AwsContext {
 /// A function's own country.
 pub struct CountryContext {
     aws: AwsContext,
+    lake: OnceCell<CountryLake>,
     country: OnceCell<Country>,
+}
+
+/// A country and the lake it writes to, as the function's environment names them. That is all that is
+/// needed to write down a failure, which must be possible where the country file is what is wrong.
+#[derive(Clone)]
+pub struct CountryLake {
+    pub code: CountryCode,
+    pub objects: Arc<dyn Objects>,
 }
 
 /// The country's file, and the lake it writes to.
@@ -99,12 +114,28 @@ pub struct Country {
 impl CountryContext {
     /// Clients only; the country file is read by the first invocation.
     pub async fn new() -> Self {
-        Self { aws: AwsContext::new().await, country: OnceCell::new() }
+        Self { aws: AwsContext::new().await, lake: OnceCell::new(), country: OnceCell::new() }
     }
 
     /// The clients of AWS.
     pub fn aws(&self) -> &AwsContext {
         &self.aws
+    }
+
+    /// The function's country and its lake, without the country file.
+    ///
+    /// # Errors
+    /// `BadConfig` for a wrong environment.
+    pub async fn lake(&self) -> Result<&CountryLake, FunctionError> {
+        let lake = async {
+            let text = variable("STOREWATCH_COUNTRY")?;
+            let code = text.parse().map_err(|error: storewatch_domain::InvalidCountry| {
+                let place = "STOREWATCH_COUNTRY".to_owned();
+                FunctionError::BadConfig { place, problem: error.to_string() }
+            })?;
+            Ok(CountryLake { code, objects: self.aws.objects()? })
+        };
+        self.lake.get_or_try_init(|| lake).await
     }
 
     /// The function's country.
@@ -116,11 +147,8 @@ impl CountryContext {
     }
 
     async fn load(&self) -> Result<Country, FunctionError> {
-        let text = variable("STOREWATCH_COUNTRY")?;
-        let code: CountryCode = text.parse().map_err(|error: storewatch_domain::InvalidCountry| {
-            FunctionError::BadConfig { place: "STOREWATCH_COUNTRY".to_owned(), problem: error.to_string() }
-        })?;
-        let (objects, key) = (self.aws.objects()?, variable("STOREWATCH_CONFIG")?);
+        let CountryLake { code, objects } = self.lake().await?.clone();
+        let key = variable("STOREWATCH_CONFIG")?;
         let place = format!("country file of {code} (s3://{}/{key})", objects.bucket());
         let body = objects.get(&key).await;
         let body = body.map_err(|error| match error {

@@ -24,6 +24,8 @@ pub enum FunctionError {
     File { what: &'static str, source: ParquetError },
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    #[error("a fault of the program ended the invocation; the log has where: {what}")]
+    Panicked { what: String },
     #[error(
         "the secret {name:?} cannot be read; see that it exists, has a value and that the role may read it"
     )]
@@ -59,6 +61,7 @@ impl FunctionError {
             }
             Self::Lake(_) | Self::File { .. } => "LakeUnavailable",
             Self::Catalog(_) => "CatalogUnavailable",
+            Self::Panicked { .. } => "Panicked",
         }
     }
 }

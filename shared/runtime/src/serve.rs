@@ -2,9 +2,11 @@
 //! handler, and errors by their stable names.
 
 use std::env;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
+use futures_util::FutureExt;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde_json::Value;
@@ -46,10 +48,11 @@ where
             chunk = event.get("chunk").and_then(|chunk| chunk.as_u64()),
             request_id = lambda.request_id,
         );
-        let answer = handler(Arc::clone(&context), event);
+        // Boxed, for the compiler follows nested futures only so deep.
+        let answer = handler(Arc::clone(&context), event).boxed_local();
         async move {
             let started = Instant::now();
-            let answer = answer.await;
+            let answer = caught(answer).await;
             let milliseconds = started.elapsed().as_millis() as u64;
             match &answer {
                 Ok(_) => tracing::info!(milliseconds, "done"),
@@ -67,11 +70,47 @@ where
     .await
 }
 
+/// The answer, or a panic as an error with a stable name, which the state machines know.
+async fn caught<O>(answer: impl Future<Output = Result<O, FunctionError>>) -> Result<O, FunctionError> {
+    // Nothing that lives longer than the invocation is left half-changed: clients are used by reference only.
+    let answer = AssertUnwindSafe(answer).catch_unwind().await;
+    answer.unwrap_or_else(|panic| {
+        let text =
+            panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
+        Err(FunctionError::Panicked { what: text.unwrap_or("it did not say what").to_owned() })
+    })
+}
+
 /// What `RUST_LOG` says, without the runtime's own line about a failed invocation: ours says more.
 fn filter() -> EnvFilter {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     match "lambda_runtime=off".parse() {
         Ok(quiet) => filter.add_directive(quiet),
         Err(_) => filter,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_with_a_name_of_its_own_and_says_what_it_said() {
+        for number in [7, 0] {
+            let answer = caught(async move {
+                assert!(number > 0, "a number above 0 is wanted, and this is {number}");
+                Ok(number)
+            });
+            match answer.await {
+                Ok(found) => assert_eq!((found, number), (7, 7)),
+                Err(error) => {
+                    assert_eq!((error.name(), number), ("Panicked", 0));
+                    assert!(
+                        describe(&error).ends_with("a number above 0 is wanted, and this is 0"),
+                        "{error}"
+                    );
+                }
+            }
+        }
     }
 }

@@ -219,6 +219,7 @@ async fn a_part_of_an_answer_is_never_believed() {
         answer(|body| body["timed_out"] = json!(true)),
         answer(|body| body["_shards"]["failed"] = json!(1)),
         answer(|body| body["_shards"]["successful"] = json!(1)),
+        answer(|body| body["_shards"]["successful"] = json!(3)),
         answer(|body| body["hits"]["total"]["value"] = json!(2)),
         answer(|body| body["hits"]["total"]["relation"] = json!("gte")),
         answer(|_| ())[..40].to_owned(),

@@ -118,7 +118,7 @@ impl World {
         event["slot"] = json!(self.slot);
         let ports = merge::Ports { objects: &self.objects, metrics: &self.metrics, clock: self };
         let event: merge::Event = serde_json::from_value(event).unwrap();
-        merge::merge(&ports, &self.file, &event).await.unwrap()
+        merge::merge(&ports, Ok(&self.file), &event).await.unwrap()
     }
 
     pub async fn merge_chunks(&self) -> merge::Merged {
