@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e check fmt lint build up stop status sample tick report invoke logs deploy undeploy release clean
+.PHONY: help run test test-rust test-e2e simulate check fmt lint build up stop status sample tick report invoke logs deploy undeploy release clean
 
 STACK := tests/stack/stack
 VENV := .stack/cache/venv
@@ -24,6 +24,8 @@ PREFIX ?= storewatch
 DATABASE ?= storewatch
 ARCHITECTURE ?= x86_64
 EMAIL ?=
+TICKS ?=
+SEED ?=
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +44,9 @@ test-rust: ## Only the Rust tests, against the running stack
 
 test-e2e: ## Only the end-to-end tests of the deployed templates, against the running stack
 	@eval "$$($(STACK) env)"; PYTHONPATH=tests:. $(VENV)/bin/python -m pytest tests/e2e
+
+simulate: ## Simulate country ticks from other seeds than the tests do (TICKS), or show one seed again (SEED)
+	@SIMULATION_SEED=$(or $(SEED),$$RANDOM$$RANDOM) $(if $(SEED),,SIMULATION_TICKS=$(or $(TICKS),10000)) cargo test --workspace --test country_ticks -- --nocapture whatever
 
 check: ## Formatting and linting: Rust, Python, templates, state machines
 	cargo fmt --all --check

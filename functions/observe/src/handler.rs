@@ -7,7 +7,7 @@ use serde_json::json;
 use storewatch_domain::{Counts, IdRange, Observation, Reason, Status, Store, ViewFailure, judge_chunk};
 use storewatch_lake::availability::AvailabilityRows;
 use storewatch_lake::objects::damaged;
-use storewatch_lake::{Objects, keys, snapshot};
+use storewatch_lake::{Condition, Objects, Put, keys, snapshot};
 use storewatch_runtime::clock::from_rfc3339;
 use storewatch_runtime::events::ChunkItem;
 use storewatch_runtime::{Clock, CountryFile, FunctionError, describe};
@@ -25,7 +25,7 @@ pub struct Observed {
     pub chunk: u32,
     /// The key under which the chunk is staged.
     pub key: String,
-    /// The rows: the chunk's stores and its orphans.
+    /// The rows that this observation made: the chunk's stores and its orphans.
     pub stores: usize,
     /// Rows by status; those that are 0 are left out.
     pub counts: BTreeMap<&'static str, u64>,
@@ -35,7 +35,8 @@ pub struct Observed {
 ///
 /// Outside its slot nothing is observed: what the live view says then is not what users were shown.
 /// That, and every failure, is noted beside the staged chunks, so that the merge can give the
-/// stores their reason; it never takes the place of what was staged in time.
+/// stores their reason; it never takes the place of what was staged in time. Nor does another
+/// observation: what a merge has read stays so, or the files of two merges would be of two minds.
 ///
 /// # Errors
 /// `LiveViewUnavailable`, `LiveViewIncomplete`, `BadConfig` where the country's queries do not fit
@@ -48,17 +49,11 @@ pub async fn observe(
 ) -> Result<Observed, FunctionError> {
     let observed_at = ports.clock.now();
     if !item.slot.contains_micros(observed_at) {
-        tracing::warn!("the slot is not now; its stores are unknown");
-        note(ports, item, Reason::Late).await?;
-        return Ok(Observed {
-            chunk: item.chunk,
-            key: keys::staged_failure(item.country, item.slot, item.chunk),
-            stores: item.stores,
-            counts: BTreeMap::from([(Status::Unknown.as_str(), item.stores as u64)]),
-        });
+        return late(ports, item).await;
     }
     match in_time(ports, country, view, item, observed_at).await {
-        Ok(observed) => Ok(observed),
+        Ok(Some(observed)) => Ok(observed),
+        Ok(None) => late(ports, item).await,
         Err(error) => {
             let reason = match error.name() {
                 "LiveViewIncomplete" => Reason::LiveViewIncomplete,
@@ -72,34 +67,54 @@ pub async fn observe(
     }
 }
 
+async fn late(ports: &Ports<'_>, item: &ChunkItem) -> Result<Observed, FunctionError> {
+    tracing::warn!("the slot is not now; its stores are unknown");
+    note(ports, item, Reason::Late).await?;
+    Ok(Observed {
+        chunk: item.chunk,
+        key: keys::staged_failure(item.country, item.slot, item.chunk),
+        stores: item.stores,
+        counts: BTreeMap::from([(Status::Unknown.as_str(), item.stores as u64)]),
+    })
+}
+
+/// Nothing where the live view answered after the slot only: what it said may be of later.
 async fn in_time(
     ports: &Ports<'_>,
     country: &CountryFile,
     view: Result<&dyn LiveView, FunctionError>,
     item: &ChunkItem,
     observed_at: i64,
-) -> Result<Observed, FunctionError> {
+) -> Result<Option<Observed>, FunctionError> {
     let view = view?;
     let range = IdRange { first: item.first.clone(), last: item.last.clone() };
     let as_of = from_rfc3339(&item.schedule_as_of).ok_or_else(|| FunctionError::BadEvent {
         function: "observe",
         problem: format!("schedule_as_of {:?} is not an RFC 3339 time", item.schedule_as_of),
     })?;
-    let (stores, seen) = tokio::join!(stores(ports.objects, item), view.observe(&range));
-    let (stores, seen) = (stores?, Observation { at: observed_at, stores: seen? });
+    let seen = async { view.observe(&range).await.map(|seen| (seen, ports.clock.now())) };
+    let (stores, seen) = tokio::join!(stores(ports.objects, item), seen);
+    let (stores, (seen, answered_at)) = (stores?, seen?);
+    if !item.slot.contains_micros(answered_at) {
+        return Ok(None);
+    }
+    let seen = Observation { at: observed_at, stores: seen };
     let judged = judge_chunk(item.slot, &country.rules(), &stores, Ok::<_, ViewFailure>(&seen));
     let mut counts = Counts::default();
     judged.iter().for_each(|store| counts.add(store.judged.status));
     let file = |source| FunctionError::File { what: "a chunk of judged stores", source };
     let mut rows = AvailabilityRows::new(item.slot, as_of, &judged).map_err(file)?;
     let key = keys::staged_chunk(item.country, item.slot, item.chunk);
-    ports.objects.put(&key, rows.write().map_err(file)?).await?;
-    Ok(Observed {
+    let body = rows.write().map_err(file)?;
+    if ports.objects.put_if(&key, body, Condition::Absent).await? == Put::Conflict {
+        tracing::info!("the chunk was observed before; the first observation stands");
+    }
+    Ok(Some(Observed {
         chunk: item.chunk,
         key,
         stores: judged.len(),
         counts: counts.iter().filter(|(_, n)| *n > 0).map(|(status, n)| (status.as_str(), n)).collect(),
-    })
+    }))
 }
 
 /// The chunk's stores, which must be those that its range was cut for.
