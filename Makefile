@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e test-hours fuzz mutants bench check fmt lint build up stop status sample tick report invoke logs deploy undeploy release clean
+.PHONY: help run test test-rust test-e2e test-hours simulate fuzz mutants bench check fmt lint build up stop status sample tick report invoke logs deploy undeploy release clean
 
 STACK := tests/stack/stack
 VENV := .stack/cache/venv
@@ -31,6 +31,8 @@ ARCHITECTURE ?= x86_64
 EMAIL ?=
 TARGET ?= hours texts rows
 SECONDS ?= 60
+TICKS ?=
+SEED ?=
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +78,9 @@ $(CARGO_FUZZ):
 
 $(CARGO_MUTANTS):
 	cargo install cargo-mutants --version 27.1.0 --locked --root $(TOOLS)
+
+simulate: ## Simulate country ticks from other seeds than the tests do (TICKS), or show one seed again (SEED)
+	@SIMULATION_SEED=$(or $(SEED),$$RANDOM$$RANDOM) $(if $(SEED),,SIMULATION_TICKS=$(or $(TICKS),10000)) cargo test --workspace --test country_ticks -- --nocapture whatever
 
 check: ## Formatting and linting: Rust, Python, templates, state machines
 	cargo fmt --all --check

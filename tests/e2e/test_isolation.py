@@ -43,8 +43,8 @@ def test_observe_reads_its_own_schedules_and_secret_and_none_of_another_country(
     deployed = ticked.deployed
     session = session_of(deployed, "es-observe")
     for country, right in (("es", True), (other, False)):
-        snapshot = f"schedules/country={country}/{slots.compact(ticked.slot)}/chunk-00000.parquet"
-        assert deployed.body(snapshot)  # it is there: what refuses it is the policy
+        # It is there: what refuses it is the policy.
+        snapshot = deployed.objects(f"schedules/country={country}/{slots.compact(ticked.slot)}/")[0].key
         assert allowed(session, deployed, "s3", "get_object", Bucket=deployed.bucket, Key=snapshot) == right
         staged = f"staging/country={country}/test"
         assert allowed(session, deployed, "s3", "put_object", Bucket=deployed.bucket, Key=staged, Body=b"") == right

@@ -72,15 +72,14 @@ pub async fn commit(
 }
 
 /// Notes the partitions before there is a file in them, so that they are registered by a later tick
-/// if this one comes to an end before it can.
+/// if this one comes to an end before it can. The key decides which partitions those are.
 pub async fn note_pending(
     objects: &dyn Objects,
-    country: CountryCode,
-    slot: Slot,
+    key: &str,
     partitions: &[Partition],
 ) -> Result<(), FunctionError> {
     let body = serde_json::to_vec(&Partitions { partitions: partitions.to_vec() }).unwrap_or_default();
-    Ok(objects.put(&keys::pending(country, slot), body.into()).await?)
+    Ok(objects.put(key, body.into()).await?)
 }
 
 /// The partitions that the tables' files of the slot lie in.

@@ -134,7 +134,7 @@ async fn once(
         (Table::AvailabilityByCity, by_city),
         (Table::CountryTicks, record.write().map_err(file)?),
     ];
-    note_pending(objects, event.country, slot, &partitions).await?;
+    note_pending(objects, &keys::pending(event.country, slot), &partitions).await?;
     if commit(objects, &standing, event.country, slot, files).await? == Put::Conflict {
         return Ok(None);
     }
@@ -177,7 +177,7 @@ async fn failed(
     };
     let body =
         record.write().map_err(|source| FunctionError::File { what: "the row of a failed tick", source })?;
-    note_pending(objects, event.country, slot, &partitions).await?;
+    note_pending(objects, &keys::pending_failure(event.country, slot), &partitions).await?;
     let files = vec![(Table::CountryTicks, body)];
     if commit(objects, &standing, event.country, slot, files).await? == Put::Conflict {
         return Ok(None);

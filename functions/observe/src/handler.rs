@@ -7,7 +7,7 @@ use serde_json::json;
 use storewatch_domain::{Counts, IdRange, Observation, Reason, Status, Store, ViewFailure, judge_chunk};
 use storewatch_lake::availability::AvailabilityRows;
 use storewatch_lake::objects::damaged;
-use storewatch_lake::{Objects, keys, snapshot};
+use storewatch_lake::{Condition, Objects, Put, keys, snapshot};
 use storewatch_runtime::clock::from_rfc3339;
 use storewatch_runtime::events::ChunkItem;
 use storewatch_runtime::{Clock, CountryFile, FunctionError, describe};
@@ -29,7 +29,7 @@ pub struct Observed {
     pub chunk: u32,
     /// The key under which the chunk is staged.
     pub key: String,
-    /// The rows: the chunk's stores and its orphans.
+    /// The rows that this observation made: the chunk's stores and its orphans.
     pub stores: usize,
     /// Rows by status; those that are 0 are left out.
     pub counts: BTreeMap<&'static str, u64>,
@@ -39,8 +39,10 @@ pub struct Observed {
 ///
 /// Outside its slot nothing is observed: what the live view says then is not what users were shown.
 /// Nor is it once the country tick has used up its time for that, as many chunks at a live view that
-/// hangs do: then the stores of the rest are unknown, and the tick still ends. All that, and every failure, is noted beside the staged chunks, so that the merge can give the
-/// stores their reason; it never takes the place of what was staged in time.
+/// hangs do: then the stores of the rest are unknown, and the tick still ends. All that, and every
+/// failure, is noted beside the staged chunks, so that the merge can give the stores their reason; it
+/// never takes the place of what was staged in time. Nor does another observation: what a merge has
+/// read stays so, or the files of two merges would be of two minds.
 ///
 /// # Errors
 /// `LiveViewUnavailable`, `LiveViewIncomplete`, `BadConfig` where the country's queries do not fit
@@ -53,8 +55,7 @@ pub async fn observe(
 ) -> Result<Observed, FunctionError> {
     let observed_at = ports.clock.now();
     if !item.slot.contains_micros(observed_at) {
-        tracing::warn!("the slot is not now; its stores are unknown");
-        return unobserved(ports, item, Reason::Late).await;
+        return late(ports, item).await;
     }
     if started_at(item)?.is_some_and(|started_at| observed_at - started_at >= OBSERVING_MICROS) {
         tracing::warn!(
@@ -64,7 +65,8 @@ pub async fn observe(
         return unobserved(ports, item, Reason::LiveViewUnavailable).await;
     }
     match in_time(ports, country, view, item, observed_at).await {
-        Ok(observed) => Ok(observed),
+        Ok(Some(observed)) => Ok(observed),
+        Ok(None) => late(ports, item).await,
         Err(error) => {
             let reason = match error.name() {
                 "LiveViewIncomplete" => Reason::LiveViewIncomplete,
@@ -89,6 +91,11 @@ fn time(field: &str, text: &str) -> Result<i64, FunctionError> {
     })
 }
 
+async fn late(ports: &Ports<'_>, item: &ChunkItem) -> Result<Observed, FunctionError> {
+    tracing::warn!("the slot is not now; its stores are unknown");
+    unobserved(ports, item, Reason::Late).await
+}
+
 async fn unobserved(ports: &Ports<'_>, item: &ChunkItem, reason: Reason) -> Result<Observed, FunctionError> {
     note(ports, item, reason).await?;
     Ok(Observed {
@@ -99,35 +106,40 @@ async fn unobserved(ports: &Ports<'_>, item: &ChunkItem, reason: Reason) -> Resu
     })
 }
 
+/// Nothing where the live view answered after the slot only: what it said may be of later.
 async fn in_time(
     ports: &Ports<'_>,
     country: &CountryFile,
     view: Result<&dyn LiveView, FunctionError>,
     item: &ChunkItem,
     observed_at: i64,
-) -> Result<Observed, FunctionError> {
+) -> Result<Option<Observed>, FunctionError> {
     let view = view?;
     let range = IdRange { first: item.first.clone(), last: item.last.clone() };
     let as_of = time("schedule_as_of", &item.schedule_as_of)?;
-    let (stores, seen) = tokio::join!(stores(ports.objects, item), view.observe(&range));
-    let (stores, seen) = (stores?, Observation { at: observed_at, stores: seen? });
-    if !item.slot.contains_micros(ports.clock.now()) {
-        tracing::warn!("the slot ended before the live view answered; the chunk's stores are unknown");
-        return unobserved(ports, item, Reason::Late).await;
+    let seen = async { view.observe(&range).await.map(|seen| (seen, ports.clock.now())) };
+    let (stores, seen) = tokio::join!(stores(ports.objects, item), seen);
+    let (stores, (seen, answered_at)) = (stores?, seen?);
+    if !item.slot.contains_micros(answered_at) {
+        return Ok(None);
     }
+    let seen = Observation { at: observed_at, stores: seen };
     let judged = judge_chunk(item.slot, &country.rules(), &stores, Ok::<_, ViewFailure>(&seen));
     let mut counts = Counts::default();
     judged.iter().for_each(|store| counts.add(store.judged.status));
     let file = |source| FunctionError::File { what: "a chunk of judged stores", source };
     let mut rows = AvailabilityRows::new(item.slot, as_of, &judged).map_err(file)?;
     let key = keys::staged_chunk(item.country, item.slot, item.chunk);
-    ports.objects.put(&key, rows.write().map_err(file)?).await?;
-    Ok(Observed {
+    let body = rows.write().map_err(file)?;
+    if ports.objects.put_if(&key, body, Condition::Absent).await? == Put::Conflict {
+        tracing::info!("the chunk was observed before; the first observation stands");
+    }
+    Ok(Some(Observed {
         chunk: item.chunk,
         key,
         stores: judged.len(),
         counts: counts.iter().filter(|(_, n)| *n > 0).map(|(status, n)| (status.as_str(), n)).collect(),
-    })
+    }))
 }
 
 /// The chunk's stores, which must be those that its range was cut for.

@@ -1,5 +1,7 @@
 //! Planning a country tick.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 use storewatch_domain::{CountryCode, LocalDate, Slot, cut};
 use storewatch_lake::objects::damaged;
@@ -47,6 +49,13 @@ const DATES: (i32, i32) = (-3, 14);
 /// For how long an unchanged version lets a snapshot be reused; it stays well inside [`DATES`] and
 /// the 30 days for which snapshots are kept.
 const REUSE_MICROS: i64 = 24 * 3600 * 1_000_000;
+/// On which dates it is reused, in days after the one on which it was read: those whose exceptions
+/// it holds for certain.
+const REUSED_ON: RangeInclusive<i32> = 0..=1;
+/// For slots of which dates, in days after today, the snapshot becomes the last good one: those
+/// whose exceptions are today's too. A tick of a slot that is long past must not have the ticks of
+/// today judged without them.
+const LATEST_OF: RangeInclusive<i32> = -7..=1;
 /// A snapshot at least this much older than its tick was not read for it.
 const STALE_MICROS: i64 = REUSE_MICROS;
 
@@ -113,12 +122,15 @@ async fn read(
         Some(_) => snapshots::latest(ports.objects, event.country).await?,
         None => None,
     };
+    let day = date(event.slot.start_micros());
     let known = known.filter(|known| {
-        from_rfc3339(&known.schedule_as_of).is_some_and(|read| (0..REUSE_MICROS).contains(&(as_of - read)))
+        from_rfc3339(&known.schedule_as_of).is_some_and(|read| {
+            (0..REUSE_MICROS).contains(&(as_of - read))
+                && REUSED_ON.contains(&(day.days() - date(read).days()))
+        })
     });
-    let today = LocalDate::from_days(event.slot.start().div_euclid(86_400) as i32);
     let request = ReadRequest {
-        exceptions: (today.plus_days(DATES.0), today.plus_days(DATES.1)),
+        exceptions: (day.plus_days(DATES.0), day.plus_days(DATES.1)),
         known_version: known.as_ref().and_then(|known| known.version.clone()),
     };
     let (stores, version) = match (schedules.read(&request).await?, known) {
@@ -134,10 +146,17 @@ async fn read(
         FunctionError::BadConfig { place: "[live_view].id_type".to_owned(), problem: error.to_string() }
     })?;
     report_problems(&chunks);
-    let chunks = snapshots::write(ports.objects, event.country, event.slot, &chunks).await?;
+    let chunks = snapshots::write(ports.objects, event.country, event.slot, as_of, &chunks).await?;
     let snapshot = Snapshot { schedule_as_of: to_rfc3339(as_of), version, chunks };
-    snapshots::set_latest(ports.objects, event.country, &snapshot).await?;
+    if LATEST_OF.contains(&(day.days() - date(as_of).days())) {
+        snapshots::set_latest(ports.objects, event.country, &snapshot).await?;
+    }
     Ok(snapshot)
+}
+
+/// The UTC date of an instant, Unix microseconds.
+fn date(micros: i64) -> LocalDate {
+    LocalDate::from_days(micros.div_euclid(24 * 3600 * 1_000_000) as i32)
 }
 
 /// Says which stores cannot be judged and why: all as a number, the first few by name.
@@ -178,6 +197,11 @@ fn answer(
 ) -> Planned {
     let schedule_as_of = items.first().map(|item| item.schedule_as_of.clone()).unwrap_or_default();
     let age = from_rfc3339(&schedule_as_of).map_or(0, |read| event.slot.start_micros() - read);
+    // Without a version, nothing but PostgreSQL being away lets a slot have the snapshot of another. With one
+    // it is told by the planning that found it away, and by its age.
+    let own = keys::snapshot_prefix(event.country, event.slot);
+    let of_another = items.iter().any(|item| !item.key.starts_with(&own));
+    let stale = stale || (country.schedule.version.is_none() && of_another);
     Planned {
         country: event.country,
         slot: event.slot,

@@ -31,15 +31,16 @@ pub struct SnapshotChunk {
 /// Objects that are written at once.
 const PARALLEL: usize = 8;
 
-/// Writes the chunks of a reading.
+/// Writes the chunks of a reading that was made at `read_at` (Unix microseconds).
 pub async fn write(
     objects: &dyn Objects,
     country: CountryCode,
     slot: Slot,
+    read_at: i64,
     chunks: &[Chunk],
 ) -> Result<Vec<SnapshotChunk>, FunctionError> {
     let written = stream::iter(chunks.iter().zip(0..)).map(|(chunk, number)| async move {
-        let key = keys::snapshot_chunk(country, slot, number);
+        let key = keys::snapshot_chunk(country, slot, read_at, number);
         let body = snapshot::write(&chunk.stores);
         let body = body.map_err(|source| FunctionError::File { what: "a chunk of schedules", source })?;
         objects.put(&key, body).await?;

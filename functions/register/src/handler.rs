@@ -2,7 +2,7 @@
 
 use storewatch_domain::CountryCode;
 use storewatch_lake::catalog::{self, Catalog};
-use storewatch_lake::{Objects, Partition, Registered, keys};
+use storewatch_lake::{LakeError, Objects, Partition, Registered, keys};
 use storewatch_runtime::events::Partitions;
 use storewatch_runtime::{FunctionError, Metric, Metrics};
 
@@ -14,7 +14,8 @@ pub struct Ports<'a> {
 }
 
 /// Makes the catalog hold these partitions and all that are noted as pending, oldest first. A note
-/// goes only when its partitions stand in the catalog; until then they count as pending.
+/// goes only when its partitions stand in the catalog; until then they count as pending. It may have
+/// been written again since it was read, but never with other partitions: see [`keys::pending`].
 ///
 /// # Errors
 /// `CatalogUnavailable`, `LakeUnavailable`; what is not registered stays noted for the next tick.
@@ -26,7 +27,11 @@ pub async fn register(
     let mut notes = Vec::new();
     let mut noted: Vec<Partition> = Vec::new();
     for note in ports.objects.list(&keys::pending_prefix(country)).await? {
-        let body = ports.objects.get(&note.key).await?;
+        let body = match ports.objects.get(&note.key).await {
+            // Another register has done it since the listing.
+            Err(LakeError::Missing { .. }) => continue,
+            body => body?,
+        };
         match serde_json::from_slice::<Partitions>(&body) {
             Ok(pending) if pending.partitions.iter().all(|partition| partition.country == country) => {
                 noted.extend(pending.partitions);

@@ -41,8 +41,16 @@ pub fn staging_prefix(country: CountryCode, slot: Slot) -> String {
 }
 
 /// The schedules of one chunk of stores, as they were read for the slot.
-pub fn snapshot_chunk(country: CountryCode, slot: Slot, chunk: u32) -> String {
-    format!("schedules/country={country}/{}/chunk-{chunk:05}.parquet", slot.key())
+///
+/// When they were read (Unix microseconds) is part of the key: another reading of the slot may find
+/// other stores and cut them otherwise, and must not come under a manifest that has these.
+pub fn snapshot_chunk(country: CountryCode, slot: Slot, read_at: i64, chunk: u32) -> String {
+    format!("{}{read_at}/chunk-{chunk:05}.parquet", snapshot_prefix(country, slot))
+}
+
+/// Where the schedules lie that were read for the slot.
+pub fn snapshot_prefix(country: CountryCode, slot: Slot) -> String {
+    format!("schedules/country={country}/{}/", slot.key())
 }
 
 /// What the last good snapshot is.
@@ -51,8 +59,16 @@ pub fn latest_snapshot(country: CountryCode) -> String {
 }
 
 /// Partitions of a tick that may not stand in the catalog yet.
+///
+/// What a note says follows from its key, so that whoever has registered one may delete it, even if
+/// it was written again meanwhile: a failed tick, which has fewer partitions, has a key of its own.
 pub fn pending(country: CountryCode, slot: Slot) -> String {
     format!("{}{}.json", pending_prefix(country), slot.key())
+}
+
+/// The partition of a failed tick's row, where it may not stand in the catalog yet.
+pub fn pending_failure(country: CountryCode, slot: Slot) -> String {
+    format!("{}{}.failed.json", pending_prefix(country), slot.key())
 }
 
 /// Where a country's pending partitions are kept.
@@ -85,6 +101,12 @@ mod tests {
             "store_availability/country=es/day=2026-11-23/20261123T0415Z.parquet"
         );
         assert_eq!(staged_chunk(es, slot, 7), "staging/country=es/20261123T0415Z/chunk-00007.parquet");
+        assert_eq!(
+            snapshot_chunk(es, slot, 1_795_407_301_000_000, 7),
+            "schedules/country=es/20261123T0415Z/1795407301000000/chunk-00007.parquet"
+        );
+        assert_eq!(pending(es, slot), "pending/country=es/20261123T0415Z.json");
+        assert_eq!(pending_failure(es, slot), "pending/country=es/20261123T0415Z.failed.json");
         assert_eq!(
             partition_location("lake", Table::CountryTicks, es, "2026-11-23"),
             "s3://lake/country_ticks/country=es/day=2026-11-23/"

@@ -121,6 +121,12 @@ async fn while_the_version_is_unchanged_the_snapshot_is_reused() {
     let reused = world.plan(&world.schedules).await.unwrap();
     assert_eq!((reused.stores, reused.stale, &reused.schedule_as_of), (8, false, &first.schedule_as_of));
     world.slot = Slot::containing(world.slot.end());
+    // A snapshot holds the exceptions of its own dates only.
+    let next = std::mem::replace(&mut world.slot, "2026-11-02T04:15:00Z".parse().unwrap());
+    assert_eq!(world.plan(&world.schedules).await.unwrap().stores, 2, "a slot long past is read anew");
+    world.slot = Slot::containing(next.end());
+    assert_eq!(world.plan(&world.schedules).await.unwrap().stores, 8, "and those of today are not its own");
+    world.slot = Slot::containing(world.slot.end());
     world.schedules.version = Some("(2)".to_owned());
     assert_eq!(world.plan(&world.schedules).await.unwrap().stores, 2);
 }

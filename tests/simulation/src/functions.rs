@@ -1,0 +1,126 @@
+//! An invocation of a function, as Lambda would run it: an event in JSON, an answer in JSON or an
+//! error by its name, and a process that can die at each I/O.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+use storewatch_runtime::events::{ChunkItem, Partitions, parse};
+use storewatch_runtime::{FunctionError, describe};
+
+use crate::chance::Call;
+use crate::executor::{Task, give_way, spawn};
+use crate::lake::{SimulatedCatalog, SimulatedObjects};
+use crate::ports::Run;
+use crate::world::World;
+
+/// Why a task failed, as a state machine sees it.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    pub error: String,
+    pub cause: String,
+}
+
+impl Failure {
+    pub fn new(error: &str, cause: &str) -> Self {
+        Self { error: error.to_owned(), cause: cause.to_owned() }
+    }
+}
+
+/// Who calls, and which country's function.
+#[derive(Clone)]
+pub struct Caller {
+    pub world: Arc<World>,
+    pub country: usize,
+    pub name: String,
+}
+
+impl Caller {
+    /// Invokes a function and waits for its answer, with all that can go wrong on the way.
+    pub async fn invoke(&self, function: &str, event: Value) -> Result<Value, Failure> {
+        let call = self.world.draw(|chance| chance.call());
+        if call != Call::Fine {
+            self.world.note(|| format!("{} {function}: {call:?}", self.name));
+        }
+        let lost = || Failure::new("Lambda.ServiceException", "simulated");
+        match call {
+            Call::Fine => self.run(function, event).await,
+            Call::NotRun => Err(lost()),
+            Call::AnswerLost => self.run(function, event).await.and(Err(lost())),
+            Call::Abandoned => {
+                self.run_beside(function, event);
+                give_way().await;
+                Err(lost())
+            }
+            Call::Doubled => {
+                self.run_beside(function, event.clone());
+                self.run(function, event).await
+            }
+        }
+    }
+
+    /// Runs a function that nobody waits for, and that may take long.
+    pub fn run_beside(&self, function: &str, event: Value) {
+        let slowness = [1, 10, 100, 1000][self.world.below(4)];
+        let (mut caller, function) = (self.clone(), function.to_owned());
+        caller.name.push('\'');
+        spawn(Task::new(slowness, async move {
+            let _ = caller.run(&function, event).await;
+        }));
+    }
+
+    /// One process that runs the function once.
+    async fn run(&self, function: &str, event: Value) -> Result<Value, Failure> {
+        let run = Run::new(self.world.clone(), self.country, format!("{} {function}", self.name));
+        let mut work: Pin<Box<dyn Future<Output = _>>> = Box::pin(handle(&run, function, event));
+        let answer = std::future::poll_fn(|context| match work.as_mut().poll(context) {
+            Poll::Pending if run.dead.load(Ordering::Relaxed) => Poll::Ready(None),
+            poll => poll.map(Some),
+        });
+        let answer = answer.await;
+        drop(work);
+        match answer {
+            None => Err(Failure::new("Runtime.ExitError", "simulated")),
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(error)) => {
+                self.world.note(|| format!("{}: {}", run.name, describe(&error)));
+                let cause = json!({ "errorType": error.name(), "errorMessage": describe(&error) });
+                Err(Failure::new(error.name(), &cause.to_string()))
+            }
+        }
+    }
+}
+
+async fn handle(run: &Arc<Run>, function: &str, event: Value) -> Result<Value, FunctionError> {
+    let (file, objects) = (&run.country().file, SimulatedObjects(run.clone()));
+    let (objects, clock, metrics) = (&objects, &**run, &**run);
+    match function {
+        "plan" => {
+            let event: plan::Event = parse("plan", event)?;
+            plan::plan(&plan::Ports { objects, clock }, file, Ok(&**run), &event).await.map(json)
+        }
+        "observe" => {
+            let item: ChunkItem = parse("observe", event)?;
+            observe::observe(&observe::Ports { objects, clock }, file, Ok(&**run), &item).await.map(json)
+        }
+        "merge" => {
+            let event: merge::Event = parse("merge", event)?;
+            merge::merge(&merge::Ports { objects, metrics, clock }, Ok(file), &event).await.map(json)
+        }
+        "register" => {
+            let event: Partitions = parse("register", event)?;
+            let catalog = &SimulatedCatalog(run.clone());
+            let ports = register::Ports { objects, catalog, metrics };
+            register::register(&ports, run.country().code, event.partitions).await.map(json)
+        }
+        other => panic!("there is no function {other}"),
+    }
+}
+
+fn json(answer: impl Serialize) -> Value {
+    serde_json::to_value(answer).unwrap()
+}

@@ -1,0 +1,284 @@
+//! What holds after every write, whatever has failed so far, and what everything has come to once
+//! all is well again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use storewatch_domain::{CountryCode, Slot, Status};
+use storewatch_lake::availability::{AvailabilityRows, by_city};
+use storewatch_lake::{Objects, Outcome, Partition, Table, TickRecord, keys};
+use storewatch_runtime::clock::from_rfc3339;
+use storewatch_runtime::events::{ChunkItem, Partitions};
+
+use crate::world::{Country, Touched, World};
+
+/// Where another writer's wrong partition points. It may stand in the catalog until the next
+/// registration, for nobody can hold the other writer back.
+pub const ELSEWHERE: &str = "s3://elsewhere/";
+
+type Held = (CountryCode, Slot);
+
+/// What has been seen of the lake so far.
+#[derive(Default)]
+pub struct Invariants {
+    slots: Vec<Slot>,
+    /// The bodies of the tables' files and manifests as they were last seen.
+    bodies: BTreeMap<String, Bytes>,
+    records: BTreeMap<Held, (Outcome, f64)>,
+    /// How many rows of a slot are not unknown.
+    judged: BTreeMap<Held, usize>,
+    /// Partitions that have files.
+    filled: BTreeSet<Partition>,
+    noted: BTreeMap<String, Vec<Partition>>,
+    registered: BTreeSet<Partition>,
+}
+
+impl Invariants {
+    pub fn new(slots: &[Slot]) -> Self {
+        Self { slots: slots.to_vec(), ..Self::default() }
+    }
+
+    /// Checks what was touched since the last time.
+    pub fn check(&mut self, world: &World, touched: Touched) -> Result<(), String> {
+        for key in touched.keys {
+            let body = world.objects.get(&key).now_or_never().unwrap().ok();
+            self.object(world, &key, body).map_err(|problem| format!("{key}: {problem}"))?;
+        }
+        if touched.catalog {
+            self.registered = world.catalog.partitions().into_iter().collect();
+            for partition in &self.registered {
+                let wanted = location(world, partition.table, partition.country, &partition.day);
+                if partition.location != wanted && partition.location != ELSEWHERE {
+                    return Err(format!("the catalog holds {partition:?}"));
+                }
+            }
+        }
+        let same =
+            |a: &Partition, b: &Partition| (a.table, a.country, &a.day) == (b.table, b.country, &b.day);
+        for partition in &self.filled {
+            let registered = self.registered.iter().any(|held| same(held, partition));
+            if !registered && !self.noted.values().flatten().any(|noted| noted == partition) {
+                return Err(format!("{partition:?} has files, and is neither registered nor noted"));
+            }
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, world: &World, key: &str, body: Option<Bytes>) -> Result<(), String> {
+        let (kind, _) = key.split_once('/').ok_or("nothing has such a key")?;
+        let (country, slot) = self.owner(world, key)?;
+        match (kind, body) {
+            ("pending", body) => {
+                let noted = match body {
+                    Some(body) => read_json::<Partitions>(&body)?.partitions,
+                    None => Vec::new(),
+                };
+                for partition in &noted {
+                    let wanted = location(world, partition.table, country.code, &partition.day);
+                    if partition.location != wanted || partition.country != country.code {
+                        return Err(format!("it notes {partition:?}"));
+                    }
+                }
+                self.noted.insert(key.to_owned(), noted);
+                Ok(())
+            }
+            (_, None) => Err("it was deleted".to_owned()),
+            ("staging", Some(body)) => {
+                let Some(slot) = slot.filter(|slot| key == keys::manifest(country.code, *slot)) else {
+                    return Ok(());
+                };
+                for item in read_json::<Vec<ChunkItem>>(&body)? {
+                    if (item.country, item.slot) != (country.code, slot) {
+                        return Err(format!("it holds {item:?}"));
+                    }
+                }
+                self.keep(key, body, true)
+            }
+            ("schedules", Some(_)) => Ok(()),
+            (table, Some(body)) => {
+                let table: Table = table.parse().map_err(|_| "nothing has such a key")?;
+                let slot = slot.ok_or("it is of no slot")?;
+                self.table_file(world, country, slot, table, key, body)
+            }
+        }
+    }
+
+    /// Whose key it is: every key is of one country and, but for a few, of one slot.
+    fn owner<'a>(&self, world: &'a World, key: &str) -> Result<(&'a Country, Option<Slot>), String> {
+        let (_, rest) = key.split_once("/country=").ok_or("it is of no country")?;
+        let country = world.countries.iter().find(|country| country.code.as_str() == &rest[..2]);
+        let country = country.ok_or("it is of no country that there is")?;
+        let slot = self.slots.iter().find(|slot| rest.contains(&slot.key())).copied();
+        let table = Table::ALL.into_iter().find(|table| key.starts_with(table.name()));
+        let expected = match (table, slot) {
+            (Some(table), Some(slot)) => key == keys::table_file(table, country.code, slot),
+            (Some(_), None) => false,
+            (None, slot) => {
+                slot.is_some()
+                    || [keys::latest_snapshot(country.code), keys::levels(country.code)]
+                        .contains(&key.to_owned())
+            }
+        };
+        if expected { Ok((country, slot)) } else { Err("nothing has such a key".to_owned()) }
+    }
+
+    /// Keeps a body, which must be the one that was kept before where it is final.
+    fn keep(&mut self, key: &str, body: Bytes, is_final: bool) -> Result<(), String> {
+        match self.bodies.insert(key.to_owned(), body.clone()) {
+            Some(before) if is_final && before != body => Err("it is final, and changed".to_owned()),
+            _ => Ok(()),
+        }
+    }
+
+    fn table_file(
+        &mut self,
+        world: &World,
+        country: &Country,
+        slot: Slot,
+        table: Table,
+        key: &str,
+        body: Bytes,
+    ) -> Result<(), String> {
+        let code = country.code;
+        let day = slot.day();
+        let location = location(world, table, code, &day);
+        self.filled.insert(Partition { table, country: code, day, location });
+        let was = self.records.get(&(code, slot)).copied();
+        let is_final = was.is_some_and(|(outcome, _)| outcome == Outcome::Complete);
+        let changed = self.bodies.get(key) != Some(&body);
+        self.keep(key, body.clone(), is_final)?;
+        match table {
+            _ if !changed => Ok(()),
+            Table::StoreAvailability => {
+                let (rows, _) = self.rows(country, slot, world)?;
+                let judged =
+                    rows.statuses().iter().filter(|status| *status != Status::Unknown.as_str()).count();
+                match self.judged.insert((code, slot), judged) {
+                    Some(before) if before > judged => {
+                        Err(format!("{before} rows were judged, now {judged}"))
+                    }
+                    _ => Ok(()),
+                }
+            }
+            // It is compared with the rows once a record says that both are final.
+            Table::AvailabilityByCity => Ok(()),
+            Table::CountryTicks => {
+                let record = TickRecord::read(body).map_err(|error| format!("{error:?}"))?;
+                let now = (record.outcome, record.coverage.unwrap_or(0.0));
+                if record.slot != slot || was.is_some_and(|was| now < was) {
+                    return Err(format!("after {was:?} it says {record:?}"));
+                }
+                self.records.insert((code, slot), now);
+                if record.outcome == Outcome::Complete {
+                    self.agreement(world, country, slot)
+                } else {
+                    Ok(())
+                }
+            }
+        }
+    }
+
+    /// The rows of a slot, which are those of its manifest's schedules, and how many of its chunks
+    /// cannot have been observed.
+    fn rows(&self, country: &Country, slot: Slot, world: &World) -> Result<(AvailabilityRows, u32), String> {
+        let body = self.body(Table::StoreAvailability, country.code, slot)?;
+        let rows = AvailabilityRows::read(body).map_err(|error| format!("{error:?}"))?;
+        let listed: Vec<(String, String)> = rows.store_ids().into_iter().zip(rows.statuses()).collect();
+        if !listed.is_sorted_by(|a, b| a.0 < b.0) {
+            return Err(format!("ids are not sorted or not unique: {listed:?}"));
+        }
+        let manifest = self.bodies.get(&keys::manifest(country.code, slot)).ok_or("there is no manifest")?;
+        let items: Vec<ChunkItem> = read_json(manifest)?;
+        let as_of = from_rfc3339(&items[0].schedule_as_of).ok_or("schedule_as_of is no time")?;
+        let edition = world.reading(country.code, as_of).ok_or("nothing was read at its schedule_as_of")?;
+        let unknown = country.truth.check_rows(slot, edition, &listed)?;
+        Ok((rows, unknown))
+    }
+
+    fn body(&self, table: Table, country: CountryCode, slot: Slot) -> Result<Bytes, String> {
+        let key = keys::table_file(table, country, slot);
+        self.bodies.get(&key).cloned().ok_or_else(|| format!("{key} is not there"))
+    }
+
+    /// The three files of a slot say the same.
+    fn agreement(&self, world: &World, country: &Country, slot: Slot) -> Result<(), String> {
+        let (rows, unknown) = self.rows(country, slot, world)?;
+        let summary = rows.summary().map_err(|error| format!("{error:?}"))?;
+        let cities = by_city(slot, &summary).map_err(|error| format!("{error:?}"))?;
+        if self.body(Table::AvailabilityByCity, country.code, slot)? != cities {
+            return Err("availability_by_city is of other rows".to_owned());
+        }
+        let record = TickRecord::read(self.body(Table::CountryTicks, country.code, slot)?);
+        let record = record.map_err(|error| format!("{error:?}"))?;
+        let (stores, coverage) = (summary.counts.stores(), summary.counts.coverage());
+        let least = if record.outcome == Outcome::Complete { unknown } else { unknown.max(1) };
+        if (record.stores, record.coverage) != (Some(stores), Some(coverage))
+            || record.chunks_unknown.is_none_or(|n| n < least)
+            || (record.outcome == Outcome::Complete && unknown > 0)
+        {
+            return Err(format!(
+                "{stores} stores, {unknown} unknown chunks, coverage {coverage}, and the record says {record:?}"
+            ));
+        }
+        Ok(())
+    }
+
+    /// The outcome that the slot's record says.
+    pub fn outcome(&self, country: CountryCode, slot: Slot) -> Option<Outcome> {
+        self.records.get(&(country, slot)).map(|(outcome, _)| *outcome)
+    }
+
+    /// What everything has come to, once all is well and each slot was ticked again.
+    pub fn settled(&self, world: &World) -> Result<(), String> {
+        let all = world.objects.list("").now_or_never().unwrap().unwrap();
+        for object in &all {
+            self.owner(world, &object.key).map_err(|problem| format!("{}: {problem}", object.key))?;
+        }
+        let mut wanted = BTreeSet::new();
+        let mut complete = BTreeMap::<CountryCode, usize>::new();
+        for (country, slot) in
+            world.countries.iter().flat_map(|c| self.slots.iter().map(move |slot| (c, *slot)))
+        {
+            let code = country.code;
+            let said = |problem| format!("{code} {slot}: {problem}");
+            self.agreement(world, country, slot).map_err(said)?;
+            *complete.entry(code).or_default() +=
+                usize::from(self.outcome(code, slot) == Some(Outcome::Complete));
+            wanted.extend(Table::ALL.map(|table| {
+                let (day, table) = (slot.day(), table);
+                Partition { location: location(world, table, code, &day), table, country: code, day }
+            }));
+        }
+        let files =
+            all.iter().filter(|object| Table::ALL.iter().any(|t| object.key.starts_with(t.name()))).count();
+        if files != 3 * self.slots.len() * world.countries.len() {
+            return Err(format!("there are {files} files of tables"));
+        }
+        if let Some(note) = all.iter().find(|object| object.key.starts_with("pending/")) {
+            return Err(format!("{} is left", note.key));
+        }
+        let held: BTreeSet<Partition> = world.catalog.partitions().into_iter().collect();
+        if held != wanted {
+            return Err(format!("the catalog holds {held:?}, and {wanted:?} have files"));
+        }
+        for (country, slots) in complete {
+            let sent = world.metrics.sent();
+            let sent =
+                sent.iter().filter(|(of, m)| *of == country && m.name == "TicksComplete" && m.value > 0.0);
+            let sent = sent.count();
+            if sent > slots {
+                return Err(format!("{country}: {sent} complete ticks were counted for {slots} slots"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn location(world: &World, table: Table, country: CountryCode, day: &str) -> String {
+    keys::partition_location(world.objects.bucket(), table, country, day)
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, String> {
+    serde_json::from_slice(body).map_err(|error| error.to_string())
+}
