@@ -95,7 +95,7 @@ impl Invariants {
                 }
                 self.keep(key, body, true)
             }
-            ("schedules", Some(_)) => Ok(()),
+            ("schedules" | "levels", Some(_)) => Ok(()),
             (table, Some(body)) => {
                 let table: Table = table.parse().map_err(|_| "nothing has such a key")?;
                 let slot = slot.ok_or("it is of no slot")?;
@@ -114,11 +114,8 @@ impl Invariants {
         let expected = match (table, slot) {
             (Some(table), Some(slot)) => key == keys::table_file(table, country.code, slot),
             (Some(_), None) => false,
-            (None, slot) => {
-                slot.is_some()
-                    || [keys::latest_snapshot(country.code), keys::levels(country.code)]
-                        .contains(&key.to_owned())
-            }
+            (None, Some(_)) => true,
+            (None, None) => key == keys::latest_snapshot(country.code) || key == keys::levels(country.code),
         };
         if expected { Ok((country, slot)) } else { Err("nothing has such a key".to_owned()) }
     }
