@@ -107,9 +107,11 @@ impl ElasticLiveView {
         let caps: FieldCaps = serde_json::from_slice(&text).map_err(|error| {
             self.incomplete("the body is not the JSON of field capabilities".to_owned(), Some(error.into()))
         })?;
-        if let Some(failure) = caps.failures.first() {
-            // Fields of what failed are not told of, and would seem not to be mapped.
-            return Err(self.incomplete(format!("the fields were told of in part: {failure}"), None));
+        if caps.failed_indices > 0 {
+            // Their fields are not told of, and would seem not to be mapped.
+            let why = caps.failures.first().map(|failure| format!(", the first: {failure}"));
+            let what = format!("the fields of {} indices are missing", caps.failed_indices);
+            return Err(self.incomplete(what + &why.unwrap_or_default(), None));
         }
         let config = |field, problem| Err(LiveViewError::Config { field, problem });
         let index = &self.config.index;
@@ -337,7 +339,9 @@ struct FieldCaps {
     /// By field, then by the types that the indices give it.
     #[serde(default)]
     fields: BTreeMap<String, BTreeMap<String, FieldCap>>,
-    /// Of indices behind the name; Elasticsearch leaves it out where there is none.
+    /// Of the indices behind the name; left out where there is none.
+    #[serde(default)]
+    failed_indices: u64,
     #[serde(default)]
     failures: Vec<Value>,
 }
