@@ -2,15 +2,18 @@
 //! could not register.
 
 pub mod handler;
+pub mod repair;
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::Value;
-use storewatch_lake::Registered;
+use storewatch_lake::{Registered, Repaired};
 use storewatch_runtime::events::{Partitions, check_country, parse};
 use storewatch_runtime::{CountryContext, FunctionError};
 
 pub use handler::{Ports, register};
+pub use repair::{Repair, repair};
 
 /// What lives as long as the process.
 pub struct Context(CountryContext);
@@ -24,14 +27,27 @@ impl Context {
 /// One invocation.
 ///
 /// # Errors
-/// As [`register`]; `BadEvent` for a partition of another country.
-pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Registered, FunctionError> {
-    let event: Partitions = parse("register", event)?;
+/// As [`register`] or [`repair`]; `BadEvent` for another country.
+pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Answer, FunctionError> {
     let lake = context.0.lake().await?;
+    let (catalog, metrics) = (context.0.aws().catalog()?, context.0.aws().metrics()?);
+    let ports = Ports { objects: &*lake.objects, catalog: &catalog, metrics: &metrics };
+    if event.get("repair").is_some() {
+        let event: Repair = parse("register", event)?;
+        check_country("register", event.country, lake.code)?;
+        return Ok(Answer::Repaired(repair(&ports, &event).await?));
+    }
+    let event: Partitions = parse("register", event)?;
     for partition in &event.partitions {
         check_country("register", partition.country, lake.code)?;
     }
-    let (catalog, metrics) = (context.0.aws().catalog()?, context.0.aws().metrics()?);
-    let ports = Ports { objects: &*lake.objects, catalog: &catalog, metrics: &metrics };
-    register(&ports, lake.code, event.partitions).await
+    Ok(Answer::Registered(register(&ports, lake.code, event.partitions).await?))
+}
+
+/// The answer to either event.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(untagged)]
+pub enum Answer {
+    Registered(Registered),
+    Repaired(Repaired),
 }

@@ -85,6 +85,12 @@ pub trait Catalog: Send + Sync {
     /// # Errors
     /// The service refused one, or did not answer; others may have been updated.
     async fn update(&self, table: Table, partitions: &[Partition]) -> Result<(), CatalogError>;
+
+    /// Removes the partitions from the catalog; one that is not there is removed already. Their files stay.
+    ///
+    /// # Errors
+    /// The service refused one, or did not answer; others may have been removed.
+    async fn delete(&self, table: Table, partitions: &[Partition]) -> Result<(), CatalogError>;
 }
 
 /// What [`register`] did.
@@ -118,7 +124,8 @@ pub async fn register(catalog: &dyn Catalog, partitions: &[Partition]) -> Result
     failure.map_or(Ok(done), Err)
 }
 
-async fn register_table(
+/// [`register`] for partitions of one table, counting what it did.
+pub(crate) async fn register_table(
     catalog: &dyn Catalog,
     table: Table,
     mut open: Vec<Partition>,

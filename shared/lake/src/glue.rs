@@ -5,6 +5,7 @@ use std::error::Error;
 
 use async_trait::async_trait;
 use aws_sdk_glue::Client;
+use aws_sdk_glue::operation::delete_partition::DeletePartitionError;
 use aws_sdk_glue::types::{
     BatchUpdatePartitionRequestEntry, Column, ErrorDetail, PartitionInput, PartitionValueList, SerDeInfo,
     StorageDescriptor,
@@ -154,6 +155,23 @@ impl Catalog for GlueCatalog {
                 let values_of = error.partition_value_list.clone().unwrap_or_default();
                 let partition = batch.iter().find(|p| values(p) == values_of).unwrap_or(&batch[0]);
                 return Err(self.refused("BatchUpdatePartition", partition, error.error_detail.as_ref()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, table: Table, partitions: &[Partition]) -> Result<(), CatalogError> {
+        // One by one: partitions without files are few, and the local Glue has no BatchDeletePartition.
+        for partition in partitions {
+            let request =
+                self.client.delete_partition().database_name(&self.database).table_name(table.name());
+            match request.set_partition_values(Some(values(partition))).send().await {
+                Ok(_) => {}
+                Err(error)
+                    if error
+                        .as_service_error()
+                        .is_some_and(DeletePartitionError::is_entity_not_found_exception) => {}
+                Err(error) => return Err(self.failed("DeletePartition", table, error)),
             }
         }
         Ok(())

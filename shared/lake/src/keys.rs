@@ -12,7 +12,17 @@ pub fn table_file(table: Table, country: CountryCode, slot: Slot) -> String {
 
 /// Where the files of a partition lie while it is not compacted; ends in a slash.
 pub fn partition_prefix(table: Table, country: CountryCode, day: &str) -> String {
-    format!("{}/country={country}/day={day}/", table.name())
+    format!("{}day={day}/", table_prefix(table, country))
+}
+
+/// Where a country's ticks write their files of a table; ends in a slash.
+pub fn table_prefix(table: Table, country: CountryCode) -> String {
+    format!("{}/country={country}/", table.name())
+}
+
+/// Where a country's compacted days of a table lie; ends in a slash.
+pub fn compacted_prefix(table: Table, country: CountryCode) -> String {
+    format!("compacted/{}", table_prefix(table, country))
 }
 
 /// The location of a partition as the catalog has it; ends in a slash.

@@ -69,6 +69,17 @@ impl Objects for MemoryObjects {
             .collect())
     }
 
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>, LakeError> {
+        let listed = self.list(prefix).await?;
+        let folder = |object: &ListedObject| {
+            let end = object.key[prefix.len()..].find('/')?;
+            Some(object.key[..=prefix.len() + end].to_owned())
+        };
+        let mut folders: Vec<String> = listed.iter().filter_map(folder).collect();
+        folders.dedup();
+        Ok(folders)
+    }
+
     async fn delete(&self, key: &str) -> Result<(), LakeError> {
         lock(&self.objects).by_key.remove(key);
         Ok(())
@@ -146,6 +157,14 @@ impl Catalog for MemoryCatalog {
             };
             *location = partition.location.clone();
         }
+        Ok(())
+    }
+
+    async fn delete(&self, _table: Table, partitions: &[Partition]) -> Result<(), CatalogError> {
+        let mut held = lock(&self.held);
+        partitions.iter().for_each(|partition| {
+            held.remove(&key(partition));
+        });
         Ok(())
     }
 }

@@ -71,6 +71,13 @@ pub trait Objects: Send + Sync {
     /// The service refused or did not answer.
     async fn list(&self, prefix: &str) -> Result<Vec<ListedObject>, LakeError>;
 
+    /// The folders in a prefix that ends in a slash: what the keys of its objects have in common up to
+    /// their next slash, in order. Each ends in a slash.
+    ///
+    /// # Errors
+    /// The service refused or did not answer.
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>, LakeError>;
+
     /// Deletes the object; one that is not there is deleted already.
     ///
     /// # Errors

@@ -81,6 +81,19 @@ impl Objects for S3Objects {
         Ok(found)
     }
 
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>, LakeError> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).delimiter("/");
+        let mut pages = request.into_paginator().send();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.failed("list", prefix, error))?;
+            found.extend(
+                page.common_prefixes.unwrap_or_default().into_iter().filter_map(|found| found.prefix),
+            );
+        }
+        Ok(found)
+    }
+
     async fn delete(&self, key: &str) -> Result<(), LakeError> {
         let answer = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
         answer.map(|_| ()).map_err(|error| self.failed("delete", key, error))

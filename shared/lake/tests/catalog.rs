@@ -4,10 +4,11 @@
 mod support;
 
 use aws_sdk_glue::types::{Column, DatabaseInput, StorageDescriptor, TableInput};
+use storewatch_domain::LocalDate;
 use storewatch_lake::catalog::{Catalog, CatalogError, Created, Registered, register};
 use storewatch_lake::glue::GlueCatalog;
-use storewatch_lake::memory::MemoryCatalog;
-use storewatch_lake::{Partition, Table};
+use storewatch_lake::memory::{MemoryCatalog, MemoryObjects};
+use storewatch_lake::{Objects, Partition, Repaired, Table, keys, repair};
 use storewatch_stack_client::unique_name;
 
 fn partition(table: Table, day: u32, place: &str) -> Partition {
@@ -55,6 +56,62 @@ async fn contract(catalog: &dyn Catalog) {
         (0..130).map(|n| Partition { day: format!("2025-{n:03}"), ..partition(table, 1, "m") }).collect();
     assert_eq!(register(catalog, &many).await.unwrap().created, 130);
     assert_eq!(register(catalog, &many).await.unwrap().unchanged, 130);
+
+    // Deleting twice is deleting once, and deletes no other.
+    for _ in 0..2 {
+        catalog.delete(table, std::slice::from_ref(&one)).await.unwrap();
+        let held = catalog.get(table, &[one.clone(), moved.clone()]).await.unwrap();
+        assert_eq!(held.iter().map(Option::is_some).collect::<Vec<_>>(), [false, true]);
+    }
+}
+
+/// Days with files that the catalog does not know, knows under another place, knows without files, and knows
+/// as they are: compacted ones too.
+async fn repair_contract(catalog: &dyn Catalog) {
+    let (objects, es) = (MemoryObjects::default(), "es".parse().unwrap());
+    let table = Table::AvailabilityByCity;
+    let at = |day: u32, location: String| Partition { location, ..partition(table, day, "") };
+    let raw = |day: u32| {
+        let location = keys::partition_location("memory", table, es, &format!("2026-11-{day:02}"));
+        at(day, location)
+    };
+    let folder = |day: u32| format!("{}day=2026-11-{day:02}/v1/", keys::compacted_prefix(table, es));
+    let compacted = |day: u32| at(day, format!("s3://memory/{}", folder(day)));
+    for day in [1, 2, 3, 6, 7] {
+        let key = format!("{}1.parquet", raw(day).location.trim_start_matches("s3://memory/"));
+        objects.put(&key, "".into()).await.unwrap();
+    }
+    objects.put(&format!("{}1.parquet", folder(5)), "".into()).await.unwrap();
+    objects.put(&format!("{}1.parquet", folder(6)), "".into()).await.unwrap();
+    // 1 is missing, 2 is elsewhere, 3 is right, 4 has no files, 5 and 6 are compacted, and what 7 was compacted
+    // to is gone; 20 is outside of the days that are repaired.
+    let elsewhere = at(2, "s3://memory/elsewhere/".to_owned());
+    let held = [elsewhere, raw(3), raw(4), compacted(5), compacted(6), compacted(7), raw(20)];
+    register(catalog, &held).await.unwrap();
+
+    let days = (LocalDate::from_days(20_758), LocalDate::from_days(20_767));
+    assert_eq!((days.0.to_string(), days.1.to_string()), ("2026-11-01".into(), "2026-11-10".into()));
+    let done = repair(&objects, catalog, es, days).await.unwrap();
+    assert_eq!(done, Repaired { created: 1, updated: 2, deleted: 1, unchanged: 3 });
+    let wanted = [raw(1), raw(2), raw(3), compacted(5), compacted(6), raw(7), raw(20)];
+    for partition in wanted {
+        let held = catalog.get(table, std::slice::from_ref(&partition)).await.unwrap();
+        assert_eq!(held[0].as_ref().map(|held| &held.location), Some(&partition.location));
+    }
+    assert_eq!(catalog.get(table, &[raw(4)]).await.unwrap(), [None]);
+    let again = repair(&objects, catalog, es, days).await.unwrap();
+    assert_eq!(again, Repaired { unchanged: 6, ..Repaired::default() });
+}
+
+#[tokio::test]
+async fn a_repaired_catalog_in_memory_holds_what_lies_on_s3() {
+    repair_contract(&MemoryCatalog::default()).await;
+}
+
+#[tokio::test]
+async fn a_repaired_glue_catalog_holds_what_lies_on_s3() {
+    let (client, database) = glue().await;
+    repair_contract(&GlueCatalog::new(client, database)).await;
 }
 
 async fn glue() -> (aws_sdk_glue::Client, String) {

@@ -30,6 +30,13 @@ async fn contract(objects: &dyn Objects) {
     assert_eq!(objects.find("a/one").await.unwrap().unwrap().1, "second");
     assert!(objects.find("a/on").await.unwrap().is_none());
 
+    // Folders are told once each, whatever lies in them, and files of the prefix itself are none.
+    for key in ["d/x/1", "d/x/2/3", "d/y/1", "d/z"] {
+        objects.put(key, "".into()).await.unwrap();
+    }
+    assert_eq!(objects.folders("d/").await.unwrap(), ["d/x/", "d/y/"]);
+    assert_eq!(objects.folders("e/").await.unwrap(), Vec::<String>::new());
+
     // Absent: the first one stands.
     assert_eq!(objects.put_if("c", "1".into(), Condition::Absent).await.unwrap(), Put::Done);
     assert_eq!(objects.put_if("c", "2".into(), Condition::Absent).await.unwrap(), Put::Conflict);

@@ -83,6 +83,11 @@ impl Objects for SimulatedObjects {
         Ok(found)
     }
 
+    /// What lies under a prefix is asked for by [`Objects::list`]; no function of a tick asks for folders.
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>, LakeError> {
+        self.0.world.objects.folders(prefix).await
+    }
+
     async fn delete(&self, key: &str) -> Result<(), LakeError> {
         let fate = self.0.before("delete", key).await.ok_or_else(|| self.failed("delete", key))?;
         self.0.world.objects.delete(key).await?;
@@ -161,5 +166,10 @@ impl Catalog for SimulatedCatalog {
         self.0.world.touch_catalog();
         self.0.world.catalog.update(table, partitions).await?;
         self.leave(fate, "update", table).await
+    }
+
+    /// No function of a tick deletes a partition.
+    async fn delete(&self, table: Table, partitions: &[Partition]) -> Result<(), CatalogError> {
+        self.0.world.catalog.delete(table, partitions).await
     }
 }
