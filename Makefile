@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e test-hours simulate fuzz mutants bench check fmt lint build up stop status sample tick report invoke logs deploy undeploy release clean
+.PHONY: help run test test-rust test-e2e test-hours simulate fuzz mutants bench check fmt lint build up stop status sample tick report query docs invoke logs deploy undeploy release clean
 
 STACK := tests/stack/stack
 VENV := .stack/cache/venv
@@ -23,6 +23,8 @@ CASES ?= 10000000
 FUNCTION ?=
 EVENT ?=
 SLOT ?=
+SQL ?=
+ANALYSTS ?=
 AFRESH ?=
 SECRETS ?=
 PREFIX ?= storewatch
@@ -117,6 +119,16 @@ tick: ## Run one tick now (SLOT for another slot; AFRESH=1 removes first what th
 report: ## Show the latest tick as it stands in the lake (SLOT for another slot)
 	@$(STACK) report --prefix $(PREFIX) $(if $(SLOT),--slot $(SLOT))
 
+# By the environment, because SQL is full of quotes.
+query: export SQL := $(value SQL)
+query: ## Ask the local lake as an analyst would, through Trino: make query SQL="select …" (the first time fetches 450 MB)
+	@[ -n "$$SQL" ] || { echo 'make query: say what, as in make query SQL="select * from coverage_daily"' >&2; exit 2; }
+	@$(STACK) query --prefix $(PREFIX) "$$SQL"
+
+docs: ## Write docs/tables.md anew from the schema, with its queries run by Trino on a fixed sample
+	@$(STACK) up
+	@$(STACK) docs
+
 invoke: ## Run one function by cargo lambda on its sample events: make invoke FUNCTION=observe [EVENT=file.json]
 	@[ -n "$(FUNCTION)" ] || { echo "make invoke: say which function, as in make invoke FUNCTION=observe" >&2; exit 2; }
 	@$(STACK) invoke --prefix $(PREFIX) $(FUNCTION) $(EVENT)
@@ -128,8 +140,8 @@ release: ## Build the functions for AWS (ARCHITECTURE=arm64 for Graviton)
 	@$(STACK) --help >/dev/null
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cargo lambda build --workspace --release --output-format zip $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
 
-deploy: release ## Deploy to the AWS account of the credentials in use (COUNTRIES, PREFIX, DATABASE, SECRETS, EMAIL)
-	@$(VENV)/bin/python -m infra.deploy deploy $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(EMAIL),--email $(EMAIL))
+deploy: release ## Deploy to the AWS account of the credentials in use (COUNTRIES, ANALYSTS, PREFIX, DATABASE, SECRETS, EMAIL)
+	@$(VENV)/bin/python -m infra.deploy deploy $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(EMAIL),--email $(EMAIL)) $(if $(ANALYSTS),--analyst-countries $(ANALYSTS))
 
 undeploy: ## Take countries off AWS; their data stays: make undeploy COUNTRIES=pt
 	@[ "$(origin COUNTRIES)" = "command line" ] || { echo "make undeploy: say which countries, as in make undeploy COUNTRIES=pt" >&2; exit 2; }

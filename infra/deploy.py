@@ -1,4 +1,4 @@
-"""Deploys Storewatch: the lake, then one stack a country. AWS and the local stack are deployed to by this same code.
+"""Deploys Storewatch: the lake, what analysts work with, then one stack a country, on AWS and locally by this same code.
 
     python -m infra.deploy deploy es mx pt --binaries target/lambda --secrets secrets.json
     python -m infra.deploy undeploy pt
@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra import packaging, stacks
+from infra import analytics, packaging, stacks
 from infra.country_file import DIRECTORY, CountryFile
 from infra.errors import DeployError
 
@@ -29,7 +29,7 @@ class Adapter:
     """What a deployment changes of the project's files before it uploads them: on AWS nothing."""
 
     def template(self, name: str, text: str) -> str:
-        """A template, `lake.yaml` or `country.yaml`."""
+        """A template, `lake.yaml`, `analytics.yaml` or `country.yaml`."""
         return text
 
     def definitions(self, files: dict[str, str], country: CountryFile | None) -> dict[str, str]:
@@ -55,6 +55,11 @@ class Deployment:
     def lake_stack(self) -> str:
         """The name of the stack that all countries share."""
         return f"{self.prefix}-lake"
+
+    @property
+    def analytics_stack(self) -> str:
+        """The name of the stack that analysts work with."""
+        return f"{self.prefix}-analytics"
 
     def country_stack(self, country: str) -> str:
         """The name of a country's stack."""
@@ -96,6 +101,32 @@ class Deployment:
         }
         return self._deploy(self.lake_stack, "lake.yaml", values)
 
+    def deploy_analytics(
+        self, lake: Mapping[str, str], countries: Sequence[str], readable: Sequence[str] = ()
+    ) -> dict[str, str]:
+        """Deploys analytics.yaml into a lake and returns its outputs.
+
+        Analysts may read the countries of `readable`; where it is empty those of before, so that adding a country gives
+        them nothing and takes nothing away; the first time, the `countries` that are deployed.
+        """
+        before = (stacks.outputs(self.client("cloudformation"), self.analytics_stack) or {}).get("AnalystCountries")
+        readable = readable or (before.split(",") if before else countries)
+        if not readable:
+            self.say(f"stack {self.analytics_stack}: not deployed, since there is no country yet that could be read")
+            return {}
+        bucket = lake["LakeBucket"]
+        partition = self.client("sts").get_caller_identity()["Arn"].split(":")[1]
+        values = {
+            "Prefix": self.prefix,
+            "LakeBucket": bucket,
+            "Database": self.database,
+            "AnalystCountries": ",".join(readable),
+            "AnalystObjects": ",".join(analytics.country_objects(f"arn:{partition}:s3:::{bucket}", readable)),
+        }
+        made = self._deploy(self.analytics_stack, "analytics.yaml", values)
+        self.say(f"analysts may read {', '.join(readable)}")
+        return made
+
     def deploy_country(
         self,
         file: CountryFile,
@@ -135,7 +166,13 @@ class Deployment:
         self.say(f"stack {self.country_stack(country)}: {'deleted' if gone else 'was not there'}; its data is left")
 
     def undeploy_lake(self) -> None:
-        """Deletes the lake's stack; the bucket and what is in it stay, by the template's DeletionPolicy."""
+        """Deletes the analysts' stack and the lake's; the lake's bucket and what is in it stay, by its DeletionPolicy."""
+        made = stacks.outputs(self.client("cloudformation"), self.analytics_stack)
+        if made:
+            # CloudFormation deletes no bucket that holds something, and results can be had again.
+            self._empty(made["ResultsBucket"])
+        gone = stacks.delete_stack(self.client("cloudformation"), self.analytics_stack)
+        self.say(f"stack {self.analytics_stack}: {'deleted' if gone else 'was not there'}")
         gone = stacks.delete_stack(self.client("cloudformation"), self.lake_stack)
         self.say(f"stack {self.lake_stack}: {'deleted' if gone else 'was not there'}; its bucket is left")
 
@@ -144,10 +181,26 @@ class Deployment:
         return packaging.upload(self.client("s3"), bucket, "statemachine", files)
 
     def _deploy(self, stack: str, template: str, values: Mapping[str, str]) -> dict[str, str]:
-        text = self.adapter.template(template, (TEMPLATES / template).read_text())
-        made = stacks.deploy_stack(self.client("cloudformation"), stack, text, values)
+        text = (TEMPLATES / template).read_text()
+        if template == "analytics.yaml":
+            text = analytics.render(text, self.database)
+        text = self.adapter.template(template, text)
+        made = stacks.deploy_stack(self.client("cloudformation"), stack, text, values, self.upload_template)
         self.say(f"stack {stack}: deployed")
         return made
+
+    def upload_template(self, text: str) -> str:
+        """Where CloudFormation can read a template that is too large for a request."""
+        s3, bucket = self.client("s3"), self.artifact_bucket()
+        folder = packaging.upload(s3, bucket, "templates", {"template.yaml": text})
+        return f"{s3.meta.endpoint_url}/{bucket}/{folder}/template.yaml"
+
+    def _empty(self, bucket: str) -> None:
+        s3 = self.client("s3")
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
+            keys = [{"Key": entry["Key"]} for entry in page.get("Contents", [])]
+            if keys:
+                s3.delete_objects(Bucket=bucket, Delete={"Objects": keys})
 
     def _put_secrets(self, country: str, secrets: Mapping[str, Mapping[str, str]] | None) -> None:
         for kind in SECRETS:
@@ -176,6 +229,13 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--country-files", type=Path, default=DIRECTORY, help="folder of the country files")
     parser.add_argument("--secrets", type=Path, help="JSON file with the secrets' values, by country")
+    parser.add_argument(
+        "--analyst-countries",
+        nargs="+",
+        default=[],
+        metavar="COUNTRY",
+        help="countries that analysts may read (default: as before; the first time, those that are deployed)",
+    )
     parser.add_argument("--email", default="", help="address that alarms are mailed to")
     args = parser.parse_args(argv)
     try:
@@ -197,6 +257,7 @@ def main(argv: Sequence[str]) -> int:
             "Architecture": args.architecture,
         }
         lake = deployment.deploy_lake(release, {"AlertEmail": args.email})
+        deployment.deploy_analytics(lake, args.countries, args.analyst_countries)
         for file in files:
             deployment.deploy_country(file, release, lake, secrets.get(file.country))
     except (DeployError, ClientError, BotoCoreError, OSError, json.JSONDecodeError) as error:

@@ -1,7 +1,7 @@
 """Creates, updates and deletes CloudFormation stacks, and says which resource failed and why when one does."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,19 +12,21 @@ from infra.errors import DeployError
 # The templates name their roles' policies inline and use the SAM transform.
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
 _TIMEOUT_SECONDS = 1800
-# CloudFormation takes a template of up to this size in the request.
+# CloudFormation takes a template of up to this size in the request; a larger one it reads from S3.
 _TEMPLATE_BYTES = 51_200
 
 
-def deploy_stack(cloudformation: Any, name: str, template: str, parameters: Mapping[str, str]) -> dict[str, str]:
-    """Brings a stack to a template and parameters, whether it exists or not, and returns its outputs."""
-    if len(template.encode()) > _TEMPLATE_BYTES:
-        raise DeployError(
-            f"the template of stack {name} has {len(template.encode())} bytes of {_TEMPLATE_BYTES} allowed"
-        )
+def deploy_stack(
+    cloudformation: Any, name: str, template: str, parameters: Mapping[str, str], upload: Callable[[str], str]
+) -> dict[str, str]:
+    """Brings a stack to a template and parameters, whether it exists or not, and returns its outputs.
+
+    `upload` puts a template that is too large for a request where CloudFormation can read it, and returns its URL.
+    """
+    is_large = len(template.encode()) > _TEMPLATE_BYTES
     request = {
         "StackName": name,
-        "TemplateBody": template,
+        **({"TemplateURL": upload(template)} if is_large else {"TemplateBody": template}),
         "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         "Capabilities": _CAPABILITIES,
     }

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from e2e import lakes
 from e2e.deployment import Deployed
 from e2e.edges import add_edges
 from e2e.oracle import Country, Listing, ScheduledStore, read_live_view, read_schedules
@@ -154,6 +155,42 @@ def mended(
         yield ticked
 
 
+@pytest.fixture(scope="session")
+def analysed(stack: Stack, sources: Sources, country_files: Path) -> Iterator[Ticked]:
+    """All three countries with several slots, of which analysts may read es and pt."""
+    prefix = f"{sources.prefix}-q"
+    for ticked in _ticked(stack, prefix, sources, country_files, {}, analyst_countries=("es", "pt")):
+        lakes.run_slots(ticked.deployed, ticked.tick)
+        yield ticked
+
+
+@pytest.fixture(scope="session")
+def trino_url(stack: Stack) -> Iterator[str]:
+    """Trino over the stack's catalog."""
+    with lakes.engine(stack) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def sample_week(stack: Stack, trino_url: str) -> Iterator[lakes.Lake]:
+    """The lake on which the queries of docs/tables.md are shown."""
+    with lakes.sample_week(stack, trino_url) as lake:
+        yield lake
+
+
+@pytest.fixture(scope="session")
+def ticked_lake(analysed: Ticked, trino_url: str) -> lakes.Lake:
+    """The lake that the deployed pipeline has written."""
+    deployed = analysed.deployed
+    return lakes.Lake(trino_url, deployed.database, f"{analysed.slot:%Y-%m-%d}", lakes.read(deployed))
+
+
+@pytest.fixture(params=["ticks", "week"])
+def lake(request: pytest.FixtureRequest) -> lakes.Lake:
+    """Each of the two."""
+    return request.getfixturevalue({"ticks": "ticked_lake", "week": "sample_week"}[request.param])
+
+
 def redeploy(deployed: Deployed, sources: Sources, countries: list[str], files: Path) -> None:
     """Deploys countries again, with other country files."""
     deploy(
@@ -177,6 +214,7 @@ def _ticked(
     *,
     countries: tuple[str, ...] = COUNTRIES,
     machineless: str | None = None,
+    analyst_countries: tuple[str, ...] = (),
 ) -> Iterator[Ticked]:
     database, namespace = prefix.replace("-", "_"), f"Test/{prefix}"
     try:
@@ -190,6 +228,7 @@ def _ticked(
             secrets=secrets,
             sample=sources.prefix,
             parameters={"MetricsNamespace": namespace},
+            analyst_countries=analyst_countries,
         )
         deployed = Deployed(stack, prefix, database, namespace, lake["LakeBucket"])
         if machineless:

@@ -22,6 +22,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tick": ("stack.tick", "run one tick through the deployed state machines"),
     "report": ("stack.report", "print a tick's result, read back from the lake"),
     "invoke": ("stack.invoke", "run one function by hand through cargo lambda"),
+    "trino": ("stack.trino", "start or stop Trino, the engine behind Athena, over the local lake"),
+    "query": ("stack.query", "run SQL on the local lake through Trino and print the result"),
+    "docs": ("stack.docs", "write docs/tables.md anew from the schema, its queries run on a fixed sample"),
     "logs": ("stack.logs", "show what the functions have logged"),
     "check": ("stack.check", "lint templates, state machines, country files and Python"),
 }

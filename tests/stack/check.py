@@ -11,6 +11,7 @@ from pathlib import Path
 
 from samtranslator.yaml_helper import yaml_parse
 
+from infra import analytics, schema, tables_page
 from infra.country_file import DIRECTORY, CountryFile
 from infra.errors import DeployError
 from infra.packaging import STATE_MACHINES
@@ -20,7 +21,7 @@ from stack.errors import StackError
 from stack.packages import install
 from stack.retries import check_retries, states_of
 
-TEMPLATES = ("lake", "country")
+TEMPLATES = ("lake", "analytics", "country")
 # The machine of each definition: template and resource.
 MACHINES = {"tick": ("lake", "TickMachine"), "country": ("country", "CountryMachine")}
 # Errors that Step Functions and Lambda raise by themselves; every other one in a state machine is the functions' own.
@@ -49,6 +50,8 @@ def main(_: argparse.Namespace) -> int:
         "ruff check": lambda: _run(VENV / "bin/ruff", "check", "."),
         "ruff format": lambda: _run(VENV / "bin/ruff", "format", "--check", "."),
         "cfn-lint": lambda: _run(VENV / "bin/cfn-lint", *(f"infra/{name}.yaml" for name in TEMPLATES)),
+        "views and queries": check_views,
+        "docs/tables.md": tables_page.problems,
         "asl-validator": validate_state_machines,
         "substitutions": check_substitutions,
         "errors and time limits": check_states,
@@ -78,6 +81,18 @@ def validate_state_machines() -> list[str]:
             rendered.write_text(text)
             arguments += ["--json-path", str(rendered)]
         return _run(validator, *arguments)
+
+
+def check_views() -> list[str]:
+    """The template of analysts with the views and saved queries that its deployment puts in."""
+    try:
+        text = analytics.render((ROOT / "infra/analytics.yaml").read_text(), "storewatch")
+    except DeployError as error:
+        return [str(error)]
+    with tempfile.TemporaryDirectory() as folder:
+        rendered = Path(folder) / "analytics.yaml"
+        rendered.write_text(text)
+        return _run(VENV / "bin/cfn-lint", rendered)
 
 
 def check_substitutions() -> list[str]:
@@ -118,12 +133,7 @@ def check_states() -> list[str]:
 
 def check_tables() -> list[str]:
     """The catalog's tables have the columns that the functions write, with the same types and in the same order."""
-    resources = yaml_parse((ROOT / "infra/lake.yaml").read_text())["Resources"].values()
-    inputs = [entry["Properties"]["TableInput"] for entry in resources if entry["Type"] == "AWS::Glue::Table"]
-    templates = {
-        table["Name"]: [(column["Name"], column["Type"]) for column in table["StorageDescriptor"]["Columns"]]
-        for table in inputs
-    }
+    templates = {table.name: [(column.name, column.type) for column in table.columns] for table in schema.tables()}
     code = (ROOT / "shared/lake/src/tables.rs").read_text()
     written = {
         name.lower(): re.findall(r'\("(\w+)", "(\w+)"\)', columns)

@@ -5,7 +5,7 @@ import json
 import secrets as random_words
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--secrets", type=Path, metavar="FILE", help="JSON of secrets for sources that are not the sample's"
     )
+    parser.add_argument("--analyst-countries", default="", metavar="es,mx", help="those that analysts may read")
     parser.add_argument("--sample", metavar="PREFIX", help="which sample to read (default: that of the same prefix)")
 
 
@@ -56,6 +57,7 @@ def main(args: argparse.Namespace) -> int:
         rule=args.rule,
         secrets=read_secrets(args.secrets),
         sample=args.sample,
+        analyst_countries=args.analyst_countries.split(",") if args.analyst_countries else (),
     )
     return 0
 
@@ -72,10 +74,12 @@ def deploy(
     secrets: Secrets | None = None,
     sample: str | None = None,
     parameters: Mapping[str, str] | None = None,
+    analyst_countries: Sequence[str] = (),
 ) -> dict[str, str]:
     """Deploys all to a running stack and returns the lake's outputs; tests call it with a prefix of their own.
 
-    `parameters` are further ones for the countries' stacks, such as MetricsNamespace.
+    `parameters` are further ones for the countries' stacks, such as MetricsNamespace. `analyst_countries` are those that
+    analysts may read, if not all.
     """
     started = time.monotonic()
     if not shutil.which("strip"):
@@ -88,6 +92,7 @@ def deploy(
         files = [CountryFile.load(country, country_files) for country in countries]
         release = deployment.release(binaries, CACHE / "zips")
         lake = deployment.deploy_lake(release, {"RuleState": rule})
+        deployment.deploy_analytics(lake, countries, analyst_countries)
         for file in files:
             values = _secrets(file, places.get(file.country), (secrets or {}).get(file.country, {}))
             deployment.deploy_country(file, release, lake, values, parameters)

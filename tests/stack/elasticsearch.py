@@ -11,7 +11,7 @@ import subprocess
 import urllib.request
 from pathlib import Path
 
-from stack import packages
+from stack import java, packages
 from stack.config import CACHE, Elasticsearch
 from stack.console import say
 from stack.errors import StackError
@@ -86,30 +86,13 @@ def is_healthy(address: Elasticsearch) -> bool:
 
 def _java_home() -> Path:
     """A JDK of 17 or later (the compiler is needed once); the oldest that will do, as the node was made for those."""
-    jdks = _find_jdks()
+    jdks = java.find(_OLDEST_JAVA, "javac")
     if not jdks:
         packages.install(NAME, ["openjdk-17-jdk-headless"], f"no JDK {_OLDEST_JAVA} or later here")
-        jdks = _find_jdks()
+        jdks = java.find(_OLDEST_JAVA, "javac")
     if not jdks:
         raise StackError(f"{NAME}: no JDK {_OLDEST_JAVA} or later in JAVA_HOME, /usr/lib/jvm or on PATH")
     return jdks[min(jdks)]
-
-
-def _find_jdks() -> dict[int, Path]:
-    """The JDKs of this machine that will do, by version."""
-    on_path = shutil.which("javac")
-    folders = [Path(on_path).resolve().parents[1]] if on_path else []
-    folders += sorted(Path("/usr/lib/jvm").glob("*"))
-    if os.environ.get("JAVA_HOME"):
-        folders.append(Path(os.environ["JAVA_HOME"]))
-    found: dict[int, Path] = {}
-    for folder in folders:
-        # The release file tells the version without starting a virtual machine.
-        if (folder / "bin" / "javac").exists() and (folder / "release").exists():
-            match = re.search(r'^JAVA_VERSION="(\d+)', (folder / "release").read_text(), re.MULTILINE)
-            if match and int(match[1]) >= _OLDEST_JAVA:
-                found[int(match[1])] = folder
-    return found
 
 
 def _jars(java_home: Path) -> Path:

@@ -37,8 +37,9 @@ def choose(run_dir: Path, in_use: dict[str, bool]) -> dict[str, int]:
         if port is None or not (is_running or is_free(port)):
             port = any_free(others | set(remembered.values()) | set(chosen.values()))
         chosen[name] = port
-    if chosen != remembered:
-        write_private(file, json.dumps(chosen, indent=2) + "\n")
+    # Those of servers that other commands start stay remembered.
+    if remembered | chosen != remembered:
+        write_private(file, json.dumps(remembered | chosen, indent=2) + "\n")
     return chosen
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 
-from stack import elasticsearch, ministack, postgres
+from stack import elasticsearch, ministack, postgres, trino
 from stack.config import Stack
 from stack.console import table
 from stack.processes import Server, servers
@@ -20,6 +20,8 @@ def main(_: argparse.Namespace) -> int:
         elasticsearch.NAME: (stack.elasticsearch.url, lambda: elasticsearch.is_healthy(stack.elasticsearch)),
         ministack.NAME: (stack.aws.endpoint, lambda: ministack.is_healthy(stack.aws)),
     }
+    if url := trino.running(stack):
+        parts[trino.NAME] = (url, lambda: trino.is_healthy(url))
     rows: list[list[str]] = []
     all_healthy = True
     for name, (address, is_healthy) in parts.items():

@@ -1,0 +1,92 @@
+"""Writes docs/tables.md, the analysts' page, from the schema: what the catalog says and what is printed are one text."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from infra import schema
+
+PAGE = schema.ROOT / "docs" / "tables.md"
+_OUTPUT = re.compile(r"<!-- output of (\w+) -->\n\n```text\n(.*?)\n```\n", re.DOTALL)
+
+_OPENING = """\
+<!-- Written by `make docs` from infra/lake.yaml, infra/views and infra/queries: change those, and run it again. -->
+
+# Tables, views and queries for analysts
+
+Every 15 minutes, in every country, Storewatch compares each store's schedule with the live view that users are shown.
+This page says what it keeps of that and how to ask for it.
+
+**Where to ask.** In Athena, in the workgroup `<prefix>-analysts` and the database `storewatch`; the queries below are
+saved there. Locally, `make query SQL="select …"` asks Trino, which is Athena's engine, over the local lake.
+
+## Read this first
+
+- **Filter by `country` and by `day`.** All tables and nearly all views are cut by them, both are text, and only what is
+  named is read and paid for: `country = 'es' and day between '2026-03-23' and '2026-03-29'`. Compare `day` with text, and
+  leave it bare: under a function, or compared with a date, the catalog is asked for every day there is.
+- **Name the countries that you may read.** A query that touches another one is refused as a whole, not cut.
+- **All times are UTC**, without a zone in their type: `timestamp` means UTC. `day` is the day of the slot in UTC.
+  Only `local_date` and `local_hour` are of the store's own clock. A local day lies in two days of UTC, so ask for one
+  more `day` at either end, then filter by `local_date`.
+- **A slot** is a quarter of an hour; `slot` is its start. A **store tick** is one store in one slot.
+- **Availability** is available / (available + unavailable + unlisted), in ticks; *weighted*, it is the same in
+  `scheduled_seconds`. Stores that are closed, unexpected, orphan or unknown are in neither part.
+- **`unknown` is not offline.** It is what could not be judged, and `reason` says why. Coverage is 1 - unknown / all
+  stores of the schedule source. Look at coverage before you look at availability.
+- **A missed slot has no rows**, so averages do not show it. `expected_slots` and `coverage_daily` do.
+- **Never average shares**: sum the counts, then divide. And divide doubles: whole numbers divide to whole numbers.
+- A store is looked at once in a slot. What happens between two looks is not seen.
+- A column that was added later is null in the rows of before.
+"""
+
+
+def render(outputs: Mapping[str, str]) -> str:
+    """The whole page. `outputs` are the queries' results, by the queries' names."""
+    parts = [_OPENING, "## Tables\n"]
+    for table in schema.tables():
+        parts.append(f"### {table.name}\n\n{table.description}\n")
+        parts.append(_columns([*table.keys, *table.columns]))
+    parts.append("## Views\n\nThey are in the same database and are asked like tables. None keeps rows of its own.\n")
+    for view in schema.views():
+        parts.append(f"### {view.name}\n\n{view.summary}\n\n{view.notes}\n")
+        parts.append(_columns(view.columns))
+    parts.append(
+        "## Worked queries\n\nTheir results are of a fixed sample week, two countries with a few stores each"
+        " (`tests/sample/week.py`).\nChange the country and the days to yours.\n"
+    )
+    for number, query in enumerate(schema.queries(), 1):
+        output = f"<!-- output of {query.name} -->\n\n```text\n{outputs.get(query.name, '')}\n```\n"
+        parts.append(f"### {number}. {query.title}\n\n{query.notes}\n\n```sql\n{query.sql}\n```\n\n{output}")
+    return "\n".join(parts)
+
+
+def outputs(page: Path = PAGE) -> dict[str, str]:
+    """The results that the page shows now."""
+    return dict(_OUTPUT.findall(page.read_text())) if page.exists() else {}
+
+
+def problems(page: Path = PAGE) -> list[str]:
+    """What of the page is not what the schema says; that the results are right is for the tests to tell."""
+    shown = outputs(page)
+    missing = [query.name for query in schema.queries() if not shown.get(query.name)]
+    if missing:
+        return [f"docs/tables.md has no output of {', '.join(missing)}: run `make docs`"]
+    if page.read_text() != render(shown):
+        return ["docs/tables.md is not what lake.yaml, infra/views and infra/queries say: run `make docs`"]
+    return []
+
+
+def _columns(columns: list[schema.Column]) -> str:
+    lines = ["| column | type | meaning | null |", "|---|---|---|---|"]
+    for column in columns:
+        meaning, null = _split(column.comment)
+        lines.append(f"| `{column.name}` | {column.type} | {meaning} | {null} |")
+    return "\n".join(line.replace("| |", "| |") for line in lines) + "\n"
+
+
+def _split(comment: str) -> tuple[str, str]:
+    """`what it is; null: why` in its two halves; what says nothing of null never is."""
+    match = re.fullmatch(r"(?:(.*?); )?(?:null: (.*)|never null)", comment)
+    meaning, null = (match[1] or "", match[2] or "never") if match else (comment, "never")
+    return meaning.replace("|", "\\|"), null.replace("|", "\\|")

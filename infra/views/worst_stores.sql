@@ -1,0 +1,56 @@
+-- The stores of a country by the minutes of a week in which they were not available though scheduled, the worst first,
+-- and what is usual there: half of the stores have at most p50, 95 of 100 at most p95.
+--
+-- Counts the scheduled seconds of the slots in which a store was seen unavailable or unlisted: a store that is off for
+-- five minutes between two looks is not seen, one that is off at the look counts for its whole slot. Stores that were
+-- never scheduled and seen in the week are not in it; the percentiles are over those that are, by nearest rank.
+-- A week is seven days of UTC from Monday on. Filter by `week` and `country`: the engine then reads the seven days only.
+--
+-- country                varchar  ISO 3166-1 alpha-2, lower case; filter by it
+-- week                   varchar  the week's Monday, 2026-11-23; filter by it
+-- place                  bigint   1 is the worst of the country's week; equal minutes share a place
+-- store_id               varchar  the store's key in both sources
+-- name                   varchar  as it was last called in the week; null: the schedule source has none
+-- city                   varchar  as it was last in the week; null: the schedule source has none
+-- scheduled_minutes      double   minutes inside its hours of the slots in which it was seen
+-- unavailable_minutes    double   the same of the slots in which it was unavailable or unlisted
+-- availability           double   available / (available + unavailable + unlisted), in ticks
+-- availability_weighted  double   the same in scheduled seconds; null: no slot had any
+-- p50_minutes            double   unavailable minutes that half of the country's stores do not exceed
+-- p95_minutes            double   unavailable minutes that 95 of 100 of the country's stores do not exceed
+
+with stores as (
+    select
+        country,
+        cast(date_trunc('week', cast(day as date)) as varchar) as week,
+        store_id,
+        max_by(name, slot) as name,
+        max_by(city, slot) as city,
+        count(*) as ticks,
+        count_if(status = 'available') as available,
+        sum(scheduled_seconds) as scheduled_seconds,
+        coalesce(sum(scheduled_seconds) filter (where status <> 'available'), 0) as unavailable_seconds
+    from store_availability
+    where status in ('available', 'unavailable', 'unlisted')
+    group by country, cast(date_trunc('week', cast(day as date)) as varchar), store_id
+),
+shares as (
+    select
+        *,
+        cume_dist() over (partition by country, week order by unavailable_seconds) as share
+    from stores
+)
+select
+    country,
+    week,
+    rank() over (partition by country, week order by unavailable_seconds desc) as place,
+    store_id,
+    name,
+    city,
+    scheduled_seconds / 60e0 as scheduled_minutes,
+    unavailable_seconds / 60e0 as unavailable_minutes,
+    cast(available as double) / ticks as availability,
+    cast(scheduled_seconds - unavailable_seconds as double) / nullif(scheduled_seconds, 0) as availability_weighted,
+    min(if(share >= 0.50e0, unavailable_seconds)) over (partition by country, week) / 60e0 as p50_minutes,
+    min(if(share >= 0.95e0, unavailable_seconds)) over (partition by country, week) / 60e0 as p95_minutes
+from shares

@@ -1,0 +1,186 @@
+"""Only what is asked for is read: partitions that a query on a view leaves out, as the engine itself counts them."""
+
+import re
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from e2e.lakes import Lake
+from infra import analytics, schema
+from sample import week
+from stack import sql, trino
+from stack.config import Stack
+
+TABLES = {table.name: table for table in schema.tables()}
+# view -> the table that it reads, and days of the sample week that are to be read for a filter.
+DAY = "country = 'es' and day = '2026-03-25'"
+FILTERS = {
+    "availability_hourly": ("availability_by_city", DAY, ["2026-03-25"]),
+    "availability_city_daypart": ("availability_by_city", DAY, ["2026-03-25"]),
+    "unexpected_stores": ("store_availability", "country = 'es' and day = '2026-03-28'", ["2026-03-28"]),
+    "reasons_ranked": ("store_availability", DAY, ["2026-03-25"]),
+    "orphans_and_unlisted": ("store_availability", DAY, ["2026-03-25"]),
+    "schedule_staleness": ("country_ticks", DAY, ["2026-03-25"]),
+    "worst_stores": (
+        "store_availability",
+        "country = 'es' and week = '2026-03-23'",
+        [f"2026-03-{day}" for day in range(23, 30)],
+    ),
+}
+
+
+def days_read(lake: Lake, statement: str) -> list[tuple[str, list[str], list[str], int]]:
+    """Each scan of a table as the engine has run it: the table, the countries and days of its partitions, its rows."""
+    plan = lake.ask(f"explain analyze {statement}").rows[0][0]
+    found = []
+    for scan in re.split(r"(?=Scan\w*\[table = )", plan)[1:]:
+        table = re.match(r"\w+\[table = \w+:\w+[:.]([\w$]+)", scan)
+        rows = re.search(r"Input: (\d+) rows?", scan)
+        assert table and rows
+        found.append((table[1], *(partition_values(scan, key) for key in ("country", "day")), int(rows[1])))
+    return found
+
+
+def partition_values(scan: str, key: str) -> list[str]:
+    """The values of a partition key for which a scan was planned; none where it has no such key."""
+    listing = re.search(rf"{key}(?:_\d+)? := {key}:string:PARTITION_KEY\s+:: \[(.*)\]\n", scan)
+    return re.findall(r"\[([^][]+)\]", listing[1]) if listing else []
+
+
+@pytest.mark.parametrize("view", FILTERS)
+def test_a_filter_on_a_view_reads_only_the_days_that_it_names(sample_week: Lake, view: str) -> None:
+    table, where, days = FILTERS[view]
+    whole, part = (
+        sample_week.ask(f"select * from {view}").stats,
+        sample_week.ask(f"select * from {view} where {where}").stats,
+    )
+    # Not all of them where a file's statistics tell that it holds no such status.
+    assert part["processedRows"] < whole["processedRows"] <= len(sample_week.tables[table])
+    assert part["processedRows"] == sample_week.rows_of(table, "es", *days)
+    assert 0 < part["physicalInputBytes"] < whole["physicalInputBytes"]
+
+
+def test_the_plan_names_the_one_partition_of_a_day(sample_week: Lake) -> None:
+    scans = days_read(sample_week, f"select * from availability_hourly where {DAY}")
+    expected = sample_week.rows_of("availability_by_city", "es", "2026-03-25")
+    assert scans == [("availability_by_city", ["es"], ["2026-03-25"], expected)]
+
+
+def test_a_range_of_days_is_pruned_too(sample_week: Lake) -> None:
+    where = "country = 'mx' and day between '2026-03-24' and '2026-03-26'"
+    stats = sample_week.ask(f"select * from reasons_ranked where {where}").stats
+    days = ("2026-03-24", "2026-03-25", "2026-03-26")
+    assert stats["processedRows"] == sample_week.rows_of("store_availability", "mx", *days)
+
+
+@pytest.mark.parametrize("view", ["expected_slots", "coverage_daily"])
+def test_a_calendar_reads_the_ticks_of_the_days_that_it_names(sample_week: Lake, view: str) -> None:
+    scans = days_read(sample_week, f"select * from {view} where {DAY}")
+    partitions = len({row["day"] for row in sample_week.tables["country_ticks"] if row["country"] == "es"})
+    # The country's first day is of the names of its partitions, which come from the catalog: no file is read for it.
+    assert sorted(scans) == [
+        ("country_ticks", ["es"], ["2026-03-25"], sample_week.rows_of("country_ticks", "es", "2026-03-25")),
+        ("country_ticks$partitions", [], [], partitions),
+    ]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_days_filter_on_what_ticks_have_written_reads_that_days_files(ticked_lake: Lake, table: str) -> None:
+    assert ticked_lake.day
+    where = f"country = 'es' and day = '{ticked_lake.day}'"
+    stats = ticked_lake.ask(f"select * from {table} where {where}").stats
+    assert stats["processedRows"] == ticked_lake.rows_of(table, "es", ticked_lake.day)
+    assert stats["processedRows"] < len(ticked_lake.tables[table])
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A database and a bucket of one test's own."""
+
+    stack: Stack
+    url: str
+    name: str
+
+    @property
+    def database(self) -> str:
+        """Its name in SQL."""
+        return self.name.replace("-", "_")
+
+    def put(self, table: schema.Table, day: str, body: bytes) -> None:
+        """A file and its partition, which is described by the table's columns as they are given here."""
+        prefix = f"{table.name}/country=es/day={day}/"
+        self.stack.aws.client("s3").put_object(Bucket=self.name, Key=f"{prefix}one.parquet", Body=body)
+        entry = week.partition(self.name, table, "es", day, prefix)
+        self.stack.aws.client("glue").create_partition(
+            DatabaseName=self.database, TableName=table.name, PartitionInput=entry
+        )
+
+    def ask(self, statement: str) -> list[dict[str, Any]]:
+        """The engine's answer."""
+        return sql.run(self.url, statement, catalog=trino.CATALOG, database=self.database).dicts
+
+
+@pytest.fixture
+def bench(stack: Stack, trino_url: str) -> Iterator[Bench]:
+    """An empty database with the tables and the views."""
+    name = f"bench-{uuid.uuid4().hex[:8]}"
+    s3, glue = stack.aws.client("s3"), stack.aws.client("glue")
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": stack.aws.region})
+    made = Bench(stack, trino_url, name)
+    try:
+        glue.create_database(DatabaseInput={"Name": made.database})
+        for table in TABLES.values():
+            week.make_table(glue, name, made.database, table)
+        for view in schema.views():
+            glue.create_table(DatabaseName=made.database, TableInput=analytics.table_input(view, made.database))
+        yield made
+    finally:
+        glue.delete_database(Name=made.database)
+        for entry in s3.list_objects_v2(Bucket=name).get("Contents", []):
+            s3.delete_object(Bucket=name, Key=entry["Key"])
+        s3.delete_bucket(Bucket=name)
+
+
+def test_a_day_that_cannot_be_read_harms_nobody_who_does_not_ask_for_it(bench: Bench) -> None:
+    ticks = TABLES["country_ticks"]
+    row = {"slot": datetime(2026, 3, 24), "outcome": "complete", "stores": 5, "coverage": 1.0}
+    bench.put(ticks, "2026-03-24", week.file(ticks, [row]))
+    bench.put(ticks, "2026-03-25", b"this is no Parquet" * 50)
+    assert len(bench.ask("select * from schedule_staleness where day = '2026-03-24'")) == 1
+    with pytest.raises(sql.QueryError):
+        bench.ask("select * from schedule_staleness")
+
+
+@pytest.mark.parametrize("described", ["as it was then", "as it is now"])
+def test_a_column_that_was_added_later_is_null_in_the_rows_of_before(bench: Bench, described: str) -> None:
+    now = TABLES["country_ticks"]
+    before = schema.Table(now.name, now.description, now.columns[:-1], now.keys)
+    assert now.columns[-1].name == "error"
+    row = {"slot": datetime(2026, 3, 24), "outcome": "failed", "error": "LakeUnavailable"}
+    old = week.file(before, [row])
+    assert "error" not in parquet.read_schema(pa.BufferReader(old)).names
+    # A partition keeps the columns that it was registered with, until a tick next names it.
+    bench.put(before if described == "as it was then" else now, "2026-03-24", old)
+    bench.put(now, "2026-03-25", week.file(now, [row | {"slot": datetime(2026, 3, 25)}]))
+    found = bench.ask("select day, outcome, error from country_ticks order by day")
+    assert [(row["day"], row["outcome"], row["error"]) for row in found] == [
+        ("2026-03-24", "failed", None),
+        ("2026-03-25", "failed", "LakeUnavailable"),
+    ]
+    through_a_view = bench.ask("select day, error from expected_slots where outcome = 'failed' order by day")
+    assert [row["error"] for row in through_a_view] == [None, "LakeUnavailable"]
+
+
+def test_a_partition_without_files_is_empty_and_no_error(bench: Bench) -> None:
+    ticks = TABLES["country_ticks"]
+    entry = week.partition(bench.name, ticks, "es", "2026-03-24", "country_ticks/country=es/day=2026-03-24/")
+    bench.stack.aws.client("glue").create_partition(
+        DatabaseName=bench.database, TableName=ticks.name, PartitionInput=entry
+    )
+    assert bench.ask("select * from country_ticks where day = '2026-03-24'") == []

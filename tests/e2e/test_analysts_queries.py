@@ -1,0 +1,100 @@
+"""The worked queries answer what plain Python answers, and the page shows what they answer."""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from e2e.conftest import Ticked
+from e2e.lakes import Lake
+from e2e.queries_oracle import ORACLES, Days, week_of
+from e2e.views_oracle import is_near
+from infra import schema, tables_page
+from stack import docs
+from stack.query import main as run_by_hand
+
+QUERIES = {query.name: query for query in schema.queries()}
+_DAY = r"day = '(\S+)'"
+_WEEK = r"week = '(\S+)'"
+_BETWEEN = r"day between '(\S+)' and '(\S+)'"
+
+
+def about(statement: str, lake: Lake) -> tuple[str, Days]:
+    """A query as it is if the lake is the one that it was written for, else with that lake's days; and these days."""
+    if lake.day:
+        first, last = week_of(lake.day)
+        statement = re.sub(_DAY, f"day = '{lake.day}'", statement)
+        statement = re.sub(_WEEK, f"week = '{first}'", statement)
+        statement = re.sub(_BETWEEN, f"day between '{first}' and '{last}'", statement)
+    day, week, between = (re.search(pattern, statement) for pattern in (_DAY, _WEEK, _BETWEEN))
+    named = (between[1], between[2]) if between else (week[1], week[1]) if week else ("", "")
+    return statement, Days(day[1] if day else "", named)
+
+
+def is_same(query: str, found: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> bool:
+    """Whether the rows agree in their order, numbers to the digit that the query rounds to."""
+    within = 0.501 * 10 ** -min((int(digits) for digits in re.findall(r", (\d)\) as", QUERIES[query].sql)), default=9)
+    return len(found) == len(expected) and all(
+        len(row) == len(other) and all(is_near(*pair, within) for pair in zip(row, other, strict=True))
+        for row, other in zip(found, expected, strict=True)
+    )
+
+
+def test_every_worked_query_has_an_oracle() -> None:
+    assert QUERIES.keys() == ORACLES.keys()
+    assert len(QUERIES) == 10
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_worked_query_answers_what_python_answers(lake: Lake, query: str) -> None:
+    statement, days = about(QUERIES[query].sql, lake)
+    before = ORACLES[query](lake.tables, days)
+    found = [tuple(row) for row in lake.ask(statement).rows]
+    # Where a slot has ended meanwhile, those that count slots say one more.
+    if not is_same(query, found, before):
+        after = ORACLES[query](lake.tables, days)
+        assert is_same(query, found, after), f"{found}\n{after}"
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_worked_query_names_the_country_and_the_days(query: str) -> None:
+    text = QUERIES[query].sql
+    assert re.search(r"country (= '\w\w'|in \()", text)
+    assert re.search(f"{_DAY}|{_WEEK}|{_BETWEEN}", text)
+
+
+def test_the_page_shows_what_the_queries_answer(sample_week: Lake) -> None:
+    found = docs.run_queries(sample_week.url, sample_week.database)
+    assert tables_page.outputs() == {name: "\n".join(text.splitlines()) for name, text in found.items()}
+
+
+def test_the_page_is_what_the_schema_says() -> None:
+    assert tables_page.problems() == []
+
+
+def test_a_page_that_says_something_else_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "tables.md"
+    page.write_text(tables_page.PAGE.read_text().replace("start of the 15 minutes", "end of the 15 minutes", 1))
+    assert tables_page.problems(page) != []
+    page.write_text(
+        re.sub(
+            r"(<!-- output of 05\w+ -->\n\n```text\n).*?\n```",
+            r"\1\n```",
+            tables_page.PAGE.read_text(),
+            flags=re.DOTALL,
+        )
+    )
+    assert tables_page.problems(page) == ["docs/tables.md has no output of 05_online_out_of_hours: run `make docs`"]
+
+
+def test_a_statement_by_hand_prints_its_rows_and_what_was_read(
+    analysed: Ticked, trino_url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del trino_url  # it runs
+    statement = "select outcome, count(*) as slots from country_ticks where country = 'mx' group by 1 order by 1"
+    assert run_by_hand(argparse.Namespace(prefix=analysed.deployed.prefix, statement=statement)) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:4] == ["outcome   slots", "complete      1", "failed        1", "partial       2"]
+    assert re.fullmatch(r"3 rows in [\d.]+ s, [\d,]+ bytes read", lines[-1])

@@ -1,0 +1,224 @@
+"""Analysts reach the tables of the countries that were chosen for them, in their own workgroup, and nothing else.
+
+The role is tried against the local AWS, which enforces its policies. Of Glue it compares the database and not the table
+(and GetDatabase with no resource that there is), and it takes Athena's limits without applying them: that those are set is
+what is tested here.
+"""
+
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import boto3
+import pytest
+from samtranslator.yaml_helper import yaml_parse
+
+from e2e.conftest import Ticked
+from e2e.deployment import TABLES, Deployed
+from e2e.lakes import Lake
+from e2e.test_isolation import allowed
+from infra import analytics, schema, stacks
+from infra.deploy import TEMPLATES, Deployment
+from infra.errors import DeployError
+from stack import sql, trino
+from stack.local_aws import LocalAws
+
+MINE, OTHERS = ("es", "pt"), "mx"
+
+
+def outputs(deployed: Deployed) -> dict[str, str]:
+    """What the analysts' stack says of itself."""
+    found = stacks.outputs(deployed.stack.aws.client("cloudformation"), f"{deployed.prefix}-analytics")
+    assert found
+    return found
+
+
+@pytest.fixture(scope="module")
+def analyst(analysed: Ticked) -> boto3.session.Session:
+    """A session with the rights of an analyst."""
+    aws, role = analysed.deployed.stack.aws, outputs(analysed.deployed)["AnalystsRole"]
+    given = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="e2e")["Credentials"]
+    return boto3.session.Session(
+        given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], region_name=aws.region
+    )
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_analysts_read_and_list_the_files_of_their_countries_only(
+    analysed: Ticked, analyst: boto3.session.Session, table: str
+) -> None:
+    deployed = analysed.deployed
+    for country in (*MINE, OTHERS):
+        files = deployed.objects(f"{table}/country={country}/")
+        assert files  # they are there: what refuses is the policy
+        for file in files:
+            request = {"Bucket": deployed.bucket, "Key": file.key}
+            assert allowed(analyst, deployed, "s3", "get_object", **request) == (country in MINE), file.key
+        day = files[0].key.rpartition("/")[0] + "/"
+        assert allowed(analyst, deployed, "s3", "list_objects_v2", Bucket=deployed.bucket, Prefix=day) == (
+            country in MINE
+        )
+    assert not allowed(analyst, deployed, "s3", "list_objects_v2", Bucket=deployed.bucket, Prefix=f"{table}/")
+    assert not allowed(analyst, deployed, "s3", "list_objects_v2", Bucket=deployed.bucket)
+
+
+@pytest.mark.parametrize("country", [*MINE, OTHERS])
+def test_a_compacted_day_is_read_by_the_same_right(
+    analysed: Ticked, analyst: boto3.session.Session, country: str
+) -> None:
+    deployed = analysed.deployed
+    key = f"compacted/store_availability/country={country}/day=2026-01-01/one.parquet"
+    deployed.s3.put_object(Bucket=deployed.bucket, Key=key, Body=b"")
+    try:
+        request = {"Bucket": deployed.bucket, "Key": key}
+        assert allowed(analyst, deployed, "s3", "get_object", **request) == (country in MINE)
+    finally:
+        deployed.s3.delete_object(Bucket=deployed.bucket, Key=key)
+
+
+def test_analysts_neither_read_what_is_no_table_nor_write_anything(
+    analysed: Ticked, analyst: boto3.session.Session
+) -> None:
+    deployed = analysed.deployed
+    others = [
+        file.key for file in deployed.objects() if not file.key.startswith(tuple(f"{table}/" for table in TABLES))
+    ]
+    assert {key.partition("/")[0] for key in others} >= {"config", "registry", "schedules", "staging"}
+    for key in others:
+        assert not allowed(analyst, deployed, "s3", "get_object", Bucket=deployed.bucket, Key=key), key
+    for file in deployed.objects("country_ticks/country=es/"):
+        request = {"Bucket": deployed.bucket, "Key": file.key}
+        assert not allowed(analyst, deployed, "s3", "put_object", **request, Body=b""), file.key
+        assert not allowed(analyst, deployed, "s3", "delete_object", **request), file.key
+    secret = f"{deployed.prefix}/es/postgres"
+    assert not allowed(analyst, deployed, "secretsmanager", "get_secret_value", SecretId=secret)
+
+
+def test_analysts_read_the_catalog_and_do_not_change_it(analysed: Ticked, analyst: boto3.session.Session) -> None:
+    deployed = analysed.deployed
+    where = {"DatabaseName": deployed.database}
+    assert allowed(analyst, deployed, "glue", "get_tables", **where)
+    assert allowed(analyst, deployed, "glue", "get_table", **where, Name="worst_stores")
+    assert allowed(analyst, deployed, "glue", "get_partitions", **where, TableName="country_ticks")
+    assert not allowed(analyst, deployed, "glue", "create_table", **where, TableInput={"Name": "mine"})
+    assert not allowed(analyst, deployed, "glue", "delete_table", **where, Name="worst_stores")
+    values = {"TableName": "country_ticks", "PartitionValues": ["es", "2026-01-01"]}
+    assert not allowed(analyst, deployed, "glue", "delete_partition", **where, **values)
+    assert not allowed(analyst, deployed, "glue", "get_tables", DatabaseName=f"{deployed.database}_of_others")
+
+
+def test_analysts_run_queries_in_their_own_workgroup_only(analysed: Ticked, analyst: boto3.session.Session) -> None:
+    deployed, names = analysed.deployed, outputs(analysed.deployed)
+    request: dict[str, Any] = {"QueryString": "select 1", "QueryExecutionContext": {"Database": deployed.database}}
+
+    def may(workgroup: str) -> bool:
+        return allowed(analyst, deployed, "athena", "start_query_execution", **request, WorkGroup=workgroup)
+
+    assert may(names["AnalystsWorkgroup"])
+    assert not may(names["DashboardWorkgroup"])
+    assert not may("primary")
+
+
+def test_results_are_read_and_written_below_ones_own_prefix_only(
+    analysed: Ticked, analyst: boto3.session.Session
+) -> None:
+    deployed, bucket = analysed.deployed, outputs(analysed.deployed)["ResultsBucket"]
+    for folder, right in (("analysts", True), ("dashboard", False)):
+        request = {"Bucket": bucket, "Key": f"{folder}/test"}
+        assert allowed(analyst, deployed, "s3", "put_object", **request, Body=b"") == right
+        deployed.s3.put_object(**request, Body=b"")
+        assert allowed(analyst, deployed, "s3", "get_object", **request) == right
+        assert allowed(analyst, deployed, "s3", "list_objects_v2", Bucket=bucket, Prefix=f"{folder}/") == right
+
+
+@pytest.fixture(scope="module")
+def as_analyst(analysed: Ticked, trino_url: str) -> Iterator[Callable[[str], sql.Result]]:
+    """The engine with an analyst's role in place of the account's rights, on the catalog and on files."""
+    deployed, catalog = analysed.deployed, f"analyst_{uuid.uuid4().hex[:8]}"
+    properties = trino.catalog_properties(deployed.stack.aws, outputs(deployed)["AnalystsRole"])
+    settings = ", ".join(f"\"{name}\" = '{value}'" for name, value in properties.items())
+    sql.run(trino_url, f"create catalog {catalog} using hive with ({settings})")
+    try:
+        yield lambda statement: sql.run(trino_url, statement, catalog=catalog, database=deployed.database)
+    finally:
+        sql.run(trino_url, f"drop catalog {catalog}")
+
+
+@pytest.mark.parametrize("view", [view.name for view in schema.views() if view.name != "coverage_daily"])
+def test_with_an_analysts_rights_a_views_query_answers_for_their_countries_and_fails_for_others(
+    ticked_lake: Lake, as_analyst: Callable[[str], sql.Result], view: str
+) -> None:
+    """Its query and not the view, which names the account's own catalog; coverage_daily is made of another view."""
+    (text,) = [found.sql for found in schema.views() if found.name == view]
+    for country in MINE:
+        where = f"where country = '{country}'"
+        if view == "expected_slots":
+            where += f" and slot < timestamp '{ticked_lake.day} 00:00:00'"  # of which no more slots end meanwhile
+        mine, all_rights = (
+            as_analyst(f"select * from ({text}) {where}"),
+            ticked_lake.ask(f"select * from {view} {where}"),
+        )
+        assert sorted(map(str, mine.rows)) == sorted(map(str, all_rights.rows))
+    for where in (f"where country = '{OTHERS}'", ""):
+        with pytest.raises(sql.QueryError, match="Failed to list directory|Access Denied|Forbidden"):
+            as_analyst(f"select * from ({text}) {where}")
+
+
+@pytest.mark.parametrize(("kind", "limit"), [("analysts", 100 * 2**30), ("dashboard", 10 * 2**30)])
+def test_a_workgroup_enforces_a_scan_limit_and_encrypted_results_of_its_own(
+    analysed: Ticked, kind: str, limit: int
+) -> None:
+    """Whether Athena cancels a query at the limit cannot be seen here: the local one keeps the settings, and no more."""
+    deployed, bucket = analysed.deployed, outputs(analysed.deployed)["ResultsBucket"]
+    athena = deployed.stack.aws.client("athena")
+    found = athena.get_work_group(WorkGroup=f"{deployed.prefix}-{kind}")["WorkGroup"]["Configuration"]
+    assert found["EnforceWorkGroupConfiguration"] is True
+    assert found["PublishCloudWatchMetricsEnabled"] is True
+    assert int(found["BytesScannedCutoffPerQuery"]) == limit
+    results = found["ResultConfiguration"]
+    assert results["OutputLocation"] == f"s3://{bucket}/{kind}/"
+    assert results["EncryptionConfiguration"] == {"EncryptionOption": "SSE_S3"}
+
+
+def test_results_are_encrypted_and_go_after_some_days() -> None:
+    """Of the template as it stands: the local AWS keeps neither of a bucket that CloudFormation has made."""
+    content = yaml_parse((TEMPLATES / "analytics.yaml").read_text())
+    bucket = content["Resources"]["ResultsBucket"]["Properties"]
+    days = [
+        rule["ExpirationInDays"] for rule in bucket["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in rule
+    ]
+    assert days == [{"Ref": "ResultDays"}] and content["Parameters"]["ResultDays"]["Default"] == 7
+    (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+
+
+def test_a_deployment_that_does_not_say_leaves_analysts_the_countries_that_they_had(analysed: Ticked) -> None:
+    deployed = analysed.deployed
+    client = deployed.stack.aws.client
+    lake = stacks.outputs(client("cloudformation"), f"{deployed.prefix}-lake")
+    assert lake
+    before = outputs(deployed)["AnalystCountries"]
+    adapter = LocalAws(deployed.stack, deployed.prefix, {}, lambda _: None)
+    deployment = Deployment(client, deployed.prefix, deployed.database, adapter, lambda _: None)
+    deployment.deploy_analytics(lake, ["es", "mx", "pt"])
+    assert outputs(deployed)["AnalystCountries"] == before == "es,pt"
+
+
+@pytest.mark.parametrize("country", ["*", "ES", "e?", ""])
+def test_what_is_no_country_gets_into_no_policy(country: str) -> None:
+    with pytest.raises(DeployError, match="is no country"):
+        analytics.country_objects("arn:aws:s3:::lake", [country])
+
+
+def test_a_template_that_is_too_large_for_a_request_goes_by_s3(analysed: Ticked) -> None:
+    client = analysed.deployed.stack.aws.client
+    deployment, name = Deployment(client, analysed.deployed.prefix), f"{analysed.deployed.prefix}-large"
+    text = (
+        f'Metadata: {{Ballast: "{"x" * 60_000}"}}\n'
+        "Resources: {Topic: {Type: AWS::SNS::Topic}}\nOutputs: {Topic: {Value: !Ref Topic}}\n"
+    )
+    try:
+        made = stacks.deploy_stack(client("cloudformation"), name, text, {}, deployment.upload_template)
+        assert made["Topic"].startswith("arn:aws:sns:")
+    finally:
+        stacks.delete_stack(client("cloudformation"), name)

@@ -1,0 +1,111 @@
+"""Every view says on Trino what plain Python makes of the same rows: on what ticks have written, and on a sample week."""
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from e2e import views_oracle as oracle
+from e2e.conftest import Ticked
+from e2e.lakes import Lake
+from e2e.views_oracle import Rows, Tables
+from infra import schema
+
+VIEWS = {view.name: view for view in schema.views()}
+# What makes a row of each view the only one of its kind.
+KEYS = {
+    "availability_hourly": ("country", "day", "hour"),
+    "availability_city_daypart": ("country", "day", "city", "local_date", "daypart"),
+    "worst_stores": ("country", "week", "store_id"),
+    "unexpected_stores": ("country", "day", "store_id"),
+    "reasons_ranked": ("country", "day", "status", "reason"),
+    "orphans_and_unlisted": ("country", "day", "status", "store_id"),
+    "expected_slots": ("country", "day", "slot"),
+    "coverage_daily": ("country", "day"),
+    "schedule_staleness": ("country", "day", "slot"),
+}
+# These depend on the clock.
+CALENDARS: dict[str, Callable[[Tables, datetime], Rows]] = {
+    "expected_slots": oracle.expected_slots,
+    "coverage_daily": oracle.coverage_daily,
+}
+
+
+def keyed(view: str, rows: Rows) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """The rows by their keys, with the columns of the view."""
+    assert all(row.keys() == {column.name for column in VIEWS[view].columns} for row in rows)
+    found = {tuple(row[name] for name in KEYS[view]): row for row in rows}
+    assert len(found) == len(rows), f"{view} has rows of the same {', '.join(KEYS[view])}"
+    return found
+
+
+def is_same(found: dict[Any, dict[str, Any]], expected: dict[Any, dict[str, Any]]) -> bool:
+    """Whether all rows agree."""
+    return found.keys() == expected.keys() and all(oracle.is_same(row, expected[key]) for key, row in found.items())
+
+
+def test_every_view_has_an_oracle() -> None:
+    assert VIEWS.keys() == KEYS.keys()
+
+
+@pytest.mark.parametrize("view", [name for name in KEYS if name not in CALENDARS])
+def test_a_view_says_what_python_makes_of_the_same_rows(lake: Lake, view: str) -> None:
+    expected = keyed(view, getattr(oracle, view)(lake.tables))
+    found = keyed(view, lake.ask(f"select * from {view}").dicts)
+    assert expected
+    assert found.keys() == expected.keys()
+    for key, row in found.items():
+        assert oracle.is_same(row, expected[key]), (row, expected[key])
+
+
+@pytest.mark.parametrize("view", CALENDARS)
+def test_what_was_missed_shows_from_the_first_slot_until_now(lake: Lake, view: str) -> None:
+    # All of the days that have rows, and the day after them: of months of silence since, one is like the other.
+    last = max(row["day"] for row in lake.tables["country_ticks"])
+    until = f"{date.fromisoformat(last) + timedelta(days=1)}"
+
+    def expected() -> dict[Any, dict[str, Any]]:
+        rows = CALENDARS[view](lake.tables, datetime.now(UTC).replace(tzinfo=None))
+        return keyed(view, [row for row in rows if row["day"] <= until])
+
+    before = expected()
+    found = keyed(view, lake.ask(f"select * from {view} where day <= '{until}'").dicts)
+    assert any(row.get("outcome") == "missing" or row.get("missing") for row in found.values())
+    # A slot may have ended meanwhile.
+    assert is_same(found, before) or is_same(found, expected())
+
+
+def test_the_ticks_lake_holds_what_the_views_are_about(ticked_lake: Lake) -> None:
+    stores, ticks = ticked_lake.tables["store_availability"], ticked_lake.tables["country_ticks"]
+    assert {row["status"] for row in stores} == {
+        "available", "unavailable", "unlisted", "unexpected", "closed", "orphan", "unknown",
+    }  # fmt: skip
+    assert {row["outcome"] for row in ticks} == {"complete", "partial", "failed"}
+    assert "late" in {row["reason"] for row in stores}
+    assert len({row["day"] for row in stores}) >= 2
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_views_columns_have_the_types_that_its_file_says(sample_week: Lake, view: str) -> None:
+    found = sample_week.ask(f"select * from ({VIEWS[view].sql}) limit 0").columns
+    # A type that could be cast would be taken in silence, here by the engine and there by whoever reads the page.
+    types = [
+        (column.name, column.type.partition("(")[0] if "varchar" in column.type else column.type) for column in found
+    ]
+    assert types == [(column.name, column.type) for column in VIEWS[view].columns]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_deployed_view_is_the_text_of_its_file(analysed: Ticked, view: str) -> None:
+    deployed = analysed.deployed
+    found = deployed.glue.get_table(DatabaseName=deployed.database, Name=view)["Table"]
+    assert (found["TableType"], found["Description"]) == ("VIRTUAL_VIEW", "Presto View")
+    text = found["ViewOriginalText"].removeprefix("/* Presto View: ").removesuffix(" */")
+    kept = json.loads(base64.b64decode(text, validate=True))
+    assert kept["originalSql"] == VIEWS[view].sql
+    assert (kept["catalog"], kept["schema"], kept["runAsInvoker"]) == ("awsdatacatalog", deployed.database, True)
+    comments = [column["Comment"] for column in found["StorageDescriptor"]["Columns"]]
+    assert comments == [column.comment for column in VIEWS[view].columns]
