@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e test-hours simulate fuzz mutants bench check fmt lint build up stop status sample tick report query docs invoke logs deploy undeploy release clean
+.PHONY: help run test test-rust test-e2e test-hours simulate soak fuzz mutants bench check fmt lint build up stop status sample tick report query docs invoke logs deploy undeploy release clean
 
 STACK := tests/stack/stack
 VENV := .stack/cache/venv
@@ -31,6 +31,8 @@ PREFIX ?= storewatch
 DATABASE ?= storewatch
 ARCHITECTURE ?= x86_64
 EMAIL ?=
+SEED ?=
+SLOTS ?= 96
 TARGET ?= hours texts rows
 SECONDS ?= 60
 TICKS ?=
@@ -56,6 +58,10 @@ test-e2e: ## Only the end-to-end tests of the deployed templates, against the ru
 
 test-hours: ## Hold the hours of many random stores against the naive implementation, optimised (CASES)
 	HOURS_CASES=$(CASES) cargo test --release -p storewatch-domain --test against_naive
+
+soak: ## A day of ticks in minutes, with faults, then an audit of all that they wrote (SLOTS=24 for less; SEED)
+	@$(STACK) build
+	@$(STACK) soak --slots $(SLOTS) $(if $(SEED),--seed $(SEED))
 
 mutants: $(CARGO_MUTANTS) ## Show the changes to shared/domain that no test notices (an hour)
 	HOURS_CASES=6000 $(CARGO_MUTANTS) mutants -p storewatch-domain --timeout 60 --output .stack/mutants

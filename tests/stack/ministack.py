@@ -4,6 +4,7 @@ import http.client
 import os
 import shutil
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from stack.config import VENV, Aws
@@ -16,8 +17,11 @@ REGION = "eu-west-1"
 _ROOT_KEY = "test"
 
 
-def start(run_dir: Path, port: int) -> Aws:
-    """Starts an empty AWS; a running one is left alone, with all that is deployed there."""
+def start(run_dir: Path, port: int, *, extra: Mapping[str, str] | None = None) -> Aws:
+    """Starts an empty AWS; a running one is left alone, with all that is deployed there.
+
+    `extra` are further variables of its environment, and so of its functions'.
+    """
     server = Server(NAME, run_dir)
     address = Aws(f"http://127.0.0.1:{port}", REGION, _ROOT_KEY, _ROOT_KEY)
     if server.answers(lambda: is_healthy(address)):
@@ -31,7 +35,9 @@ def start(run_dir: Path, port: int) -> Aws:
     for folder in ("tmp", "state", "s3"):
         (home / folder).mkdir(parents=True)
     process = server.start(
-        [VENV / "bin" / "python", "-m", "ministack"], env=_environment(address, home, port), cwd=home
+        [VENV / "bin" / "python", "-m", "ministack"],
+        env={**_environment(address, home, port), **(extra or {})},
+        cwd=home,
     )
     server.wait_until(lambda: is_healthy(address), seconds=60, process=process)
     say(NAME, f"ready on {address.endpoint} (pid {process.pid}); nothing is deployed there yet")

@@ -13,13 +13,28 @@ use crate::zone::ZoneClocks;
 /// No store's id can be an id of the live view.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "none of the {stores} stores has an id that is a number (the first is {example:?}), but the live view's ids are \"long\""
+    "none of the {stores} stores has an id that can be one of the live view's (the first is {example:?}), which are {}",
+    wanted(*.id_type)
 )]
 pub struct NoUsableIds {
     /// How many stores there are.
     pub stores: usize,
-    /// The id of the first.
+    /// The id of the first, or its beginning.
     pub example: String,
+    /// How the live view has ids.
+    pub id_type: IdType,
+}
+
+fn wanted(id_type: IdType) -> String {
+    match id_type {
+        IdType::Long => "numbers (\"long\")".to_owned(),
+        IdType::Keyword => format!("texts of at most {} bytes (\"keyword\")", StoreKey::LONGEST),
+    }
+}
+
+/// The beginning of an id, for messages.
+fn shown(id: &str) -> String {
+    id.chars().take(80).collect()
 }
 
 /// One chunk of a country: how many stores, and the ids it answers for.
@@ -58,7 +73,11 @@ pub fn cut(mut stores: Vec<Store>, id_type: IdType, size: usize) -> Result<Vec<C
         let twin = n.checked_sub(1).filter(|&before| keyed[before].0 == keyed[n].0);
         let (key, store) = &keyed[n];
         let problem = match (key, twin) {
-            (None, _) => Some(format!("id {:?} is not a number, and the live view's ids are", store.id)),
+            (None, _) => Some(format!(
+                "id {:?} is none that the live view has: those are {}",
+                shown(&store.id),
+                wanted(id_type)
+            )),
             (Some(key), Some(_)) => {
                 Some(format!("id {:?} names the same store as another row: {key}", store.id))
             }
@@ -76,7 +95,7 @@ pub fn cut(mut stores: Vec<Store>, id_type: IdType, size: usize) -> Result<Vec<C
     }
     keyed.sort_by(|a, b| a.0.cmp(&b.0));
     if let Some((_, store)) = keyed.first().filter(|_| keyed.iter().all(|(key, _)| key.is_none())) {
-        return Err(NoUsableIds { stores: keyed.len(), example: store.id.clone() });
+        return Err(NoUsableIds { stores: keyed.len(), example: shown(&store.id), id_type });
     }
     let size = size.max(1);
     let starts: Vec<Option<StoreKey>> =

@@ -61,11 +61,24 @@ pub enum StoreKey {
 }
 
 impl StoreKey {
-    /// Turns PostgreSQL's id into the live view's; nothing where it is no number but must be one.
+    /// The longest text, in bytes, that can be an id: longer ones are in no range that Elasticsearch takes,
+    /// for it makes an automaton of at most 1,000 states of a bound.
+    pub const LONGEST: usize = 512;
+
+    /// Turns PostgreSQL's id into the live view's; nothing where it cannot be one: it is no number but must be
+    /// one, or its text is longer than [`StoreKey::LONGEST`].
     pub fn new(id: &str, id_type: IdType) -> Option<Self> {
         match id_type {
             IdType::Long => id.trim_ascii().parse().ok().map(Self::Long),
-            IdType::Keyword => Some(Self::Keyword(id.to_owned())),
+            IdType::Keyword => Some(Self::Keyword(id.to_owned())).filter(Self::can_bound),
+        }
+    }
+
+    /// Whether a range can be asked for that begins or ends with this id.
+    pub fn can_bound(&self) -> bool {
+        match self {
+            Self::Long(_) => true,
+            Self::Keyword(id) => id.len() <= Self::LONGEST,
         }
     }
 }

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use elasticsearch::auth::Credentials;
 use elasticsearch::http::StatusCode;
@@ -22,6 +24,7 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use crate::live_view::{LiveView, LiveViewError};
+use crate::unicode::unicode;
 
 /// How the live view lets one in.
 #[derive(Clone)]
@@ -65,6 +68,8 @@ pub struct ElasticLiveView {
     client: Elasticsearch,
     config: ElasticConfig,
     host: String,
+    /// What no message may tell, even where a server says it back.
+    secrets: Vec<String>,
     /// Set once the index was found to map the fields as the country file says.
     mapped: OnceCell<()>,
 }
@@ -93,7 +98,21 @@ impl ElasticLiveView {
         };
         let transport =
             builder.build().map_err(|error| bad_url(format!("no client can be built: {error}")))?;
-        Ok(Self { client: Elasticsearch::new(transport), config, host, mapped: OnceCell::new() })
+        let secrets = match &config.credentials {
+            ViewCredentials::None => Vec::new(),
+            ViewCredentials::Basic { username, password } => {
+                vec![BASE64_STANDARD.encode(format!("{username}:{password}")), password.clone()]
+            }
+            ViewCredentials::ApiKey(key) => {
+                // The encoded form holds the key in a readable one.
+                let decoded =
+                    BASE64_STANDARD.decode(key).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+                let inner = decoded.and_then(|text| text.split_once(':').map(|(_, key)| key.to_owned()));
+                [key.clone()].into_iter().chain(inner).collect()
+            }
+        };
+        let client = Elasticsearch::new(transport);
+        Ok(Self { client, config, host, secrets, mapped: OnceCell::new() })
     }
 
     /// Checks once a process that the index maps the country's fields. A field that is not mapped is
@@ -167,9 +186,7 @@ impl ElasticLiveView {
             .send()
             .await;
         let text = self.answer(sent).await?;
-        // One document that is no Unicode must not cost the others: U+FFFD stands for what is none. No id of
-        // PostgreSQL has it, so such an id is an orphan's.
-        let answer: Answer = serde_json::from_str(&String::from_utf8_lossy(&text)).map_err(|error| {
+        let answer: Answer = serde_json::from_str(&unicode(&text)).map_err(|error| {
             self.incomplete("the body is not the JSON of a search".to_owned(), Some(error.into()))
         })?;
         self.whole(&answer)?;
@@ -203,8 +220,11 @@ impl ElasticLiveView {
             let cause = error.pointer("/root_cause/0/reason").or_else(|| error.get("reason"));
             Some(cause.and_then(Value::as_str).map_or_else(|| error.to_string(), str::to_owned))
         });
-        let reason: String =
-            reason.unwrap_or_else(|| String::from_utf8_lossy(text).into_owned()).chars().take(500).collect();
+        let mut reason = reason.unwrap_or_else(|| String::from_utf8_lossy(text).into_owned());
+        for secret in self.secrets.iter().filter(|secret| !secret.is_empty()) {
+            reason = reason.replace(secret.as_str(), "***");
+        }
+        let reason: String = reason.chars().take(500).collect();
         if status == StatusCode::BAD_REQUEST {
             let problem = format!(
                 "Elasticsearch at {} does not understand the search of index {:?} (it is made of online, filter, id_field and reason_field): {reason}",
@@ -276,11 +296,13 @@ impl LiveView for ElasticLiveView {
                 }
             }
             if listed >= total {
-                return Ok(stores);
+                return Ok(in_order(stores));
             }
             // The next page starts with the last id of this one, because documents of that id can
-            // lie on both; reading some of them twice changes nothing.
-            let last = stores.last().map(|(key, _)| key.clone());
+            // lie on both; reading some of them twice changes nothing. An id that is no Unicode, or too
+            // long, cannot be asked for: then it starts with the one before.
+            let mut bounds = stores.iter().rev().map(|(key, _)| key);
+            let last = bounds.find(|key| key.can_bound() && !is_replaced(key)).cloned();
             if last == rest.first {
                 let what = format!(
                     "more than {} documents have the id {}",
@@ -292,6 +314,26 @@ impl LiveView for ElasticLiveView {
             rest.first = last;
         }
     }
+}
+
+/// The stores in the order of their ids, each once. They are so already, but for ids that were no Unicode: these
+/// were in their place by what they were before.
+fn in_order(mut stores: Vec<(StoreKey, LiveStore)>) -> Vec<(StoreKey, LiveStore)> {
+    stores.sort_by(|a, b| a.0.cmp(&b.0));
+    // `dedup_by` hands over the later of two neighbours first.
+    stores.dedup_by(|later, earlier| {
+        let same = later.0 == earlier.0;
+        if same {
+            earlier.1.add(later.1.online, later.1.reason.take());
+        }
+        same
+    });
+    stores
+}
+
+/// Whether the id holds something in the place of what was no Unicode.
+fn is_replaced(key: &StoreKey) -> bool {
+    matches!(key, StoreKey::Keyword(id) if id.contains(char::REPLACEMENT_CHARACTER))
 }
 
 /// A reason may be mapped as anything that has doc values.

@@ -6,6 +6,7 @@ pub mod live_view;
 pub mod memory;
 pub mod postgres;
 pub mod schedules;
+mod unicode;
 
 pub use elastic::{ElasticConfig, ElasticLiveView, ViewCredentials};
 pub use live_view::{LiveView, LiveViewError};

@@ -206,7 +206,8 @@ async fn served(
     body: impl AsRef<[u8]>,
     config: ElasticConfig,
 ) -> (Result<Vec<(StoreKey, LiveStore)>, LiveViewError>, String) {
-    let server = Server::answering(status, body.as_ref()).await;
+    let kind = if config.id_type == IdType::Long { "long" } else { "keyword" };
+    let server = Server::answering(kind, status, body.as_ref()).await;
     let url = server.url.parse().unwrap();
     let view = ElasticLiveView::new(ElasticConfig { url, ..config }).unwrap();
     let seen = view.observe(&IdRange::default()).await;
@@ -244,6 +245,15 @@ async fn whatever_a_document_says_is_data_and_costs_no_other_document() {
         let (seen, _) = served(200, &body, config("stores", IdType::Long)).await;
         assert_eq!(seen.unwrap(), [(StoreKey::Long(1), store(true, Some(reason)))]);
     }
+    // Elasticsearch sorts by what an id was, half of a surrogate pair, which comes before U+E000.
+    let ids = [r#""a""#, r#""\ud800""#, "\"\u{e000}\"", r#""\udfff""#];
+    let hits = ids.map(|id| format!(r#"{{"sort":[{id},1.0]}}"#)).join(",");
+    let body =
+        answer(|body| body["hits"] = json!({ "total": { "value": 4, "relation": "eq" }, "hits": "HITS" }));
+    let config_of_text = config("stores", IdType::Keyword);
+    let (seen, _) = served(200, body.replace("\"HITS\"", &format!("[{hits}]")), config_of_text).await;
+    let ids: Vec<_> = seen.unwrap().into_iter().map(|(id, _)| id.to_string()).collect();
+    assert_eq!(ids, ["a", "\u{e000}", "\u{fffd}"], "in the order of what they are, each once");
     let body = answer(|body| body["hits"]["hits"][0]["fields"] = json!({ "offline_reason": ["n?t UTF-8"] }));
     let bytes: Vec<u8> = body.bytes().map(|byte| if byte == b'?' { 0xff } else { byte }).collect();
     let (seen, _) = served(200, &bytes, config("stores", IdType::Long)).await;
@@ -268,7 +278,13 @@ async fn credentials_go_with_every_search_and_into_no_message() {
         (basic, "authorization: basic yw5honmzy3izda=="),
         (ViewCredentials::ApiKey("a2V5".to_owned()), "authorization: apikey a2v5"),
     ];
+    let echoes = r#"{"error":{"reason":"no: Basic YW5hOnMzY3IzdA==, ana:s3cr3t, ApiKey a2V5"}}"#;
     for (credentials, header) in cases {
+        let server = ElasticConfig { credentials: credentials.clone(), ..config("stores", IdType::Long) };
+        let (seen, _) = served(401, echoes, server).await;
+        let (own, error) = (if header.contains("basic") { 0 } else { 1 }, seen.unwrap_err().to_string());
+        let kept = ["s3cr3t", "YW5hOnMzY3IzdA==", "a2V5"].map(|secret| error.contains(secret));
+        assert_eq!(kept, [[false, false, true], [true, true, false]][own], "{error}");
         let (seen, request) =
             served(503, "", ElasticConfig { credentials, ..config("stores", IdType::Long) }).await;
         assert!(request.to_lowercase().contains(header), "{request}");

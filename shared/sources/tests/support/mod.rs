@@ -21,28 +21,28 @@ pub(crate) async fn post(method: &str, path: &str, body: &str) {
     assert!(!answer.contains("\"errors\":true"), "{method} {path}: {answer}");
 }
 
-/// A server that says of any index that it is mapped well, and gives one answer to one search.
+/// A server that says of any index that its ids are mapped as `kind`, and gives one answer to one search.
 pub(crate) struct Server {
     pub(crate) url: String,
     serving: JoinHandle<String>,
 }
 
 const MAPPED: &str = r#"{"fields":{
-    "store_id":{"long":{"type":"long","aggregatable":true}},
+    "store_id":{"KIND":{"type":"KIND","aggregatable":true}},
     "offline_reason":{"keyword":{"type":"keyword","aggregatable":true}}}}"#;
 
 impl Server {
-    pub(crate) async fn answering(status: u16, body: &[u8]) -> Self {
+    pub(crate) async fn answering(kind: &str, status: u16, body: &[u8]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let body = body.to_owned();
+        let (body, mapped) = (body.to_owned(), MAPPED.replace("KIND", kind));
         let serving = tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let request = read(&mut stream).await;
                 let is_search = !request.contains("_field_caps");
                 let (status, body) =
-                    if is_search { (status, body.as_slice()) } else { (200, MAPPED.as_bytes()) };
+                    if is_search { (status, body.as_slice()) } else { (200, mapped.as_bytes()) };
                 let head = format!(
                     "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
                     body.len()

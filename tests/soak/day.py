@@ -1,0 +1,213 @@
+"""Runs the ticks of the soak's day: moves the clock from slot to slot, lets go wrong what is planned, and notes what ran."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from soak.disturbances import AT_ONCE, LATE, STOPPED, TWICE, USUAL, Disturbance, Planned, held
+from soak.servers import COUNTRIES, PREFIX, Servers
+from soak.world import World
+from stack import slots
+from stack.console import say
+from stack.errors import StackError
+from stack.processes import wait_for
+
+# How far into a slot it is ticked: a moment as EventBridge needs, later in some than in others.
+_INTO_SLOT = (2, 61, 240, 7)
+_TIMEOUT_SECONDS = 300
+_POLL_SECONDS = 0.1
+
+
+@dataclass
+class Ran:
+    """What happened to one country in one slot: what may excuse its rows, and what went otherwise than it may."""
+
+    slot: datetime
+    country: str
+    disturbances: list[Disturbance] = field(default_factory=list)
+    delivery: str = ""
+    # Run again, undisturbed, while it was still this slot: whatever went before must be made good.
+    mended: bool = False
+    # When its schedules were read at the earliest, if not in an earlier tick.
+    began: datetime | None = None
+    outcomes: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def reasons(self) -> frozenset[str]:
+        """What stores may be unknown for."""
+        if self.delivery == LATE:
+            return frozenset(["late"])
+        return frozenset() if self.mended else frozenset().union(*(one.reasons for one in self.disturbances))
+
+    @property
+    def may_be_stale(self) -> bool:
+        """Whether the schedules may be of an earlier tick."""
+        return any(one.may_be_stale for one in self.disturbances)
+
+    @property
+    def is_undisturbed(self) -> bool:
+        """Whether nothing was to go wrong."""
+        return not self.disturbances and self.delivery not in (LATE, STOPPED)
+
+
+class Day:
+    """The day, slot by slot."""
+
+    def __init__(self, servers: Servers, world: World, start: datetime, plans: list[Planned]):
+        self._servers = servers
+        self._world = world
+        self._plans = plans
+        self._slots = [start + number * slots.SLOT for number in range(len(plans))]
+        self.ran: dict[tuple[datetime, str], Ran] = {}
+        self.ticks = 0
+        self.country_ticks = 0
+        self.undisturbed_seconds: list[float] = []
+        self._machines = {
+            name: servers.deployed.machine(name) for name in ("tick", *(f"country-{c}" for c in COUNTRIES))
+        }
+
+    def run(self) -> None:
+        """All of it."""
+        late: datetime | None = None
+        for number, (slot, planned) in enumerate(zip(self._slots, self._plans, strict=True)):
+            self._servers.clock.set(slot + timedelta(seconds=_INTO_SLOT[number % len(_INTO_SLOT)]))
+            now = self._servers.clock.now()
+            self._world.move_on(slot, now)
+            for code in COUNTRIES:
+                self.ran[slot, code] = Ran(slot, code, planned.disturbances[code], planned.delivery, began=now)
+            if planned.delivery == LATE:
+                late = slot
+                continue
+            started = time.monotonic()
+            self._slot(slot, planned)
+            if late:
+                self._deliver(late)
+                late = None
+            self._tell(slot, planned, time.monotonic() - started)
+
+    def _slot(self, slot: datetime, planned: Planned) -> None:
+        with self._disturbed(planned):
+            if planned.stop:
+                self._stopped(slot, *planned.stop)
+            elif planned.delivery == AT_ONCE:
+                self._twice_at_once(slot)
+            else:
+                self._deliver(slot)
+        if planned.delivery == TWICE:
+            self._deliver(slot)
+            for code in COUNTRIES:
+                self.ran[slot, code].mended = True
+        for code in COUNTRIES:
+            self._run_again(self.ran[slot, code])
+
+    @contextmanager
+    def _disturbed(self, planned: Planned) -> Iterator[None]:
+        with ExitStack() as faults:
+            for code, disturbances in planned.disturbances.items():
+                for one in disturbances:
+                    faults.enter_context(one.begin(self._servers.countries[code]))
+            yield
+
+    def _deliver(self, slot: datetime) -> None:
+        """Starts the tick machine as its rule does."""
+        self.ticks += 1
+        self._note(slot, self._end_of(self._start("tick", {"slot": slots.iso(slot)})))
+
+    def _twice_at_once(self, slot: datetime) -> None:
+        """A tick, and at the same time each of its countries under another name.
+
+        Two ticks would give the countries' executions the same names: AWS refuses the second as existing already, and
+        the local AWS runs both as one, which then ends as failed.
+        """
+        event = {"slot": slots.iso(slot)}
+        beside = {code: self._start(f"country-{code}", event | {"country": code}) for code in COUNTRIES}
+        self._deliver(slot)
+        for code, execution in beside.items():
+            self.ran[slot, code].outcomes.append(_outcome(self._end_of(execution)))
+            self.country_ticks += 1
+
+    def _note(self, slot: datetime, ended: dict[str, Any]) -> None:
+        """Notes how each country fared: a tick that failed tells it in its cause."""
+        output = json.loads(ended.get("output") or "{}")
+        cause = ended.get("cause") or output.get("Cause") or ""
+        try:
+            fared = output["countries"] if ended["status"] == "SUCCEEDED" else json.loads(cause)
+            outcomes = {entry["country"]: entry["outcome"] for entry in fared}
+        except (json.JSONDecodeError, KeyError, TypeError):
+            outcomes = {}  # it failed before any country ran
+        for code in COUNTRIES:
+            self.ran[slot, code].outcomes.append(outcomes.get(code, f"not run: {cause[:200]}"))
+            self.country_ticks += 1
+
+    def _stopped(self, slot: datetime, code: str, request: str) -> None:
+        """Stops a country's execution in the middle of a request of one of its functions."""
+        step_functions = self._servers.deployed.step_functions
+        with held(self._servers.countries[code], request) as (fault, go_on):
+            tick = self._start("tick", {"slot": slots.iso(slot)})
+            self.ticks += 1
+            if not wait_for(lambda: bool(fault.met), _TIMEOUT_SECONDS):
+                raise StackError(f"soak: {code} of {slots.iso(slot)} never came to {request}")
+            running = step_functions.list_executions(
+                stateMachineArn=self._machines[f"country-{code}"], statusFilter="RUNNING"
+            )["executions"]
+            for execution in running:
+                step_functions.stop_execution(executionArn=execution["executionArn"])
+            go_on.set()
+            self._note(slot, self._end_of(tick))
+        self._servers.loop.injected["StopExecution"] += len(running)
+
+    def _run_again(self, ran: Ran) -> None:
+        """What failed is run again once it is over, as somebody would do whom the alarm has called.
+
+        By the country's own machine and under another name: the tick's, delivered again, would find on AWS that its
+        execution exists already.
+        """
+        if all(outcome in ("complete", "partial") for outcome in ran.outcomes):
+            return
+        may_fail = any(one.may_fail for one in ran.disturbances) or ran.delivery == STOPPED
+        if not may_fail:
+            ran.wrong.append(f"the country tick came to {ran.outcomes} without a fault that excuses it")
+        event = {"country": ran.country, "slot": slots.iso(ran.slot)}
+        ended = self._end_of(self._start(f"country-{ran.country}", event))
+        self.country_ticks += 1
+        ran.mended = True
+        ran.outcomes.append(_outcome(ended))
+        if ran.outcomes[-1] != "complete":
+            ran.wrong.append(f"run again undisturbed, it came to {ran.outcomes[-1]}: {ended.get('cause')}")
+
+    def _start(self, machine: str, event: dict[str, str]) -> str:
+        return self._servers.deployed.step_functions.start_execution(
+            stateMachineArn=self._machines[machine], name=f"soak-{uuid.uuid4().hex[:12]}", input=json.dumps(event)
+        )["executionArn"]
+
+    def _end_of(self, execution: str) -> dict[str, Any]:
+        step_functions, deadline = self._servers.deployed.step_functions, time.monotonic() + _TIMEOUT_SECONDS
+        while (found := step_functions.describe_execution(executionArn=execution))["status"] == "RUNNING":
+            if time.monotonic() > deadline:
+                raise StackError(f"soak: {execution} of {PREFIX} is still running after {_TIMEOUT_SECONDS} s")
+            time.sleep(_POLL_SECONDS)
+        return found
+
+    def _tell(self, slot: datetime, planned: Planned, seconds: float) -> None:
+        told = []
+        for code in COUNTRIES:
+            ran = self.ran[slot, code]
+            if ran.disturbances or set(ran.outcomes) != {"complete"}:
+                names = ", ".join(one.name for one in ran.disturbances) or "undisturbed"
+                told.append(f"{code} {names}: {', then '.join(ran.outcomes)}")
+        if not told and planned.delivery == USUAL:
+            self.undisturbed_seconds.append(seconds)
+        else:
+            delivery = "" if planned.delivery == USUAL else f"{planned.delivery}; "
+            say("soak", f"{slot:%H:%M} {delivery}{'; '.join(told) or 'all complete'} ({seconds:.1f} s)")
+
+
+def _outcome(ended: dict[str, Any]) -> str:
+    """What an execution of a country's machine came to."""
+    return json.loads(ended["output"])["outcome"] if ended["status"] == "SUCCEEDED" else "failed"

@@ -1,0 +1,88 @@
+"""A day that has been run, with everything still standing, so that it can be read back."""
+
+import secrets as random_words
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from sample.load import drop
+from sample.places import Place
+from soak import leaks
+from soak.audit import Audit
+from soak.clock import Clock
+from soak.day import Day
+from soak.disturbances import Planned, plan
+from soak.servers import COUNTRIES, PREFIX, Servers, serving
+from soak.world import World, load_world
+from stack.config import Stack
+from stack.console import say
+
+STORES = 600
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """The servers, what happened, and the secrets that were planted."""
+
+    servers: Servers
+    world: World
+    day: Day
+    plans: list[Planned]
+    planted: list[set[bytes]]
+
+    def audit(self) -> Audit:
+        """Reads back all that was written."""
+        audit = Audit(self.servers, self.world.past, self.day.ran)
+        audit.run()
+        return audit
+
+    def search(self, printed: str) -> leaks.Search:
+        """Looks for the secrets in all that was written."""
+        return leaks.find(self.servers.deployed, self.planted, [self.servers.aws_log], printed)
+
+
+@contextmanager
+def soaked(stack: Stack, *, seed: int, slots: int, stores: int = STORES) -> Iterator[Soaked]:
+    """Runs the first slots of a day; what it ran on is gone afterwards."""
+    # The servers' certificates hold from when they were made: so the day is one to come, the first that is.
+    day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    say("soak", f"SEED={seed}: {slots} slots of {day:%Y-%m-%d}, {stores} stores in {', '.join(COUNTRIES)}")
+    clock = Clock(stack.run_dir / "soak-clock")
+    # Before the day, so that the clock never goes back.
+    clock.set(day - timedelta(hours=1))
+    try:
+        places = load_world(stack, stores, seed, day)
+        secrets, planted = _plant(stack, places)
+        with serving(stack, clock, places, secrets) as servers:
+            world = World(stack, places, seed, day)
+            plans = plan(seed, slots)
+            run = Day(servers, world, day, plans)
+            run.run()
+            yield Soaked(servers, world, run, plans, planted)
+    finally:
+        drop(stack, prefix=PREFIX)
+
+
+def _plant(stack: Stack, places: dict[str, Place]) -> tuple[dict[str, Any], list[set[bytes]]]:
+    """Gives the sources secrets that are found wherever they stand: their values, and the forms to look for."""
+    secrets: dict[str, Any] = {}
+    forms: list[set[bytes]] = []
+    with psycopg.connect(stack.postgres.conninfo(), autocommit=True) as admin:
+        for code, place in places.items():
+            words = [f"planted-{random_words.token_hex(12)}-%40'\"\\é" for _ in range(2)]
+            admin.execute(
+                sql.SQL("alter role {} password {}").format(sql.Identifier(place.role), sql.Literal(words[0]))
+            )
+            # An api_key goes into a header as it is: letters, digits and little else.
+            key = f"planted{random_words.token_hex(16)}"
+            view = {"api_key": key} if code == "mx" else {"username": "viewer", "password": words[1]}
+            secrets[code] = {"postgres": {"username": place.role, "password": words[0]}, "elasticsearch": view}
+            forms += [leaks.forms(place.role, words[0]), leaks.forms("viewer", words[1]), leaks.forms("", key)]
+            # Cut off or escaped in some other way, this much of it would still be there.
+            forms += [{word.partition("-%40")[0].encode()} for word in words]
+    return secrets, forms
