@@ -46,6 +46,25 @@ fn chunks_are_ranges_in_the_order_of_the_live_view_that_leave_no_id_out() {
 }
 
 #[test]
+fn a_text_too_long_for_a_search_is_no_id_and_the_message_shows_its_beginning_only() {
+    let (longest, longer) = ("x".repeat(512), "x".repeat(513));
+    assert_eq!(StoreKey::new(&longest, IdType::Keyword), Some(StoreKey::Keyword(longest.clone())));
+    assert_eq!(StoreKey::new(&longer, IdType::Keyword), None);
+    let chunks = cut(stores(&["a", &longer, "z"]), IdType::Keyword, 1).unwrap();
+    let problems: Vec<_> =
+        chunks.iter().flat_map(|chunk| &chunk.stores).map(|s| s.problem.as_deref()).collect();
+    let wanted = format!(
+        "id \"{}\" is none that the live view has: those are texts of at most 512 bytes (\"keyword\")",
+        "x".repeat(80)
+    );
+    assert_eq!(problems, [Some(wanted.as_str()), None, None]);
+    assert!(chunks.iter().all(|chunk| chunk.range.first.as_ref().is_none_or(StoreKey::can_bound)));
+    let error = cut(stores(&["one"]), IdType::Long, 1).unwrap_err();
+    let wanted = "none of the 1 stores has an id that can be one of the live view's (the first is \"one\"), which are numbers (\"long\")";
+    assert_eq!(error.to_string(), wanted);
+}
+
+#[test]
 fn a_range_is_empty_where_it_ends_before_or_where_it_starts() {
     let range = |first: Option<i64>, last: Option<i64>| {
         IdRange { first: first.map(StoreKey::Long), last: last.map(StoreKey::Long) }.is_empty()
