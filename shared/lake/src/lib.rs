@@ -3,6 +3,7 @@
 
 pub mod availability;
 pub mod catalog;
+pub mod compaction;
 pub mod glue;
 pub mod keys;
 pub mod memory;
@@ -14,7 +15,7 @@ pub mod tables;
 pub mod ticks;
 
 pub use catalog::{Catalog, CatalogError, Partition, Registered, register};
-pub use objects::{Condition, LakeError, ListedObject, Objects, Put};
+pub use objects::{Condition, LakeError, ListedObject, Objects, Put, Tag};
 pub use parquet::ParquetError;
 pub use tables::Table;
 pub use ticks::{Outcome, TickRecord};

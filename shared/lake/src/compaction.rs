@@ -1,0 +1,245 @@
+//! A day's files as one: the same rows, in an order that keeps together what is asked for together.
+//!
+//! A day of 100,000 stores is 9.6 million rows, a few gigabytes as frames. So the files stay as they
+//! are, compressed, and the day is made of them range by range of its order: each file is read once
+//! more for each range, and what lies in it is sorted and written.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use polars::prelude::*;
+use storewatch_domain::Slot;
+
+use crate::parquet::{self, ParquetError};
+use crate::tables::Table;
+
+/// Rows that are sorted at once, which is what bounds the memory: about 400 bytes a row.
+pub const RANGE_ROWS: usize = 1_000_000;
+
+/// Rows in a row group of a compacted file: a reader passes over most of them by their statistics,
+/// and their dictionaries are still worth it.
+const ROW_GROUP: usize = 65_536;
+
+/// Rows that are read of a file at once; whole row groups, so that none is read in two parts.
+const BLOCK: usize = 4 * ROW_GROUP;
+
+/// One row in so many is looked at to cut the order into even ranges. No divisor of the rows that a
+/// store has in a day, so that a file which is in order already is looked at everywhere.
+const SAMPLED: usize = 61;
+
+/// A file, and which of its rows are taken.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub body: Bytes,
+    pub rows: Rows,
+}
+
+/// Rows of a file, by their slots.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rows {
+    /// All, and all have to be of this slot.
+    Of(Slot),
+    /// All but those of these slots.
+    Without(BTreeSet<Slot>),
+}
+
+/// What two sets of rows have alike if they are the same rows, in whatever order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Content {
+    pub rows: u64,
+    pub slots: BTreeSet<Slot>,
+    /// The sum of a hash of each row's slot and key columns, so that order does not matter and a row
+    /// that is there twice does.
+    pub checksum: u64,
+}
+
+/// The order of the table's compacted rows, and which of its columns tell a row from the others.
+///
+/// A store's rows stand side by side, so that a day of a store lies in one place and nearly every
+/// column repeats. Cities come before stores: ids know nothing of cities, so in the order of ids
+/// each row group would have stores of every city, and a query for a city would read them all. This
+/// way a store costs a look at the dictionaries of the groups whose ids lie around its own, one or
+/// two of each city. Statuses are in no order that any other would not break; as long runs they are
+/// read for next to nothing.
+fn order(table: Table) -> (&'static [&'static str], &'static [&'static str]) {
+    match table {
+        Table::StoreAvailability => (&["city", "store_id", "slot"], &["store_id", "status"]),
+        Table::AvailabilityByCity => (&["slot", "city"], &["city"]),
+        Table::CountryTicks => (&["slot"], &["outcome"]),
+    }
+}
+
+/// A place in the order of stores: those without a city come last.
+type Place = (bool, String, String);
+
+/// One file of all the sources' rows, and what is in it.
+///
+/// # Errors
+/// A source is no file of the table, or has rows of another slot than it should.
+pub fn compact(table: Table, sources: &[Source]) -> Result<(Bytes, Content), ParquetError> {
+    compact_by(table, sources, RANGE_ROWS)
+}
+
+fn compact_by(table: Table, sources: &[Source], range: usize) -> Result<(Bytes, Content), ParquetError> {
+    let (wanted, cuts) = survey(table, sources, range)?;
+    let columns = table.columns().iter().map(|(name, glue)| Field::new((*name).into(), parquet::dtype(glue)));
+    let schema = Schema::from_iter(columns);
+    let mut body = Vec::new();
+    let mut writer = parquet::writer(&mut body).batched(&schema)?;
+    let (sorted_by, _) = order(table);
+    for n in 0..=cuts.len() {
+        let (from, to) = (n.checked_sub(1).map(|n| &cuts[n]), cuts.get(n));
+        let mut rows = DataFrame::empty_with_schema(&schema);
+        for source in sources {
+            each_block(table, source, None, |block| {
+                let block =
+                    if cuts.is_empty() { block } else { block.filter(&between(&block, from, to)?)? };
+                Ok(rows.vstack_mut_owned(block).map(|_| ())?)
+            })?;
+        }
+        rows.rechunk_mut();
+        let sorting = SortMultipleOptions::default().with_nulls_last(true).with_maintain_order(true);
+        let rows = rows.sort(sorted_by, sorting)?;
+        for start in (0..rows.height()).step_by(ROW_GROUP) {
+            writer.write_batch(&rows.slice(start as i64, ROW_GROUP))?;
+        }
+    }
+    writer.finish()?;
+    drop(writer);
+    Ok((body.into(), wanted))
+}
+
+/// What is in a compacted file, read from its bytes.
+///
+/// # Errors
+/// It is no file of the table.
+pub fn content(table: Table, body: Bytes) -> Result<Content, ParquetError> {
+    let (_, keys) = order(table);
+    let mut content = Content::default();
+    let source = Source { body, rows: Rows::Without(BTreeSet::new()) };
+    each_block(table, &source, Some(&[&["slot"], keys].concat()), |block| content.add(&block, keys))?;
+    Ok(content)
+}
+
+/// What the rows of all sources are, and where their order is to be cut.
+fn survey(table: Table, sources: &[Source], range: usize) -> Result<(Content, Vec<Place>), ParquetError> {
+    let (sorted_by, keys) = order(table);
+    let mut columns = [sorted_by, keys].concat();
+    columns.sort_unstable();
+    columns.dedup();
+    let (mut content, mut sample) = (Content::default(), Vec::new());
+    for source in sources {
+        each_block(table, source, Some(&columns), |block| {
+            content.add(&block, keys)?;
+            if table == Table::StoreAvailability {
+                let (cities, ids) = (block.column("city")?.str()?, block.column("store_id")?.str()?);
+                sample.extend((0..block.height()).step_by(SAMPLED).map(|n| {
+                    let (city, id) = (cities.get(n), ids.get(n).unwrap_or_default());
+                    (city.is_none(), city.unwrap_or_default().to_owned(), id.to_owned())
+                }));
+            }
+            Ok(())
+        })?;
+    }
+    sample.sort_unstable();
+    let ranges = content.rows.div_ceil(range as u64).max(1) as usize;
+    let mut cuts: Vec<Place> =
+        (1..ranges).filter_map(|n| sample.get(n * sample.len() / ranges).cloned()).collect();
+    cuts.dedup();
+    Ok((content, cuts))
+}
+
+/// Reads a source in blocks of rows, and hands over of each what is taken of it.
+fn each_block(
+    table: Table,
+    source: &Source,
+    columns: Option<&[&str]>,
+    mut take: impl FnMut(DataFrame) -> Result<(), ParquetError>,
+) -> Result<(), ParquetError> {
+    let height = parquet::height(&source.body)?;
+    for start in (0..height).step_by(BLOCK) {
+        let block = parquet::read_part(table, source.body.clone(), columns, (start, BLOCK))?;
+        let slots = block.column("slot")?.datetime()?.physical();
+        match &source.rows {
+            Rows::Of(slot) => {
+                if let Some(other) = slots.iter().find(|own| *own != Some(slot.start_micros())) {
+                    let other = other.map(|micros| Slot::containing(micros / 1_000_000).to_string());
+                    let what = format!("it has rows of the slot {other:?}, and is the file of {slot}");
+                    return Err(ParquetError::Content(what));
+                }
+                take(block)?;
+            }
+            Rows::Without(left_out) if left_out.is_empty() => take(block)?,
+            Rows::Without(left_out) => {
+                let left_out: BTreeSet<i64> = left_out.iter().map(|slot| slot.start_micros()).collect();
+                let kept: BooleanChunked =
+                    slots.iter().map(|slot| slot.is_none_or(|slot| !left_out.contains(&slot))).collect();
+                take(block.filter(&kept)?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Which rows lie in a range of the order of stores: its beginning belongs to it, its end does not.
+fn between(
+    block: &DataFrame,
+    from: Option<&Place>,
+    to: Option<&Place>,
+) -> Result<BooleanChunked, ParquetError> {
+    fn borrowed(place: &Place) -> (bool, &str, &str) {
+        (place.0, &place.1, &place.2)
+    }
+    let (cities, ids) = (block.column("city")?.str()?, block.column("store_id")?.str()?);
+    let (from, to) = (from.map(borrowed), to.map(borrowed));
+    Ok(cities
+        .iter()
+        .zip(ids.iter())
+        .map(|(city, id)| {
+            let own = (city.is_none(), city.unwrap_or_default(), id.unwrap_or_default());
+            from.is_none_or(|from| from <= own) && to.is_none_or(|to| own < to)
+        })
+        .collect())
+}
+
+impl Content {
+    fn add(&mut self, block: &DataFrame, keys: &[&str]) -> Result<(), ParquetError> {
+        let slots = block.column("slot")?.datetime()?.physical();
+        let texts: Vec<&StringChunked> =
+            keys.iter().map(|name| block.column(name)?.str()).collect::<PolarsResult<_>>()?;
+        let mut texts: Vec<_> = texts.iter().map(|texts| texts.iter()).collect();
+        let mut last = None;
+        for slot in slots.iter() {
+            let micros = slot.ok_or_else(|| ParquetError::Content("a slot is null".to_owned()))?;
+            if last != slot {
+                self.slots.insert(Slot::containing(micros / 1_000_000));
+                last = slot;
+            }
+            let mut hash = fnv(FNV_START, &micros.to_le_bytes());
+            for text in &mut texts {
+                // Null is told from empty, and an end from what follows.
+                hash = match text.next().flatten() {
+                    Some(text) => fnv(fnv(hash, text.as_bytes()), &[0xff]),
+                    None => fnv(hash, &[0xfe]),
+                };
+            }
+            self.checksum = self.checksum.wrapping_add(mixed(hash));
+        }
+        self.rows += block.height() as u64;
+        Ok(())
+    }
+}
+
+const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+
+/// FNV-1a: written down in records, so it must be the same in every build.
+fn fnv(start: u64, bytes: &[u8]) -> u64 {
+    bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
+}
+
+/// The finish of SplitMix64: sums of what FNV leaves would tell less.
+fn mixed(mut hash: u64) -> u64 {
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}
