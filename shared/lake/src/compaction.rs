@@ -1,8 +1,8 @@
 //! A day's files as one: the same rows, in an order that keeps together what is asked for together.
 //!
 //! A day of 100,000 stores is 9.6 million rows, a few gigabytes as frames. So the files stay as they
-//! are, compressed, and the day is made of them range by range of its order: each file is read once
-//! more for each range, and what lies in it is sorted and written.
+//! are, compressed, and the day is made of them in ranges of store ids: each file is read once more
+//! for each range, and what lies in it is sorted and written.
 
 use std::collections::BTreeSet;
 
@@ -56,11 +56,11 @@ pub struct Content {
 /// The order of the table's compacted rows, and which of its columns tell a row from the others.
 ///
 /// A store's rows stand side by side, so that a day of a store lies in one place and nearly every
-/// column repeats. Cities come before stores: ids know nothing of cities, so in the order of ids
-/// each row group would have stores of every city, and a query for a city would read them all. This
-/// way a store costs a look at the dictionaries of the groups whose ids lie around its own, one or
-/// two of each city. Statuses are in no order that any other would not break; as long runs they are
-/// read for next to nothing.
+/// column repeats. Ids know nothing of cities: in the order of ids each row group would have stores of
+/// every city, and in the order of cities most would have ids from everywhere. So the order is ranges
+/// of ids first, about as many as a range has row groups, and within a range that of cities: a query
+/// for a store passes over all ranges but one, a query for a city over most of each. Statuses change
+/// through the day and no order keeps them together; as long runs they are read for next to nothing.
 fn order(table: Table) -> (&'static [&'static str], &'static [&'static str]) {
     match table {
         Table::StoreAvailability => (&["city", "store_id", "slot"], &["store_id", "status"]),
@@ -68,9 +68,6 @@ fn order(table: Table) -> (&'static [&'static str], &'static [&'static str]) {
         Table::CountryTicks => (&["slot"], &["outcome"]),
     }
 }
-
-/// A place in the order of stores: those without a city come last.
-type Place = (bool, String, String);
 
 /// One file of all the sources' rows, and what is in it.
 ///
@@ -122,7 +119,7 @@ pub fn content(table: Table, body: Bytes) -> Result<Content, ParquetError> {
 }
 
 /// What the rows of all sources are, and where their order is to be cut.
-fn survey(table: Table, sources: &[Source], range: usize) -> Result<(Content, Vec<Place>), ParquetError> {
+fn survey(table: Table, sources: &[Source], range: usize) -> Result<(Content, Vec<String>), ParquetError> {
     let (sorted_by, keys) = order(table);
     let mut columns = [sorted_by, keys].concat();
     columns.sort_unstable();
@@ -132,18 +129,17 @@ fn survey(table: Table, sources: &[Source], range: usize) -> Result<(Content, Ve
         each_block(table, source, Some(&columns), |block| {
             content.add(&block, keys)?;
             if table == Table::StoreAvailability {
-                let (cities, ids) = (block.column("city")?.str()?, block.column("store_id")?.str()?);
-                sample.extend((0..block.height()).step_by(SAMPLED).map(|n| {
-                    let (city, id) = (cities.get(n), ids.get(n).unwrap_or_default());
-                    (city.is_none(), city.unwrap_or_default().to_owned(), id.to_owned())
-                }));
+                let ids = block.column("store_id")?.str()?;
+                let rows = (0..block.height()).step_by(SAMPLED);
+                sample.extend(rows.map(|n| ids.get(n).unwrap_or_default().to_owned()));
             }
             Ok(())
         })?;
     }
     sample.sort_unstable();
-    let ranges = content.rows.div_ceil(range as u64).max(1) as usize;
-    let mut cuts: Vec<Place> =
+    let groups = content.rows.div_ceil(ROW_GROUP as u64);
+    let ranges = content.rows.div_ceil(range as u64).max(groups.isqrt()).max(1) as usize;
+    let mut cuts: Vec<String> =
         (1..ranges).filter_map(|n| sample.get(n * sample.len() / ranges).cloned()).collect();
     cuts.dedup();
     Ok((content, cuts))
@@ -181,25 +177,18 @@ fn each_block(
     Ok(())
 }
 
-/// Which rows lie in a range of the order of stores: its beginning belongs to it, its end does not.
+/// Which rows lie in a range of ids: its first id belongs to it, its last does not.
 fn between(
     block: &DataFrame,
-    from: Option<&Place>,
-    to: Option<&Place>,
+    from: Option<&String>,
+    to: Option<&String>,
 ) -> Result<BooleanChunked, ParquetError> {
-    fn borrowed(place: &Place) -> (bool, &str, &str) {
-        (place.0, &place.1, &place.2)
-    }
-    let (cities, ids) = (block.column("city")?.str()?, block.column("store_id")?.str()?);
-    let (from, to) = (from.map(borrowed), to.map(borrowed));
-    Ok(cities
-        .iter()
-        .zip(ids.iter())
-        .map(|(city, id)| {
-            let own = (city.is_none(), city.unwrap_or_default(), id.unwrap_or_default());
-            from.is_none_or(|from| from <= own) && to.is_none_or(|to| own < to)
-        })
-        .collect())
+    let ids = block.column("store_id")?.str()?;
+    let inside = |id: Option<&str>| {
+        let id = id.unwrap_or_default();
+        from.is_none_or(|from| &**from <= id) && to.is_none_or(|to| id < &**to)
+    };
+    Ok(ids.iter().map(inside).collect())
 }
 
 impl Content {
@@ -242,4 +231,116 @@ fn mixed(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     hash ^ (hash >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::availability::AvailabilityRows;
+    use storewatch_domain::{IdType, MissingHours, Observation, Rules, Store, judge_chunk};
+
+    fn slot(n: i64) -> Slot {
+        Slot::containing(1_795_392_000 + n * Slot::SECONDS)
+    }
+
+    /// The file of a slot: stores of three cities and of none.
+    fn file(n: i64, ids: impl Iterator<Item = u32>) -> Bytes {
+        let city = |id: u32| ["Lugo", "Ávila", "León"].get(id as usize % 4).map(|city| (*city).to_owned());
+        let stores: Vec<Store> =
+            ids.map(|id| Store { id: id.to_string(), city: city(id), ..Store::default() }).collect();
+        let rules = Rules {
+            default_timezone: "UTC".parse().unwrap(),
+            missing_hours: MissingHours::AlwaysOpen,
+            id_type: IdType::Long,
+        };
+        let view = Observation { at: slot(n).start_micros(), stores: Vec::new() };
+        let judged = judge_chunk(slot(n), &rules, &stores, Ok(&view));
+        let rows = AvailabilityRows::new(slot(n), slot(n).start_micros(), &judged).unwrap();
+        AvailabilityRows::merge(vec![rows]).unwrap().write().unwrap()
+    }
+
+    fn of(n: i64, body: Bytes) -> Source {
+        Source { body, rows: Rows::Of(slot(n)) }
+    }
+
+    /// City, id and slot of each row.
+    fn places(body: &Bytes) -> Vec<(Option<String>, String, i64)> {
+        let frame = parquet::read(body.clone()).unwrap();
+        parquet::check(Table::StoreAvailability, &frame).unwrap();
+        let (cities, ids) = (frame.column("city").unwrap().str().unwrap(), frame.column("store_id").unwrap());
+        let (ids, slots) = (ids.str().unwrap(), frame.column("slot").unwrap().datetime().unwrap().physical());
+        let text = |texts: &StringChunked, n| texts.get(n).map(str::to_owned);
+        (0..frame.height()).map(|n| (text(cities, n), text(ids, n).unwrap(), slots.get(n).unwrap())).collect()
+    }
+
+    #[test]
+    fn whatever_the_ranges_the_rows_are_the_same_and_in_order_within_each() {
+        let table = Table::StoreAvailability;
+        let sources: Vec<Source> = (0..5).map(|n| of(n, file(n, 100..900))).collect();
+        let (whole, wanted) = compact_by(table, &sources, 1_000_000).unwrap();
+        assert_eq!((wanted.rows, wanted.slots.len()), (4000, 5));
+        let sorted = |places: &[(Option<String>, String, i64)]| {
+            places.is_sorted_by_key(|(city, id, slot)| (city.is_none(), city.clone(), id.clone(), *slot))
+        };
+        assert!(sorted(&places(&whole)));
+        for range in [1, 7, 500, 1500] {
+            let (body, content) = compact_by(table, &sources, range).unwrap();
+            assert_eq!(content, wanted);
+            assert_eq!(super::content(table, body.clone()).unwrap(), wanted);
+            let (mut found, mut all) = (places(&body), places(&whole));
+            if range == 1500 {
+                let cuts = found.windows(2).filter(|pair| !sorted(pair)).count();
+                assert_eq!(cuts, 2, "three ranges of ids");
+            }
+            found.sort();
+            all.sort();
+            assert_eq!(found, all);
+        }
+    }
+
+    #[test]
+    fn a_day_without_rows_is_a_file_without_rows() {
+        let (body, wanted) = compact(Table::StoreAvailability, &[of(0, file(0, 0..0))]).unwrap();
+        assert_eq!(wanted, Content::default());
+        assert_eq!(content(Table::StoreAvailability, body).unwrap(), wanted);
+    }
+
+    #[test]
+    fn a_source_gives_its_rows_without_the_slots_that_are_left_out() {
+        let table = Table::StoreAvailability;
+        let (day, _) = compact(table, &[of(0, file(0, 0..9)), of(1, file(1, 0..9))]).unwrap();
+        let base = Source { body: day, rows: Rows::Without([slot(1)].into()) };
+        let (body, found) = compact(table, &[base, of(1, file(1, 3..5))]).unwrap();
+        assert_eq!(found.rows, 9 + 2);
+        let (_, wanted) = compact(table, &[of(0, file(0, 0..9)), of(1, file(1, 3..5))]).unwrap();
+        assert_eq!(content(table, body).unwrap(), wanted);
+    }
+
+    #[test]
+    fn a_file_that_holds_another_slot_is_refused() {
+        let error = compact(Table::StoreAvailability, &[of(1, file(0, 0..9))]).unwrap_err();
+        assert!(error.to_string().contains(&format!("is the file of {}", slot(1))), "{error}");
+    }
+
+    #[test]
+    fn columns_that_were_added_since_a_file_was_written_are_null_in_it() {
+        let mut frame = parquet::read(file(0, 0..9)).unwrap();
+        frame.drop_in_place("schedule_as_of").unwrap();
+        let old = parquet::write(&mut frame).unwrap();
+        let (body, _) = compact(Table::StoreAvailability, &[of(0, old), of(1, file(1, 0..9))]).unwrap();
+        let found = parquet::read(body).unwrap();
+        assert_eq!(found.column("schedule_as_of").unwrap().null_count(), 9);
+    }
+
+    #[test]
+    fn the_checksum_tells_a_row_that_is_missing_doubled_or_changed_and_not_their_order() {
+        let table = Table::StoreAvailability;
+        let sum = |ids: Vec<u32>| content(table, file(0, ids.into_iter())).unwrap().checksum;
+        let whole = sum(vec![1, 2, 3]);
+        assert_eq!(sum(vec![3, 1, 2]), whole);
+        for other in [vec![1, 2], vec![1, 2, 3, 3], vec![1, 2, 4], vec![1, 23], vec![12, 3]] {
+            assert_ne!(sum(other.clone()), whole, "{other:?}");
+        }
+        assert_ne!(content(table, file(1, 1..4)).unwrap().checksum, whole);
+    }
 }

