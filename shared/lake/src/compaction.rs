@@ -13,7 +13,7 @@ use storewatch_domain::Slot;
 use crate::parquet::{self, ParquetError};
 use crate::tables::Table;
 
-/// Rows that are sorted at once, which is what bounds the memory: about 400 bytes a row.
+/// Rows that are sorted at once, which is what bounds the memory: about 400 bytes each, beside the files.
 pub const RANGE_ROWS: usize = 1_000_000;
 
 /// Rows in a row group of a compacted file: a reader passes over most of them by their statistics,
@@ -22,6 +22,9 @@ const ROW_GROUP: usize = 65_536;
 
 /// Rows that are read of a file at once; whole row groups, so that none is read in two parts.
 const BLOCK: usize = 4 * ROW_GROUP;
+
+/// Blocks that are held at once before what is wanted of them is copied.
+const BLOCKS_AT_ONCE: usize = 8;
 
 /// One row in so many is looked at to cut the order into even ranges. No divisor of the rows that a
 /// store has in a day, so that a file which is in order already is looked at everywhere.
@@ -91,12 +94,18 @@ fn compact_by(table: Table, sources: &[Source], range: usize) -> Result<(Bytes, 
             each_block(table, source, None, |block| {
                 let block =
                     if cuts.is_empty() { block } else { block.filter(&between(&block, from, to)?)? };
-                Ok(rows.vstack_mut_owned(block).map(|_| ())?)
+                rows.vstack_mut_owned(block)?;
+                // Rows that stand side by side are not copied when they are picked, and keep their
+                // whole block in memory until they are.
+                if rows.first_col_n_chunks() > BLOCKS_AT_ONCE {
+                    rows.rechunk_mut();
+                }
+                Ok(())
             })?;
         }
         rows.rechunk_mut();
         let sorting = SortMultipleOptions::default().with_nulls_last(true).with_maintain_order(true);
-        let rows = rows.sort(sorted_by, sorting)?;
+        rows.sort_in_place(sorted_by, sorting)?;
         for start in (0..rows.height()).step_by(ROW_GROUP) {
             writer.write_batch(&rows.slice(start as i64, ROW_GROUP))?;
         }
