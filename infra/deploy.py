@@ -153,7 +153,11 @@ class Deployment:
         }
         made = self._deploy(self.country_stack(file.country), "country.yaml", values)
         self._put_secrets(file.country, secrets)
-        entry = {"country": file.country, "state_machine": made["CountryMachine"]}
+        entry = {
+            "country": file.country,
+            "state_machine": made["CountryMachine"],
+            "daily_state_machine": made["CountryDailyMachine"],
+        }
         s3.put_object(Bucket=bucket, Key=_registry_key(file.country), Body=json.dumps(entry).encode())
         return made
 

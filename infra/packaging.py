@@ -18,8 +18,8 @@ from botocore.exceptions import ClientError
 
 from infra.errors import DeployError
 
-FUNCTIONS = ("dispatch", "plan", "observe", "merge", "register")
-STATE_MACHINES = ("tick", "country")
+FUNCTIONS = ("dispatch", "plan", "observe", "merge", "register", "compact")
+STATE_MACHINES = ("tick", "daily", "country", "country-daily")
 ROOT = Path(__file__).resolve().parents[1]
 
 # Zips carry times; a fixed one makes the same binary the same zip. 1980 is the earliest that they can.

@@ -191,6 +191,13 @@ def lake(request: pytest.FixtureRequest) -> lakes.Lake:
     return request.getfixturevalue({"ticks": "ticked_lake", "week": "sample_week"}[request.param])
 
 
+@pytest.fixture(scope="session")
+def daily_deployment(stack: Stack, sources: Sources, country_files: Path, ticked: Ticked) -> Iterator[Ticked]:
+    """es and pt for the daily work: it moves days that other tests look at where ticks have left them."""
+    del ticked  # one tick at a time
+    yield from _ticked(stack, f"{sources.prefix}-d", sources, country_files, {}, countries=("es", "pt"))
+
+
 def redeploy(deployed: Deployed, sources: Sources, countries: list[str], files: Path) -> None:
     """Deploys countries again, with other country files."""
     deploy(

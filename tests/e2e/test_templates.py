@@ -9,6 +9,7 @@ from e2e.conftest import COUNTRIES, Ticked
 from e2e.deployment import TABLES, Deployed
 
 MACHINES = ("tick", *(f"country-{code}" for code in COUNTRIES))
+DAILY_MACHINES = ("daily", *(f"country-{code}-daily" for code in COUNTRIES))
 PARQUET = "org.apache.hadoop.hive.ql.io.parquet"
 
 
@@ -69,7 +70,16 @@ def test_every_task_and_every_machine_has_a_time_limit(ticked: Ticked, machine: 
     assert all(0 < state.get("TimeoutSeconds", 0) <= 900 for state in tasks.values()), tasks.keys()
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("machine", DAILY_MACHINES)
+def test_the_daily_work_has_time_limits_and_ends_before_the_next(ticked: Ticked, machine: str) -> None:
+    definition = ticked.deployed.definition(machine)
+    assert 0 < definition["TimeoutSeconds"] < 24 * 3600
+    tasks = {path: state for path, state in states_of(definition) if state["Type"] == "Task"}
+    assert tasks
+    assert all(0 < state.get("TimeoutSeconds", 0) < 24 * 3600 for state in tasks.values()), tasks.keys()
+
+
+@pytest.mark.parametrize("machine", MACHINES + DAILY_MACHINES)
 def test_wrong_events_and_wrong_country_files_are_never_retried(ticked: Ticked, machine: str) -> None:
     never = {"BadEvent", "BadConfig", "States.ALL", "States.TaskFailed"}
     for path, state in states_of(ticked.deployed.definition(machine)):
@@ -85,6 +95,7 @@ def test_functions_get_the_environment_of_the_contract_and_no_secret(ticked: Tic
         "observe": {},
         "merge": metrics,
         "register": {**metrics, "STOREWATCH_DATABASE": deployed.database},
+        "compact": {"STOREWATCH_DATABASE": deployed.database},
     }
     for country in COUNTRIES:
         (config,) = [entry.key for entry in deployed.objects(f"config/country={country}/")]
@@ -109,10 +120,19 @@ def test_the_rule_ticks_every_quarter_of_an_hour_with_the_event_as_it_is(ticked:
     assert not {"Input", "InputPath", "InputTransformer"} & target.keys()
 
 
+def test_a_rule_starts_the_daily_work_once_a_day_after_yesterday_s_last_ticks(ticked: Ticked) -> None:
+    events, name = ticked.deployed.stack.aws.client("events"), f"{ticked.deployed.prefix}-daily"
+    rule = events.describe_rule(Name=name)
+    assert (rule["ScheduleExpression"], rule["State"]) == ("cron(20 2 * * ? *)", "DISABLED")
+    (target,) = events.list_targets_by_rule(Rule=name)["Targets"]
+    assert target["Arn"] == ticked.deployed.machine("daily")
+    assert not {"Input", "InputPath", "InputTransformer"} & target.keys()
+
+
 def test_failed_and_timed_out_executions_raise_alarms_that_reach_the_topic(ticked: Ticked) -> None:
     """Whether they fire cannot be seen here: the local Step Functions puts no AWS/States metrics."""
     alarms = alarms_of(ticked.deployed)
-    machines = {"tick": "tick", **{code: f"country-{code}" for code in COUNTRIES}}
+    machines = {"tick": "tick", "daily": "daily", **{code: f"country-{code}" for code in COUNTRIES}}
     for name, machine in machines.items():
         for kind, metric in (("failed", "ExecutionsFailed"), ("timed-out", "ExecutionsTimedOut")):
             alarm = alarms[f"{name}-{kind}"]
@@ -145,6 +165,14 @@ def test_thirty_minutes_without_a_successful_tick_raise_an_alarm_silence_too(tic
     alarm = alarms_of(ticked.deployed)["tick-missing"]
     assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/States", "ExecutionsSucceeded")
     assert alarm["Period"] * alarm["EvaluationPeriods"] == 30 * 60
+    assert alarm["TreatMissingData"] == "breaching"
+    reaches_the_topic(alarm, ticked.deployed)
+
+
+def test_a_day_and_its_six_hours_without_the_daily_work_raise_an_alarm_silence_too(ticked: Ticked) -> None:
+    alarm = alarms_of(ticked.deployed)["daily-missing"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/States", "ExecutionsSucceeded")
+    assert 30 * 3600 < alarm["Period"] * alarm["EvaluationPeriods"] < 48 * 3600
     assert alarm["TreatMissingData"] == "breaching"
     reaches_the_topic(alarm, ticked.deployed)
 

@@ -23,7 +23,12 @@ from stack.retries import check_retries, states_of
 
 TEMPLATES = ("lake", "analytics", "country")
 # The machine of each definition: template and resource.
-MACHINES = {"tick": ("lake", "TickMachine"), "country": ("country", "CountryMachine")}
+MACHINES = {
+    "tick": ("lake", "TickMachine"),
+    "daily": ("lake", "DailyMachine"),
+    "country": ("country", "CountryMachine"),
+    "country-daily": ("country", "CountryDailyMachine"),
+}
 # Errors that Step Functions and Lambda raise by themselves; every other one in a state machine is the functions' own.
 _PLATFORM_ERRORS = re.compile(r"(States|Lambda|Runtime|Sandbox|StepFunctions)\.\w+|ExecutionAlreadyExists")
 _OWN_ERRORS = {

@@ -22,10 +22,21 @@ pub struct Start {
 struct Entry {
     country: CountryCode,
     state_machine: String,
+    /// Absent where the country was deployed before there was daily work.
+    #[serde(default)]
+    daily_state_machine: String,
+}
+
+/// What is dispatched: a tick, or `{"run": "daily", "event": …}`, the daily work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Run {
+    Tick,
+    Daily,
 }
 
 /// Takes an EventBridge event, whose `time` is floored to its slot, or `{"slot", "countries"}`;
-/// without `countries` every country of the registry takes part.
+/// without `countries` every country of the registry takes part. The daily work takes the same as
+/// its `event`, and its slot does no more than name executions.
 ///
 /// An entry of the registry that cannot be read must not stop the other countries: it is returned
 /// without a state machine, so that starting it fails and is counted as that country's failure.
@@ -34,6 +45,7 @@ struct Entry {
 /// `BadEvent` for a wrong time or a country that is not in the registry, `LakeUnavailable` where the
 /// registry cannot be read.
 pub async fn dispatch(objects: &dyn Objects, event: &Value) -> Result<Vec<Start>, FunctionError> {
+    let (run, event) = run_of(event)?;
     let slot = slot_of(event)?;
     let asked = countries_of(event)?;
     let mut registered = Vec::new();
@@ -58,7 +70,10 @@ pub async fn dispatch(objects: &dyn Objects, event: &Value) -> Result<Vec<Start>
         let body = objects.get(&key).await?;
         let entry = serde_json::from_slice::<Entry>(&body);
         let state_machine = match entry {
-            Ok(entry) if entry.country == country => entry.state_machine,
+            Ok(entry) if entry.country == country => match run {
+                Run::Tick => entry.state_machine,
+                Run::Daily => entry.daily_state_machine,
+            },
             Ok(entry) => {
                 tracing::error!(
                     key,
@@ -81,6 +96,17 @@ pub async fn dispatch(objects: &dyn Objects, event: &Value) -> Result<Vec<Start>
     }
     tracing::info!(slot = %slot, countries = starts.len(), "dispatched");
     Ok(starts)
+}
+
+fn run_of(event: &Value) -> Result<(Run, &Value), FunctionError> {
+    match (event.get("run").map(Value::as_str), event.get("event")) {
+        (None, _) => Ok((Run::Tick, event)),
+        (Some(Some("daily")), Some(event)) => Ok((Run::Daily, event)),
+        (Some(Some("daily")), None) => Err(bad_event("\"event\" is not there".to_owned())),
+        (Some(_), _) => {
+            Err(bad_event(format!("\"run\" is {}, and nothing but \"daily\" is known", event["run"])))
+        }
+    }
 }
 
 fn slot_of(event: &Value) -> Result<Slot, FunctionError> {

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use storewatch_domain::CountryCode;
 
+use crate::keys;
 use crate::tables::Table;
 
 /// A partition of a table and where its files lie.
@@ -19,6 +20,17 @@ pub struct Partition {
     pub day: String,
     /// `s3://bucket/…/`, with a slash at its end.
     pub location: String,
+}
+
+impl Partition {
+    /// Whether a location is one of this partition's compacted versions, in the bucket of its files.
+    pub fn is_compacted_at(&self, location: &str) -> bool {
+        let raw = keys::partition_prefix(self.table, self.country, &self.day);
+        let compacted = keys::compacted_prefix(self.table, self.country, &self.day);
+        let bucket = self.location.strip_suffix(&raw);
+        let version = bucket.and_then(|bucket| location.strip_prefix(bucket)?.strip_prefix(&compacted));
+        version.is_some_and(|version| !version.is_empty())
+    }
 }
 
 /// A failure of the catalog. The source says what the service answered.
@@ -104,6 +116,9 @@ pub struct Registered {
 /// Makes the catalog hold exactly these partitions: creates what is missing, updates what differs,
 /// leaves the rest alone. One that somebody else creates meanwhile is compared, not assumed right.
 ///
+/// A partition that lies compacted stays there: what a tick adds to such a day is compacted too, and
+/// a way back to the ticks' own files would end where those have been removed.
+///
 /// # Errors
 /// The catalog refused or did not answer; what was done before stays done, and running it again
 /// finishes the rest.
@@ -135,11 +150,19 @@ pub(crate) async fn register_table(
     for round in 0..2 {
         let held = catalog.get(table, &open).await?;
         let (mut missing, mut different) = (Vec::new(), Vec::new());
-        for (partition, held) in open.into_iter().zip(held) {
+        for (mut partition, held) in open.into_iter().zip(held) {
             match held {
                 None => missing.push(partition),
-                Some(held) if held.current && held.location == partition.location => done.unchanged += 1,
-                Some(_) => different.push(partition),
+                Some(held) => {
+                    if partition.is_compacted_at(&held.location) {
+                        partition.location.clone_from(&held.location);
+                    }
+                    if held.current && held.location == partition.location {
+                        done.unchanged += 1;
+                    } else {
+                        different.push(partition);
+                    }
+                }
             }
         }
         if !different.is_empty() {

@@ -30,6 +30,54 @@ pub fn partition_location(bucket: &str, table: Table, country: CountryCode, day:
     format!("s3://{bucket}/{}", partition_prefix(table, country, day))
 }
 
+/// Where a country's files of a table lie, of all days; ends in a slash.
+pub fn table_prefix(table: Table, country: CountryCode) -> String {
+    format!("{}/country={country}/", table.name())
+}
+
+/// The slot and the day that a tick's file is of, by its key; nothing where a tick writes no such key.
+pub fn slot_of_file(table: Table, country: CountryCode, key: &str) -> Option<Slot> {
+    let (_, name) = key.rsplit_once('/')?;
+    let time = name.strip_suffix(".parquet").filter(|name| name.is_ascii() && name.len() == 14)?;
+    let (date, clock) = (&time[..8], &time[8..]);
+    let text = format!(
+        "{}-{}-{}T{}:{}:00Z",
+        &date[..4],
+        &date[4..6],
+        &date[6..],
+        clock.get(1..3)?,
+        clock.get(3..5)?
+    );
+    let slot = text.parse().ok()?;
+    (table_file(table, country, slot) == key).then_some(slot)
+}
+
+/// Where the versions of a compacted partition lie; ends in a slash.
+pub fn compacted_prefix(table: Table, country: CountryCode, day: &str) -> String {
+    format!("compacted/{}", partition_prefix(table, country, day))
+}
+
+/// Where one version of a compacted partition lies, as the catalog has it; ends in a slash.
+pub fn compacted_location(
+    bucket: &str,
+    table: Table,
+    country: CountryCode,
+    day: &str,
+    version: &str,
+) -> String {
+    format!("s3://{bucket}/{}{version}/", compacted_prefix(table, country, day))
+}
+
+/// The one file of a version of a compacted partition.
+pub fn compacted_file(table: Table, country: CountryCode, day: &str, version: &str) -> String {
+    format!("{}{version}/{day}.parquet", compacted_prefix(table, country, day))
+}
+
+/// What is known of a compacted day: which files it was made of, and where its own lie.
+pub fn compaction_record(country: CountryCode, day: &str) -> String {
+    format!("compacted/country={country}/day={day}.json")
+}
+
 /// What one chunk's observation has staged.
 pub fn staged_chunk(country: CountryCode, slot: Slot, chunk: u32) -> String {
     format!("{}chunk-{chunk:05}.parquet", staging_prefix(country, slot))
@@ -121,5 +169,28 @@ mod tests {
             partition_location("lake", Table::CountryTicks, es, "2026-11-23"),
             "s3://lake/country_ticks/country=es/day=2026-11-23/"
         );
+        assert_eq!(
+            compacted_file(Table::StoreAvailability, es, "2026-11-23", "00ff"),
+            "compacted/store_availability/country=es/day=2026-11-23/00ff/2026-11-23.parquet"
+        );
+        assert_eq!(compaction_record(es, "2026-11-23"), "compacted/country=es/day=2026-11-23.json");
+    }
+
+    #[test]
+    fn the_slot_of_a_file_is_told_by_its_whole_key_and_by_nothing_like_it() {
+        let (es, slot) = ("es".parse().unwrap(), "2026-11-23T04:15:00Z".parse().unwrap());
+        let key = table_file(Table::CountryTicks, es, slot);
+        assert_eq!(slot_of_file(Table::CountryTicks, es, &key), Some(slot));
+        assert_eq!(slot_of_file(Table::StoreAvailability, es, &key), None);
+        for (part, other) in [
+            ("day=2026-11-23", "day=2026-11-24"),
+            ("T0415Z", "T0416Z"),
+            ("T0415Z", "T04é5"),
+            (".parquet", ".parquet.tmp"),
+            ("country=es", "country=pt"),
+        ] {
+            let wrong = key.replace(part, other);
+            assert_eq!(slot_of_file(Table::CountryTicks, es, &wrong), None, "{wrong}");
+        }
     }
 }

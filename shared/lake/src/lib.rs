@@ -3,6 +3,7 @@
 
 pub mod availability;
 pub mod catalog;
+pub mod compaction;
 pub mod glue;
 pub mod keys;
 pub mod memory;
@@ -15,7 +16,7 @@ pub mod tables;
 pub mod ticks;
 
 pub use catalog::{Catalog, CatalogError, Partition, Registered, register};
-pub use objects::{Condition, LakeError, ListedObject, Objects, Put};
+pub use objects::{Condition, LakeError, ListedObject, Objects, Put, Tag};
 pub use parquet::ParquetError;
 pub use repair::{RepairError, Repaired, repair};
 pub use tables::Table;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use storewatch_domain::CountryCode;
 
 use crate::catalog::{Catalog, CatalogError, Created, Held, Partition};
-use crate::objects::{Condition, LakeError, ListedObject, Objects, Put};
+use crate::objects::{Condition, LakeError, ListedObject, Objects, Put, Tag};
 use crate::tables::Table;
 
 /// A bucket in memory.
@@ -20,7 +20,16 @@ pub struct MemoryObjects {
 #[derive(Debug, Default)]
 struct Stored {
     by_key: BTreeMap<String, (u64, Bytes)>,
+    tags: BTreeMap<String, Tag>,
     puts: u64,
+}
+
+impl MemoryObjects {
+    /// The keys of the objects that have this tag.
+    pub fn tagged(&self, tag: Tag) -> Vec<String> {
+        let stored = lock(&self.objects);
+        stored.tags.iter().filter(|(_, own)| **own == tag).map(|(key, _)| key.clone()).collect()
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -57,6 +66,7 @@ impl Objects for MemoryObjects {
         stored.puts += 1;
         let number = stored.puts;
         stored.by_key.insert(key.to_owned(), (number, body));
+        stored.tags.remove(key);
         Ok(Put::Done)
     }
 
@@ -81,7 +91,18 @@ impl Objects for MemoryObjects {
     }
 
     async fn delete(&self, key: &str) -> Result<(), LakeError> {
-        lock(&self.objects).by_key.remove(key);
+        let mut stored = lock(&self.objects);
+        stored.by_key.remove(key);
+        stored.tags.remove(key);
+        Ok(())
+    }
+
+    async fn tag(&self, key: &str, tag: Tag) -> Result<(), LakeError> {
+        let mut stored = lock(&self.objects);
+        if !stored.by_key.contains_key(key) {
+            return Err(LakeError::Missing { bucket: self.bucket().to_owned(), key: key.to_owned() });
+        }
+        stored.tags.insert(key.to_owned(), tag);
         Ok(())
     }
 }

@@ -31,6 +31,13 @@ pub enum Condition {
     Unchanged(String),
 }
 
+/// What lifecycle rules know an object by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tag {
+    pub name: &'static str,
+    pub value: &'static str,
+}
+
 /// What became of a put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
@@ -83,6 +90,13 @@ pub trait Objects: Send + Sync {
     /// # Errors
     /// The service refused or did not answer.
     async fn delete(&self, key: &str) -> Result<(), LakeError>;
+
+    /// Puts a tag on the object, in the place of any that it has. A tag is the object's, not the key's:
+    /// whatever is put under the key later has none.
+    ///
+    /// # Errors
+    /// [`LakeError::Missing`] where there is none; the service refused or did not answer.
+    async fn tag(&self, key: &str, tag: Tag) -> Result<(), LakeError>;
 
     /// Writes the whole object, whatever is there.
     ///

@@ -17,23 +17,51 @@ pub enum ParquetError {
     Content(String),
 }
 
-/// Rows in a row group: few enough that a reader of one city skips most of a compacted day, many
-/// enough that a group compresses well.
+/// Rows in a row group of a tick's file: nearly every country's are one group.
 const ROW_GROUP: usize = 131_072;
 
 pub(crate) fn write(frame: &mut DataFrame) -> Result<Bytes, ParquetError> {
     let mut body = Vec::new();
-    ParquetWriter::new(&mut body)
+    writer(&mut body).with_row_group_size(Some(ROW_GROUP)).finish(frame)?;
+    Ok(body.into())
+}
+
+/// What every file is written by.
+pub(crate) fn writer(body: &mut Vec<u8>) -> ParquetWriter<&mut Vec<u8>> {
+    ParquetWriter::new(body)
         // The level that zstd itself takes for its default, 3.
         .with_compression(ParquetCompression::Zstd(None))
         .with_statistics(StatisticsOptions::full())
-        .with_row_group_size(Some(ROW_GROUP))
-        .finish(frame)?;
-    Ok(body.into())
 }
 
 pub(crate) fn read(body: Bytes) -> Result<DataFrame, ParquetError> {
     Ok(ParquetReader::new(std::io::Cursor::new(body)).finish()?)
+}
+
+/// The rows of a file.
+pub(crate) fn height(body: &Bytes) -> Result<usize, ParquetError> {
+    Ok(ParquetReader::new(std::io::Cursor::new(body.clone())).num_rows()?)
+}
+
+/// Rows of a table's file, from a row on and so many: these columns, or all. Columns that were added
+/// to the table since the file was written are null.
+pub(crate) fn read_part(
+    table: Table,
+    body: Bytes,
+    columns: Option<&[&str]>,
+    rows: (usize, usize),
+) -> Result<DataFrame, ParquetError> {
+    let names = columns.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+    let reader = ParquetReader::new(std::io::Cursor::new(body)).with_columns(names).with_slice(Some(rows));
+    let mut frame = reader.finish()?;
+    if columns.is_none() {
+        for (name, glue) in table.columns().iter().skip(frame.width()) {
+            frame
+                .with_column(Series::full_null((*name).into(), frame.height(), &dtype(glue)).into_column())?;
+        }
+        check(table, &frame)?;
+    }
+    Ok(frame)
 }
 
 /// The type that a column of the catalog has in a frame, and so in a file.

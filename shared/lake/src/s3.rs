@@ -4,9 +4,10 @@ use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectError;
+use aws_sdk_s3::types::Tagging;
 use bytes::Bytes;
 
-use crate::objects::{Condition, LakeError, ListedObject, Objects, Put};
+use crate::objects::{Condition, LakeError, ListedObject, Objects, Put, Tag};
 
 /// One bucket, reached by a client that lives as long as the process.
 #[derive(Debug, Clone)]
@@ -97,6 +98,20 @@ impl Objects for S3Objects {
     async fn delete(&self, key: &str) -> Result<(), LakeError> {
         let answer = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
         answer.map(|_| ()).map_err(|error| self.failed("delete", key, error))
+    }
+
+    async fn tag(&self, key: &str, tag: Tag) -> Result<(), LakeError> {
+        let set = aws_sdk_s3::types::Tag::builder().key(tag.name).value(tag.value).build();
+        let set = set.and_then(|tag| Tagging::builder().tag_set(tag).build());
+        let set = set.map_err(|error| self.failed("tag", key, error))?;
+        let request = self.client.put_object_tagging().bucket(&self.bucket).key(key).tagging(set);
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.code() == Some("NoSuchKey") => {
+                Err(LakeError::Missing { bucket: self.bucket.clone(), key: key.to_owned() })
+            }
+            Err(error) => Err(self.failed("tag", key, error)),
+        }
     }
 }
 

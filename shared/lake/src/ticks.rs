@@ -81,18 +81,34 @@ impl TickRecord {
     /// # Errors
     /// The file is no Parquet, or does not hold one row of the table.
     pub fn read(body: Bytes) -> Result<Self, ParquetError> {
+        let mut rows = Self::read_all(body)?;
+        match (rows.pop(), rows.len()) {
+            (Some(row), 0) => Ok(row),
+            (row, more) => {
+                let rows = more + usize::from(row.is_some());
+                Err(ParquetError::Content(format!("{rows} rows where one is wanted")))
+            }
+        }
+    }
+
+    /// Reads the rows of a compacted day.
+    ///
+    /// # Errors
+    /// The file is no Parquet, or does not hold rows of the table.
+    pub fn read_all(body: Bytes) -> Result<Vec<Self>, ParquetError> {
         let frame = parquet::read(body)?;
         parquet::check(Table::CountryTicks, &frame)?;
-        if frame.height() != 1 {
-            return Err(ParquetError::Content(format!("{} rows where one is wanted", frame.height())));
-        }
+        (0..frame.height()).map(|n| Self::row(&frame, n)).collect()
+    }
+
+    fn row(frame: &DataFrame, n: usize) -> Result<Self, ParquetError> {
         let time = |name: &str| -> Result<Option<i64>, ParquetError> {
-            Ok(frame.column(name)?.datetime()?.physical().get(0))
+            Ok(frame.column(name)?.datetime()?.physical().get(n))
         };
         let number =
-            |name: &str| -> Result<Option<i64>, ParquetError> { Ok(frame.column(name)?.i64()?.get(0)) };
+            |name: &str| -> Result<Option<i64>, ParquetError> { Ok(frame.column(name)?.i64()?.get(n)) };
         let missing = |name: &str| ParquetError::Content(format!("{name} is null"));
-        let outcome = frame.column("outcome")?.str()?.get(0).unwrap_or_default().to_owned();
+        let outcome = frame.column("outcome")?.str()?.get(n).unwrap_or_default().to_owned();
         let all = [Outcome::Failed, Outcome::Partial, Outcome::Complete];
         Ok(Self {
             slot: Slot::containing(time("slot")?.ok_or_else(|| missing("slot"))? / 1_000_000),
@@ -105,9 +121,14 @@ impl TickRecord {
             stores: number("stores")?.map(|n| n as u64),
             chunks: number("chunks")?.map(|n| n as u32),
             chunks_unknown: number("chunks_unknown")?.map(|n| n as u32),
-            coverage: frame.column("coverage")?.f64()?.get(0),
+            coverage: frame.column("coverage")?.f64()?.get(n),
             schedule_as_of: time("schedule_as_of")?,
-            error: frame.column("error")?.str()?.get(0).map(str::to_owned),
+            error: frame.column("error")?.str()?.get(n).map(str::to_owned),
         })
+    }
+
+    /// What a tick of the slot has to exceed to take the place of this one.
+    pub fn worth(&self) -> (Outcome, f64) {
+        (self.outcome, self.coverage.unwrap_or(0.0))
     }
 }

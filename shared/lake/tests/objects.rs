@@ -6,9 +6,12 @@ mod support;
 use bytes::Bytes;
 use storewatch_lake::memory::MemoryObjects;
 use storewatch_lake::s3::S3Objects;
-use storewatch_lake::{Condition, LakeError, Objects, Put};
+use storewatch_lake::{Condition, LakeError, Objects, Put, Tag};
 use storewatch_stack_client::unique_name;
 
+const TAG: Tag = Tag { name: "storewatch", value: "compacted" };
+
+/// After it, `a/one` has the tag, and `b/other` none.
 async fn contract(objects: &dyn Objects) {
     // A missing object is told from a failure.
     assert!(matches!(objects.get("a/none").await, Err(LakeError::Missing { .. })));
@@ -51,6 +54,17 @@ async fn contract(objects: &dyn Objects) {
     objects.delete("c").await.unwrap();
     assert_eq!(objects.put_if("c", "5".into(), unchanged()).await.unwrap(), Put::Conflict);
 
+    // A tag changes nothing else, and what is not there has none.
+    let before = objects.list("a/one").await.unwrap();
+    objects.tag("a/one", TAG).await.unwrap();
+    objects.tag("a/one", TAG).await.unwrap();
+    assert_eq!(objects.list("a/one").await.unwrap(), before);
+    assert_eq!(objects.get("a/one").await.unwrap(), "second");
+    assert!(matches!(objects.tag("a/none", TAG).await, Err(LakeError::Missing { .. })));
+    // It is the object's and not the key's.
+    objects.tag("b/other", TAG).await.unwrap();
+    objects.put("b/other", "again".into()).await.unwrap();
+
     // Deleting twice is deleting once.
     objects.delete("c").await.unwrap();
     assert!(objects.find("c").await.unwrap().is_none());
@@ -58,7 +72,9 @@ async fn contract(objects: &dyn Objects) {
 
 #[tokio::test]
 async fn objects_in_memory_keep_the_contract() {
-    contract(&MemoryObjects::default()).await;
+    let objects = MemoryObjects::default();
+    contract(&objects).await;
+    assert_eq!(objects.tagged(TAG), ["a/one"]);
 }
 
 #[tokio::test]
@@ -73,6 +89,10 @@ async fn objects_on_s3_keep_the_contract() {
     let place = aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(region).build();
     client.create_bucket().bucket(&bucket).create_bucket_configuration(place).send().await.unwrap();
     contract(&S3Objects::new(client.clone(), &bucket)).await;
+    // Of `b/other` nothing can be said here: the local S3 leaves the tags of what a put takes the place of.
+    let found = client.get_object_tagging().bucket(&bucket).key("a/one").send().await.unwrap();
+    let found: Vec<_> = found.tag_set().iter().map(|tag| (tag.key(), tag.value())).collect();
+    assert_eq!(found, [(TAG.name, TAG.value)]);
 
     let absent = S3Objects::new(client, unique_name("absent"));
     let error = absent.put("k", "".into()).await.unwrap_err();

@@ -1,6 +1,8 @@
 //! A country in memory: its sources, its lake, its clock, and the functions of a tick over them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+pub mod disturbed;
+
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::json;

@@ -179,7 +179,13 @@ async fn two_merges_at_once_end_as_one() {
 #[tokio::test]
 async fn a_country_whose_registry_entry_is_damaged_does_not_stop_the_others() {
     let objects = MemoryObjects::default();
-    objects.put("registry/es.json", r#"{"country":"es","state_machine":"arn:es"}"#.into()).await.unwrap();
+    objects
+        .put(
+            "registry/es.json",
+            r#"{"country":"es","state_machine":"arn:es","daily_state_machine":"arn:es-daily"}"#.into(),
+        )
+        .await
+        .unwrap();
     objects.put("registry/mx.json", "not json".into()).await.unwrap();
     let starts = dispatch::dispatch(&objects, &json!({ "time": "2026-11-23T04:16:07Z" })).await.unwrap();
     let found: Vec<_> =
@@ -187,7 +193,15 @@ async fn a_country_whose_registry_entry_is_damaged_does_not_stop_the_others() {
     assert_eq!(found, [("es-20261123T0415Z", "arn:es"), ("mx-20261123T0415Z", "")]);
     let only = json!({ "slot": "2026-11-23T04:15:00Z", "countries": ["es"] });
     assert_eq!(dispatch::dispatch(&objects, &only).await.unwrap().len(), 1);
+    let daily = json!({ "run": "daily", "event": { "time": "2026-11-23T02:20:00Z" } });
+    let starts = dispatch::dispatch(&objects, &daily).await.unwrap();
+    let found: Vec<_> =
+        starts.iter().map(|s| (s.execution_name.as_str(), s.state_machine.as_str())).collect();
+    assert_eq!(found, [("es-20261123T0215Z", "arn:es-daily"), ("mx-20261123T0215Z", "")]);
     for (event, said) in [
+        (json!({ "run": "weekly", "event": {} }), "\"run\" is \"weekly\""),
+        (json!({ "run": "daily" }), "\"event\" is not there"),
+        (json!({ "run": "daily", "event": {} }), "neither \"slot\" nor \"time\""),
         (json!({}), "neither \"slot\" nor \"time\""),
         (json!({ "slot": "soon" }), "\"slot\": slot \"soon\" is not an RFC 3339 time"),
         (json!({ "slot": 7 }), "\"slot\" is 7"),

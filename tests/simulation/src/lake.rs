@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use storewatch_lake::catalog::{Created, Held};
 use storewatch_lake::{
-    Catalog, CatalogError, Condition, LakeError, ListedObject, Objects, Partition, Put, Table,
+    Catalog, CatalogError, Condition, LakeError, ListedObject, Objects, Partition, Put, Table, Tag,
 };
 
 use crate::chance::Fate;
@@ -93,6 +93,12 @@ impl Objects for SimulatedObjects {
         self.0.world.objects.delete(key).await?;
         self.0.world.touch(key);
         self.0.after(fate, || format!("delete {key}")).await.ok_or_else(|| self.failed("delete", key))
+    }
+
+    async fn tag(&self, key: &str, tag: Tag) -> Result<(), LakeError> {
+        let fate = self.0.before("tag", key).await.ok_or_else(|| self.failed("tag", key))?;
+        self.0.world.objects.tag(key, tag).await?;
+        self.0.after(fate, || format!("tag {key}")).await.ok_or_else(|| self.failed("tag", key))
     }
 }
 

@@ -1,0 +1,243 @@
+//! What it takes to compact a day of many stores: memory, time and bytes. The limit that `country.yaml`
+//! gives the function is held against it.
+//!
+//! `make bench-compact STORES=100000`. The day is made first, by another process, so that the peak is
+//! that of compacting alone; a late tick comes after, with the ticks' own files gone.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use compact::{Answer, Event, Ports, handle};
+use storewatch_domain::{
+    CountryCode, IdType, LiveStore, MissingHours, Observation, Rules, Slot, Store, StoreHours, StoreKey,
+    WallTime, WeeklyHours, judge_chunk,
+};
+use storewatch_lake::availability::{AvailabilityRows, by_city};
+use storewatch_lake::memory::MemoryCatalog;
+use storewatch_lake::{
+    Condition, LakeError, ListedObject, Objects, Outcome, Put, Table, Tag, TickRecord, keys,
+};
+use storewatch_runtime::clock::SystemClock;
+
+const DAY: &str = "2026-11-22";
+const SLOTS: usize = 96;
+const CHUNK: usize = 10_000;
+/// MemorySize of the function in `infra/country.yaml`, and what the runtime and the SDK have of it.
+const LIMIT_MB: usize = 2048;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("day");
+    match arguments.next().as_deref() {
+        Some("make") => make(&folder, arguments.next().unwrap().parse().unwrap()),
+        Some("compact") => run(compacted(&folder)),
+        _ => {
+            let stores = std::env::var("STORES").unwrap_or_else(|_| "100000".to_owned());
+            let _ = fs::remove_dir_all(&folder);
+            let step = |arguments: &[&str]| {
+                let done = Command::new(std::env::current_exe().unwrap()).args(arguments).status().unwrap();
+                assert!(done.success(), "{arguments:?}");
+            };
+            step(&["make", &stores]);
+            let files = |table: Table| folder.join(keys::partition_prefix(table, es(), DAY));
+            let late = |table: Table| folder.join(keys::table_file(table, es(), slot(SLOTS - 1)));
+            let aside = |table: Table| folder.join(format!("{table}-late"));
+            for table in Table::ALL {
+                fs::rename(late(table), aside(table)).unwrap();
+            }
+            step(&["compact"]);
+            println!("its last tick comes late, after the files of the others are gone:");
+            for table in Table::ALL {
+                fs::remove_dir_all(files(table)).unwrap();
+                fs::create_dir_all(files(table)).unwrap();
+                fs::rename(aside(table), late(table)).unwrap();
+            }
+            step(&["compact"]);
+            if std::env::var_os("KEEP").is_none() {
+                fs::remove_dir_all(&folder).unwrap();
+            }
+        }
+    }
+}
+
+fn es() -> CountryCode {
+    "es".parse().unwrap()
+}
+
+fn slot(n: usize) -> Slot {
+    let first = Slot::containing_time(&format!("{DAY}T00:00:00Z")).unwrap();
+    Slot::containing(first.start() + n as i64 * Slot::SECONDS)
+}
+
+fn run(work: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_multi_thread().build().unwrap().block_on(work);
+}
+
+/// Compacts what is there, as an invocation does, and says what it took.
+async fn compacted(folder: &Path) {
+    let objects = DiskObjects { root: folder.to_owned() };
+    let catalog = MemoryCatalog::default();
+    let raw: usize = objects
+        .list(&keys::table_prefix(Table::StoreAvailability, es()))
+        .await
+        .unwrap()
+        .iter()
+        .map(|object| fs::metadata(folder.join(&object.key)).unwrap().len() as usize)
+        .sum();
+    let started = Instant::now();
+    let ports = Ports { objects: &objects, catalog: &catalog, clock: &SystemClock };
+    let event = Event { country: es(), day: Some(DAY.to_owned()) };
+    let Answer::Compacted(done) = handle(&ports, &event).await.unwrap() else {
+        panic!("a day was asked for")
+    };
+    let seconds = started.elapsed().as_secs_f64();
+    let location = done.stores.location.unwrap();
+    let file = location.strip_prefix("s3://disk/").map(|key| folder.join(key).join(format!("{DAY}.parquet")));
+    let bytes = fs::metadata(file.unwrap()).unwrap().len();
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak_mb = peak.trim().trim_end_matches(" kB").trim().parse::<usize>().unwrap() / 1024;
+    println!(
+        "  {} rows, {} files of {:.1} MB to one of {:.1} MB; {seconds:.1} s, at most {peak_mb} MiB",
+        done.stores.rows,
+        done.stores.files_before,
+        raw as f64 / 1e6,
+        bytes as f64 / 1e6
+    );
+    assert!(peak_mb < LIMIT_MB, "{peak_mb} MiB are more than the function has");
+}
+
+/// Writes the files that a day of ticks leaves: stores of cities of very unlike sizes, of which a few are
+/// offline for some hours.
+fn make(folder: &Path, count: usize) {
+    let mut random = 7_u64;
+    let mut draw = move |n: usize| {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        (random % n as u64) as usize
+    };
+    let stores: Vec<Store> = (0..count)
+        .map(|n| {
+            // Of 52 cities, the largest has a quarter of the stores, and the smallest some dozens.
+            let city = (draw(1000) * draw(1000) * draw(1000) / 1_000_000) / 19;
+            let shift = draw(8) as u32 * 1800;
+            let hours = |day| {
+                let opens = WallTime::from_seconds(8 * 3600 + shift);
+                WeeklyHours::new(day, opens, WallTime::from_seconds(18 * 3600 + shift)).unwrap()
+            };
+            Store {
+                id: (1_000_000 + n * 3).to_string(),
+                name: Some(format!("{} {}", ["Bar", "Casa", "Farmacia", "Tienda"][draw(4)], draw(count))),
+                city: (draw(500) > 0).then(|| format!("Ciudad {city}")),
+                timezone: Some("Europe/Madrid".to_owned()),
+                hours: StoreHours { weekly: (1..=7).map(hours).collect(), exceptions: Vec::new() },
+                problem: None,
+            }
+        })
+        .collect();
+    let mut offline = vec![0_usize; count];
+    let rules = Rules {
+        default_timezone: "Europe/Madrid".parse().unwrap(),
+        missing_hours: MissingHours::Closed,
+        id_type: IdType::Long,
+    };
+    for n in 0..SLOTS {
+        let slot = slot(n);
+        let mut parts = Vec::new();
+        for (chunk, stores) in stores.chunks(CHUNK).enumerate() {
+            let seen = stores.iter().enumerate().filter_map(|(k, store)| {
+                let until = &mut offline[chunk * CHUNK + k];
+                if *until <= n && draw(300) == 0 {
+                    *until = n + draw(20);
+                }
+                let reason = (*until > n).then(|| ["paused", "no courier", "technical"][draw(3)].to_owned());
+                let live = LiveStore { online: reason.is_none() && (n / 4) % 24 >= 7, reason };
+                (draw(200) > 0).then(|| (StoreKey::new(&store.id, IdType::Long).unwrap(), live))
+            });
+            let at = slot.start_micros() + 3_000_000 + chunk as i64 * 137_911;
+            let view = Observation { at, stores: seen.collect() };
+            let judged = judge_chunk(slot, &rules, stores, Ok(&view));
+            parts.push(AvailabilityRows::new(slot, slot.start_micros() + 1_000_000, &judged).unwrap());
+        }
+        let mut rows = AvailabilityRows::merge(parts).unwrap();
+        let record = TickRecord {
+            slot,
+            started_at: slot.start_micros() + 500_000,
+            finished_at: slot.start_micros() + 9_000_000,
+            outcome: Outcome::Complete,
+            stores: Some(count as u64),
+            chunks: Some(count.div_ceil(CHUNK) as u32),
+            chunks_unknown: Some(0),
+            coverage: Some(1.0),
+            schedule_as_of: Some(slot.start_micros() + 1_000_000),
+            error: None,
+        };
+        let cities = by_city(slot, &rows.summary().unwrap()).unwrap();
+        for (table, body) in [
+            (Table::StoreAvailability, rows.write().unwrap()),
+            (Table::AvailabilityByCity, cities),
+            (Table::CountryTicks, record.write().unwrap()),
+        ] {
+            write(&folder.join(keys::table_file(table, es(), slot)), &body);
+        }
+    }
+}
+
+fn write(path: &Path, body: &[u8]) {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, body).unwrap();
+}
+
+/// A bucket on disk, for one process at a time.
+struct DiskObjects {
+    root: PathBuf,
+}
+
+#[async_trait]
+impl Objects for DiskObjects {
+    fn bucket(&self) -> &str {
+        "disk"
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes, LakeError> {
+        let missing = |_| LakeError::Missing { bucket: "disk".to_owned(), key: key.to_owned() };
+        fs::read(self.root.join(key)).map(Bytes::from).map_err(missing)
+    }
+
+    async fn put_if(&self, key: &str, body: Bytes, _: Condition) -> Result<Put, LakeError> {
+        write(&self.root.join(key), &body);
+        Ok(Put::Done)
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ListedObject>, LakeError> {
+        let (mut found, mut open) = (Vec::new(), vec![self.root.clone()]);
+        while let Some(folder) = open.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let key = path.strip_prefix(&self.root).unwrap().to_string_lossy().into_owned();
+                if path.is_dir() {
+                    open.push(path);
+                } else if key.starts_with(prefix) {
+                    found.push(ListedObject { key, etag: "once".to_owned() });
+                }
+            }
+        }
+        found.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(found)
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), LakeError> {
+        let _ = fs::remove_file(self.root.join(key));
+        Ok(())
+    }
+
+    async fn tag(&self, _: &str, _: Tag) -> Result<(), LakeError> {
+        Ok(())
+    }
+}

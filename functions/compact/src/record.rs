@@ -1,0 +1,95 @@
+//! The record of a compacted day: what its files were made of. It decides what the day's version is;
+//! the catalog follows it.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use storewatch_domain::{CountryCode, Slot};
+use storewatch_lake::objects::damaged;
+use storewatch_lake::{Condition, LakeError, Objects, Put, Table, keys};
+
+/// What is known of a compacted day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pub country: CountryCode,
+    pub day: String,
+    pub tables: BTreeMap<Table, Version>,
+    /// Files that are no table's version any more, and are not marked for removal yet.
+    pub superseded: Vec<String>,
+    /// Whether the catalog has been seen to hold these versions, and all that they took the place of
+    /// is marked for removal.
+    pub settled: bool,
+}
+
+/// A table's compacted day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// As the catalog has it.
+    pub location: String,
+    /// The key of the one file there.
+    pub file: String,
+    pub rows: u64,
+    pub slots: Vec<Slot>,
+    /// Sixteen hexadecimal digits: the sum that the rows' keys have in any order.
+    pub checksum: String,
+    /// Every tick's file that the rows come from, with the entity tag it had. One that is gone has
+    /// left its rows in the versions since.
+    pub inputs: BTreeMap<String, String>,
+}
+
+/// The record as it was found, and the condition to write the next one under.
+pub struct Found {
+    pub record: Record,
+    pub condition: Condition,
+}
+
+impl Record {
+    /// The day's record, or an empty one.
+    ///
+    /// # Errors
+    /// The record cannot be read.
+    pub async fn find(objects: &dyn Objects, country: CountryCode, day: &str) -> Result<Found, LakeError> {
+        let key = keys::compaction_record(country, day);
+        let Some((listed, body)) = objects.find(&key).await? else {
+            let (day, tables) = (day.to_owned(), BTreeMap::new());
+            let record = Self { country, day, tables, superseded: Vec::new(), settled: true };
+            return Ok(Found { record, condition: Condition::Absent });
+        };
+        let record = serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?;
+        Ok(Found { record, condition: Condition::Unchanged(listed.etag) })
+    }
+
+    /// Writes the record in the place of the one that was found. A conflict means that another
+    /// compaction of the day has come in between. One that stands there just as it would be written
+    /// is this one's own: the put was done, but the answer to it was lost.
+    ///
+    /// # Errors
+    /// The record cannot be written.
+    pub async fn write(&self, objects: &dyn Objects, condition: Condition) -> Result<Put, LakeError> {
+        let key = keys::compaction_record(self.country, &self.day);
+        let body: Bytes =
+            serde_json::to_vec_pretty(self).map_err(|error| damaged(objects, &key, error))?.into();
+        let put = objects.put_if(&key, body.clone(), condition).await?;
+        if put == Put::Conflict && objects.find(&key).await?.is_none_or(|(_, found)| found != body) {
+            return Ok(Put::Conflict);
+        }
+        Ok(Put::Done)
+    }
+
+    /// Whether the table's version was made of this file as it is.
+    pub fn has(&self, table: Table, key: &str, etag: &str) -> bool {
+        self.tables.get(&table).is_some_and(|version| version.inputs.get(key).is_some_and(|own| own == etag))
+    }
+}
+
+/// The name of the version that these files make: the same for the same files, so that whoever
+/// compacts them writes the same place.
+pub fn version_of(inputs: &BTreeMap<String, String>) -> String {
+    let mut hash = Sha256::new();
+    for (key, etag) in inputs {
+        hash.update(format!("{key}\n{etag}\n"));
+    }
+    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}

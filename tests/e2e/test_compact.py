@@ -1,0 +1,257 @@
+"""The daily work: a day becomes one file a table, and whoever asks meanwhile sees all of its rows, once."""
+
+import io
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+from samtranslator.yaml_helper import yaml_parse
+
+from e2e.conftest import Ticked
+from e2e.deployment import TABLES, Deployed
+from e2e.test_isolation import allowed, session_of
+from infra.packaging import ROOT
+from stack import slots
+
+COUNTRIES = ("es", "pt")
+ORDER = {
+    "store_availability": ["city", "store_id", "slot"],
+    "availability_by_city": ["slot", "city"],
+    "country_ticks": ["slot"],
+}
+Row = tuple[Any, ...]
+
+
+def past(ticked: Ticked, number: int) -> datetime:
+    """A slot of a day that is over. The past cannot be observed: its rows are all `late`, and rows all the same."""
+    day = ticked.slot.replace(hour=0, minute=0) - timedelta(days=2)
+    return day + number * slots.SLOT
+
+
+def tick(ticked: Ticked, country: str, number: int) -> None:
+    """Runs a country tick of that slot."""
+    event = {"country": country, "slot": slots.iso(past(ticked, number))}
+    done = ticked.deployed.run_machine(f"country-{country}", event)
+    assert done["status"] == "SUCCEEDED", done.get("cause")
+
+
+def daily(ticked: Ticked, run: int, *more: str) -> dict[str, Any]:
+    """Runs the daily machine; runs have slots of their own, for which executions are named."""
+    event = {"slot": slots.iso(ticked.slot + run * slots.SLOT), "countries": [*COUNTRIES, *more]}
+    return ticked.deployed.run_machine("daily", event)
+
+
+def location(deployed: Deployed, table: str, country: str, day: str) -> str:
+    """Where queries find a day."""
+    found = [one for one in deployed.partitions(table, country) if one["Values"] == [country, day]]
+    assert len(found) == 1
+    return found[0]["StorageDescriptor"]["Location"]
+
+
+def files(deployed: Deployed, table: str, country: str, day: str) -> dict[str, pa.Table]:
+    """What a query of a day reads."""
+    prefix = location(deployed, table, country, day).removeprefix(f"s3://{deployed.bucket}/")
+    found = [entry.key for entry in deployed.objects(prefix)]
+    return {key: parquet.ParquetFile(io.BytesIO(deployed.body(key))).read() for key in found}
+
+
+def seen(deployed: Deployed, country: str, day: str) -> dict[str, list[str]]:
+    """The rows of a day by table, in no order."""
+    return {
+        table: sorted(str(row) for file in files(deployed, table, country, day).values() for row in file.to_pylist())
+        for table in TABLES
+    }
+
+
+def tag(deployed: Deployed, key: str) -> dict[str, str]:
+    """The tags of an object."""
+    found = deployed.s3.get_object_tagging(Bucket=deployed.bucket, Key=key)["TagSet"]
+    return {entry["Key"]: entry["Value"] for entry in found}
+
+
+@pytest.fixture(scope="module")
+def compacted(daily_deployment: Ticked) -> dict[str, dict[str, list[str]]]:
+    """Two countries after the daily machine; by country, the rows of a past day as they were before."""
+    ticked, before = daily_deployment, {}
+    for country in COUNTRIES:
+        for number in (0, 1, 95):
+            tick(ticked, country, number)
+        before[country] = seen(ticked.deployed, country, f"{past(ticked, 0):%Y-%m-%d}")
+    done = daily(ticked, 0)
+    assert done["status"] == "SUCCEEDED", done.get("cause")
+    days = {entry["country"]: entry["days"] for entry in json.loads(done["output"])["countries"]}
+    rows = {country: len(before[country]["store_availability"]) for country in COUNTRIES}
+    day = f"{past(ticked, 0):%Y-%m-%d}"
+    assert days == {
+        country: [{"day": day, "rows": rows[country], "files_before": 3, "failed": False}] for country in COUNTRIES
+    }
+    return before
+
+
+@pytest.mark.parametrize("country", COUNTRIES)
+def test_a_day_that_is_over_is_one_file_a_table_with_the_rows_it_had(
+    daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]], country: str
+) -> None:
+    deployed, day = daily_deployment.deployed, f"{past(daily_deployment, 0):%Y-%m-%d}"
+    for table in TABLES:
+        place = location(deployed, table, country, day)
+        assert place.startswith(f"s3://{deployed.bucket}/compacted/{table}/country={country}/day={day}/")
+        assert len(files(deployed, table, country, day)) == 1
+    assert seen(deployed, country, day) == compacted[country]
+    # The day that is not over stays with its ticks.
+    today = f"{daily_deployment.slot:%Y-%m-%d}"
+    place = location(deployed, "country_ticks", country, today)
+    assert place == f"s3://{deployed.bucket}/country_ticks/country={country}/day={today}/"
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_compacted_file_is_in_order_and_has_statistics_of_every_column(
+    daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]], table: str
+) -> None:
+    del compacted
+    deployed, day = daily_deployment.deployed, f"{past(daily_deployment, 0):%Y-%m-%d}"
+    ((key, content),) = files(deployed, table, "es", day).items()
+    # As text is ordered in Parquet, by its bytes; what is null comes last.
+    places = [
+        [(row[name] is None, row[name].encode() if isinstance(row[name], str) else row[name]) for name in ORDER[table]]
+        for row in content.to_pylist()
+    ]
+    assert places == sorted(places)
+    metadata = parquet.ParquetFile(io.BytesIO(deployed.body(key))).metadata
+    assert metadata.num_row_groups == 1
+    for n in range(metadata.num_columns):
+        column = metadata.row_group(0).column(n)
+        assert column.compression == "ZSTD"
+        assert column.is_stats_set and (column.statistics.has_min_max or column.statistics.null_count == len(content))
+
+
+def test_what_was_compacted_is_tagged_for_removal_and_nothing_else_is(
+    daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]]
+) -> None:
+    del compacted
+    deployed, day = daily_deployment.deployed, f"{past(daily_deployment, 0):%Y-%m-%d}"
+    for table in TABLES:
+        keys = [entry.key for entry in deployed.objects(f"{table}/country=es/day={day}/")]
+        assert len(keys) == 3
+        assert all(tag(deployed, key) == {"storewatch": "compacted"} for key in keys)
+        others = [entry.key for entry in deployed.objects(f"{table}/country=es/") if f"day={day}" not in entry.key]
+        assert others and not any(tag(deployed, key) for key in [*others, *files(deployed, table, "es", day)])
+
+
+def test_the_bucket_s_lifecycle_rules_let_only_what_is_tagged_of_the_tables_expire(daily_deployment: Ticked) -> None:
+    """The local CloudFormation drops the rules, so they are put by hand: as S3 would have them of the template."""
+    deployed = daily_deployment.deployed
+    template = yaml_parse((ROOT / "infra/lake.yaml").read_text())["Resources"]["LakeBucket"]["Properties"]
+    tags, rules = [{"Key": "storewatch", "Value": "compacted"}], []
+    for rule in template["LifecycleConfiguration"]["Rules"]:
+        if "TagFilters" in rule:
+            condition = {"And": {"Prefix": rule["Prefix"], "Tags": rule["TagFilters"]}}
+            expiration = {"Days": rule["ExpirationInDays"]}
+            rules.append({"ID": rule["Id"], "Status": rule["Status"], "Filter": condition, "Expiration": expiration})
+        elif "ExpirationInDays" in rule:
+            assert rule["Prefix"] in ("staging/", "schedules/")
+    deployed.s3.put_bucket_lifecycle_configuration(Bucket=deployed.bucket, LifecycleConfiguration={"Rules": rules})
+    found = deployed.s3.get_bucket_lifecycle_configuration(Bucket=deployed.bucket)["Rules"]
+    for rule in found:
+        # The local S3 adds what AWS takes for granted.
+        rule["Filter"]["And"].pop("ObjectSizeGreaterThan", None)
+    assert found == rules
+    expiring = {rule["Filter"]["And"]["Prefix"]: rule for rule in found}
+    assert expiring.keys() == {*(f"{table}/" for table in TABLES), "compacted/"}
+    for rule in expiring.values():
+        assert (rule["Status"], rule["Expiration"], rule["Filter"]["And"]["Tags"]) == ("Enabled", {"Days": 7}, tags)
+
+
+def test_a_late_tick_does_not_move_the_day_back_and_is_seen_after_the_next_run(
+    daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]]
+) -> None:
+    deployed, day = daily_deployment.deployed, f"{past(daily_deployment, 0):%Y-%m-%d}"
+    places = {table: location(deployed, table, "pt", day) for table in TABLES}
+    tick(daily_deployment, "pt", 40)
+    assert {table: location(deployed, table, "pt", day) for table in TABLES} == places
+    assert seen(deployed, "pt", day) == compacted["pt"]
+    done = daily(daily_deployment, 1)
+    assert done["status"] == "SUCCEEDED", done.get("cause")
+    days = {
+        entry["country"]: [found["day"] for found in entry["days"]] for entry in json.loads(done["output"])["countries"]
+    }
+    assert days == {"es": [], "pt": [day]}
+    for table in TABLES:
+        after = seen(deployed, "pt", day)[table]
+        assert set(compacted["pt"][table]) < set(after)
+        ((_, content),) = files(deployed, table, "pt", day).items()
+        found = {row["slot"] for row in content.to_pylist()}
+        assert found == {past(daily_deployment, number).replace(tzinfo=None) for number in (0, 1, 40, 95)}
+        (old,) = [entry.key for entry in deployed.objects(places[table].removeprefix(f"s3://{deployed.bucket}/"))]
+        assert tag(deployed, old) == {"storewatch": "compacted"}
+
+
+def test_a_run_without_new_files_changes_nothing(
+    daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]]
+) -> None:
+    del compacted
+    deployed = daily_deployment.deployed
+    before = deployed.objects("compacted/")
+    done = daily(daily_deployment, 2)
+    assert done["status"] == "SUCCEEDED", done.get("cause")
+    assert all(entry["days"] == [] for entry in json.loads(done["output"])["countries"])
+    day = f"{past(daily_deployment, 0):%Y-%m-%d}"
+    answer = deployed.invoke("es-compact", {"country": "es", "day": day})
+    assert not answer.is_error, answer.payload
+    assert answer.payload["location"] == location(deployed, "store_availability", "es", day)
+    assert answer.payload["files_before"] == 1
+    assert deployed.objects("compacted/") == before
+
+
+def test_a_country_that_fails_hurts_no_other_and_fails_the_daily_machine(
+    daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]]
+) -> None:
+    del compacted
+    deployed, day = daily_deployment.deployed, f"{past(daily_deployment, 0):%Y-%m-%d}"
+    # A country that was deployed before there was daily work, and one with a damaged file.
+    entry = {"country": "xx", "state_machine": deployed.machine("country-es")}
+    deployed.s3.put_object(Bucket=deployed.bucket, Key="registry/xx.json", Body=json.dumps(entry).encode())
+    damaged = f"country_ticks/country=es/day={day}/{slots.compact(past(daily_deployment, 50))}.parquet"
+    deployed.s3.put_object(Bucket=deployed.bucket, Key=damaged, Body=b"PAR1")
+    place = location(deployed, "country_ticks", "es", day)
+    tick(daily_deployment, "pt", 41)
+    try:
+        done = daily(daily_deployment, 3, "xx")
+    finally:
+        for key in ("registry/xx.json", damaged):
+            deployed.s3.delete_object(Bucket=deployed.bucket, Key=key)
+    assert (done["status"], done["error"]) == ("FAILED", "CountryDailyFailed")
+    outcomes = {entry["country"]: entry["outcome"] for entry in json.loads(done["cause"])}
+    assert outcomes == {"es": "failed", "pt": "complete", "xx": "failed"}
+    assert location(deployed, "country_ticks", "es", day) == place
+    assert len(files(deployed, "country_ticks", "pt", day)) == 1
+    assert slots.iso(past(daily_deployment, 41)) in deployed.body(f"compacted/country=pt/day={day}.json").decode()
+
+
+def test_compact_reaches_its_own_country_s_tables_and_changes_no_tick_s_file(
+    daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]]
+) -> None:
+    del compacted
+    deployed, day = daily_deployment.deployed, f"{past(daily_deployment, 0):%Y-%m-%d}"
+    session = session_of(deployed, "es-compact")
+    tagging = {"TagSet": [{"Key": "storewatch", "Value": "compacted"}]}
+    for country, right in (("es", True), ("pt", False)):
+        for prefix in (f"store_availability/country={country}/", f"compacted/country_ticks/country={country}/"):
+            key = deployed.objects(prefix)[-1].key
+            request = {"Bucket": deployed.bucket, "Key": key}
+            assert allowed(session, deployed, "s3", "get_object", **request) == right, key
+            listing = {"Bucket": deployed.bucket, "Prefix": prefix}
+            assert allowed(session, deployed, "s3", "list_objects_v2", **listing) == right, key
+            assert not allowed(session, deployed, "s3", "delete_object", **request), key
+        old = deployed.objects(f"store_availability/country={country}/day={day}/")[0].key
+        request = {"Bucket": deployed.bucket, "Key": old}
+        assert allowed(session, deployed, "s3", "put_object_tagging", **request, Tagging=tagging) == right
+        assert not allowed(session, deployed, "s3", "put_object", **request, Body=b"")
+        record = {"Bucket": deployed.bucket, "Key": f"compacted/country={country}/day=2026-01-01.json"}
+        assert allowed(session, deployed, "s3", "put_object", **record, Body=b"{}") == right
+    for kind in ("postgres", "elasticsearch"):
+        secret = f"{deployed.prefix}/es/{kind}"
+        assert not allowed(session, deployed, "secretsmanager", "get_secret_value", SecretId=secret)

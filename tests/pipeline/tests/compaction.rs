@@ -1,0 +1,379 @@
+//! A day is compacted: whatever comes in between, queries see all of its rows, once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use compact::record::Record;
+use compact::{Answer, Compacted, Event, Ports};
+use futures_util::FutureExt;
+use storewatch_domain::Slot;
+use storewatch_lake::compaction::{self, Content};
+use storewatch_lake::{Catalog, Objects, Outcome, Partition, Table, keys};
+use storewatch_pipeline_tests::World;
+use storewatch_pipeline_tests::disturbed::{Disturbed, End};
+use storewatch_runtime::FunctionError;
+
+const DAY: &str = "2026-11-23";
+
+/// The tick of a slot of the day.
+async fn tick(world: &mut World, number: i64) {
+    world.slot = Slot::containing(day_start() + number * Slot::SECONDS);
+    world.now.store(world.slot.start_micros() + 1_000_000, Ordering::Relaxed);
+    world.tick(&[]).await;
+}
+
+fn day_start() -> i64 {
+    Slot::containing_time(&format!("{DAY}T00:00:00Z")).unwrap().start()
+}
+
+/// A day with these ticks, after its end.
+async fn day_of(ticks: &[i64]) -> World {
+    let mut world = World::default();
+    for number in ticks {
+        tick(&mut world, *number).await;
+    }
+    world.now.store((day_start() + 90_000) * 1_000_000, Ordering::Relaxed);
+    world
+}
+
+async fn ask(
+    world: &World,
+    objects: &dyn Objects,
+    catalog: &dyn Catalog,
+    day: Option<&str>,
+) -> Result<Answer, FunctionError> {
+    let event = Event { country: world.country, day: day.map(str::to_owned) };
+    compact::handle(&Ports { objects, catalog, clock: world }, &event).await
+}
+
+async fn compact(world: &World) -> Compacted {
+    match ask(world, &world.objects, &world.catalog, Some(DAY)).await.unwrap() {
+        Answer::Compacted(compacted) => compacted,
+        Answer::Due(due) => panic!("{due:?}"),
+    }
+}
+
+async fn due(world: &World) -> Vec<String> {
+    match ask(world, &world.objects, &world.catalog, None).await.unwrap() {
+        Answer::Due(due) => due.days,
+        Answer::Compacted(compacted) => panic!("{compacted:?}"),
+    }
+}
+
+/// What a query of each table's day sees, by the catalog's location, and in how many files.
+async fn seen(world: &World) -> BTreeMap<Table, (Content, usize)> {
+    let mut seen: BTreeMap<Table, (Content, usize)> = BTreeMap::new();
+    for partition in world.catalog.partitions() {
+        let prefix = partition.location.strip_prefix("s3://memory/").unwrap();
+        let entry = seen.entry(partition.table).or_default();
+        for object in world.objects.list(prefix).await.unwrap() {
+            let body = world.objects.get(&object.key).await.unwrap();
+            let content = compaction::content(partition.table, body).unwrap();
+            assert!(entry.0.slots.is_disjoint(&content.slots), "a slot is seen twice");
+            entry.0.rows += content.rows;
+            entry.0.slots.extend(content.slots);
+            entry.0.checksum = entry.0.checksum.wrapping_add(content.checksum);
+            entry.1 += 1;
+        }
+    }
+    seen
+}
+
+/// The rows alone, without how many files they are in.
+async fn rows(world: &World) -> BTreeMap<Table, Content> {
+    seen(world).await.into_iter().map(|(table, (content, _))| (table, content)).collect()
+}
+
+/// All that there is, but for the numbers in entity tags.
+async fn everything(world: &World) -> (Vec<(String, Bytes)>, Vec<String>, Vec<Partition>) {
+    let mut objects = Vec::new();
+    for object in world.objects.list("").await.unwrap() {
+        let mut body = world.objects.get(&object.key).await.unwrap();
+        if object.key == keys::compaction_record(world.country, DAY) {
+            let mut record: Record = serde_json::from_slice(&body).unwrap();
+            record.tables.values_mut().for_each(|version| version.inputs.clear());
+            body = serde_json::to_vec(&record).unwrap().into();
+        }
+        objects.push((object.key, body));
+    }
+    (objects, world.objects.tagged(compact::handler::COMPACTED), world.catalog.partitions())
+}
+
+/// Removes what is marked for removal, as lifecycle rules do.
+async fn expire(world: &World) -> usize {
+    let marked = world.objects.tagged(compact::handler::COMPACTED);
+    for key in &marked {
+        world.objects.delete(key).await.unwrap();
+    }
+    marked.len()
+}
+
+#[tokio::test]
+async fn a_compacted_day_is_one_file_a_table_with_the_rows_it_had() {
+    let world = day_of(&[0, 1, 2, 95]).await;
+    let before = seen(&world).await;
+    assert_eq!(before[&Table::StoreAvailability].0.rows, 4 * 9);
+    let done = compact(&world).await;
+    let after = seen(&world).await;
+    for table in Table::ALL {
+        assert_eq!((before[&table].1, after[&table].1), (4, 1), "{table}");
+        assert_eq!(before[&table].0, after[&table].0, "{table}");
+    }
+    assert_eq!((done.stores.rows, done.stores.files_before), (36, 4));
+    let held = world.catalog.partitions();
+    let held = held.iter().find(|partition| partition.table == Table::StoreAvailability).unwrap();
+    assert_eq!(done.stores.location.as_ref(), Some(&held.location));
+    assert!(
+        held.location.starts_with("s3://memory/compacted/store_availability/country=es/day=2026-11-23/"),
+        "{}",
+        held.location
+    );
+    assert!(held.location.ends_with('/'));
+    assert_eq!(serde_json::to_value(&done).unwrap()["rows"], 36);
+    assert_eq!(expire(&world).await, 3 * 4, "the ticks' files are marked for removal, and nothing else");
+    assert_eq!(seen(&world).await, after);
+}
+
+#[tokio::test]
+async fn compacting_twice_changes_nothing() {
+    let world = day_of(&[0, 1]).await;
+    let first = compact(&world).await;
+    let files = world.objects.list("").await.unwrap();
+    let again = compact(&world).await;
+    assert_eq!(world.objects.list("").await.unwrap(), files, "not even written again");
+    assert_eq!((again.stores.rows, again.stores.files_before), (first.stores.rows, 1));
+    assert_eq!(again.stores.location, first.stores.location);
+    assert_eq!(due(&world).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_late_tick_is_not_seen_until_the_day_is_compacted_again_and_then_with_all_the_others() {
+    for expired in [false, true] {
+        let mut world = day_of(&[0, 1]).await;
+        let first = compact(&world).await;
+        if expired {
+            assert_eq!(expire(&world).await, 6);
+        }
+        let now = world.now.load(Ordering::Relaxed);
+        tick(&mut world, 7).await;
+        world.now.store(now, Ordering::Relaxed);
+        let held = world.catalog.partitions();
+        assert!(held.iter().all(|one| one.location.starts_with("s3://memory/compacted/")), "{held:?}");
+        assert_eq!(rows(&world).await[&Table::StoreAvailability].rows, 18);
+        assert_eq!(due(&world).await, [DAY]);
+
+        let second = compact(&world).await;
+        assert_eq!(second.stores.rows, 27);
+        assert_ne!(second.stores.location, first.stores.location);
+        assert_eq!(rows(&world).await, rows(&day_of(&[0, 1, 7]).await).await);
+        assert!(seen(&world).await.values().all(|(_, files)| *files == 1));
+        let marked = world.objects.tagged(compact::handler::COMPACTED);
+        let old = marked.iter().filter(|key| key.starts_with("compacted/")).count();
+        assert_eq!(old, 3, "the versions before: {marked:?}");
+        expire(&world).await;
+        assert_eq!(rows(&world).await[&Table::StoreAvailability].rows, 27);
+        assert_eq!(due(&world).await, Vec::<String>::new());
+    }
+}
+
+/// Forgets all but the tables: what was planned and staged is gone after some days.
+async fn forget(world: &World) {
+    for prefix in ["staging/", "schedules/"] {
+        for object in world.objects.list(prefix).await.unwrap() {
+            world.objects.delete(&object.key).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_slot_that_is_ticked_again_after_its_files_are_gone_is_replaced_by_a_better_one_only() {
+    let mut world = day_of(&[0]).await;
+    world.slot = Slot::containing(world.slot.end());
+    world.now.store(world.slot.start_micros() + 1_000_000, Ordering::Relaxed);
+    let partial = world.tick(&[1]).await;
+    assert_eq!(partial.outcome, Outcome::Partial);
+    compact(&world).await;
+    expire(&world).await;
+    forget(&world).await;
+    // A better one takes its place, in every table.
+    world.schedules.stores.truncate(4);
+    world.view.documents.truncate(4);
+    world.now.store(world.slot.start_micros() + 9_000_000, Ordering::Relaxed);
+    assert_eq!(world.tick(&[]).await.outcome, Outcome::Complete);
+    assert_eq!(compact(&world).await.stores.rows, 9 + 4);
+    let good = rows(&world).await;
+    expire(&world).await;
+    forget(&world).await;
+    // Of a slot that is past a tick sees nothing any more. What was seen stays.
+    let (late, files) = (world.slot.end() * 1_000_000 + 1_000_000, seen(&world).await);
+    world.now.store(late, Ordering::Relaxed);
+    let failing: Vec<u32> = vec![];
+    assert_eq!(world.tick(&failing).await.outcome, Outcome::Partial);
+    world.now.store((day_start() + 90_000) * 1_000_000, Ordering::Relaxed);
+    assert_eq!(due(&world).await, [DAY]);
+    assert_eq!(compact(&world).await.stores.rows, 9 + 4);
+    assert_eq!((rows(&world).await, seen(&world).await), (good, files));
+    assert_eq!(due(&world).await, Vec::<String>::new());
+    assert_eq!(expire(&world).await, 3);
+}
+
+#[tokio::test]
+async fn without_its_record_a_compacted_day_loses_no_row() {
+    let mut world = day_of(&[0, 1]).await;
+    compact(&world).await;
+    expire(&world).await;
+    world.objects.delete(&keys::compaction_record(world.country, DAY)).await.unwrap();
+    for (slot, wanted) in [(7, 27), (8, 36)] {
+        tick(&mut world, slot).await;
+        assert_eq!(compact(&world).await.stores.rows, wanted);
+    }
+    assert_eq!(rows(&world).await, rows(&day_of(&[0, 1, 7, 8]).await).await);
+}
+
+#[tokio::test]
+async fn days_that_wait_are_those_that_are_over_and_have_files_which_their_compacted_ones_lack() {
+    let mut world = day_of(&[0, 95]).await;
+    assert_eq!(due(&world).await, [DAY]);
+    world.now.store((day_start() + 86_399) * 1_000_000, Ordering::Relaxed);
+    assert_eq!(due(&world).await, Vec::<String>::new(), "its last slot is not over");
+    tick(&mut world, 96).await;
+    let next = (day_start() + 2 * 86_400) * 1_000_000;
+    world.now.store(next, Ordering::Relaxed);
+    assert_eq!(due(&world).await, [DAY, "2026-11-24"]);
+    compact(&world).await;
+    assert_eq!(due(&world).await, ["2026-11-24"]);
+    // Whoever moves the partition back is corrected.
+    let raw = keys::partition_location("memory", Table::CountryTicks, world.country, DAY);
+    let table = Table::CountryTicks;
+    let partition = Partition { table, country: world.country, day: DAY.to_owned(), location: raw };
+    world.catalog.update(table, &[partition]).await.unwrap();
+    world.now.store(next, Ordering::Relaxed);
+    assert_eq!(due(&world).await, [DAY, "2026-11-24"]);
+    compact(&world).await;
+    assert_eq!(due(&world).await, ["2026-11-24"]);
+}
+
+#[tokio::test]
+async fn a_day_without_files_is_nothing_to_compact_and_a_day_that_is_none_is_a_bad_event() {
+    let world = World::default();
+    let done = compact(&world).await;
+    assert_eq!((done.stores.rows, done.stores.location), (0, None));
+    assert_eq!(world.objects.list("").await.unwrap(), []);
+    for day in ["2026-13-01", "2026-11-3", "yesterday", "", "2026-11-23T00:00:00Z"] {
+        let error = ask(&world, &world.objects, &world.catalog, Some(day)).await.unwrap_err();
+        assert_eq!(error.name(), "BadEvent", "{day}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_damaged_or_of_another_slot_fails_by_name_and_leaves_the_day_as_it_was() {
+    let world = day_of(&[0, 1, 2]).await;
+    let key = |slot: i64| {
+        let slot = Slot::containing(day_start() + slot * Slot::SECONDS);
+        keys::table_file(Table::StoreAvailability, world.country, slot)
+    };
+    let held = world.catalog.partitions();
+    for body in [world.objects.get(&key(1)).await.unwrap(), Bytes::from_static(b"PAR1")] {
+        world.objects.put(&key(2), body).await.unwrap();
+        let error = ask(&world, &world.objects, &world.catalog, Some(DAY)).await.unwrap_err();
+        assert_eq!(error.name(), "LakeUnavailable");
+        assert_eq!(world.catalog.partitions(), held);
+        assert_eq!(expire(&world).await, 0);
+    }
+}
+
+#[tokio::test]
+async fn after_a_death_at_any_operation_queries_see_the_whole_day_and_another_run_ends_as_one_would() {
+    let undisturbed = day_of(&[3, 4]).await;
+    compact(&undisturbed).await;
+    let wanted = everything(&undisturbed).await;
+    for done_first in [false, true] {
+        let mut deaths = 0;
+        loop {
+            let world = day_of(&[3, 4]).await;
+            let whole = rows(&world).await;
+            let all_seen = || async { assert_eq!(rows(&world).await, whole) }.boxed();
+            let end = if done_first { End::After } else { End::Before };
+            let dying = Disturbed::new(&world, deaths, end, &all_seen);
+            let ended = ask(&world, &dying, &dying, Some(DAY)).await;
+            // The files that are marked may expire before the next run: nothing that is seen goes.
+            let forgotten = deaths % 2 == 1 && ended.is_err() && expire(&world).await > 0;
+            all_seen().await;
+            compact(&world).await;
+            all_seen().await;
+            if !forgotten {
+                assert_eq!(everything(&world).await, wanted, "after {deaths} operations");
+            }
+            if ended.is_ok() {
+                assert!(deaths > 20, "{deaths} operations are few");
+                break;
+            }
+            deaths += 1;
+        }
+    }
+}
+
+#[tokio::test]
+async fn deaths_and_late_ticks_by_turns_lose_and_double_nothing() {
+    let (old, whole) = (rows(&day_of(&[3, 4]).await).await, rows(&day_of(&[3, 4, 9]).await).await);
+    for deaths in 0..60 {
+        let mut world = day_of(&[3, 4]).await;
+        compact(&world).await;
+        expire(&world).await;
+        tick(&mut world, 9).await;
+        // Queries see the day before the late tick or after, table by table.
+        let old_or_new = || {
+            async {
+                for (table, content) in rows(&world).await {
+                    assert!(content == old[&table] || content == whole[&table], "{table}: {content:?}");
+                }
+            }
+            .boxed()
+        };
+        let dying = Disturbed::new(&world, deaths, End::Before, &old_or_new);
+        let _ = ask(&world, &dying, &dying, Some(DAY)).await;
+        expire(&world).await;
+        old_or_new().await;
+        compact(&world).await;
+        expire(&world).await;
+        assert_eq!(rows(&world).await, whole, "after {deaths} operations");
+    }
+}
+
+#[tokio::test]
+async fn a_compaction_that_is_crossed_by_a_late_tick_and_another_compaction_does_not_put_the_day_back() {
+    let whole = rows(&day_of(&[3, 4, 9]).await).await;
+    let late = day_of(&[9]).await;
+    for after in 0..60 {
+        let world = day_of(&[3, 4]).await;
+        let crossing = || {
+            async {
+                // The late tick's files, as its own functions have written them.
+                for table in Table::ALL {
+                    let slot = Slot::containing(day_start() + 9 * Slot::SECONDS);
+                    let key = keys::table_file(table, world.country, slot);
+                    world.objects.put(&key, late.objects.get(&key).await.unwrap()).await.unwrap();
+                }
+                compact(&world).await;
+                expire(&world).await;
+            }
+            .boxed()
+        };
+        let crossed = Disturbed::new(&world, after, End::Crossed, &crossing);
+        // Where what it reads has expired meanwhile, which takes days on S3, it ends with an error.
+        let ended = ask(&world, &crossed, &crossed, Some(DAY)).await;
+        if crossed.came() {
+            assert_eq!(rows(&world).await, whole, "crossed after {after} operations: {ended:?}");
+            assert_eq!(
+                due(&world).await,
+                Vec::<String>::new(),
+                "crossed after {after} operations: {ended:?}"
+            );
+            assert!(expire(&world).await == 0 || rows(&world).await == whole);
+        } else {
+            ended.unwrap();
+        }
+    }
+}
