@@ -139,8 +139,7 @@ pub async fn register(catalog: &dyn Catalog, partitions: &[Partition]) -> Result
     failure.map_or(Ok(done), Err)
 }
 
-/// [`register`] for partitions of one table, counting what it did.
-pub(crate) async fn register_table(
+async fn register_table(
     catalog: &dyn Catalog,
     table: Table,
     mut open: Vec<Partition>,

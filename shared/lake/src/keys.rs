@@ -20,19 +20,9 @@ pub fn table_prefix(table: Table, country: CountryCode) -> String {
     format!("{}/country={country}/", table.name())
 }
 
-/// Where a country's compacted days of a table lie; ends in a slash.
-pub fn compacted_prefix(table: Table, country: CountryCode) -> String {
-    format!("compacted/{}", table_prefix(table, country))
-}
-
 /// The location of a partition as the catalog has it; ends in a slash.
 pub fn partition_location(bucket: &str, table: Table, country: CountryCode, day: &str) -> String {
     format!("s3://{bucket}/{}", partition_prefix(table, country, day))
-}
-
-/// Where a country's files of a table lie, of all days; ends in a slash.
-pub fn table_prefix(table: Table, country: CountryCode) -> String {
-    format!("{}/country={country}/", table.name())
 }
 
 /// The slot and the day that a tick's file is of, by its key; nothing where a tick writes no such key.

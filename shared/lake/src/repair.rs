@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
+use serde_json::Value;
 use storewatch_domain::{CountryCode, LocalDate};
 
-use crate::catalog::{Catalog, Held, Partition, register_table};
+use crate::catalog::{Catalog, Created, Held, Partition};
 use crate::keys;
-use crate::objects::Objects;
+use crate::objects::{Objects, damaged};
 use crate::tables::Table;
-use crate::{CatalogError, LakeError, Registered};
+use crate::{CatalogError, LakeError};
 
 /// What [`repair`] did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -35,9 +36,9 @@ pub enum RepairError {
 
 /// Makes the country's partitions of the days `from` to `to`, both included, those that have files.
 ///
-/// A partition belongs where its ticks write, or where a compacted day lies if the catalog says so and
-/// there are files. S3 is asked for the folders of a whole table, 1,000 in an answer; the catalog for the
-/// partitions of all days by their exact values, in batches.
+/// A partition belongs where its compacted version lies, if there is one, else where its ticks write. S3 is
+/// asked for the folders of a whole table, 1,000 in an answer; the catalog for the partitions of all days by
+/// their exact values, in batches.
 ///
 /// # Errors
 /// S3 or the catalog refused or did not answer.
@@ -48,9 +49,11 @@ pub async fn repair(
     (from, to): (LocalDate, LocalDate),
 ) -> Result<Repaired, RepairError> {
     let days: Vec<String> = (from.days()..=to.days()).map(|n| LocalDate::from_days(n).to_string()).collect();
-    let (mut done, mut registered) = (Repaired::default(), Registered::default());
+    let mut done = Repaired::default();
     for table in Table::ALL {
-        let filled = filled(objects, table, country).await?;
+        let ticked = days_in(objects, &keys::table_prefix(table, country)).await?;
+        let compacted =
+            days_in(objects, &format!("compacted/{}", keys::table_prefix(table, country))).await?;
         let partition = |day: &String| Partition {
             table,
             country,
@@ -59,58 +62,72 @@ pub async fn repair(
         };
         let all: Vec<Partition> = days.iter().map(partition).collect();
         let held = catalog.get(table, &all).await?;
-        let (mut wanted, mut empty) = (Vec::new(), Vec::new());
+        let (mut missing, mut wrong, mut empty) = (Vec::new(), Vec::new(), Vec::new());
         for (mut partition, held) in all.into_iter().zip(held) {
-            let compacted = match &held {
-                Some(held) if held.location != partition.location => {
-                    compacted(objects, table, country, held).await?
-                }
-                _ => None,
+            let version = match compacted.contains(&partition.day) {
+                true => compacted_location(objects, &partition, held.as_ref()).await?,
+                false => None,
             };
-            match (compacted, filled.contains(&partition.day), held) {
-                (Some(location), ..) => {
-                    partition.location = location;
-                    wanted.push(partition);
+            let has_files = version.is_some() || ticked.contains(&partition.day);
+            partition.location = version.unwrap_or(partition.location);
+            match held {
+                Some(held) if has_files && held.current && held.location == partition.location => {
+                    done.unchanged += 1;
                 }
-                (None, true, _) => wanted.push(partition),
-                (None, false, Some(_)) => empty.push(partition),
-                (None, false, None) => {}
+                Some(_) if has_files => wrong.push(partition),
+                Some(_) => empty.push(partition),
+                None if has_files => missing.push(partition),
+                None => {}
             }
         }
-        register_table(catalog, table, wanted, &mut registered).await?;
+        let created = catalog.create(table, &missing).await?;
+        for (partition, created) in missing.into_iter().zip(created) {
+            match created {
+                Created::Done => done.created += 1,
+                Created::AlreadyExists => wrong.push(partition),
+            }
+        }
+        catalog.update(table, &wrong).await?;
         catalog.delete(table, &empty).await?;
+        done.updated += wrong.len();
         done.deleted += empty.len();
     }
-    let Registered { created, updated, unchanged } = registered;
-    Ok(Repaired { created, updated, unchanged, ..done })
+    Ok(done)
 }
 
-/// The days of which ticks have written files.
-async fn filled(
-    objects: &dyn Objects,
-    table: Table,
-    country: CountryCode,
-) -> Result<BTreeSet<String>, LakeError> {
-    let prefix = keys::table_prefix(table, country);
-    let folders = objects.folders(&prefix).await?;
+/// The days that have a folder in the prefix.
+async fn days_in(objects: &dyn Objects, prefix: &str) -> Result<BTreeSet<String>, LakeError> {
+    let folders = objects.folders(prefix).await?;
     let day = |folder: &String| {
-        Some(folder.strip_prefix(&prefix)?.strip_prefix("day=")?.trim_end_matches('/').to_owned())
+        Some(folder.strip_prefix(prefix)?.strip_prefix("day=")?.trim_end_matches('/').to_owned())
     };
     Ok(folders.iter().filter_map(day).collect())
 }
 
-/// The location that the catalog holds, where it is a compacted one of the table and country that has files.
-async fn compacted(
+/// Where the partition's compacted version lies, if its files are there: the one that the catalog holds, else
+/// the one of the day's record.
+async fn compacted_location(
     objects: &dyn Objects,
-    table: Table,
-    country: CountryCode,
-    held: &Held,
+    partition: &Partition,
+    held: Option<&Held>,
 ) -> Result<Option<String>, LakeError> {
+    let key = keys::compaction_record(partition.country, &partition.day);
+    let record: Option<Value> = match objects.find(&key).await? {
+        Some((_, body)) => {
+            Some(serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?)
+        }
+        None => None,
+    };
+    let pointer = format!("/tables/{}/location", partition.table.name());
+    let recorded = record.as_ref().and_then(|record| record.pointer(&pointer)?.as_str());
     let bucket = format!("s3://{}/", objects.bucket());
-    let key = held
-        .location
-        .strip_prefix(&bucket)
-        .filter(|key| key.starts_with(&keys::compacted_prefix(table, country)));
-    let Some(key) = key else { return Ok(None) };
-    Ok((!objects.list(key).await?.is_empty()).then(|| held.location.clone()))
+    for location in held.map(|held| held.location.as_str()).into_iter().chain(recorded) {
+        let key = location.strip_prefix(&bucket).filter(|_| partition.is_compacted_at(location));
+        if let Some(key) = key
+            && !objects.list(key).await?.is_empty()
+        {
+            return Ok(Some(location.to_owned()));
+        }
+    }
+    Ok(None)
 }
