@@ -67,7 +67,7 @@ mutants: $(CARGO_MUTANTS) ## Show the changes to shared/domain that no test noti
 	HOURS_CASES=6000 $(CARGO_MUTANTS) mutants -p storewatch-domain --timeout 60 --output .stack/mutants
 
 bench: ## Measure how fast a million stores are judged, and how fast their bytes can be read
-	cargo bench -p storewatch-domain
+	cargo bench -p storewatch-bench
 
 bench-compact: ## Measure memory, time and bytes of compacting a day (STORES, 100000 is its own default)
 	$(if $(filter file,$(origin STORES)),,STORES=$(STORES)) cargo bench --workspace --profile dev --bench day

@@ -79,17 +79,6 @@ impl Objects for MemoryObjects {
             .collect())
     }
 
-    async fn folders(&self, prefix: &str) -> Result<Vec<String>, LakeError> {
-        let listed = self.list(prefix).await?;
-        let folder = |object: &ListedObject| {
-            let end = object.key[prefix.len()..].find('/')?;
-            Some(object.key[..=prefix.len() + end].to_owned())
-        };
-        let mut folders: Vec<String> = listed.iter().filter_map(folder).collect();
-        folders.dedup();
-        Ok(folders)
-    }
-
     async fn delete(&self, key: &str) -> Result<(), LakeError> {
         let mut stored = lock(&self.objects);
         stored.by_key.remove(key);

@@ -83,7 +83,16 @@ pub trait Objects: Send + Sync {
     ///
     /// # Errors
     /// The service refused or did not answer.
-    async fn folders(&self, prefix: &str) -> Result<Vec<String>, LakeError>;
+    async fn folders(&self, prefix: &str) -> Result<Vec<String>, LakeError> {
+        let listed = self.list(prefix).await?;
+        let folder = |object: &ListedObject| {
+            let end = object.key[prefix.len()..].find('/')?;
+            Some(object.key[..=prefix.len() + end].to_owned())
+        };
+        let mut folders: Vec<String> = listed.iter().filter_map(folder).collect();
+        folders.dedup();
+        Ok(folders)
+    }
 
     /// Deletes the object; one that is not there is deleted already.
     ///

@@ -129,4 +129,8 @@ impl Catalog for Disturbed<'_> {
     async fn update(&self, table: Table, partitions: &[Partition]) -> Result<(), CatalogError> {
         self.catalog(table, self.world.catalog.update(table, partitions)).await
     }
+
+    async fn delete(&self, table: Table, partitions: &[Partition]) -> Result<(), CatalogError> {
+        self.catalog(table, self.world.catalog.delete(table, partitions)).await
+    }
 }

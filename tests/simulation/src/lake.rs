@@ -83,11 +83,6 @@ impl Objects for SimulatedObjects {
         Ok(found)
     }
 
-    /// What lies under a prefix is asked for by [`Objects::list`]; no function of a tick asks for folders.
-    async fn folders(&self, prefix: &str) -> Result<Vec<String>, LakeError> {
-        self.0.world.objects.folders(prefix).await
-    }
-
     async fn delete(&self, key: &str) -> Result<(), LakeError> {
         let fate = self.0.before("delete", key).await.ok_or_else(|| self.failed("delete", key))?;
         self.0.world.objects.delete(key).await?;

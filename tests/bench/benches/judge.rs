@@ -1,7 +1,7 @@
 //! How fast a million stores are judged on one core, and how far that is from the floor: reading once the
 //! bytes that must be read (the stores with their ids, zones and rows, and the observation).
 //!
-//! `cargo bench -p storewatch-domain`. The README of the crate has the figures.
+//! `cargo bench -p storewatch-bench`. The README of the crate has the figures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
 use std::hint::black_box;
