@@ -62,8 +62,7 @@ impl Record {
     }
 
     /// Writes the record in the place of the one that was found. A conflict means that another
-    /// compaction of the day has come in between. One that stands there just as it would be written
-    /// is this one's own: the put was done, but the answer to it was lost.
+    /// compaction of the day has come in between.
     ///
     /// # Errors
     /// The record cannot be written.
@@ -71,11 +70,7 @@ impl Record {
         let key = keys::compaction_record(self.country, &self.day);
         let body: Bytes =
             serde_json::to_vec_pretty(self).map_err(|error| damaged(objects, &key, error))?.into();
-        let put = objects.put_if(&key, body.clone(), condition).await?;
-        if put == Put::Conflict && objects.find(&key).await?.is_none_or(|(_, found)| found != body) {
-            return Ok(Put::Conflict);
-        }
-        Ok(Put::Done)
+        objects.put_again_if(&key, body, condition).await
     }
 
     /// Whether the table's version was made of this file as it is.

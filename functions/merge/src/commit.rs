@@ -52,8 +52,7 @@ impl Standing {
 }
 
 /// Writes the files in the order given, the row of `country_ticks` last. A conflict means that
-/// another merge of the slot is under way: look again. A file that is there already just as it would
-/// be written is this merge's own: its first put was done, but the answer to it was lost.
+/// another merge of the slot is under way: look again.
 pub async fn commit(
     objects: &dyn Objects,
     standing: &Standing,
@@ -63,8 +62,7 @@ pub async fn commit(
 ) -> Result<Put, FunctionError> {
     for (table, body) in files {
         let key = keys::table_file(table, country, slot);
-        let put = objects.put_if(&key, body.clone(), standing.condition(table)).await?;
-        if put == Put::Conflict && objects.find(&key).await?.is_none_or(|(_, found)| found != body) {
+        if objects.put_again_if(&key, body, standing.condition(table)).await? == Put::Conflict {
             return Ok(Put::Conflict);
         }
     }

@@ -115,6 +115,19 @@ pub trait Objects: Send + Sync {
         self.put_if(key, body, Condition::Always).await.map(|_| ())
     }
 
+    /// As [`Objects::put_if`], but what is there already, byte for byte, is no conflict: the put was done
+    /// before, and the answer to it was lost.
+    ///
+    /// # Errors
+    /// As [`Objects::put_if`] and [`Objects::find`].
+    async fn put_again_if(&self, key: &str, body: Bytes, condition: Condition) -> Result<Put, LakeError> {
+        let put = self.put_if(key, body.clone(), condition).await?;
+        if put == Put::Conflict && self.find(key).await?.is_none_or(|(_, found)| found != body) {
+            return Ok(Put::Conflict);
+        }
+        Ok(Put::Done)
+    }
+
     /// The object if there is one.
     ///
     /// Asks the listing first: where a role may not list, S3 answers the get of a missing key with

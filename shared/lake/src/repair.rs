@@ -111,23 +111,23 @@ async fn compacted_location(
     partition: &Partition,
     held: Option<&Held>,
 ) -> Result<Option<String>, LakeError> {
-    let key = keys::compaction_record(partition.country, &partition.day);
-    let record: Option<Value> = match objects.find(&key).await? {
-        Some((_, body)) => {
-            Some(serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?)
-        }
-        None => None,
-    };
-    let pointer = format!("/tables/{}/location", partition.table.name());
-    let recorded = record.as_ref().and_then(|record| record.pointer(&pointer)?.as_str());
     let bucket = format!("s3://{}/", objects.bucket());
-    for location in held.map(|held| held.location.as_str()).into_iter().chain(recorded) {
+    let has_files = async |location: &str| -> Result<bool, LakeError> {
         let key = location.strip_prefix(&bucket).filter(|_| partition.is_compacted_at(location));
-        if let Some(key) = key
-            && !objects.list(key).await?.is_empty()
-        {
-            return Ok(Some(location.to_owned()));
-        }
+        Ok(match key {
+            Some(key) => !objects.list(key).await?.is_empty(),
+            None => false,
+        })
+    };
+    if let Some(held) = held
+        && has_files(&held.location).await?
+    {
+        return Ok(Some(held.location.clone()));
     }
-    Ok(None)
+    let key = keys::compaction_record(partition.country, &partition.day);
+    let Some((_, body)) = objects.find(&key).await? else { return Ok(None) };
+    let record: Value = serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?;
+    let pointer = format!("/tables/{}/location", partition.table.name());
+    let Some(recorded) = record.pointer(&pointer).and_then(Value::as_str) else { return Ok(None) };
+    Ok(has_files(recorded).await?.then(|| recorded.to_owned()))
 }
