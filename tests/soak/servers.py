@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from e2e.deployment import Deployed
 from e2e.oracle import Country
 from faults.http import HttpProxy
 from faults.listener import Loop
+from faults.routes import before, send_through
 from faults.tcp import TcpProxy
 from infra.country_file import DIRECTORY, CountryFile
 from sample.places import Place
@@ -32,8 +32,6 @@ _TIMEOUT_SECONDS = 2
 _CHUNK_STORES = 75
 # By the moved clock a slot is longer than functions are kept warm: most would start anew in each.
 _KEPT_WARM = {"LAMBDA_WARM_TTL_SECONDS": "7200"}
-# The services whose calls go through the proxies, as the SDKs name them in their environment.
-_SERVICES = ("S3", "GLUE", "CLOUDWATCH")
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def serving(stack: Stack, clock: Clock, places: Mapping[str, Place], secrets: Ma
             for code in COUNTRIES:
                 rules = _country_file(folder / "countries", code)
                 postgres = TcpProxy(loop, "127.0.0.1", stack.postgres.port)
-                http = [_http(loop, url) for url in (stack.elasticsearch.url, aws.endpoint)]
+                http = [before(loop, url) for url in (stack.elasticsearch.url, aws.endpoint)]
                 proxies += [postgres, *http]
                 countries[code] = Served(code, places[code], rules, postgres, *http)
                 behind = replace(
@@ -104,7 +102,8 @@ def serving(stack: Stack, clock: Clock, places: Mapping[str, Place], secrets: Ma
                     secrets=secrets,
                     parameters={"MetricsNamespace": "Soak"},
                 )
-                _send_through(aws, code, countries[code].aws.url)
+                for function in FUNCTIONS:
+                    send_through(aws.client("lambda"), f"{PREFIX}-{code}-{function}", countries[code].aws.url)
             deployed = Deployed(stack, PREFIX, PREFIX, "Soak", lake["LakeBucket"])
             log = Server(ministack.NAME, folder).log_file
             yield Servers(stack, clock, loop, deployed, countries, log)
@@ -112,11 +111,6 @@ def serving(stack: Stack, clock: Clock, places: Mapping[str, Place], secrets: Ma
         for proxy in proxies:
             proxy.close()
         loop.close()
-
-
-def _http(loop: Loop, url: str) -> HttpProxy:
-    parts = urlsplit(url)
-    return HttpProxy(loop, parts.hostname or "", parts.port or 80)
 
 
 def _country_file(folder: Path, code: str) -> Country:
@@ -129,13 +123,3 @@ def _country_file(folder: Path, code: str) -> Country:
     (folder / f"{code}.toml").write_text(text)
     content = CountryFile.load(code, folder).content
     return Country(content["default_timezone"], content["missing_hours"])
-
-
-def _send_through(aws: Aws, code: str, url: str) -> None:
-    """Has the country's functions call AWS at another address."""
-    lambdas = aws.client("lambda")
-    for function in FUNCTIONS:
-        name = f"{PREFIX}-{code}-{function}"
-        variables = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-        through = {f"AWS_ENDPOINT_URL_{service}": url for service in _SERVICES}
-        lambdas.update_function_configuration(FunctionName=name, Environment={"Variables": variables | through})

@@ -7,15 +7,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from e2e.deployment import Deployed
 from e2e.faults.faulty import COUNTRY, FUNCTIONS, NEIGHBOUR, Faulty, OwnPostgres
 from e2e.oracle import Country, read_live_view, read_schedules
-from faults.http import HttpProxy
 from faults.listener import Loop
+from faults.routes import before, send_through
 from faults.tcp import TcpProxy
 from infra.country_file import DIRECTORY, CountryFile
 from sample.load import drop, load
@@ -30,8 +29,6 @@ STORES = 900
 SEED = 11
 # So short that a test waits no longer than it must for a server that does not answer.
 _TIMEOUT_SECONDS = 2
-# The services whose calls go through the proxy, as the SDKs name them in their environment.
-_SERVICES = ("S3", "GLUE", "CLOUDWATCH")
 
 
 _INJECTED = pytest.StashKey[Counter[str]]()
@@ -81,8 +78,8 @@ def faulty(
     """Two countries: one behind the proxies, and one beside it that reaches the same servers directly."""
     sources = replace(stack, postgres=own_postgres.address)
     before_postgres = TcpProxy(loop, "127.0.0.1", sources.postgres.port)
-    before_elasticsearch = _http(loop, stack.elasticsearch.url)
-    before_aws = _http(loop, stack.aws.endpoint)
+    before_elasticsearch = before(loop, stack.elasticsearch.url)
+    before_aws = before(loop, stack.aws.endpoint)
     # A stack whose addresses are the proxies': what is deployed with it talks to them and knows no better.
     behind = replace(
         sources,
@@ -108,7 +105,7 @@ def faulty(
             )
         deployed = Deployed(stack, prefix, database, namespace, lake["LakeBucket"])
         for function in FUNCTIONS:
-            _send_through(deployed, f"{COUNTRY}-{function}", before_aws.url)
+            send_through(stack.aws.client("lambda"), f"{prefix}-{COUNTRY}-{function}", before_aws.url)
         content = CountryFile.load(COUNTRY, files).content
         yield Faulty(
             deployed,
@@ -130,21 +127,8 @@ def faulty(
             proxy.close()
 
 
-def _http(loop: Loop, url: str) -> HttpProxy:
-    parts = urlsplit(url)
-    return HttpProxy(loop, parts.hostname or "", parts.port or 80)
-
-
 def _write_country_file(folder: Path, country: str) -> None:
     """The project's country file with small chunks and short time limits."""
     text = (DIRECTORY / f"{country}.toml").read_text()
     text = re.sub(r"(?m)^timeout_seconds = \d+", f"timeout_seconds = {_TIMEOUT_SECONDS}", text)
     (folder / f"{country}.toml").write_text(re.sub(r"(?m)^chunk_stores = \d+", "chunk_stores = 100", text))
-
-
-def _send_through(deployed: Deployed, function: str, url: str) -> None:
-    """Has a function call AWS at another address."""
-    lambdas, name = deployed.stack.aws.client("lambda"), f"{deployed.prefix}-{function}"
-    variables = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
-    through = {f"AWS_ENDPOINT_URL_{service}": url for service in _SERVICES}
-    lambdas.update_function_configuration(FunctionName=name, Environment={"Variables": variables | through})

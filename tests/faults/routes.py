@@ -1,0 +1,23 @@
+"""Puts a proxy before a server, and functions behind it."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from faults.http import HttpProxy
+from faults.listener import Loop
+
+# The services whose calls go through a proxy.
+_SERVICES = ("S3", "GLUE", "CLOUDWATCH")
+
+
+def before(loop: Loop, url: str) -> HttpProxy:
+    """A proxy before the server at that address."""
+    parts = urlsplit(url)
+    return HttpProxy(loop, parts.hostname or "", parts.port or 80)
+
+
+def send_through(lambdas: Any, function: str, url: str) -> None:
+    """Has a function, by its whole name, call AWS at another address."""
+    variables = lambdas.get_function_configuration(FunctionName=function)["Environment"]["Variables"]
+    through = {f"AWS_ENDPOINT_URL_{service}": url for service in _SERVICES}
+    lambdas.update_function_configuration(FunctionName=function, Environment={"Variables": variables | through})
