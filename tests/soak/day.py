@@ -172,7 +172,8 @@ class Day:
             return
         may_fail = any(one.may_fail for one in ran.disturbances) or ran.delivery == STOPPED
         if not may_fail:
-            ran.wrong.append(f"the country tick came to {ran.outcomes} without a fault that excuses it")
+            causes = "; ".join(self._causes(ran)) or "no execution of it failed"
+            ran.wrong.append(f"the country tick came to {ran.outcomes} without a fault that excuses it: {causes}")
         event = {"country": ran.country, "slot": slots.iso(ran.slot)}
         ended = self._end_of(self._start(f"country-{ran.country}", event))
         self.country_ticks += 1
@@ -180,6 +181,15 @@ class Day:
         ran.outcomes.append(_outcome(ended))
         if ran.outcomes[-1] != "complete":
             ran.wrong.append(f"run again undisturbed, it came to {ran.outcomes[-1]}: {ended.get('cause')}")
+
+    def _causes(self, ran: Ran) -> list[str]:
+        """Why the country's executions of a slot failed: a tick only names the country."""
+        step_functions = self._servers.deployed.step_functions
+        machine = self._machines[f"country-{ran.country}"]
+        failed = step_functions.list_executions(stateMachineArn=machine, statusFilter="FAILED")["executions"]
+        found = [step_functions.describe_execution(executionArn=one["executionArn"]) for one in failed]
+        slot = slots.iso(ran.slot)
+        return [f"{one.get('error')}: {one.get('cause')}" for one in found if json.loads(one["input"])["slot"] == slot]
 
     def _start(self, machine: str, event: dict[str, str]) -> str:
         return self._servers.deployed.step_functions.start_execution(

@@ -35,7 +35,7 @@ def start(run_dir: Path, port: int, *, extra: Mapping[str, str] | None = None) -
     for folder in ("tmp", "state", "s3"):
         (home / folder).mkdir(parents=True)
     process = server.start(
-        [VENV / "bin" / "python", "-m", "ministack"],
+        [VENV / "bin" / "python", "-P", Path(__file__).with_name("ministack_server.py")],
         env={**_environment(address, home, port), **(extra or {})},
         cwd=home,
     )
