@@ -124,7 +124,7 @@ async fn once(
     let Found { record: before, condition } = Record::find(objects, country, day).await?;
     // The other way round than ticks write: whatever is told of in `country_ticks` is there then.
     let mut ticks = Vec::new();
-    for table in Table::ALL.into_iter().rev() {
+    for table in Table::TICKED.into_iter().rev() {
         ticks.insert(0, Ticks::look(objects, table, country, day).await?);
     }
     ticks.retain(|ticks| ticks.count() > 0 || before.tables.contains_key(&ticks.table));
