@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use storewatch_domain::{CountryCode, Slot};
-use storewatch_lake::catalog::{self, Catalog};
+use storewatch_lake::catalog::{self, Catalog, Created};
 use storewatch_lake::{LakeError, Objects, Partition, Put, Table, Tag, keys};
 use storewatch_runtime::{Clock, FunctionError};
 
 use crate::day::{Before, Day, Ticks, taken};
 use crate::days::{Due, due};
-use crate::record::{Found, Record};
+use crate::record::{Found, Record, Version};
+use crate::schedules;
 
 /// What compacting needs of the world.
 pub struct Ports<'a> {
@@ -124,7 +125,7 @@ async fn once(
     let Found { record: before, condition } = Record::find(objects, country, day).await?;
     // The other way round than ticks write: whatever is told of in `country_ticks` is there then.
     let mut ticks = Vec::new();
-    for table in Table::ALL.into_iter().rev() {
+    for table in Table::TICKED.into_iter().rev() {
         ticks.insert(0, Ticks::look(objects, table, country, day).await?);
     }
     ticks.retain(|ticks| ticks.count() > 0 || before.tables.contains_key(&ticks.table));
@@ -158,11 +159,18 @@ async fn once(
         let (rows, location) = (version.map_or(0, |v| v.rows), version.map(|v| v.location.clone()));
         tables.insert(ticks.table, CompactedTable { rows, files_before, location });
     }
+    let schedules = schedules::add(objects, &id, &mut record, held.get(&Table::StoreSchedules)).await;
     if record != before && record.write(objects, condition).await? == Put::Conflict {
         return Ok(None);
     }
     if !swap(ports, &record, &held).await? {
         return Ok(None);
+    }
+    // Not before: what queries see of the day does not wait for what explains it.
+    let files_before = schedules?;
+    if let Some(Version { rows, location, .. }) = record.tables.get(&Table::StoreSchedules) {
+        let (rows, location) = (*rows, Some(location.clone()));
+        tables.insert(Table::StoreSchedules, CompactedTable { rows, files_before, location });
     }
     let found = Record::find(objects, country, day).await?;
     if found.record != record {
@@ -203,6 +211,11 @@ async fn read_locations(
         let found = found.into_iter().flatten().next();
         locations.insert(partition.table, found.map_or(partition.location, |found| found.location));
     }
+    // Its ticks write no file of this one: it is registered by its first version.
+    let (table, day, location) = (Table::StoreSchedules, day.to_owned(), String::new());
+    let partition = Partition { table, country, day, location };
+    let found = ports.catalog.get(table, &[partition]).await?.into_iter().flatten().next();
+    locations.extend(found.map(|found| (table, found.location)));
     Ok(locations)
 }
 
@@ -228,6 +241,12 @@ async fn swap(
                 ports.catalog.update(*table, partition).await?;
                 tracing::info!(table = table.name(), from = held.location, to = version.location, "swapped");
             }
+            None if !read.contains_key(table) => {
+                if ports.catalog.create(*table, partition).await? != [Created::Done] {
+                    return Ok(false);
+                }
+                tracing::info!(table = table.name(), to = version.location, "registered");
+            }
             _ => return Ok(false),
         }
     }
@@ -239,7 +258,7 @@ async fn swap(
 /// it would be in tomorrow's version, days before it expires.
 async fn mark(objects: &dyn Objects, record: &Record) -> Result<(), FunctionError> {
     let mut replaced = record.superseded.clone();
-    for table in record.tables.keys() {
+    for table in record.tables.keys().filter(|table| Table::TICKED.contains(table)) {
         let ticks = Ticks::look(objects, *table, record.country, &record.day).await?;
         let known = ticks.iter().filter(|object| record.has(*table, &object.key, &object.etag));
         replaced.extend(known.map(|object| object.key.clone()));

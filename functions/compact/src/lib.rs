@@ -4,6 +4,7 @@ pub mod day;
 pub mod days;
 pub mod handler;
 pub mod record;
+pub mod schedules;
 
 use std::sync::Arc;
 

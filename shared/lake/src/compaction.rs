@@ -10,6 +10,7 @@ use bytes::Bytes;
 use polars::prelude::*;
 use storewatch_domain::Slot;
 
+use crate::hash;
 use crate::parquet::{self, ParquetError};
 use crate::tables::Table;
 
@@ -69,6 +70,8 @@ fn order(table: Table) -> (&'static [&'static str], &'static [&'static str]) {
         Table::StoreAvailability => (&["city", "store_id", "slot"], &["store_id", "status"]),
         Table::AvailabilityByCity => (&["slot", "city"], &["city"]),
         Table::CountryTicks => (&["slot"], &["outcome"]),
+        // No tick writes it, and its rows have no slot: a file of it is refused for that.
+        Table::StoreSchedules => (&["store_id", "valid_from"], &["store_id"]),
     }
 }
 
@@ -213,33 +216,15 @@ impl Content {
                 self.slots.insert(Slot::containing(micros / 1_000_000));
                 last = slot;
             }
-            let mut hash = fnv(FNV_START, &micros.to_le_bytes());
+            let mut hash = hash::bytes(hash::START, &micros.to_le_bytes());
             for text in &mut texts {
-                // Null is told from empty, and an end from what follows.
-                hash = match text.next().flatten() {
-                    Some(text) => fnv(fnv(hash, text.as_bytes()), &[0xff]),
-                    None => fnv(hash, &[0xfe]),
-                };
+                hash = hash::text(hash, text.next().flatten());
             }
-            self.checksum = self.checksum.wrapping_add(mixed(hash));
+            self.checksum = self.checksum.wrapping_add(hash::mixed(hash));
         }
         self.rows += block.height() as u64;
         Ok(())
     }
-}
-
-const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
-
-/// FNV-1a: written down in records, so it must be the same in every build.
-fn fnv(start: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
-}
-
-/// The finish of SplitMix64: sums of what FNV leaves would tell less.
-fn mixed(mut hash: u64) -> u64 {
-    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^ (hash >> 31)
 }
 
 #[cfg(test)]
