@@ -120,7 +120,8 @@ impl Schedules {
                     problem: text(5),
                 };
                 let store_id: Arc<str> = ids.get(n).unwrap_or_default().into();
-                let from = from.get(n).ok_or_else(|| ParquetError::Content("valid_from is null".to_owned()))?;
+                let from =
+                    from.get(n).ok_or_else(|| ParquetError::Content("valid_from is null".to_owned()))?;
                 let until = until.get(n);
                 schedules.last = schedules.last.max(Some(until.unwrap_or(from)));
                 match until {
