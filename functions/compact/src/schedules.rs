@@ -105,7 +105,11 @@ async fn next(
         (files, taken) = (files + others.len(), taken + 1);
         if schedules.rows() > MOST_ROWS {
             // Whoever asks finds no schedules of the day, or those of the version before: not wrong ones.
-            tracing::error!(day = day.day, rows = schedules.rows(), "the schedules change too often for a table");
+            tracing::error!(
+                day = day.day,
+                rows = schedules.rows(),
+                "the schedules change too often for a table"
+            );
             return Ok(None);
         }
         inputs.extend(reading.values().map(|chunk| (chunk.key.clone(), chunk.etag.clone())));
@@ -115,7 +119,13 @@ async fn next(
         return Ok(None);
     }
     let version = write(objects, day, old, schedules, inputs).await?;
-    tracing::info!(readings = taken, files, rows = version.rows, key = version.file, "schedules are taken up");
+    tracing::info!(
+        readings = taken,
+        files,
+        rows = version.rows,
+        key = version.file,
+        "schedules are taken up"
+    );
     Ok(Some((version, files)))
 }
 
@@ -136,9 +146,11 @@ async fn write(
     let version = version_of(&inputs);
     let file = keys::compacted_file(TABLE, day.country, day.day, &version);
     objects.put(&file, body).await?;
-    let found = schedules::content(objects.get(&file).await?).map_err(|error| damaged(objects, &file, error))?;
+    let found =
+        schedules::content(objects.get(&file).await?).map_err(|error| damaged(objects, &file, error))?;
     if found != wanted {
-        let told = |content: Content| format!("{} rows and the checksum {:016x}", content.rows, content.checksum);
+        let told =
+            |content: Content| format!("{} rows and the checksum {:016x}", content.rows, content.checksum);
         let what = format!("it has {}, and was written with {}", told(found), told(wanted));
         return Err(damaged(objects, &file, what).into());
     }
@@ -154,7 +166,8 @@ async fn find(
     ticks: &str,
     known: &BTreeSet<i64>,
 ) -> Result<BTreeMap<i64, Reading>, FunctionError> {
-    let rows = TickRecord::read_all(objects.get(ticks).await?).map_err(|error| damaged(objects, ticks, error))?;
+    let rows =
+        TickRecord::read_all(objects.get(ticks).await?).map_err(|error| damaged(objects, ticks, error))?;
     let named = rows.iter().filter_map(|tick| Some((tick.schedule_as_of?, tick.chunks)));
     let mut named: BTreeMap<i64, Option<u32>> = named.collect();
     let mut found = readings(objects.list(&keys::restated_snapshot_prefix(day.country, day.day)).await?);

@@ -4,7 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use polars::prelude::*;
 use storewatch_domain::{ExceptionHours, LocalDate, Slot, Store, StoreHours, WallTime, WeeklyHours};
 use storewatch_lake::schedules::{self, Schedules};
 use storewatch_lake::snapshot;
@@ -16,16 +15,21 @@ const DAY: LocalDate = LocalDate::from_days(20_780);
 type Row = (Vec<Option<String>>, i64, Option<i64>);
 
 fn rows(body: &Bytes) -> Vec<Row> {
-    let frame = ParquetReader::new(std::io::Cursor::new(body.clone())).finish().unwrap();
-    let names = ["store_id", "name", "city", "timezone", "weekly", "exceptions", "problem"];
-    let text = |name: &str, n| frame.column(name).unwrap().str().unwrap().get(n).map(str::to_owned);
-    let time = |name: &str, n| frame.column(name).unwrap().datetime().unwrap().physical().get(n);
-    (0..frame.height())
-        .map(|n| {
-            let texts = names.iter().map(|name| text(name, n)).collect();
-            (texts, time("valid_from", n).unwrap(), time("valid_until", n))
-        })
-        .collect()
+    let rows = schedules::read(body.clone()).unwrap().into_iter();
+    rows.map(|row| {
+        let told = row.schedule;
+        let texts = [
+            Some(row.store_id),
+            told.name,
+            told.city,
+            told.timezone,
+            told.weekly,
+            told.exceptions,
+            told.problem,
+        ];
+        (texts.map(|text| text.map(|text| text.to_string())).to_vec(), row.from, row.until)
+    })
+    .collect()
 }
 
 fn at(hour: u32, minute: u32) -> Option<WallTime> {
@@ -98,9 +102,7 @@ fn exceptions_are_told_of_the_dates_that_can_matter_for_the_day_and_of_no_others
     assert_eq!(weekly, None);
     assert_eq!(
         exceptions.as_deref(),
-        Some(
-            "2026-11-21 20:00-04:00; 2026-11-23 closed; 2026-11-24 07:00-08:00; 2026-11-24 10:00-14:00"
-        )
+        Some("2026-11-21 20:00-04:00; 2026-11-23 closed; 2026-11-24 07:00-08:00; 2026-11-24 10:00-14:00")
     );
 }
 

@@ -248,8 +248,10 @@ impl Invariants {
                 Partition { location: location(world, table, code, &day), table, country: code, day }
             }));
         }
-        let files =
-            all.iter().filter(|object| Table::TICKED.iter().any(|t| object.key.starts_with(t.name()))).count();
+        let files = all
+            .iter()
+            .filter(|object| Table::TICKED.iter().any(|t| object.key.starts_with(t.name())))
+            .count();
         if files != Table::TICKED.len() * self.slots.len() * world.countries.len() {
             return Err(format!("there are {files} files of tables"));
         }
