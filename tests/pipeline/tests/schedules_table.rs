@@ -2,23 +2,17 @@
 //! changed, lost or done twice meanwhile, and the other tables never wait for it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::collections::hash_map::DefaultHasher;
-use std::hash::{Hash, Hasher};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use compact::handler::COMPACTED;
 use compact::{Answer, Compacted, Event, Ports};
 use futures_util::FutureExt;
 use storewatch_domain::{LocalDate, Slot, Store, WallTime, WeeklyHours};
 use storewatch_lake::schedules::{self, Row};
-use storewatch_lake::{
-    Condition, LakeError, ListedObject, Objects, Partition, Put, Table, Tag, TickRecord, keys, repair,
-    snapshot,
-};
+use storewatch_lake::{Objects, Partition, Table, TickRecord, keys, repair, snapshot};
 use storewatch_pipeline_tests::disturbed::{Disturbed, End};
+use storewatch_pipeline_tests::noting::Noting;
 use storewatch_pipeline_tests::{Away, World};
 use storewatch_runtime::FunctionError;
 
@@ -372,69 +366,6 @@ async fn whoever_loses_the_partition_finds_it_again_by_the_next_run() {
     assert_eq!(world.catalog.partitions(), held);
 }
 
-/// A bucket whose entity tags are of the content, as S3's are, that notes what is read, and of which
-/// snapshots cannot be read for a while.
-struct Noting<'a> {
-    world: &'a World,
-    got: Mutex<Vec<String>>,
-    snapshots_fail: AtomicBool,
-}
-
-impl<'a> Noting<'a> {
-    fn new(world: &'a World, snapshots_fail: bool) -> Self {
-        Self { world, got: Mutex::default(), snapshots_fail: AtomicBool::new(snapshots_fail) }
-    }
-
-    fn snapshots_read(&self) -> usize {
-        self.got.lock().unwrap().iter().filter(|key| key.starts_with("schedules/")).count()
-    }
-}
-
-#[async_trait]
-impl Objects for Noting<'_> {
-    fn bucket(&self) -> &str {
-        self.world.objects.bucket()
-    }
-
-    async fn get(&self, key: &str) -> Result<Bytes, LakeError> {
-        self.got.lock().unwrap().push(key.to_owned());
-        if key.starts_with("schedules/") && self.snapshots_fail.load(Ordering::Relaxed) {
-            let (bucket, key) = (self.bucket().to_owned(), key.to_owned());
-            return Err(LakeError::Failed { operation: "get", bucket, key, source: "503 SlowDown".into() });
-        }
-        self.world.objects.get(key).await
-    }
-
-    async fn put_if(&self, key: &str, body: Bytes, condition: Condition) -> Result<Put, LakeError> {
-        let Condition::Unchanged(etag) = condition else {
-            return self.world.objects.put_if(key, body, condition).await;
-        };
-        let held = self.list(key).await?.into_iter().find(|object| object.key == key);
-        if held.is_none_or(|held| held.etag != etag) {
-            return Ok(Put::Conflict);
-        }
-        self.world.objects.put_if(key, body, Condition::Always).await
-    }
-
-    async fn list(&self, prefix: &str) -> Result<Vec<ListedObject>, LakeError> {
-        let mut listed = self.world.objects.list(prefix).await?;
-        for object in &mut listed {
-            let mut hasher = DefaultHasher::new();
-            self.world.objects.get(&object.key).await?.hash(&mut hasher);
-            object.etag = format!("{:x}", hasher.finish());
-        }
-        Ok(listed)
-    }
-
-    async fn delete(&self, key: &str) -> Result<(), LakeError> {
-        self.world.objects.delete(key).await
-    }
-
-    async fn tag(&self, key: &str, tag: Tag) -> Result<(), LakeError> {
-        self.world.objects.tag(key, tag).await
-    }
-}
-
 #[tokio::test]
 async fn of_a_reading_only_the_chunks_are_read_that_are_not_those_of_the_reading_before() {
     let mut world = World::default();
@@ -444,9 +375,9 @@ async fn of_a_reading_only_the_chunks_are_read_that_are_not_those_of_the_reading
         }
         tick(&mut world, number).await;
     }
-    let noting = Noting::new(&world, false);
+    let noting = Noting::new(&world);
     let done = ask(&world, &noting).await.unwrap();
-    assert_eq!(noting.snapshots_read(), 3 + 1, "three chunks once, and the one that was changed");
+    assert_eq!(noting.gets("schedules/"), 3 + 1, "three chunks once, and the one that was changed");
     let rows = seen(&world).await.unwrap();
     assert_eq!((rows.len(), done.tables[&TABLE].rows), (9, 9));
     let (first, sixth) = (read_at(&world, 0).await, read_at(&world, 5).await);
@@ -457,7 +388,7 @@ async fn of_a_reading_only_the_chunks_are_read_that_are_not_those_of_the_reading
 async fn while_s3_fails_on_snapshots_the_other_tables_are_shown_and_the_day_waits_for_the_next_run() {
     let mut world = World::default();
     tick(&mut world, 0).await;
-    let failing = Noting::new(&world, true);
+    let failing = Noting::failing(&world, "schedules/");
     let error = ask(&world, &failing).await.unwrap_err();
     assert_eq!(error.name(), "LakeUnavailable");
     assert_eq!((compacted_tables(&world), partition(&world)), (3, None));
