@@ -189,9 +189,8 @@ async fn the_snapshot_of_a_day_before_explains_the_slots_that_were_judged_by_it(
 
 #[tokio::test]
 async fn a_snapshot_that_was_read_late_for_a_slot_of_another_day_is_found_where_it_lies() {
-    let mut world = World::default();
     // A slot of four days before, which is ticked at the end of the day before, leaves the last snapshot.
-    world.slot = slot(-4 * 96);
+    let mut world = World { slot: slot(-4 * 96), ..World::default() };
     world.now.store(slot(-1).start_micros(), Ordering::Relaxed);
     world.plan(&world.schedules).await.unwrap();
     tick_by_the_last_snapshot(&mut world, 0).await;
