@@ -16,7 +16,9 @@ from pyarrow import parquet
 from stack import slots
 from stack.config import Stack
 
+# What ticks write files of; the schedules are a table once their day is compacted.
 TABLES = ("store_availability", "availability_by_city", "country_ticks")
+SCHEDULES = "store_schedules"
 _TIMEOUT_SECONDS = 180
 _POLL_SECONDS = 0.1
 

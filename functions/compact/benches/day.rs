@@ -2,10 +2,12 @@
 //! gives the function is held against it.
 //!
 //! `make bench-compact STORES=100000`. The day is made first, by another process, so that the peak is
-//! that of compacting alone; a late tick comes after, with the ticks' own files gone.
+//! that of compacting alone; a late tick comes after, with the ticks' own files gone. At each reading
+//! `CHANGED` stores have another name than before, 20 if nothing is said.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -20,7 +22,7 @@ use storewatch_domain::{
 use storewatch_lake::availability::{AvailabilityRows, by_city};
 use storewatch_lake::memory::MemoryCatalog;
 use storewatch_lake::{
-    Condition, LakeError, ListedObject, Objects, Outcome, Put, Table, Tag, TickRecord, keys,
+    Condition, LakeError, ListedObject, Objects, Outcome, Put, Table, Tag, TickRecord, keys, snapshot,
 };
 use storewatch_runtime::clock::SystemClock;
 
@@ -102,6 +104,8 @@ async fn compacted(folder: &Path) {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak_mb = peak.trim().trim_end_matches(" kB").trim().parse::<usize>().unwrap() / 1024;
+    let schedules = &done.tables[&Table::StoreSchedules];
+    println!("  {} rows of schedules, of {} files", schedules.rows, schedules.files_before);
     println!(
         "  {} rows, {} files of {:.1} MB to one of {:.1} MB; {seconds:.1} s, at most {peak_mb} MiB",
         done.stores.rows,
@@ -122,7 +126,7 @@ fn make(folder: &Path, count: usize) {
         random ^= random << 17;
         (random % n as u64) as usize
     };
-    let stores: Vec<Store> = (0..count)
+    let mut stores: Vec<Store> = (0..count)
         .map(|n| {
             // Of 52 cities, the largest has a quarter of the stores, and the smallest some dozens.
             let city = (draw(1000) * draw(1000) * draw(1000) / 1_000_000) / 19;
@@ -147,8 +151,15 @@ fn make(folder: &Path, count: usize) {
         missing_hours: MissingHours::Closed,
         id_type: IdType::Long,
     };
+    let changed: usize = std::env::var("CHANGED").map_or(20, |changed| changed.parse().unwrap());
+    let mut snapshots: Vec<(PathBuf, Bytes)> = Vec::new();
     for n in 0..SLOTS {
         let slot = slot(n);
+        for k in 0..changed {
+            stores[(n * changed + k) * 7 % count].name = Some(format!("Bar {n} {k}"));
+        }
+        let as_of = slot.start_micros() + 1_000_000;
+        snapshots = write_snapshot(folder, slot, as_of, &stores, &snapshots);
         let mut parts = Vec::new();
         for (chunk, stores) in stores.chunks(CHUNK).enumerate() {
             let seen = stores.iter().enumerate().filter_map(|(k, store)| {
@@ -163,7 +174,7 @@ fn make(folder: &Path, count: usize) {
             let at = slot.start_micros() + 3_000_000 + chunk as i64 * 137_911;
             let view = Observation { at, stores: seen.collect() };
             let judged = judge_chunk(slot, &rules, stores, Ok(&view));
-            parts.push(AvailabilityRows::new(slot, slot.start_micros() + 1_000_000, &judged).unwrap());
+            parts.push(AvailabilityRows::new(slot, as_of, &judged).unwrap());
         }
         let mut rows = AvailabilityRows::merge(parts).unwrap();
         let record = TickRecord {
@@ -175,7 +186,7 @@ fn make(folder: &Path, count: usize) {
             chunks: Some(count.div_ceil(CHUNK) as u32),
             chunks_unknown: Some(0),
             coverage: Some(1.0),
-            schedule_as_of: Some(slot.start_micros() + 1_000_000),
+            schedule_as_of: Some(as_of),
             error: None,
         };
         let cities = by_city(slot, &rows.summary().unwrap()).unwrap();
@@ -187,6 +198,30 @@ fn make(folder: &Path, count: usize) {
             write(&folder.join(keys::table_file(table, es(), slot)), &body);
         }
     }
+}
+
+/// Writes a reading, chunk by chunk. One that is as before is the same file, by which its tag is told.
+fn write_snapshot(
+    folder: &Path,
+    slot: Slot,
+    read_at: i64,
+    stores: &[Store],
+    before: &[(PathBuf, Bytes)],
+) -> Vec<(PathBuf, Bytes)> {
+    let chunks = stores.chunks(CHUNK).enumerate();
+    let written = chunks.map(|(chunk, stores)| {
+        let path = folder.join(keys::snapshot_chunk(es(), slot, read_at, chunk as u32));
+        let body = snapshot::write(stores).unwrap();
+        match before.get(chunk) {
+            Some((same, old)) if *old == body => {
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::hard_link(same, &path).unwrap();
+            }
+            _ => write(&path, &body),
+        }
+        (path, body)
+    });
+    written.collect()
 }
 
 fn write(path: &Path, body: &[u8]) {
@@ -224,7 +259,8 @@ impl Objects for DiskObjects {
                 if path.is_dir() {
                     open.push(path);
                 } else if key.starts_with(prefix) {
-                    found.push(ListedObject { key, etag: "once".to_owned() });
+                    let etag = fs::metadata(&path).unwrap().ino().to_string();
+                    found.push(ListedObject { key, etag });
                 }
             }
         }

@@ -25,17 +25,21 @@ const DATES: (i32, i32) = (-2, 1);
 
 const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
-type Text = Option<Arc<str>>;
+/// A text of a column, or null.
+pub type Text = Option<Arc<str>>;
 
-/// A store's schedule as the columns have it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Schedule {
-    name: Text,
-    city: Text,
-    timezone: Text,
-    weekly: Text,
-    exceptions: Text,
-    problem: Text,
+/// The columns of [`Schedule::texts`].
+const TEXTS: [&str; 6] = ["name", "city", "timezone", "weekly", "exceptions", "problem"];
+
+/// A store's schedule as the columns of the same names have it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Schedule {
+    pub name: Text,
+    pub city: Text,
+    pub timezone: Text,
+    pub weekly: Text,
+    pub exceptions: Text,
+    pub problem: Text,
 }
 
 impl Schedule {
@@ -45,13 +49,14 @@ impl Schedule {
     }
 }
 
-/// A row of the table.
-#[derive(Debug, Clone)]
-struct Row {
-    store_id: Arc<str>,
-    schedule: Schedule,
-    from: i64,
-    until: Option<i64>,
+/// A row of the table. Times are readings, Unix microseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub store_id: Arc<str>,
+    pub schedule: Schedule,
+    pub from: i64,
+    /// Nothing where the last reading had it so too.
+    pub until: Option<i64>,
 }
 
 /// A store as the last reading had it.
@@ -105,34 +110,23 @@ impl Schedules {
     /// It is no file of the table.
     pub fn resume(day: LocalDate, body: Bytes) -> Result<Self, ParquetError> {
         let mut schedules = Self::of(day);
-        each_block(body, |block| {
-            let texts = text_columns(&block)?;
-            let ids = block.column("store_id")?.str()?;
-            let (from, until) = times(&block)?;
-            for n in 0..block.height() {
-                let mut text = |column: usize| schedules.text(texts[column].get(n));
-                let schedule = Schedule {
-                    name: text(0),
-                    city: text(1),
-                    timezone: text(2),
-                    weekly: text(3),
-                    exceptions: text(4),
-                    problem: text(5),
-                };
-                let store_id: Arc<str> = ids.get(n).unwrap_or_default().into();
-                let from =
-                    from.get(n).ok_or_else(|| ParquetError::Content("valid_from is null".to_owned()))?;
-                let until = until.get(n);
-                schedules.last = schedules.last.max(Some(until.unwrap_or(from)));
-                match until {
-                    Some(_) => schedules.closed.push(Row { store_id, schedule, from, until }),
-                    None => {
-                        let open = Open { schedule, from, chunk: None, seen: from };
-                        schedules.open.insert(store_id, open);
-                    }
-                }
+        each_row(body, |row| {
+            let Row { store_id, schedule: told, from, until } = row;
+            let mut text = |text: Text| text.map(|text| schedules.kept(text));
+            let schedule = Schedule {
+                name: text(told.name),
+                city: text(told.city),
+                timezone: text(told.timezone),
+                weekly: text(told.weekly),
+                exceptions: text(told.exceptions),
+                problem: text(told.problem),
+            };
+            schedules.last = schedules.last.max(Some(until.unwrap_or(from)));
+            if until.is_some() {
+                schedules.closed.push(Row { store_id, schedule, from, until });
+            } else {
+                schedules.open.insert(store_id, Open { schedule, from, chunk: None, seen: from });
             }
-            Ok(())
         })?;
         Ok(schedules)
     }
@@ -214,12 +208,19 @@ impl Schedules {
 
     fn text(&mut self, text: Option<&str>) -> Text {
         let text = text?;
-        if let Some(known) = self.texts.get(text) {
-            return Some(Arc::clone(known));
+        Some(match self.texts.get(text) {
+            Some(known) => Arc::clone(known),
+            None => self.kept(text.into()),
+        })
+    }
+
+    /// The text that is kept of those that say the same.
+    fn kept(&mut self, text: Arc<str>) -> Arc<str> {
+        if let Some(known) = self.texts.get(&*text) {
+            return Arc::clone(known);
         }
-        let new: Arc<str> = text.into();
-        self.texts.insert(Arc::clone(&new));
-        Some(new)
+        self.texts.insert(Arc::clone(&text));
+        text
     }
 
     /// The file of the table, and what is in it: in the order of stores and times.
@@ -262,6 +263,41 @@ pub fn content(body: Bytes) -> Result<Content, ParquetError> {
     Ok(content)
 }
 
+/// The rows of a file of the table, in their order.
+///
+/// # Errors
+/// It is no file of the table.
+pub fn read(body: Bytes) -> Result<Vec<Row>, ParquetError> {
+    let mut rows = Vec::new();
+    each_row(body, |row| rows.push(row))?;
+    Ok(rows)
+}
+
+fn each_row(body: Bytes, mut take: impl FnMut(Row)) -> Result<(), ParquetError> {
+    let missing = |name: &str| ParquetError::Content(format!("{name} is null"));
+    each_block(body, |block| {
+        let (ids, texts, (from, until)) =
+            (block.column("store_id")?.str()?, text_columns(&block)?, times(&block)?);
+        for n in 0..block.height() {
+            let text = |column: usize| texts[column].get(n).map(Into::into);
+            take(Row {
+                store_id: ids.get(n).ok_or_else(|| missing("store_id"))?.into(),
+                schedule: Schedule {
+                    name: text(0),
+                    city: text(1),
+                    timezone: text(2),
+                    weekly: text(3),
+                    exceptions: text(4),
+                    problem: text(5),
+                },
+                from: from.get(n).ok_or_else(|| missing("valid_from"))?,
+                until: until.get(n),
+            });
+        }
+        Ok(())
+    })
+}
+
 fn each_block(
     body: Bytes,
     mut take: impl FnMut(DataFrame) -> Result<(), ParquetError>,
@@ -275,7 +311,7 @@ fn each_block(
 fn frame(rows: &[Row]) -> Result<DataFrame, ParquetError> {
     let ids: Vec<Option<&str>> = rows.iter().map(|row| Some(&*row.store_id)).collect();
     let mut columns = vec![parquet::texts("store_id", &ids)];
-    for (n, name) in ["name", "city", "timezone", "weekly", "exceptions", "problem"].into_iter().enumerate() {
+    for (n, name) in TEXTS.into_iter().enumerate() {
         let values: Vec<Option<&str>> = rows.iter().map(|row| row.schedule.texts()[n]).collect();
         columns.push(parquet::texts(name, &values));
     }
@@ -287,8 +323,7 @@ fn frame(rows: &[Row]) -> Result<DataFrame, ParquetError> {
 }
 
 fn text_columns(block: &DataFrame) -> Result<Vec<&StringChunked>, ParquetError> {
-    let names = ["name", "city", "timezone", "weekly", "exceptions", "problem"];
-    Ok(names.into_iter().map(|name| block.column(name)?.str()).collect::<PolarsResult<_>>()?)
+    Ok(TEXTS.into_iter().map(|name| block.column(name)?.str()).collect::<PolarsResult<_>>()?)
 }
 
 fn times(block: &DataFrame) -> Result<(Int64Chunked, Int64Chunked), ParquetError> {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 pub mod disturbed;
+pub mod noting;
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
