@@ -13,7 +13,6 @@ use storewatch_runtime::{Clock, FunctionError};
 use crate::day::{Before, Day, Ticks, taken};
 use crate::days::{Due, due};
 use crate::record::{Found, Record, Version};
-use crate::restate::Restated;
 use crate::schedules;
 
 /// What compacting needs of the world.
@@ -38,7 +37,6 @@ pub struct Event {
 pub enum Answer {
     Due(Due),
     Compacted(Compacted),
-    Restated(Restated),
 }
 
 /// A compacted day.

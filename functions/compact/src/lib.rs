@@ -1,4 +1,4 @@
-//! `compact`: makes the files of a day one, and says which days wait for that.
+//! `compact`: makes the files of a day one, says which days wait for that, and judges a day again.
 
 pub mod day;
 pub mod days;
@@ -9,6 +9,7 @@ pub mod schedules;
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::Value;
 use storewatch_runtime::clock::SystemClock;
 use storewatch_runtime::events::{check_country, parse};
@@ -30,16 +31,25 @@ impl Context {
 /// One invocation.
 ///
 /// # Errors
-/// As [`handle`]; `BadEvent` for another country.
-pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Answer, FunctionError> {
+/// As [`handle`] or [`restate`]; `BadEvent` for another country.
+pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Reply, FunctionError> {
     if event.get("restate").is_some() {
-        return Ok(Answer::Restated(invoke_restate(&context.0, event).await?));
+        return Ok(Reply::Restated(invoke_restate(&context.0, event).await?));
     }
     let event: Event = parse("compact", event)?;
     let lake = context.0.lake().await?;
     check_country("compact", event.country, lake.code)?;
     let catalog = context.0.aws().catalog()?;
-    handle(&Ports { objects: &*lake.objects, catalog: &catalog, clock: &SystemClock }, &event).await
+    let ports = Ports { objects: &*lake.objects, catalog: &catalog, clock: &SystemClock };
+    Ok(Reply::Answer(handle(&ports, &event).await?))
+}
+
+/// The answer to any event.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum Reply {
+    Answer(Answer),
+    Restated(Restated),
 }
 
 /// Judging again is the one thing here that needs the country's sources.

@@ -141,7 +141,7 @@ async fn a_day_is_judged_by_the_schedules_as_they_are_now_and_the_first_judgemen
     ]
     .into();
     assert_eq!(done.restated.changes.0, changes);
-    assert_eq!(record(&world).await.restated, [done.restated.clone()]);
+    assert_eq!(record(&world).await.restated, std::slice::from_ref(&done.restated));
     // The first judgement lies where the answer says, and never goes.
     assert_eq!(statuses_at(&world, &done.first[&Table::StoreAvailability]).await, before);
     let marked = world.objects.tagged(compact::handler::COMPACTED);
