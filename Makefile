@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e test-hours simulate soak fuzz mutants bench bench-compact check fmt lint build up stop status sample tick report query docs invoke logs deploy undeploy release clean
+.PHONY: help run test test-rust test-e2e test-hours simulate soak fuzz mutants bench bench-compact bench-queries bench-repair check fmt lint build up stop status sample tick report query docs invoke logs deploy undeploy release clean
 
 STACK := tests/stack/stack
 VENV := .stack/cache/venv
@@ -36,7 +36,7 @@ SLOTS ?= 96
 TARGET ?= hours texts rows
 SECONDS ?= 60
 TICKS ?=
-SEED ?=
+DAYS ?=
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,14 @@ bench: ## Measure how fast a million stores are judged, and how fast their bytes
 
 bench-compact: ## Measure memory, time and bytes of compacting a day (STORES, 100000 is its own default)
 	$(if $(filter file,$(origin STORES)),,STORES=$(STORES)) cargo bench --workspace --profile dev --bench day
+
+bench-queries: ## Measure what queries of a day (STORES) read and take, before it is compacted and after
+	@$(STACK) build
+	@$(STACK) bench-queries --stores $(STORES)
+
+bench-repair: ## Measure what a repair of the catalog takes and asks (COUNTRIES=30 DAYS=365 are its own defaults)
+	@$(STACK) build
+	@$(STACK) bench-repair $(if $(filter file,$(origin COUNTRIES)),,--countries $(COUNTRIES)) $(if $(DAYS),--days $(DAYS))
 
 # Without a sanitizer, which only nightly has: safe Rust fails by panicking. To trace compares costs nine tenths of the
 # speed of `hours`, and the targets make well-formed input by themselves.

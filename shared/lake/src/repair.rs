@@ -154,15 +154,20 @@ async fn read_records(
     records: &mut BTreeMap<String, Recorded>,
 ) -> Result<(), LakeError> {
     let unknown: Vec<&String> = days.filter(|day| !records.contains_key(*day)).collect();
-    let read = stream::iter(unknown).map(|day| async move {
-        let key = keys::compaction_record(country, day);
-        let recorded = match objects.find(&key).await? {
-            Some((_, body)) => {
-                serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?
-            }
-            None => Recorded::default(),
-        };
-        Ok::<_, LakeError>((day.clone(), recorded))
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    // One listing in place of one for each: where a role may not list, S3 says of no key that it is missing.
+    let listed = objects.list(&keys::compaction_records(country)).await?;
+    let there: BTreeSet<String> = listed.into_iter().map(|object| object.key).collect();
+    let read = stream::iter(unknown).map(|day| {
+        let key = Some(keys::compaction_record(country, day)).filter(|key| there.contains(key));
+        async move {
+            let Some(key) = key else { return Ok((day.clone(), Recorded::default())) };
+            let body = objects.get(&key).await?;
+            let recorded = serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?;
+            Ok::<_, LakeError>((day.clone(), recorded))
+        }
     });
     let read: Vec<(String, Recorded)> = read.buffered(PARALLEL).try_collect().await?;
     records.extend(read);
