@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e test-hours simulate soak fuzz mutants bench bench-compact check fmt lint build up stop status sample tick report query restate repair docs invoke logs deploy undeploy release clean
+.PHONY: help run test test-rust test-e2e test-hours simulate soak fuzz mutants bench bench-compact bench-queries bench-repair check fmt lint build up stop status sample tick report query restate repair docs invoke logs deploy undeploy release clean
 
 STACK := tests/stack/stack
 VENV := .stack/cache/venv
@@ -41,10 +41,10 @@ SLOTS ?= 96
 TARGET ?= hours texts rows
 SECONDS ?= 60
 TICKS ?=
-SEED ?=
+DAYS ?=
 
 # Locally by the stack's own AWS, else by that of the credentials in use.
-DAYS = [ -n "$(COUNTRY)" ] && [ -n "$(FROM)" ] || { echo "make $@: say which country and which days, as in make $@ COUNTRY=es FROM=2026-11-01 TO=2026-11-03" >&2; exit 2; }; \
+ON_DAYS = [ -n "$(COUNTRY)" ] && [ -n "$(FROM)" ] || { echo "make $@: say which country and which days, as in make $@ COUNTRY=es FROM=2026-11-01 TO=2026-11-03" >&2; exit 2; }; \
 	$(STACK) --help >/dev/null && $(if $(AWS),,eval "$$($(STACK) env)" &&) $(VENV)/bin/python -m infra.days
 
 help: ## List the targets
@@ -80,6 +80,14 @@ bench: ## Measure how fast a million stores are judged, and how fast their bytes
 
 bench-compact: ## Measure memory, time and bytes of compacting a day (STORES, 100000 is its own default)
 	$(if $(filter file,$(origin STORES)),,STORES=$(STORES)) cargo bench --workspace --profile dev --bench day
+
+bench-queries: ## Measure what queries of a day (STORES) read and take, before it is compacted and after
+	@$(STACK) build
+	@$(STACK) bench-queries --stores $(STORES)
+
+bench-repair: ## Measure what a repair of the catalog takes and asks (COUNTRIES=30 DAYS=365 are its own defaults)
+	@$(STACK) build
+	@$(STACK) bench-repair $(if $(filter file,$(origin COUNTRIES)),,--countries $(COUNTRIES)) $(if $(DAYS),--days $(DAYS))
 
 # Without a sanitizer, which only nightly has: safe Rust fails by panicking. To trace compares costs nine tenths of the
 # speed of `hours`, and the targets make well-formed input by themselves.
@@ -144,10 +152,10 @@ query: ## Ask the local lake as an analyst would, through Trino: make query SQL=
 	@$(STACK) query --prefix $(PREFIX) "$$SQL"
 
 restate: ## Judge days again by the schedules as they are now: make restate COUNTRY=es FROM=2026-11-01 TO=2026-11-03 (IDS=12,15 for some stores; AWS=1 on AWS)
-	@$(DAYS) restate $(COUNTRY) --prefix $(PREFIX) --from $(FROM) $(if $(TO),--to $(TO)) $(if $(IDS),--stores $(IDS))
+	@$(ON_DAYS) restate $(COUNTRY) --prefix $(PREFIX) --from $(FROM) $(if $(TO),--to $(TO)) $(if $(IDS),--stores $(IDS))
 
 repair: ## Make the catalog equal to what lies on S3: make repair COUNTRY=es FROM=2025-11-01 TO=2026-10-31 (AWS=1 on AWS)
-	@$(DAYS) repair $(COUNTRY) --prefix $(PREFIX) --from $(FROM) $(if $(TO),--to $(TO))
+	@$(ON_DAYS) repair $(COUNTRY) --prefix $(PREFIX) --from $(FROM) $(if $(TO),--to $(TO))
 
 docs: ## Write docs/tables.md anew from the schema, with its queries run by Trino on a fixed sample
 	@$(STACK) up

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
+from botocore.config import Config
 from pyarrow import parquet
 
 from stack import slots
@@ -20,6 +21,8 @@ from stack.config import Stack
 TABLES = ("store_availability", "availability_by_city", "country_ticks")
 SCHEDULES = "store_schedules"
 _TIMEOUT_SECONDS = 180
+# What a function may run at most on AWS. A client that gives up before invokes it a second time beside the first.
+_LONGEST_SECONDS = 900
 _POLL_SECONDS = 0.1
 
 
@@ -110,9 +113,8 @@ class Deployed:
 
     def invoke(self, function: str, event: Any) -> Answer:
         """Invokes a deployed function, `es-plan` or `dispatch`, directly."""
-        answer = self.stack.aws.client("lambda").invoke(
-            FunctionName=f"{self.prefix}-{function}", Payload=json.dumps(event).encode()
-        )
+        lambdas = self.stack.aws.client("lambda", config=Config(read_timeout=_LONGEST_SECONDS))
+        answer = lambdas.invoke(FunctionName=f"{self.prefix}-{function}", Payload=json.dumps(event).encode())
         return Answer(json.loads(answer["Payload"].read()), "FunctionError" in answer)
 
     def machine(self, name: str) -> str:

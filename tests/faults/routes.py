@@ -1,6 +1,6 @@
 """Puts a proxy before a server, and functions behind it."""
 
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from faults.http import HttpProxy
@@ -8,12 +8,13 @@ from faults.listener import Loop
 
 # The services whose calls go through a proxy.
 _SERVICES = ("S3", "GLUE", "CLOUDWATCH")
+P = TypeVar("P", bound=HttpProxy)
 
 
-def before(loop: Loop, url: str) -> HttpProxy:
-    """A proxy before the server at that address."""
+def before(loop: Loop, url: str, kind: type[P] = HttpProxy) -> P:
+    """A proxy before the server at that address, of some kind."""
     parts = urlsplit(url)
-    return HttpProxy(loop, parts.hostname or "", parts.port or 80)
+    return kind(loop, parts.hostname or "", parts.port or 80)
 
 
 def send_through(lambdas: Any, function: str, url: str) -> None:

@@ -22,6 +22,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tick": ("stack.tick", "run one tick through the deployed state machines"),
     "report": ("stack.report", "print a tick's result, read back from the lake"),
     "soak": ("soak.command", "a day of ticks in minutes, with faults, and an audit of what it wrote"),
+    "bench-queries": (
+        "measure.queries",
+        "what typical queries of a day read and take, before it is compacted and after",
+    ),
+    "bench-repair": ("measure.repair", "what it takes to repair the catalog of many countries, in time and requests"),
     "invoke": ("stack.invoke", "run one function by hand through cargo lambda"),
     "trino": ("stack.trino", "start or stop Trino, the engine behind Athena, over the local lake"),
     "query": ("stack.query", "run SQL on the local lake through Trino and print the result"),

@@ -2,8 +2,13 @@
 //! gives the function is held against it.
 //!
 //! `make bench-compact STORES=100000`. The day is made first, by another process, so that the peak is
+<<<<<<< HEAD
 //! that of compacting alone; a late tick comes after, with the ticks' own files gone. At each reading
 //! `CHANGED` stores have another name than before, 20 if nothing is said.
+=======
+//! that of compacting alone; a late tick comes after, with the ticks' own files gone. `make bench-queries`
+//! has the same day made into a folder of its own: `day make STORES FOLDER`.
+>>>>>>> queries-bench
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
 use std::fs;
@@ -36,7 +41,10 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("day");
     match arguments.next().as_deref() {
-        Some("make") => make(&folder, arguments.next().unwrap().parse().unwrap()),
+        Some("make") => {
+            let count = arguments.next().unwrap().parse().unwrap();
+            make(&arguments.next().map_or(folder, PathBuf::from), count);
+        }
         Some("compact") => run(compacted(&folder)),
         _ => {
             let stores = std::env::var("STORES").unwrap_or_else(|_| "100000".to_owned());
@@ -117,7 +125,7 @@ async fn compacted(folder: &Path) {
 }
 
 /// Writes the files that a day of ticks leaves: stores of cities of very unlike sizes, of which a few are
-/// offline for some hours.
+/// offline for some hours, or online outside of theirs.
 fn make(folder: &Path, count: usize) {
     let mut random = 7_u64;
     let mut draw = move |n: usize| {
@@ -126,7 +134,7 @@ fn make(folder: &Path, count: usize) {
         random ^= random << 17;
         (random % n as u64) as usize
     };
-    let mut stores: Vec<Store> = (0..count)
+    let (mut stores, opening): (Vec<Store>, Vec<usize>) = (0..count)
         .map(|n| {
             // Of 52 cities, the largest has a quarter of the stores, and the smallest some dozens.
             let city = (draw(1000) * draw(1000) * draw(1000) / 1_000_000) / 19;
@@ -135,16 +143,18 @@ fn make(folder: &Path, count: usize) {
                 let opens = WallTime::from_seconds(8 * 3600 + shift);
                 WeeklyHours::new(day, opens, WallTime::from_seconds(18 * 3600 + shift)).unwrap()
             };
-            Store {
+            let store = Store {
                 id: (1_000_000 + n * 3).to_string(),
                 name: Some(format!("{} {}", ["Bar", "Casa", "Farmacia", "Tienda"][draw(4)], draw(count))),
                 city: (draw(500) > 0).then(|| format!("Ciudad {city}")),
                 timezone: Some("Europe/Madrid".to_owned()),
                 hours: StoreHours { weekly: (1..=7).map(hours).collect(), exceptions: Vec::new() },
                 problem: None,
-            }
+            };
+            // Madrid is an hour before UTC on that day.
+            (store, 7 * 4 + shift as usize / 900)
         })
-        .collect();
+        .unzip();
     let mut offline = vec![0_usize; count];
     let rules = Rules {
         default_timezone: "Europe/Madrid".parse().unwrap(),
@@ -168,7 +178,9 @@ fn make(folder: &Path, count: usize) {
                     *until = n + draw(20);
                 }
                 let reason = (*until > n).then(|| ["paused", "no courier", "technical"][draw(3)].to_owned());
-                let live = LiveStore { online: reason.is_none() && (n / 4) % 24 >= 7, reason };
+                let opens = opening[chunk * CHUNK + k];
+                let open = (opens..opens + 10 * 4).contains(&n) || draw(100) == 0;
+                let live = LiveStore { online: reason.is_none() && open, reason };
                 (draw(200) > 0).then(|| (StoreKey::new(&store.id, IdType::Long).unwrap(), live))
             });
             let at = slot.start_micros() + 3_000_000 + chunk as i64 * 137_911;

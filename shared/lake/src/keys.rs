@@ -65,7 +65,12 @@ pub fn compacted_file(table: Table, country: CountryCode, day: &str, version: &s
 
 /// What is known of a compacted day: which files it was made of, and where its own lie.
 pub fn compaction_record(country: CountryCode, day: &str) -> String {
-    format!("compacted/country={country}/day={day}.json")
+    format!("{}day={day}.json", compaction_records(country))
+}
+
+/// Where a country's records of compacted days lie; ends in a slash.
+pub fn compaction_records(country: CountryCode) -> String {
+    format!("compacted/country={country}/")
 }
 
 /// What one chunk's observation has staged.

@@ -1,16 +1,19 @@
 //! Repairing the catalog: it is made equal to what lies on S3, whichever of the two has drifted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-use serde_json::Value;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
 use storewatch_domain::{CountryCode, LocalDate};
 
-use crate::catalog::{Catalog, Created, Held, Partition};
+use crate::catalog::{Catalog, Created, Partition};
 use crate::keys;
 use crate::objects::{Objects, damaged};
 use crate::tables::Table;
 use crate::{CatalogError, LakeError};
+
+/// Records that are read at once.
+const PARALLEL: usize = 16;
 
 /// What [`repair`] did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -25,6 +28,17 @@ pub struct Repaired {
     pub unchanged: usize,
 }
 
+/// What is read of a compacted day's record: where each table's version lies.
+#[derive(Debug, Default, Deserialize)]
+struct Recorded {
+    tables: BTreeMap<String, Version>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Version {
+    location: String,
+}
+
 /// Why a repair came to an end before its time. Running it again finishes the rest.
 #[derive(Debug, thiserror::Error)]
 pub enum RepairError {
@@ -37,8 +51,9 @@ pub enum RepairError {
 /// Makes the country's partitions of the days `from` to `to`, both included, those that have files.
 ///
 /// A partition belongs where its compacted version lies, if there is one, else where its ticks write. S3 is
-/// asked for the folders of a whole table, 1,000 in an answer; the catalog for the partitions of all days by
-/// their exact values, in batches.
+/// asked for the folders and the compacted files of a whole table, 1,000 in an answer, and for the records of
+/// those days only whose version the catalog does not tell; the catalog for the partitions of all days by their
+/// exact values, in batches.
 ///
 /// # Errors
 /// S3 or the catalog refused or did not answer.
@@ -49,11 +64,8 @@ pub async fn repair(
     (from, to): (LocalDate, LocalDate),
 ) -> Result<Repaired, RepairError> {
     let days: Vec<String> = (from.days()..=to.days()).map(|n| LocalDate::from_days(n).to_string()).collect();
-    let mut done = Repaired::default();
+    let (mut done, mut records) = (Repaired::default(), BTreeMap::new());
     for table in Table::ALL {
-        let ticked = days_in(objects, &keys::table_prefix(table, country)).await?;
-        let compacted =
-            days_in(objects, &format!("compacted/{}", keys::table_prefix(table, country))).await?;
         let partition = |day: &String| Partition {
             table,
             country,
@@ -62,12 +74,24 @@ pub async fn repair(
         };
         let all: Vec<Partition> = days.iter().map(partition).collect();
         let held = catalog.get(table, &all).await?;
+        // After the catalog: a tick or a compaction that comes in between has written its files before it is
+        // registered, and what the catalog told of is among what is listed.
+        let ticked = days_in(objects, &keys::table_prefix(table, country)).await?;
+        let versions = versions_of(objects, table, country).await?;
+        let is_version =
+            |partition: &Partition, at: &str| versions.contains(at) && partition.is_compacted_at(at);
+        let untold = all.iter().zip(&held).filter(|(partition, held)| {
+            has_version(&versions, objects.bucket(), partition)
+                && !held.as_ref().is_some_and(|held| is_version(partition, &held.location))
+        });
+        read_records(objects, country, untold.map(|(partition, _)| &partition.day), &mut records).await?;
         let (mut missing, mut wrong, mut empty) = (Vec::new(), Vec::new(), Vec::new());
         for (mut partition, held) in all.into_iter().zip(held) {
-            let version = match compacted.contains(&partition.day) {
-                true => compacted_location(objects, &partition, held.as_ref()).await?,
-                false => None,
-            };
+            // The one that the catalog holds, else the one of the day's record.
+            let held_at = held.as_ref().map(|held| &held.location);
+            let recorded = records.get(&partition.day).and_then(|day| day.tables.get(table.name()));
+            let known = held_at.into_iter().chain(recorded.map(|version| &version.location));
+            let version = known.into_iter().find(|at| is_version(&partition, at)).cloned();
             let has_files = version.is_some() || ticked.contains(&partition.day);
             partition.location = version.unwrap_or(partition.location);
             match held {
@@ -104,30 +128,48 @@ async fn days_in(objects: &dyn Objects, prefix: &str) -> Result<BTreeSet<String>
     Ok(folders.iter().filter_map(day).collect())
 }
 
-/// Where the partition's compacted version lies, if its files are there: the one that the catalog holds, else
-/// the one of the day's record.
-async fn compacted_location(
+/// Where there are files of compacted versions of a table's days.
+async fn versions_of(
     objects: &dyn Objects,
-    partition: &Partition,
-    held: Option<&Held>,
-) -> Result<Option<String>, LakeError> {
-    let bucket = format!("s3://{}/", objects.bucket());
-    let has_files = async |location: &str| -> Result<bool, LakeError> {
-        let key = location.strip_prefix(&bucket).filter(|_| partition.is_compacted_at(location));
-        Ok(match key {
-            Some(key) => !objects.list(key).await?.is_empty(),
-            None => false,
-        })
-    };
-    if let Some(held) = held
-        && has_files(&held.location).await?
-    {
-        return Ok(Some(held.location.clone()));
+    table: Table,
+    country: CountryCode,
+) -> Result<BTreeSet<String>, LakeError> {
+    let listed = objects.list(&format!("compacted/{}", keys::table_prefix(table, country))).await?;
+    let folders = listed.iter().filter_map(|object| object.key.rsplit_once('/'));
+    Ok(folders.map(|(folder, _)| format!("s3://{}/{folder}/", objects.bucket())).collect())
+}
+
+/// Whether the partition has a compacted version, whichever.
+fn has_version(versions: &BTreeSet<String>, bucket: &str, partition: &Partition) -> bool {
+    let prefix = keys::compacted_prefix(partition.table, partition.country, &partition.day);
+    let next = versions.range(format!("s3://{bucket}/{prefix}")..).next();
+    next.is_some_and(|at| partition.is_compacted_at(at))
+}
+
+/// Reads the records of days that are not known yet; one that is not there names no version.
+async fn read_records(
+    objects: &dyn Objects,
+    country: CountryCode,
+    days: impl Iterator<Item = &String>,
+    records: &mut BTreeMap<String, Recorded>,
+) -> Result<(), LakeError> {
+    let unknown: Vec<&String> = days.filter(|day| !records.contains_key(*day)).collect();
+    if unknown.is_empty() {
+        return Ok(());
     }
-    let key = keys::compaction_record(partition.country, &partition.day);
-    let Some((_, body)) = objects.find(&key).await? else { return Ok(None) };
-    let record: Value = serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?;
-    let pointer = format!("/tables/{}/location", partition.table.name());
-    let Some(recorded) = record.pointer(&pointer).and_then(Value::as_str) else { return Ok(None) };
-    Ok(has_files(recorded).await?.then(|| recorded.to_owned()))
+    // One listing in place of one for each: where a role may not list, S3 says of no key that it is missing.
+    let listed = objects.list(&keys::compaction_records(country)).await?;
+    let there: BTreeSet<String> = listed.into_iter().map(|object| object.key).collect();
+    let read = stream::iter(unknown).map(|day| {
+        let key = Some(keys::compaction_record(country, day)).filter(|key| there.contains(key));
+        async move {
+            let Some(key) = key else { return Ok((day.clone(), Recorded::default())) };
+            let body = objects.get(&key).await?;
+            let recorded = serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?;
+            Ok::<_, LakeError>((day.clone(), recorded))
+        }
+    });
+    let read: Vec<(String, Recorded)> = read.buffered(PARALLEL).try_collect().await?;
+    records.extend(read);
+    Ok(())
 }

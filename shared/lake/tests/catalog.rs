@@ -101,34 +101,50 @@ async fn repair_contract(catalog: &dyn Catalog) {
     };
     let folder = |day: u32| format!("{}v1/", keys::compacted_prefix(table, es, &format!("2026-11-{day:02}")));
     let compacted = |day: u32| at(day, format!("s3://memory/{}", folder(day)));
-    for day in [1, 2, 3, 6, 7] {
+    for day in [1, 2, 3, 6, 7, 10] {
         let key = format!("{}1.parquet", raw(day).location.trim_start_matches("s3://memory/"));
         objects.put(&key, "".into()).await.unwrap();
     }
-    objects.put(&format!("{}1.parquet", folder(5)), "".into()).await.unwrap();
-    objects.put(&format!("{}1.parquet", folder(6)), "".into()).await.unwrap();
-    objects.put(&format!("{}1.parquet", folder(8)), "".into()).await.unwrap();
-    let record =
-        format!(r#"{{"tables":{{"availability_by_city":{{"location":"s3://memory/{}"}}}}}}"#, folder(8));
-    objects.put(&keys::compaction_record(es, "2026-11-08"), record.into()).await.unwrap();
+    for day in [5, 6, 8, 9, 10] {
+        objects.put(&format!("{}1.parquet", folder(day)), "".into()).await.unwrap();
+    }
+    for day in [8, 9] {
+        let location = format!("s3://memory/{}", folder(day));
+        let record = format!(r#"{{"tables":{{"availability_by_city":{{"location":"{location}"}}}}}}"#);
+        let key = keys::compaction_record(es, &format!("2026-11-{day:02}"));
+        objects.put(&key, record.into()).await.unwrap();
+    }
     // 1 is missing, 2 is elsewhere, 3 is right, 4 has no files, 5 and 6 are compacted, what 7 was compacted to
-    // is gone, and 8 is missing and compacted; 20 is outside of the days that are repaired.
+    // is gone, 8 is missing and compacted, 9 lies where an older version was, and what 10 was being compacted to
+    // is in no record; 20 is outside of the days that are repaired.
     let elsewhere = at(2, "s3://memory/elsewhere/".to_owned());
-    let held = [elsewhere, raw(3), raw(4), compacted(5), compacted(6), compacted(7), raw(20)];
+    let older = at(9, compacted(9).location.replace("v1", "v0"));
+    let held = [elsewhere, raw(3), raw(4), compacted(5), compacted(6), compacted(7), older, raw(10), raw(20)];
     register(catalog, &held).await.unwrap();
 
     let days = (LocalDate::from_days(20_758), LocalDate::from_days(20_767));
     assert_eq!((days.0.to_string(), days.1.to_string()), ("2026-11-01".into(), "2026-11-10".into()));
     let done = repair(&objects, catalog, es, days).await.unwrap();
-    assert_eq!(done, Repaired { created: 2, updated: 2, deleted: 1, unchanged: 3 });
-    let wanted = [raw(1), raw(2), raw(3), compacted(5), compacted(6), raw(7), compacted(8), raw(20)];
+    assert_eq!(done, Repaired { created: 2, updated: 3, deleted: 1, unchanged: 4 });
+    let wanted = [
+        raw(1),
+        raw(2),
+        raw(3),
+        compacted(5),
+        compacted(6),
+        raw(7),
+        compacted(8),
+        compacted(9),
+        raw(10),
+        raw(20),
+    ];
     for partition in wanted {
         let held = catalog.get(table, std::slice::from_ref(&partition)).await.unwrap();
         assert_eq!(held[0].as_ref().map(|held| &held.location), Some(&partition.location));
     }
     assert_eq!(catalog.get(table, &[raw(4)]).await.unwrap(), [None]);
     let again = repair(&objects, catalog, es, days).await.unwrap();
-    assert_eq!(again, Repaired { unchanged: 7, ..Repaired::default() });
+    assert_eq!(again, Repaired { unchanged: 9, ..Repaired::default() });
 }
 
 #[tokio::test]

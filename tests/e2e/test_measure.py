@@ -1,0 +1,121 @@
+"""What is measured for the README is measured of what it says, and a measurement that went wrong says so."""
+
+import argparse
+import io
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from e2e.deployment import TABLES
+from measure import queries
+from measure import repair as repairs
+from measure.queries import Day, Measured, ticked_day
+from stack.config import Stack
+
+STORES = 50
+COUNTRIES, DAYS = 2, 10
+Both = tuple[Measured, Measured]
+
+
+@pytest.fixture(scope="module")
+def day(stack: Stack, trino_url: str) -> Iterator[Day]:
+    """A day of a few stores."""
+    with ticked_day(stack, trino_url, STORES, _prefix()) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def measured(day: Day) -> Both:
+    """The day as its ticks left it, and compacted."""
+    before = day.measure(runs=1, warm_up=0)
+    day.compact()
+    return before, day.measure(runs=1, warm_up=0)
+
+
+@pytest.fixture(scope="module")
+def spoiled(day: Day, measured: Both) -> Measured:
+    """The compacted day once its unavailable stores are forgotten."""
+    del measured
+    (found,) = day.deployed.objects(day.prefix("store_availability"))
+    rows = parquet.ParquetFile(io.BytesIO(day.deployed.body(found.key))).read().to_pylist()
+    content = pa.Table.from_pylist([row for row in rows if row["status"] != "unavailable"])
+    body = io.BytesIO()
+    parquet.write_table(content, body)
+    day.deployed.s3.put_object(Bucket=day.deployed.bucket, Key=found.key, Body=body.getvalue())
+    return day.measure(runs=1, warm_up=0)
+
+
+def test_a_day_answers_the_same_from_one_file_a_table_and_less_is_read(measured: Both) -> None:
+    before, after = measured
+    assert queries.differences(before, after) == []
+    assert {name: found.files for name, found in before.volumes.items()} == dict.fromkeys(TABLES, 96)
+    assert {name: found.files for name, found in after.volumes.items()} == dict.fromkeys(TABLES, 1)
+    for name, asked in before.asked.items():
+        assert asked.rows, name
+        assert len(asked.millis) == 1
+        assert 0 < after.asked[name].read < asked.read
+        assert after.asked[name].splits < asked.splits
+    assert len(before.asked["one store's day"].rows) == 96
+    assert "96.0" in queries.report(before, after)
+
+
+def test_queries_that_answer_otherwise_once_a_day_is_compacted_are_told(measured: Both, spoiled: Measured) -> None:
+    told = queries.differences(measured[0], spoiled)
+    assert [text.partition(":")[0] for text in told] == ["one store's day", "the worst stores"]
+
+
+def test_the_command_fails_where_answers_differ(
+    measured: Both, spoiled: Measured, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for after, status in ((measured[1], 0), (spoiled, 1)):
+        forms = iter([measured[0], after])
+
+        @contextmanager
+        def made(*_: object, forms: Iterator[Measured] = forms) -> Iterator[SimpleNamespace]:
+            yield SimpleNamespace(day="2026-11-22", compact=lambda: 1.0, measure=lambda *_: next(forms))
+
+        monkeypatch.setattr(queries, "ticked_day", made)
+        assert queries.main(_arguments(queries, "--runs", "1")) == status
+        assert ("not the same rows" in capsys.readouterr().out) == bool(status)
+
+
+def test_a_repair_of_several_countries_is_counted_in_requests(capsys: pytest.CaptureFixture[str]) -> None:
+    assert repairs.main(_arguments(repairs, "--countries", f"{COUNTRIES}", "--days", f"{DAYS}")) == 0
+    printed = capsys.readouterr().out
+    for line in (
+        "created 60 6 0",
+        "updated 0 6 0",
+        "deleted 0 6 0",
+        "unchanged 0 42 54",
+        # A request a country and table; where a day has no partition, Glue is asked for it once more.
+        "requests: BatchGetPartition 6 12 12",
+        "requests: BatchCreatePartition 6 6 0",
+        "requests: BatchUpdatePartition 0 6 0",
+        "requests: DeletePartition 0 6 0",
+    ):
+        assert line in [" ".join(found.split()) for found in printed.splitlines()], printed
+
+
+def test_a_repair_that_does_not_do_what_it_says_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(repairs, "repair", lambda *_: {"created": len(TABLES) * DAYS})
+    assert repairs.main(_arguments(repairs, "--countries", "1", "--days", f"{DAYS}")) == 1
+    printed = capsys.readouterr().out
+    assert "27 partitions are not what lies on S3" in printed
+    assert "nothing to do: counted {'created': 30} in place of {'unchanged': 27}" in printed
+
+
+def _prefix() -> str:
+    return f"e2e-{uuid.uuid4().hex[:6]}-m"
+
+
+def _arguments(module, *given: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    return parser.parse_args([*given, "--prefix", _prefix()])

@@ -1,0 +1,235 @@
+"""`stack bench-queries`: what typical queries of a day read and how long they take, before it is compacted and after.
+
+Both are measured in one run, on the same engine and the same rows; and both must answer the same.
+"""
+
+import argparse
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from e2e.deployment import TABLES, Deployed
+from e2e.lakes import engine
+from measure.lake import lake, put_all, repair
+from stack import sql, trino
+from stack.config import ROOT, Stack
+from stack.console import say, table
+from stack.errors import StackError
+from stack.up import up
+
+_COUNTRY = "es"  # of the stores that the day is made of
+# Rounds that are not counted: the engine compiles what it runs often, and would seem faster the later it is asked.
+_WARM_UP = 5
+
+# What analysts ask of a day: a needle, a sum over every store, a sum over every city.
+QUERIES = {
+    "one store's day": """
+        select * from store_availability
+        where country = '{country}' and day = '{day}' and store_id = '{store}'
+        order by slot""",
+    # The week has this one day.
+    "the worst stores": """
+        select place, store_id, name, city, unavailable_minutes, availability_weighted, p50_minutes, p95_minutes
+        from worst_stores
+        where country = '{country}' and week = '{week}' and place <= 20
+        order by place, store_id""",
+    "hours of every city": """
+        select city, date_trunc('hour', slot) as hour, sum(available) as available, sum(unavailable) as unavailable,
+            sum(unlisted) as unlisted, cast(sum(available_seconds) as double) / nullif(sum(scheduled_seconds), 0) as share
+        from availability_by_city
+        where country = '{country}' and day = '{day}'
+        group by city, date_trunc('hour', slot)
+        order by city, hour""",
+}
+
+
+@dataclass(frozen=True)
+class Volume:
+    """What lies where queries find a table's day."""
+
+    files: int
+    bytes: int
+
+
+@dataclass
+class Asked:
+    """A query that was run some times: its rows, and what the engine says of the runs."""
+
+    rows: list[list[Any]]
+    splits: int = 0
+    read: int = 0
+    millis: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The day in one of its two forms."""
+
+    volumes: Mapping[str, Volume]
+    asked: Mapping[str, Asked]
+
+
+@dataclass(frozen=True)
+class Day:
+    """A day of ticks in a lake of its own, and the engine to ask it by."""
+
+    deployed: Deployed
+    url: str
+    day: str
+
+    def measure(self, runs: int, warm_up: int = _WARM_UP) -> Measured:
+        """Asks all queries in turns, so that what else the machine does meets all alike."""
+        asked: dict[str, Asked] = {}
+        statements = self._statements()
+        for number in range(-warm_up, runs):
+            for name, statement in statements.items():
+                found = self._ask(statement)
+                known = asked.setdefault(name, Asked(found.rows))
+                if known.rows != found.rows:
+                    raise StackError(f"{name}: the same query on the same files has answered in two ways")
+                known.splits, known.read = found.stats["totalSplits"], found.stats["physicalInputBytes"]
+                if number >= 0:
+                    known.millis.append(found.stats["elapsedTimeMillis"])
+        return Measured(self._volumes(), asked)
+
+    def compact(self) -> float:
+        """Compacts the day by the deployed function; the seconds that it took."""
+        started = time.monotonic()
+        answer = self.deployed.invoke(f"{_COUNTRY}-compact", {"country": _COUNTRY, "day": self.day})
+        if answer.is_error:
+            raise StackError(f"the day was not compacted: {answer.error_type}: {answer.message}")
+        return time.monotonic() - started
+
+    def prefix(self, name: str) -> str:
+        """Where queries find a table's day, as a prefix of keys."""
+        (found,) = self.deployed.partitions(name, _COUNTRY)
+        return found["StorageDescriptor"]["Location"].removeprefix(f"s3://{self.deployed.bucket}/")
+
+    def _volumes(self) -> dict[str, Volume]:
+        pages = self.deployed.s3.get_paginator("list_objects_v2")
+        sizes = {
+            name: [
+                one["Size"]
+                for page in pages.paginate(Bucket=self.deployed.bucket, Prefix=self.prefix(name))
+                for one in page.get("Contents", [])
+            ]
+            for name in TABLES
+        }
+        return {name: Volume(len(found), sum(found)) for name, found in sizes.items()}
+
+    def _statements(self) -> dict[str, str]:
+        day = date.fromisoformat(self.day)
+        names = {"country": _COUNTRY, "day": self.day, "week": f"{day - timedelta(days=day.weekday())}", "store": ""}
+        # As an analyst goes on: the day of the store that is the worst of all.
+        worst = self._ask(QUERIES["the worst stores"].format(**names)).dicts
+        if not worst:
+            raise StackError(f"worst_stores has no rows of {self.day}: the day was not made or not registered")
+        names["store"] = worst[0]["store_id"]
+        return {name: text.format(**names) for name, text in QUERIES.items()}
+
+    def _ask(self, statement: str) -> sql.Result:
+        return sql.run(self.url, statement, catalog=trino.CATALOG, database=self.deployed.database)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How large a day, and how often it is asked."""
+    parser.add_argument("--stores", type=int, default=10_000, help="of the country (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=7, help="of each query that are counted (default: %(default)s)")
+    parser.add_argument("--warm-up", type=int, default=_WARM_UP, help="of each that are not (default: %(default)s)")
+    parser.add_argument("--prefix", default="bench", help="of the deployment, which goes again (default: %(default)s)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Measures; 1 when a query answers otherwise once the day is compacted."""
+    if args.stores < 1 or args.runs < 1:
+        raise StackError("--stores and --runs are at least 1")
+    stack = up()
+    with engine(stack) as url, ticked_day(stack, url, args.stores, args.prefix) as day:
+        say("measure", f"asking {len(QUERIES)} queries {args.warm_up} + {args.runs} times of the ticks' own files")
+        before = day.measure(args.runs, args.warm_up)
+        seconds = day.compact()
+        say("measure", f"compacted in {seconds:.1f} s; asking the same again")
+        after = day.measure(args.runs, args.warm_up)
+    print(f"{day.day} of {args.stores:,} stores; times are the medians of {args.runs} runs\n")
+    print(report(before, after))
+    problems = differences(before, after)
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
+
+
+@contextmanager
+def ticked_day(stack: Stack, url: str, stores: int, prefix: str) -> Iterator[Day]:
+    """Deploys a country, puts a day's files where its ticks would have written them, and registers them."""
+    with (
+        tempfile.TemporaryDirectory(dir=stack.run_dir, prefix="day-") as folder,
+        lake(stack, prefix, [_COUNTRY]) as made,
+    ):
+        say("measure", f"making a day of {stores:,} stores by the code of the functions")
+        _run([_day_maker(), "make", str(stores), folder])
+        files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+        days = {part.removeprefix("day=") for path in files for part in path.parts if part.startswith("day=")}
+        if len(days) != 1:
+            raise StackError(f"functions/compact/benches/day.rs has made {len(days)} days in place of one")
+        day = days.pop()
+        put_all(made, ((path.relative_to(folder).as_posix(), path.read_bytes()) for path in files))
+        found = repair(made, _COUNTRY, day, day)
+        if found["created"] != len(TABLES):
+            raise StackError(f"{found['created']} partitions of {day} were registered in place of {len(TABLES)}")
+        yield Day(made, url, day)
+
+
+def differences(before: Measured, after: Measured) -> list[str]:
+    """The queries that do not answer the same of the two forms of a day."""
+    return [
+        f"{name}: {len(asked.rows)} rows before the day was compacted, {len(after.asked[name].rows)} after, and they are "
+        "not the same rows"
+        for name, asked in before.asked.items()
+        if asked.rows != after.asked[name].rows
+    ]
+
+
+def report(before: Measured, after: Measured) -> str:
+    """Both forms beside each other."""
+    rows = []
+    for name in TABLES:
+        old, new = before.volumes[name], after.volumes[name]
+        rows += [_row(name, "files", old.files, new.files), _row("", "bytes", old.bytes, new.bytes)]
+    old, new = [sum(v.bytes for v in form.volumes.values()) for form in (before, after)]
+    files = [sum(v.files for v in form.volumes.values()) for form in (before, after)]
+    rows += [_row("all tables", "files", *files), _row("", "bytes", old, new)]
+    for name, asked in before.asked.items():
+        other = after.asked[name]
+        rows += [
+            _row(name, "bytes read", asked.read, other.read),
+            _row("", "splits", asked.splits, other.splits),
+            _row("", "ms", round(median(asked.millis)), round(median(other.millis))),
+        ]
+    return table(["", "", "before", "after", "before / after"], rows)
+
+
+def _row(name: str, what: str, before: int, after: int) -> list[str]:
+    return [name, what, f"{before:,}", f"{after:,}", f"{before / after:.1f}" if after else ""]
+
+
+def _day_maker() -> str:
+    """The benchmark of compaction, which makes days; built with the workspace, so that nothing is compiled twice."""
+    command = ["cargo", "build", "--workspace", "--bench", "day", "--message-format", "json"]
+    lines = [json.loads(line) for line in _run(command).splitlines()]
+    built = [line for line in lines if line["reason"] == "compiler-artifact" and line["target"]["kind"] == ["bench"]]
+    return next(line["executable"] for line in built if line["target"]["name"] == "day")
+
+
+def _run(command: list[str]) -> str:
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StackError(f"`{' '.join(command)}` failed:\n{done.stderr[-4000:]}")
+    return done.stdout

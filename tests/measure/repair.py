@@ -1,0 +1,258 @@
+"""`stack bench-repair`: what it takes to repair the catalog of many countries, in time and in requests to Glue and S3.
+
+Every country's deployed `register` repairs its own partitions, one country after another, through its own role and
+clients. Between them and the local AWS is a proxy that counts requests: on AWS their number decides how long it takes.
+"""
+
+import argparse
+import itertools
+import json
+import re
+import string
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from e2e.deployment import TABLES, Deployed
+from faults.http import HttpProxy, Request, Response
+from faults.listener import Loop
+from faults.routes import before, send_through
+from infra import schema
+from measure.lake import lake, put_all, repair
+from sample import week
+from stack import slots
+from stack.config import Stack
+from stack.console import say, table
+from stack.errors import StackError
+from stack.up import up
+
+# Long past, so that every day is over.
+_FIRST = date(2024, 1, 1)
+_BATCH = 100  # what Glue takes of updates in one request
+_DELETED = 1000  # what S3 takes of deletions in one
+# Of ten days one each has lost its partitions, has them elsewhere, has lost its files.
+_MISSING, _ELSEWHERE, _EMPTY = 0, 3, 6
+_OPERATIONS = ("BatchGetPartition", "BatchCreatePartition", "BatchUpdatePartition", "DeletePartition", "List", "Get")
+
+
+class CountingProxy(HttpProxy):
+    """Counts what is asked of AWS, by operation."""
+
+    def __init__(self, loop: Loop, host: str, port: int):
+        self.counted: Counter[str] = Counter()
+        super().__init__(loop, host, port)
+
+    async def ask(self, request: Request, *, share: float = 1) -> Response:
+        self.counted[operation(request)] += 1
+        return await super().ask(request, share=share)
+
+
+@dataclass(frozen=True)
+class Repaired:
+    """What the repair of all countries came to."""
+
+    counts: Counter[str]
+    requests: Counter[str]
+    seconds: list[float]  # by country
+
+
+@dataclass(frozen=True)
+class Year:
+    """Countries with days of files, half of them compacted, and a catalog that may say otherwise."""
+
+    deployed: Deployed
+    proxy: CountingProxy
+    countries: Sequence[str]
+    days: Sequence[str]
+
+    def repair(self) -> Repaired:
+        """Repairs one country after another."""
+        counts, seconds = Counter[str](), []
+        self.proxy.counted.clear()
+        for country in self.countries:
+            started = time.monotonic()
+            counts.update(repair(self.deployed, country, self.days[0], self.days[-1]))
+            seconds.append(time.monotonic() - started)
+        return Repaired(counts, Counter(self.proxy.counted), seconds)
+
+    def location(self, name: str, country: str, day: str) -> str:
+        """Where a partition belongs."""
+        return f"s3://{self.deployed.bucket}/{_folder(name, country, day, self.is_compacted(day))}"
+
+    def is_compacted(self, day: str) -> bool:
+        """Whether the day has become one file: the older half has, and its ticks' files have expired."""
+        return self.days.index(day) < len(self.days) // 2
+
+    def put_files(self) -> int:
+        """Puts one file of every table and day, which a listing of folders shows like 96; and compaction's records."""
+        return put_all(self.deployed, self._objects())
+
+    def drift(self) -> Counter[str]:
+        """Lets the catalog and S3 differ in every direction; what a repair has to count then."""
+        for described in schema.tables():
+            for country in self.countries:
+                self._drift(described, country)
+        keys = [
+            f"{_folder(name, country, day, self.is_compacted(day))}{_file(day, self.is_compacted(day))}"
+            for name, country, day in itertools.product(TABLES, self.countries, self._tenth(_EMPTY))
+        ]
+        for some in _batches(keys, _DELETED):
+            self.deployed.s3.delete_objects(Bucket=self.deployed.bucket, Delete={"Objects": [{"Key": k} for k in some]})
+        each = len(TABLES) * len(self.countries)
+        tenths = {"created": _MISSING, "updated": _ELSEWHERE, "deleted": _EMPTY}
+        found = Counter({name: each * len(self._tenth(which)) for name, which in tenths.items()})
+        found["unchanged"] = each * len(self.days) - found.total()
+        return found
+
+    def wrong(self) -> int:
+        """How many partitions are not where they belong, or are there without files."""
+        empty, found = set(self._tenth(_EMPTY)), 0
+        for name in TABLES:
+            wanted = {
+                (country, day): self.location(name, country, day)
+                for country, day in itertools.product(self.countries, self.days)
+                if day not in empty
+            }
+            pages = self.deployed.glue.get_paginator("get_partitions")
+            held = {
+                tuple(one["Values"]): one["StorageDescriptor"]["Location"]
+                for page in pages.paginate(DatabaseName=self.deployed.database, TableName=name)
+                for one in page["Partitions"]
+            }
+            found += len(set(wanted.items()) ^ set(held.items()))
+        return found
+
+    def _tenth(self, which: int) -> list[str]:
+        return list(self.days[which::10])
+
+    def _drift(self, described: schema.Table, country: str) -> None:
+        glue, catalog = self.deployed.glue, {"DatabaseName": self.deployed.database, "TableName": described.name}
+        for day in self._tenth(_MISSING):
+            glue.delete_partition(**catalog, PartitionValues=[country, day])
+        for days in _batches(self._tenth(_ELSEWHERE), _BATCH):
+            moved = [week.partition("elsewhere", described, country, day, "") for day in days]
+            entries = [{"PartitionValueList": one["Values"], "PartitionInput": one} for one in moved]
+            glue.batch_update_partition(**catalog, Entries=entries)
+
+    def _objects(self) -> Iterator[tuple[str, bytes]]:
+        for country, day in itertools.product(self.countries, self.days):
+            compacted = self.is_compacted(day)
+            for name in TABLES:
+                yield f"{_folder(name, country, day, compacted)}{_file(day, compacted)}", b"x"
+            if compacted:
+                yield f"compacted/country={country}/day={day}.json", self._record(country, day)
+
+    def _record(self, country: str, day: str) -> bytes:
+        """A record as large as `compact` writes it."""
+        first = slots.parse(f"{day}T00:00:00Z")
+        names = [f"{first + n * slots.SLOT:%Y%m%dT%H%MZ}.parquet" for n in range(96)]
+        tables = {
+            name: {
+                "location": self.location(name, country, day),
+                "file": f"{_folder(name, country, day, True)}{_file(day, True)}",
+                "rows": 96,
+                "slots": [slots.iso(first + n * slots.SLOT) for n in range(96)],
+                "checksum": "0" * 16,
+                "inputs": {f"{_folder(name, country, day, False)}{file}": f'"{"0" * 32}"' for file in names},
+            }
+            for name in TABLES
+        }
+        record = {"country": country, "day": day, "tables": tables, "superseded": [], "settled": True}
+        return json.dumps(record, indent=2).encode()
+
+
+def operation(request: Request) -> str:
+    """What a request asks for, in AWS's words."""
+    if target := request.header("x-amz-target"):
+        return target.rpartition(".")[2]
+    if request.method == "GET":
+        return "List" if re.search(r"[?&]list-type=2", request.target) else "Get"
+    return request.method
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How many partitions."""
+    parser.add_argument("--countries", type=int, default=30, help="how many (default: %(default)s)")
+    parser.add_argument("--days", type=int, default=365, help="of each of them (default: %(default)s)")
+    parser.add_argument("--prefix", default="bench", help="of the deployment, which goes again (default: %(default)s)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Repairs three times: from an empty catalog, after a drift, and when all is right; 1 when something stays wrong."""
+    if not 1 <= args.countries <= 26**2 or args.days < 10:
+        raise StackError("--countries is 1 to 676, and --days at least 10, so that every kind of drift has one")
+    with year(up(), args.countries, args.days, args.prefix) as made:
+        partitions = len(TABLES) * args.countries * args.days
+        say("measure", f"putting the files of {partitions:,} partitions")
+        say("measure", f"{made.put_files():,} objects are there; repairing an empty catalog")
+        wanted = {"an empty catalog": Counter(created=partitions)}
+        done = {"an empty catalog": made.repair()}
+        say("measure", "letting three days of ten drift")
+        wanted["three days of ten drifted"] = made.drift()
+        done["three days of ten drifted"] = made.repair()
+        wrong = made.wrong()
+        wanted["nothing to do"] = Counter(unchanged=partitions - wanted["three days of ten drifted"]["deleted"])
+        done["nothing to do"] = made.repair()
+    print(f"{args.countries} countries of {args.days} days and {len(TABLES)} tables: {partitions:,} partitions\n")
+    print(report(done))
+    problems = [
+        f"{name}: counted {dict(+found.counts)} in place of {dict(+wanted[name])}"
+        for name, found in done.items()
+        if +found.counts != +wanted[name]
+    ]
+    problems += [f"{wrong} partitions are not what lies on S3"] if wrong else []
+    for problem in problems:
+        print(problem)
+    return 1 if problems else 0
+
+
+@contextmanager
+def year(stack: Stack, countries: int, days: int, prefix: str) -> Iterator[Year]:
+    """Deploys the countries, their functions behind the proxy."""
+    letters = itertools.product(string.ascii_lowercase, repeat=2)
+    codes = ["".join(pair) for pair in itertools.islice(letters, countries)]
+    loop = Loop()
+    with lake(stack, prefix, codes) as deployed:
+        proxy = before(loop, stack.aws.endpoint, CountingProxy)
+        try:
+            lambdas = stack.aws.client("lambda")
+            for code in codes:
+                send_through(lambdas, f"{prefix}-{code}-register", proxy.url)
+            yield Year(deployed, proxy, codes, [f"{_FIRST + timedelta(days=n)}" for n in range(days)])
+        finally:
+            proxy.close()
+            loop.close()
+
+
+def report(done: dict[str, Repaired]) -> str:
+    """What each repair did, took and asked."""
+    head = ["", *done]
+    rows = [
+        [name, *(f"{found.counts[name]:,}" for found in done.values())]
+        for name in ("created", "updated", "deleted", "unchanged")
+    ]
+    rows.append(["s, all countries", *(f"{sum(found.seconds):.1f}" for found in done.values())])
+    rows.append(["s, the slowest", *(f"{max(found.seconds):.1f}" for found in done.values())])
+    others = sorted({name for found in done.values() for name in found.requests} - set(_OPERATIONS))
+    rows += [
+        [f"requests: {name}", *(f"{found.requests[name]:,}" for found in done.values())]
+        for name in (*_OPERATIONS, *others)
+    ]
+    return table(head, rows)
+
+
+def _folder(name: str, country: str, day: str, compacted: bool) -> str:
+    raw = f"{name}/country={country}/day={day}/"
+    return f"compacted/{raw}0123456789abcdef/" if compacted else raw
+
+
+def _file(day: str, compacted: bool) -> str:
+    return f"{day}.parquet" if compacted else f"{day.replace('-', '')}T0000Z.parquet"
+
+
+def _batches(found: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for start in range(0, len(found), size):
+        yield found[start : start + size]
