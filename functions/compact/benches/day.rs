@@ -2,13 +2,10 @@
 //! gives the function is held against it.
 //!
 //! `make bench-compact STORES=100000`. The day is made first, by another process, so that the peak is
-<<<<<<< HEAD
-//! that of compacting alone; a late tick comes after, with the ticks' own files gone. At each reading
-//! `CHANGED` stores have another name than before, 20 if nothing is said.
-=======
-//! that of compacting alone; a late tick comes after, with the ticks' own files gone. `make bench-queries`
-//! has the same day made into a folder of its own: `day make STORES FOLDER`.
->>>>>>> queries-bench
+//! that of compacting alone; a late tick comes after, with the ticks' own files gone; then the day is
+//! judged again, with one store of a hundred in another zone. At each reading `CHANGED` stores have
+//! another name than before, 20 if nothing is said. `make bench-queries` has the same day made into a
+//! folder of its own: `day make STORES FOLDER`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
 use std::fs;
@@ -19,7 +16,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use compact::{Answer, Event, Ports, handle};
+use compact::{Answer, Event, Ports, handle, restate};
 use storewatch_domain::{
     CountryCode, IdType, LiveStore, MissingHours, Observation, Rules, Slot, Store, StoreHours, StoreKey,
     WallTime, WeeklyHours, judge_chunk,
@@ -29,13 +26,30 @@ use storewatch_lake::memory::MemoryCatalog;
 use storewatch_lake::{
     Condition, LakeError, ListedObject, Objects, Outcome, Put, Table, Tag, TickRecord, keys, snapshot,
 };
+use storewatch_runtime::CountryFile;
 use storewatch_runtime::clock::SystemClock;
+use storewatch_sources::memory::MemorySchedules;
 
 const DAY: &str = "2026-11-22";
 const SLOTS: usize = 96;
 const CHUNK: usize = 10_000;
 /// MemorySize of the function in `infra/country.yaml`, and what the runtime and the SDK have of it.
 const LIMIT_MB: usize = 2048;
+const COUNTRY_FILE: &str = r#"
+    country = "es"
+    default_timezone = "Europe/Madrid"
+    missing_hours = "closed"
+    [schedule]
+    url = "postgresql://db.es.example/stores"
+    [live_view]
+    url = "https://search.es.example"
+    index = "stores-es"
+    id_field = "store_id"
+    id_type = "long"
+    online = { term = { online = true } }
+    [run]
+    chunk_stores = 10000
+"#;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
@@ -46,6 +60,7 @@ fn main() {
             make(&arguments.next().map_or(folder, PathBuf::from), count);
         }
         Some("compact") => run(compacted(&folder)),
+        Some("restate") => run(restated(&folder)),
         _ => {
             let stores = std::env::var("STORES").unwrap_or_else(|_| "100000".to_owned());
             let _ = fs::remove_dir_all(&folder);
@@ -68,6 +83,8 @@ fn main() {
                 fs::rename(aside(table), late(table)).unwrap();
             }
             step(&["compact"]);
+            println!("judged again:");
+            step(&["restate"]);
             if std::env::var_os("KEEP").is_none() {
                 fs::remove_dir_all(&folder).unwrap();
             }
@@ -109,9 +126,7 @@ async fn compacted(folder: &Path) {
     let location = done.stores.location.unwrap();
     let file = location.strip_prefix("s3://disk/").map(|key| folder.join(key).join(format!("{DAY}.parquet")));
     let bytes = fs::metadata(file.unwrap()).unwrap().len();
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let peak_mb = peak.trim().trim_end_matches(" kB").trim().parse::<usize>().unwrap() / 1024;
+    let peak_mb = peak_mb();
     let schedules = &done.tables[&Table::StoreSchedules];
     println!("  {} rows of schedules, of {} files", schedules.rows, schedules.files_before);
     println!(
@@ -121,7 +136,39 @@ async fn compacted(folder: &Path) {
         raw as f64 / 1e6,
         bytes as f64 / 1e6
     );
+}
+
+/// Judges the day again by its last reading with some changes, as an invocation does.
+async fn restated(folder: &Path) {
+    let objects = DiskObjects { root: folder.to_owned() };
+    let last = objects.list(&keys::snapshot_prefix(es(), slot(SLOTS - 1))).await.unwrap();
+    let chunks = last.iter().map(|chunk| fs::read(folder.join(&chunk.key)).unwrap());
+    let mut stores: Vec<Store> = chunks.flat_map(|body| snapshot::read(body.into()).unwrap()).collect();
+    for store in stores.iter_mut().step_by(100) {
+        store.timezone = Some("Atlantic/Canary".to_owned());
+    }
+    let schedules = MemorySchedules { stores, version: None };
+    let catalog = MemoryCatalog::default();
+    let ports = Ports { objects: &objects, catalog: &catalog, clock: &SystemClock };
+    let event = restate::Event { country: es(), day: DAY.to_owned(), restate: true, stores: None };
+    let file = CountryFile::parse(COUNTRY_FILE, "es.toml").unwrap();
+    let started = Instant::now();
+    let done = restate::restate(&ports, &file, &schedules, &event).await.unwrap();
+    let seconds = started.elapsed().as_secs_f64();
+    let (rows, changed) = (done.compacted.stores.rows, done.restated.changes.0.values().sum::<u64>());
+    println!(
+        "  {rows} rows, of which {changed} have another status; {seconds:.1} s, at most {} MiB",
+        peak_mb()
+    );
+}
+
+/// The most memory that this process has had, in MiB; it ends where that is more than the function has.
+fn peak_mb() -> usize {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let peak_mb = peak.trim().trim_end_matches(" kB").trim().parse::<usize>().unwrap() / 1024;
     assert!(peak_mb < LIMIT_MB, "{peak_mb} MiB are more than the function has");
+    peak_mb
 }
 
 /// Writes the files that a day of ticks leaves: stores of cities of very unlike sizes, of which a few are

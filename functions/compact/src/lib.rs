@@ -17,7 +17,7 @@ use storewatch_runtime::{CountryContext, FunctionError};
 
 pub use days::{Due, due};
 pub use handler::{Answer, Compacted, Event, Ports, compact, handle};
-pub use restate::{Restated, restate};
+pub use restate::Restated;
 
 /// What lives as long as the process.
 pub struct Context(CountryContext);
@@ -31,7 +31,7 @@ impl Context {
 /// One invocation.
 ///
 /// # Errors
-/// As [`handle`] or [`restate`]; `BadEvent` for another country.
+/// As [`handle`] or [`restate::restate`]; `BadEvent` for another country.
 pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Reply, FunctionError> {
     if event.get("restate").is_some() {
         return Ok(Reply::Restated(invoke_restate(&context.0, event).await?));
@@ -61,7 +61,7 @@ async fn invoke_restate(context: &CountryContext, event: Value) -> Result<Restat
     let ports = Ports { objects: &*country.objects, catalog: &catalog, clock: &SystemClock };
     let restated = async {
         let schedules = country.schedules().await?;
-        restate(&ports, &country.file, &*schedules, &event).await
+        restate::restate(&ports, &country.file, &*schedules, &event).await
     };
     restated.await.map_err(|error| country.blame(error))
 }
