@@ -13,6 +13,7 @@ use storewatch_runtime::{Clock, FunctionError};
 use crate::day::{Before, Day, Ticks, taken};
 use crate::days::{Due, due};
 use crate::record::{Found, Record, Version};
+use crate::restate::Restated;
 use crate::schedules;
 
 /// What compacting needs of the world.
@@ -37,6 +38,7 @@ pub struct Event {
 pub enum Answer {
     Due(Due),
     Compacted(Compacted),
+    Restated(Restated),
 }
 
 /// A compacted day.
@@ -63,7 +65,7 @@ pub struct CompactedTable {
 pub const COMPACTED: Tag = Tag { name: "storewatch", value: "compacted" };
 
 /// How often a compaction looks again after another one of the day came in between.
-const TRIES: usize = 5;
+pub const TRIES: usize = 5;
 /// Objects that are tagged at once.
 const PARALLEL: usize = 16;
 
@@ -73,12 +75,20 @@ const PARALLEL: usize = 16;
 /// `BadEvent` for a day that is none; as [`compact`] and [`due`].
 pub async fn handle(ports: &Ports<'_>, event: &Event) -> Result<Answer, FunctionError> {
     let Some(day) = &event.day else { return Ok(Answer::Due(due(ports, event.country).await?)) };
-    let first = Slot::containing_time(&format!("{day}T00:00:00Z")).map(Slot::day);
-    if first.as_ref() != Ok(day) {
-        let problem = format!("day {day:?} is not a date such as \"2026-11-23\"");
-        return Err(FunctionError::BadEvent { function: "compact", problem });
-    }
+    check_day(day)?;
     Ok(Answer::Compacted(compact(ports, event.country, day).await?))
+}
+
+/// Checks that an event's day is one.
+///
+/// # Errors
+/// `BadEvent`.
+pub fn check_day(day: &str) -> Result<(), FunctionError> {
+    if Slot::containing_time(&format!("{day}T00:00:00Z")).is_ok_and(|slot| slot.day() == day) {
+        return Ok(());
+    }
+    let problem = format!("day {day:?} is not a date such as \"2026-11-23\"");
+    Err(FunctionError::BadEvent { function: "compact", problem })
 }
 
 /// Makes one file a table of the day's, and lets the catalog hold it.
@@ -106,13 +116,18 @@ pub async fn compact(ports: &Ports<'_>, country: CountryCode, day: &str) -> Resu
         }
         tracing::warn!(day, "another compaction of the day came in between; looking again");
     }
-    Err(LakeError::Failed {
+    Err(crossed(ports.objects, country, day))
+}
+
+/// That others have changed the day's record again and again.
+pub fn crossed(objects: &dyn Objects, country: CountryCode, day: &str) -> FunctionError {
+    LakeError::Failed {
         operation: "conditional put",
-        bucket: ports.objects.bucket().to_owned(),
+        bucket: objects.bucket().to_owned(),
         key: keys::compaction_record(country, day),
         source: format!("other compactions of the day came in between {TRIES} times").into(),
     }
-    .into())
+    .into()
 }
 
 /// One try; nothing where another compaction came in between.

@@ -4,6 +4,7 @@ pub mod day;
 pub mod days;
 pub mod handler;
 pub mod record;
+pub mod restate;
 pub mod schedules;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use storewatch_runtime::{CountryContext, FunctionError};
 
 pub use days::{Due, due};
 pub use handler::{Answer, Compacted, Event, Ports, compact, handle};
+pub use restate::{Restated, restate};
 
 /// What lives as long as the process.
 pub struct Context(CountryContext);
@@ -30,9 +32,26 @@ impl Context {
 /// # Errors
 /// As [`handle`]; `BadEvent` for another country.
 pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Answer, FunctionError> {
+    if event.get("restate").is_some() {
+        return Ok(Answer::Restated(invoke_restate(&context.0, event).await?));
+    }
     let event: Event = parse("compact", event)?;
     let lake = context.0.lake().await?;
     check_country("compact", event.country, lake.code)?;
     let catalog = context.0.aws().catalog()?;
     handle(&Ports { objects: &*lake.objects, catalog: &catalog, clock: &SystemClock }, &event).await
+}
+
+/// Judging again is the one thing here that needs the country's sources.
+async fn invoke_restate(context: &CountryContext, event: Value) -> Result<Restated, FunctionError> {
+    let event: restate::Event = parse("compact", event)?;
+    let country = context.country().await?;
+    check_country("compact", event.country, country.code)?;
+    let catalog = context.aws().catalog()?;
+    let ports = Ports { objects: &*country.objects, catalog: &catalog, clock: &SystemClock };
+    let restated = async {
+        let schedules = country.schedules().await?;
+        restate(&ports, &country.file, &*schedules, &event).await
+    };
+    restated.await.map_err(|error| country.blame(error))
 }

@@ -143,7 +143,7 @@ async fn write(
     if let Some(old) = old.filter(|old| (old.rows, &old.checksum) == (wanted.rows, &checksum)) {
         return Ok(Version { inputs, ..old.clone() });
     }
-    let version = version_of(&inputs);
+    let version = version_of(&inputs, &body);
     let file = keys::compacted_file(TABLE, day.country, day.day, &version);
     objects.put(&file, body).await?;
     let found =

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use polars::prelude::*;
 use storewatch_domain::Slot;
 
+use crate::availability::AvailabilityRows;
 use crate::hash;
 use crate::parquet::{self, ParquetError};
 use crate::tables::Table;
@@ -45,6 +46,8 @@ pub enum Rows {
     Of(Slot),
     /// All but those of these slots.
     Without(BTreeSet<Slot>),
+    /// Only those of these slots.
+    Only(BTreeSet<Slot>),
 }
 
 /// What two sets of rows have alike if they are the same rows, in whatever order.
@@ -97,13 +100,7 @@ fn compact_by(table: Table, sources: &[Source], range: usize) -> Result<(Bytes, 
             each_block(table, source, None, |block| {
                 let block =
                     if cuts.is_empty() { block } else { block.filter(&between(&block, from, to)?)? };
-                rows.vstack_mut_owned(block)?;
-                // Rows that stand side by side are not copied when they are picked, and keep their
-                // whole block in memory until they are.
-                if rows.first_col_n_chunks() > BLOCKS_AT_ONCE {
-                    rows.rechunk_mut();
-                }
-                Ok(())
+                append(&mut rows, block)
             })?;
         }
         rows.rechunk_mut();
@@ -178,15 +175,45 @@ fn each_block(
                 take(block)?;
             }
             Rows::Without(left_out) if left_out.is_empty() => take(block)?,
-            Rows::Without(left_out) => {
-                let left_out: BTreeSet<i64> = left_out.iter().map(|slot| slot.start_micros()).collect();
-                let kept: BooleanChunked =
-                    slots.iter().map(|slot| slot.is_none_or(|slot| !left_out.contains(&slot))).collect();
-                take(block.filter(&kept)?)?;
-            }
+            Rows::Without(left_out) => take(of_slots(&block, left_out, false)?)?,
+            Rows::Only(wanted) => take(of_slots(&block, wanted, true)?)?,
         }
     }
     Ok(())
+}
+
+/// Adds what was picked of a block. Rows that stand side by side are not copied when they are picked,
+/// and keep their whole block in memory until they are.
+fn append(rows: &mut DataFrame, picked: DataFrame) -> Result<(), ParquetError> {
+    rows.vstack_mut_owned(picked)?;
+    if rows.first_col_n_chunks() > BLOCKS_AT_ONCE {
+        rows.rechunk_mut();
+    }
+    Ok(())
+}
+
+/// The rows that are of one of the slots, or those that are of none.
+fn of_slots(block: &DataFrame, slots: &BTreeSet<Slot>, are: bool) -> Result<DataFrame, ParquetError> {
+    let micros: BTreeSet<i64> = slots.iter().map(|slot| slot.start_micros()).collect();
+    let own = block.column("slot")?.datetime()?.physical();
+    let kept: BooleanChunked =
+        own.iter().map(|slot| slot.is_some_and(|slot| micros.contains(&slot)) == are).collect();
+    Ok(block.filter(&kept)?)
+}
+
+/// The rows of some slots of a day of `store_availability`, by their slots.
+///
+/// # Errors
+/// It is no file of the table.
+pub fn rows_of(body: Bytes, slots: BTreeSet<Slot>) -> Result<Vec<(Slot, AvailabilityRows)>, ParquetError> {
+    let table = Table::StoreAvailability;
+    let columns = table.columns().iter().map(|(name, glue)| Field::new((*name).into(), parquet::dtype(glue)));
+    let mut rows = DataFrame::empty_with_schema(&Schema::from_iter(columns));
+    let source = Source { body, rows: Rows::Only(slots.clone()) };
+    each_block(table, &source, None, |block| append(&mut rows, block))?;
+    rows.rechunk_mut();
+    let one = |slot: Slot| Ok((slot, AvailabilityRows(of_slots(&rows, &BTreeSet::from([slot]), true)?)));
+    slots.into_iter().map(one).collect()
 }
 
 /// Which rows lie in a range of ids: its first id belongs to it, its last does not.
@@ -230,7 +257,6 @@ impl Content {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::availability::AvailabilityRows;
     use storewatch_domain::{IdType, MissingHours, Observation, Rules, Store, judge_chunk};
 
     fn slot(n: i64) -> Slot {

@@ -11,6 +11,7 @@ pub mod memory;
 pub mod objects;
 mod parquet;
 pub mod repair;
+pub mod restate;
 pub mod s3;
 pub mod schedules;
 pub mod snapshot;

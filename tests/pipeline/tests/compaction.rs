@@ -51,14 +51,14 @@ async fn ask(
 async fn compact(world: &World) -> Compacted {
     match ask(world, &world.objects, &world.catalog, Some(DAY)).await.unwrap() {
         Answer::Compacted(compacted) => compacted,
-        Answer::Due(due) => panic!("{due:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
 async fn due(world: &World) -> Vec<String> {
     match ask(world, &world.objects, &world.catalog, None).await.unwrap() {
         Answer::Due(due) => due.days,
-        Answer::Compacted(compacted) => panic!("{compacted:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
