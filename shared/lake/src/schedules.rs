@@ -170,6 +170,10 @@ impl Schedules {
             self.open.insert(store.id.as_str().into(), open);
             return;
         };
+        if open.seen == at {
+            // A reading has each id once. Were one there twice, the first would count.
+            return;
+        }
         (open.chunk, open.seen) = (Some(chunk), at);
         if open.schedule == schedule {
             return;

@@ -269,10 +269,20 @@ fn whatever_changes_and_however_it_is_cut_and_taken_up_the_rows_are_those_of_who
 }
 
 #[test]
+fn of_an_id_that_is_twice_in_a_reading_the_first_counts() {
+    let named = |name: &str| Store { name: Some(name.to_owned()), ..store("7") };
+    let mut schedules = Schedules::of(DAY);
+    schedules.take(10, &BTreeSet::new(), &whole(vec![named("a"), named("b")]));
+    schedules.take(20, &BTreeSet::new(), &whole(vec![named("a"), named("b")]));
+    let found = written(schedules);
+    assert_eq!((found.len(), found[0].0[1].as_deref(), found[0].2), (1, Some("a"), None));
+}
+
+#[test]
 fn a_file_is_the_same_bytes_each_time_and_its_content_tells_any_change() {
     let made = |name: &str, until: i64| {
         let mut schedules = Schedules::of(DAY);
-        let named = Store { name: Some(name.to_owned()), ..store("7") };
+        let named = Store { name: Some(name.to_owned()), ..store("77") };
         let stores = (0..50).map(|id| store(&id.to_string())).chain([named]).collect();
         schedules.take(10, &BTreeSet::new(), &whole(stores));
         schedules.take(until, &BTreeSet::new(), &whole(vec![store("1")]));

@@ -51,7 +51,7 @@ async fn ask(world: &World, objects: &dyn Objects) -> Result<Compacted, Function
     let ports = Ports { objects, catalog: &world.catalog, clock: world };
     match compact::handle(&ports, &event).await? {
         Answer::Compacted(compacted) => Ok(compacted),
-        Answer::Due(due) => panic!("{due:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -64,7 +64,7 @@ async fn due(world: &World) -> Vec<String> {
     let ports = Ports { objects: &world.objects, catalog: &world.catalog, clock: world };
     match compact::handle(&ports, &event).await.unwrap() {
         Answer::Due(due) => due.days,
-        Answer::Compacted(compacted) => panic!("{compacted:?}"),
+        other => panic!("{other:?}"),
     }
 }
 
