@@ -169,6 +169,32 @@ def test_the_cities_are_summed_again_and_how_the_ticks_went_is_as_it_was(restate
     assert restated.rows("country_ticks") == restated.before["country_ticks"]
 
 
+def test_the_schedules_that_each_row_was_judged_by_are_there(restated: Restated) -> None:
+    schedules: dict[str, list[dict[str, Any]]] = {}
+    for row in restated.rows("store_schedules"):
+        schedules.setdefault(row["store_id"], []).append(row)
+
+    def judged_by(row: dict[str, Any]) -> dict[str, Any]:
+        (found,) = [
+            one
+            for one in schedules[row["store_id"]]
+            if one["valid_from"] <= row["schedule_as_of"]
+            and (one["valid_until"] is None or row["schedule_as_of"] < one["valid_until"])
+        ]
+        return found
+
+    before, now = by_id(restated.before["store_availability"]), by_id(restated.rows())
+    for row in [*before.values(), *now.values()]:
+        if row["status"] != "orphan":
+            assert judged_by(row)["name"] == row["name"]
+    changed = restated.changed
+    all_day = "; ".join(f"{day} 00:00-24:00" for day in ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"))
+    assert judged_by(now[changed["open all day"]])["weekly"] == all_day
+    assert judged_by(before[changed["open all day"]])["weekly"] != all_day
+    assert judged_by(now[changed["zone"]])["timezone"] == "Pacific/Auckland"
+    assert judged_by(before[changed["gone"]])["valid_until"] is not None
+
+
 def test_the_first_judgement_lies_where_the_command_says(restated: Restated) -> None:
     (line,) = [line for line in restated.told.splitlines() if "first judgement" in line]
     location = line.partition(": ")[2]

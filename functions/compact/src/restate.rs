@@ -72,6 +72,9 @@ pub async fn restate(
     if !event.restate {
         return Err(bad("\"restate\" is false; leave it away to compact the day".to_owned()));
     }
+    if event.stores.as_ref().is_some_and(Vec::is_empty) {
+        return Err(bad("\"stores\" names none; leave it away to judge all again".to_owned()));
+    }
     let id = Day { country: event.country, day: &event.day };
     compact(ports, id.country, id.day).await?;
     let read_at = ports.clock.now();

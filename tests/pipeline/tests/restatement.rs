@@ -267,6 +267,7 @@ async fn what_cannot_be_judged_again_is_refused_by_name_and_changes_nothing() {
         (event(Some(&["1", "77"])), "store \"77\" is not in the schedules of es"),
         (day_of("2026-11-31"), "is not a date"),
         (Event { restate: false, ..event(None) }, "\"restate\" is false"),
+        (event(Some(&[])), "\"stores\" names none"),
     ] {
         let error = ask(&world, &world.objects, &world.catalog, &event).await.unwrap_err();
         assert_eq!(error.name(), "BadEvent");
