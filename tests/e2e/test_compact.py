@@ -324,6 +324,15 @@ def test_compact_reaches_its_own_country_s_tables_and_changes_no_tick_s_file(
             ("put_object_tagging", {"Tagging": tagging}),
         ):
             assert not allowed(session, deployed, "s3", action, **snapshot, **more), action
-    for kind in ("postgres", "elasticsearch"):
-        secret = f"{deployed.prefix}/es/{kind}"
-        assert not allowed(session, deployed, "secretsmanager", "get_secret_value", SecretId=secret)
+    # A reading by which a day is judged again is written beside those of the ticks.
+    for country, right in (("es", True), ("pt", False)):
+        reading = {
+            "Bucket": deployed.bucket,
+            "Key": f"schedules/country={country}/restated/day={day}/1/chunk-00000.parquet",
+        }
+        assert allowed(session, deployed, "s3", "put_object", **reading, Body=b"") == right
+        deployed.s3.delete_object(**reading)
+        for kind in ("postgres", "elasticsearch"):
+            secret = f"{deployed.prefix}/{country}/{kind}"
+            may_read = right and kind == "postgres"
+            assert allowed(session, deployed, "secretsmanager", "get_secret_value", SecretId=secret) == may_read, secret
