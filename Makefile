@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e test-hours simulate soak fuzz mutants bench bench-compact bench-queries bench-repair check fmt lint build up stop status sample tick report query docs invoke logs deploy undeploy release clean
+.PHONY: help run test test-rust test-e2e test-hours simulate soak fuzz mutants bench bench-compact bench-queries bench-repair check fmt lint build up stop status sample tick report query restate repair docs invoke logs deploy undeploy release clean
 
 STACK := tests/stack/stack
 VENV := .stack/cache/venv
@@ -25,6 +25,11 @@ EVENT ?=
 SLOT ?=
 SQL ?=
 ANALYSTS ?=
+COUNTRY ?=
+FROM ?=
+TO ?=
+IDS ?=
+AWS ?=
 AFRESH ?=
 SECRETS ?=
 PREFIX ?= storewatch
@@ -37,6 +42,10 @@ TARGET ?= hours texts rows
 SECONDS ?= 60
 TICKS ?=
 DAYS ?=
+
+# Locally by the stack's own AWS, else by that of the credentials in use.
+ON_DAYS = [ -n "$(COUNTRY)" ] && [ -n "$(FROM)" ] || { echo "make $@: say which country and which days, as in make $@ COUNTRY=es FROM=2026-11-01 TO=2026-11-03" >&2; exit 2; }; \
+	$(STACK) --help >/dev/null && $(if $(AWS),,eval "$$($(STACK) env)" &&) $(VENV)/bin/python -m infra.days
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -141,6 +150,12 @@ query: export SQL := $(value SQL)
 query: ## Ask the local lake as an analyst would, through Trino: make query SQL="select …" (the first time fetches 450 MB)
 	@[ -n "$$SQL" ] || { echo 'make query: say what, as in make query SQL="select * from coverage_daily"' >&2; exit 2; }
 	@$(STACK) query --prefix $(PREFIX) "$$SQL"
+
+restate: ## Judge days again by the schedules as they are now: make restate COUNTRY=es FROM=2026-11-01 TO=2026-11-03 (IDS=12,15 for some stores; AWS=1 on AWS)
+	@$(ON_DAYS) restate $(COUNTRY) --prefix $(PREFIX) --from $(FROM) $(if $(TO),--to $(TO)) $(if $(IDS),--stores $(IDS))
+
+repair: ## Make the catalog equal to what lies on S3: make repair COUNTRY=es FROM=2025-11-01 TO=2026-10-31 (AWS=1 on AWS)
+	@$(ON_DAYS) repair $(COUNTRY) --prefix $(PREFIX) --from $(FROM) $(if $(TO),--to $(TO))
 
 docs: ## Write docs/tables.md anew from the schema, with its queries run by Trino on a fixed sample
 	@$(STACK) up

@@ -36,6 +36,10 @@ saved there. Locally, `make query SQL="select …"` asks Trino, which is Athena'
   stores of the schedule source. Look at coverage before you look at availability.
 - **A missed slot has no rows**, so averages do not show it. `expected_slots` and `coverage_daily` do.
 - **Never average shares**: sum the counts, then divide. And divide doubles: whole numbers divide to whole numbers.
+- **By which schedule a store was judged** is in `store_schedules` and `judged_by` once the day is compacted, which is
+  the next day. Until then they have no rows of the day, or null.
+- **A day can be judged again**, by schedules that were mended since. `schedule_as_of` of such rows is after the slot's
+  end; with `country_ticks`, which says how the ticks went, they need not agree any more.
 - A store is looked at once in a slot. What happens between two looks is not seen.
 - A column that was added later is null in the rows of before.
 """

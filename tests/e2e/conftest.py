@@ -104,7 +104,7 @@ def rules(country_files: Path) -> dict[str, Country]:
 @pytest.fixture(scope="session")
 def ticked(stack: Stack, sources: Sources, country_files: Path) -> Iterator[Ticked]:
     """All three countries deployed, and one tick through the tick machine."""
-    yield from _ticked(stack, sources.prefix, sources, country_files, {})
+    yield from ticking(stack, sources.prefix, sources, country_files, {})
 
 
 @pytest.fixture(scope="session")
@@ -135,7 +135,7 @@ def broken(
 ) -> Iterator[Ticked]:
     """es as it should be, mx without its database, pt without its index, and xx without a state machine."""
     del ticked  # its tick comes first: it is the one that must not be late
-    yield from _ticked(stack, f"{sources.prefix}-b", sources, broken_files, broken_secrets, machineless="xx")
+    yield from ticking(stack, f"{sources.prefix}-b", sources, broken_files, broken_secrets, machineless="xx")
 
 
 @pytest.fixture(scope="session")
@@ -150,7 +150,7 @@ def mended(
     """mx and pt, broken as above while their slot is ticked, then deployed again with the right addresses."""
     del broken  # one tick at a time
     prefix, countries = f"{sources.prefix}-m", ("mx", "pt")
-    for ticked in _ticked(stack, prefix, sources, broken_files, broken_secrets, countries=countries):
+    for ticked in ticking(stack, prefix, sources, broken_files, broken_secrets, countries=countries):
         redeploy(ticked.deployed, sources, list(countries), country_files)
         yield ticked
 
@@ -159,7 +159,7 @@ def mended(
 def analysed(stack: Stack, sources: Sources, country_files: Path) -> Iterator[Ticked]:
     """All three countries with several slots, of which analysts may read es and pt."""
     prefix = f"{sources.prefix}-q"
-    for ticked in _ticked(stack, prefix, sources, country_files, {}, analyst_countries=("es", "pt")):
+    for ticked in ticking(stack, prefix, sources, country_files, {}, analyst_countries=("es", "pt")):
         lakes.run_slots(ticked.deployed, ticked.tick)
         yield ticked
 
@@ -195,7 +195,7 @@ def lake(request: pytest.FixtureRequest) -> lakes.Lake:
 def daily_deployment(stack: Stack, sources: Sources, country_files: Path, ticked: Ticked) -> Iterator[Ticked]:
     """es and pt for the daily work: it moves days that other tests look at where ticks have left them."""
     del ticked  # one tick at a time
-    yield from _ticked(stack, f"{sources.prefix}-d", sources, country_files, {}, countries=("es", "pt"))
+    yield from ticking(stack, f"{sources.prefix}-d", sources, country_files, {}, countries=("es", "pt"))
 
 
 def redeploy(deployed: Deployed, sources: Sources, countries: list[str], files: Path) -> None:
@@ -212,7 +212,7 @@ def redeploy(deployed: Deployed, sources: Sources, countries: list[str], files: 
     )
 
 
-def _ticked(
+def ticking(
     stack: Stack,
     prefix: str,
     sources: Sources,

@@ -17,7 +17,9 @@ from pyarrow import parquet
 from stack import slots
 from stack.config import Stack
 
+# What ticks write files of; the schedules are a table once their day is compacted.
 TABLES = ("store_availability", "availability_by_city", "country_ticks")
+SCHEDULES = "store_schedules"
 _TIMEOUT_SECONDS = 180
 # What a function may run at most on AWS. A client that gives up before invokes it a second time beside the first.
 _LONGEST_SECONDS = 900

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from pyarrow import parquet
 
-from e2e.deployment import TABLES, Deployed
+from e2e.deployment import SCHEDULES, TABLES, Deployed
 from e2e.views_oracle import Tables
 from stack import docs, slots, sql, tick, trino
 from stack.config import Stack
@@ -61,12 +61,17 @@ def run_slots(deployed: Deployed, now: tick.Tick) -> None:
     # As the state machine does: at midnight the partition may be of another day.
     registered = deployed.invoke("mx-register", {"partitions": failed.payload["partitions"]})
     assert not registered.is_error, registered.message
+    # Yesterday with its schedules, but for one country, of which the daily work has not been yet.
+    for country in ("es", "pt"):
+        event = {"country": country, "day": f"{now.slot - timedelta(hours=24):%Y-%m-%d}"}
+        compacted = deployed.invoke(f"{country}-compact", event)
+        assert not compacted.is_error, compacted.message
 
 
 def read(deployed: Deployed) -> Tables:
     """All rows of a deployment's tables, found as an engine finds them: by the catalog's partitions."""
     found: Tables = {}
-    for table in TABLES:
+    for table in (*TABLES, SCHEDULES):
         rows = found.setdefault(table, [])
         pages = deployed.glue.get_paginator("get_partitions").paginate(DatabaseName=deployed.database, TableName=table)
         for partition in [one for page in pages for one in page["Partitions"]]:

@@ -136,6 +136,20 @@ def stale_schedules(tables: Tables, days: Days) -> Answer:
     return sorted(found)
 
 
+def why_judged_so(tables: Tables, days: Days) -> Answer:
+    rows = [
+        row
+        for row in views.judged_by(tables)
+        if (row["country"], row["day"], row["store_id"]) == ("es", days.day, "110")
+    ]
+    names = ("status", "exceptions", "problem", "timezone", "weekly")
+    found = []
+    for (status, *schedule), own in grouped(rows, lambda row: tuple(row[name] for name in names)):
+        seen = [row["slot"] for row in own]
+        found.append((status, len(own), min(seen), max(seen), *schedule))
+    return sorted(found, key=lambda row: (row[2], row[0]))
+
+
 ORACLES: dict[str, Callable[[Tables, Days], Answer]] = {
     "01_availability_of_a_day": availability_of_a_day,
     "02_city_by_daypart": city_by_daypart,
@@ -147,6 +161,7 @@ ORACLES: dict[str, Callable[[Tables, Days], Answer]] = {
     "08_missing_slots": missing_slots,
     "09_coverage_of_a_week": coverage_of_a_week,
     "10_stale_schedules": stale_schedules,
+    "11_why_judged_so": why_judged_so,
 }
 
 

@@ -79,6 +79,14 @@ def test_a_range_of_days_is_pruned_too(sample_week: Lake) -> None:
     assert stats["processedRows"] == sample_week.rows_of("store_availability", "mx", *days)
 
 
+def test_a_day_that_is_joined_with_its_schedules_is_named_once_and_pruned_on_both_sides(sample_week: Lake) -> None:
+    scans = days_read(sample_week, f"select * from judged_by where {DAY}")
+    assert sorted(scans) == [
+        (table, ["es"], ["2026-03-25"], sample_week.rows_of(table, "es", "2026-03-25"))
+        for table in ("store_availability", "store_schedules")
+    ]
+
+
 @pytest.mark.parametrize("view", ["expected_slots", "coverage_daily"])
 def test_a_calendar_reads_the_ticks_of_the_days_that_it_names(sample_week: Lake, view: str) -> None:
     scans = days_read(sample_week, f"select * from {view} where {DAY}")

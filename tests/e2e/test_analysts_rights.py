@@ -14,7 +14,7 @@ import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from e2e.conftest import Ticked
-from e2e.deployment import TABLES, Deployed
+from e2e.deployment import SCHEDULES, TABLES, Deployed
 from e2e.lakes import Lake
 from e2e.test_isolation import allowed
 from infra import analytics, schema, stacks
@@ -62,12 +62,13 @@ def test_analysts_read_and_list_the_files_of_their_countries_only(
     assert not allowed(analyst, deployed, "s3", "list_objects_v2", Bucket=deployed.bucket)
 
 
+@pytest.mark.parametrize("table", ["store_availability", SCHEDULES])
 @pytest.mark.parametrize("country", [*MINE, OTHERS])
 def test_a_compacted_day_is_read_by_the_same_right(
-    analysed: Ticked, analyst: boto3.session.Session, country: str
+    analysed: Ticked, analyst: boto3.session.Session, country: str, table: str
 ) -> None:
     deployed = analysed.deployed
-    key = f"compacted/store_availability/country={country}/day=2026-01-01/one.parquet"
+    key = f"compacted/{table}/country={country}/day=2026-01-01/one.parquet"
     deployed.s3.put_object(Bucket=deployed.bucket, Key=key, Body=b"")
     try:
         request = {"Bucket": deployed.bucket, "Key": key}
@@ -81,7 +82,9 @@ def test_analysts_neither_read_what_is_no_table_nor_write_anything(
 ) -> None:
     deployed = analysed.deployed
     others = [
-        file.key for file in deployed.objects() if not file.key.startswith(tuple(f"{table}/" for table in TABLES))
+        file.key
+        for file in deployed.objects()
+        if not file.key.startswith(("compacted/", *(f"{table}/" for table in TABLES)))
     ]
     assert {key.partition("/")[0] for key in others} >= {"config", "registry", "schedules", "staging"}
     for key in others:

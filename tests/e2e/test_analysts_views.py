@@ -11,6 +11,8 @@ import pytest
 from e2e import views_oracle as oracle
 from e2e.conftest import Ticked
 from e2e.lakes import Lake
+from e2e.oracle import Country, expected_unseen_row
+from e2e.schedule_texts import read_texts
 from e2e.views_oracle import Rows, Tables
 from infra import schema
 
@@ -26,6 +28,7 @@ KEYS = {
     "expected_slots": ("country", "day", "slot"),
     "coverage_daily": ("country", "day"),
     "schedule_staleness": ("country", "day", "slot"),
+    "judged_by": ("country", "day", "slot", "store_id"),
 }
 # These depend on the clock.
 CALENDARS: dict[str, Callable[[Tables, datetime], Rows]] = {
@@ -86,6 +89,40 @@ def test_the_ticks_lake_holds_what_the_views_are_about(ticked_lake: Lake) -> Non
     assert {row["outcome"] for row in ticks} == {"complete", "partial", "failed"}
     assert "late" in {row["reason"] for row in stores}
     assert len({row["day"] for row in stores}) >= 2
+
+
+def test_rows_of_a_compacted_day_have_the_schedule_that_they_were_judged_by_and_others_have_none(
+    ticked_lake: Lake,
+) -> None:
+    where = "where status <> 'orphan'"
+    found = {
+        (row["country"], row["day"] == ticked_lake.day): (row["rows"], row["explained"])
+        for row in ticked_lake.ask(
+            f"select country, day, count(*) as rows, count(valid_from) as explained from judged_by {where} group by 1, 2"
+        ).dicts
+    }
+    assert found.keys() == {(country, today) for country in ("es", "mx", "pt") for today in (False, True)}
+    for (country, today), (rows, explained) in found.items():
+        assert explained == (0 if today or country == "mx" else rows)
+
+
+def test_in_the_sample_week_every_store_s_row_has_the_schedule_that_says_whether_it_was_open(
+    sample_week: Lake,
+) -> None:
+    """What the columns say is read as an analyst would, and judged by the tests' own hours."""
+    rules = Country("UTC", "closed")  # every store names its zone
+    rows = sample_week.ask(
+        "select * from judged_by where country = 'es' and day between '2026-03-26' and '2026-03-29'"
+        " and status <> 'orphan' and store_id in ('105', '108', '110', '114')"
+    ).dicts
+    assert len(rows) == 4 * 4 * 96
+    assert {row["store_id"] for row in rows if row["problem"]} == {"114"}
+    assert {row["exceptions"] for row in rows} == {None, "2026-03-27 closed"}
+    assert len({row["weekly"] for row in rows if row["store_id"] == "105"}) == 2
+    for row in rows:
+        slot = row["slot"].replace(tzinfo=UTC)
+        told = expected_unseen_row(rules, slot, read_texts(row), "late")
+        assert row["scheduled_seconds"] == (None if row["problem"] else told["scheduled_seconds"]), row
 
 
 @pytest.mark.parametrize("view", VIEWS)

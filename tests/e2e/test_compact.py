@@ -2,7 +2,7 @@
 
 import io
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -10,8 +10,10 @@ import pytest
 from pyarrow import parquet
 from samtranslator.yaml_helper import yaml_parse
 
-from e2e.conftest import Ticked
-from e2e.deployment import TABLES, Deployed
+from e2e.conftest import Sources, Ticked
+from e2e.deployment import SCHEDULES, TABLES, Deployed
+from e2e.oracle import Country, expected_unseen_row
+from e2e.schedule_texts import read_texts
 from e2e.test_isolation import allowed, session_of
 from infra.packaging import ROOT
 from stack import slots
@@ -141,6 +143,66 @@ def test_what_was_compacted_is_tagged_for_removal_and_nothing_else_is(
         assert others and not any(tag(deployed, key) for key in [*others, *files(deployed, table, "es", day)])
 
 
+@pytest.mark.parametrize("country", COUNTRIES)
+def test_the_schedules_of_a_compacted_day_are_those_of_postgresql_and_tell_why_each_row_was_judged_so(
+    daily_deployment: Ticked,
+    compacted: dict[str, dict[str, list[str]]],
+    sources: Sources,
+    rules: dict[str, Country],
+    country: str,
+) -> None:
+    del compacted
+    deployed, day = daily_deployment.deployed, f"{past(daily_deployment, 0):%Y-%m-%d}"
+    place = location(deployed, SCHEDULES, country, day)
+    assert place.startswith(f"s3://{deployed.bucket}/compacted/{SCHEDULES}/country={country}/day={day}/")
+    ((key, content),) = files(deployed, SCHEDULES, country, day).items()
+    assert not tag(deployed, key)
+    schedules = content.to_pylist()
+    places = [(row["store_id"].encode(), row["valid_from"]) for row in schedules]
+    assert places == sorted(places)
+
+    # The three ticks have found the same, so there is one row a store; it holds from the first reading on.
+    source = sources.schedules[country]
+    told = {row["store_id"]: row for row in schedules}
+    assert len(told) == len(schedules) and told.keys() == source.keys()
+    ((_, ticks),) = files(deployed, "country_ticks", country, day).items()
+    assert {(row["valid_from"], row["valid_until"]) for row in schedules} == {
+        (min(ticks["schedule_as_of"].to_pylist()), None)
+    }
+    first = past(daily_deployment, 0).date()
+    near = [first + timedelta(days=n) for n in range(-2, 2)]
+    for store_id, row in told.items():
+        store, texts = source[store_id], read_texts(row)
+        assert (row["name"], row["city"], row["timezone"]) == (store.name, store.city, store.timezone)
+        if row["problem"] is None:
+            assert texts.weekly == sorted(set(store.weekly))
+            own = {exception for exception in store.exceptions if exception[0] in near}
+            assert texts.exceptions == sorted(own, key=lambda one: (one[0], one[1] is not None, one))
+    assert any(row["exceptions"] for row in schedules) and any(row["problem"] for row in schedules) == (country == "pt")
+
+    # Whoever joins finds for each row of a store just one, and by it whether it was to be open.
+    for row in next(iter(files(deployed, "store_availability", country, day).values())).to_pylist():
+        if row["status"] == "orphan":
+            assert row["store_id"] not in told
+            continue
+        schedule = told[row["store_id"]]
+        assert schedule["valid_from"] <= row["schedule_as_of"]
+        judged = expected_unseen_row(rules[country], row["slot"].replace(tzinfo=UTC), read_texts(schedule), "late")
+        seconds = None if schedule["problem"] else judged["scheduled_seconds"]
+        assert row["scheduled_seconds"] == seconds, (row, schedule)
+
+
+def test_a_day_s_unchanged_chunks_have_the_tags_that_let_compact_pass_over_them(
+    daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]]
+) -> None:
+    del compacted
+    deployed, by_number = daily_deployment.deployed, dict[str, set[str]]()
+    for file in deployed.objects(f"schedules/country=es/{past(daily_deployment, 0):%Y%m%d}T"):
+        by_number.setdefault(file.key.rpartition("/")[2], set()).add(file.etag)
+    assert len(by_number) > 1
+    assert all(len(tags) == 1 for tags in by_number.values())
+
+
 def test_the_bucket_s_lifecycle_rules_let_only_what_is_tagged_of_the_tables_expire(daily_deployment: Ticked) -> None:
     """The local CloudFormation drops the rules, so they are put by hand: as S3 would have them of the template."""
     deployed = daily_deployment.deployed
@@ -252,6 +314,16 @@ def test_compact_reaches_its_own_country_s_tables_and_changes_no_tick_s_file(
         assert not allowed(session, deployed, "s3", "put_object", **request, Body=b"")
         record = {"Bucket": deployed.bucket, "Key": f"compacted/country={country}/day=2026-01-01.json"}
         assert allowed(session, deployed, "s3", "put_object", **record, Body=b"{}") == right
+        snapshot = {"Bucket": deployed.bucket, "Key": deployed.objects(f"schedules/country={country}/")[0].key}
+        assert allowed(session, deployed, "s3", "get_object", **snapshot) == right
+        listing = {"Bucket": deployed.bucket, "Prefix": f"schedules/country={country}/20260101T"}
+        assert allowed(session, deployed, "s3", "list_objects_v2", **listing) == right
+        for action, more in (
+            ("put_object", {"Body": b""}),
+            ("delete_object", {}),
+            ("put_object_tagging", {"Tagging": tagging}),
+        ):
+            assert not allowed(session, deployed, "s3", action, **snapshot, **more), action
     for kind in ("postgres", "elasticsearch"):
         secret = f"{deployed.prefix}/es/{kind}"
         assert not allowed(session, deployed, "secretsmanager", "get_secret_value", SecretId=secret)

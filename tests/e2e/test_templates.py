@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from e2e.conftest import COUNTRIES, Ticked
-from e2e.deployment import TABLES, Deployed
+from e2e.deployment import SCHEDULES, TABLES, Deployed
 
 MACHINES = ("tick", *(f"country-{code}" for code in COUNTRIES))
 DAILY_MACHINES = ("daily", *(f"country-{code}-daily" for code in COUNTRIES))
@@ -49,7 +49,7 @@ def test_a_partition_has_the_columns_and_formats_of_its_table(ticked: Ticked, ta
     assert [(key["Name"], key["Type"]) for key in found["PartitionKeys"]] == [("country", "string"), ("day", "string")]
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", [*TABLES, SCHEDULES])
 def test_a_table_and_each_of_its_columns_says_what_it_means_and_nothing_is_projected(
     ticked: Ticked, table: str
 ) -> None:

@@ -159,6 +159,30 @@ def schedule_staleness(tables: Tables) -> Rows:
     return found
 
 
+def judged_by(tables: Tables) -> Rows:
+    """By store and slot, each with the schedule in which the instant of its reading lies."""
+    schedules = dict(grouped(tables["store_schedules"], lambda row: (row["country"], row["day"], row["store_id"])))
+    names = ("country", "day", "slot", "store_id", "name", "city", "status", "reason")
+    found = []
+    for row in tables["store_availability"]:
+        as_of = row["schedule_as_of"]
+        own = [
+            schedule
+            for schedule in schedules.get((row["country"], row["day"], row["store_id"]), [])
+            if schedule["valid_from"] <= as_of and not (schedule["valid_until"] and schedule["valid_until"] <= as_of)
+        ]
+        assert len(own) <= 1, own
+        told = own[0] if own else {}
+        found.append(
+            {name: row[name] for name in names}
+            | {name: row[name] and rounded(row[name]) for name in ("observed_at", "schedule_as_of")}
+            | {name: row[name] for name in ("scheduled", "scheduled_seconds", "timezone")}
+            | {name: told.get(name) for name in ("weekly", "exceptions", "problem")}
+            | {name: told.get(name) and rounded(told[name]) for name in ("valid_from", "valid_until")}
+        )
+    return found
+
+
 def is_same(found: Row, expected: Row) -> bool:
     """Whether two rows agree; shares to the digits that summing in another order does not change."""
     return found.keys() == expected.keys() and all(

@@ -164,51 +164,61 @@ impl Ticks {
             .buffered(PARALLEL)
             .try_collect()
             .await?;
-        let unreadable =
-            |source| damaged(objects, &keys::partition_prefix(self.table, day.country, day.day), source);
-        let (body, wanted) = compaction::compact(self.table, &sources).map_err(unreadable)?;
-        drop(sources);
-        let (version, bytes) = (version_of(&inputs), body.len());
-        let file = keys::compacted_file(self.table, day.country, day.day, &version);
-        // Whatever stands there is of the same rows; a put makes an end of any mark for removal.
-        objects.put(&file, body).await?;
-        self.check(objects, &file, &wanted).await?;
-        tracing::info!(
-            table = self.table.name(),
-            files,
-            rows = wanted.rows,
-            bytes,
-            key = file,
-            "written aside"
-        );
-        let version = Version {
-            location: keys::compacted_location(objects.bucket(), self.table, day.country, day.day, &version),
-            file,
-            rows: wanted.rows,
-            slots: wanted.slots.into_iter().collect(),
-            checksum: format!("{:016x}", wanted.checksum),
-            inputs,
-        };
+        let version = write(objects, day, self.table, sources, inputs).await?;
         Ok((version, files))
     }
+}
 
-    /// Reads the file back and holds it against what it was made of.
-    async fn check(&self, objects: &dyn Objects, file: &str, wanted: &Content) -> Result<(), FunctionError> {
-        let body = objects.get(file).await?;
-        let found = compaction::content(self.table, body).map_err(|error| damaged(objects, file, error))?;
-        if found == *wanted {
-            return Ok(());
-        }
-        let what = format!(
-            "it has {} rows, {} slots and the checksum {:016x}, and was made of {} rows, {} slots and {:016x}; \
-             the day stays as it was",
-            found.rows,
-            found.slots.len(),
-            found.checksum,
-            wanted.rows,
-            wanted.slots.len(),
-            wanted.checksum
-        );
-        Err(damaged(objects, file, what).into())
+/// Writes a table's day aside, checks what was written, and says what it is. `inputs` are what its rows
+/// come from.
+pub async fn write(
+    objects: &dyn Objects,
+    day: &Day<'_>,
+    table: Table,
+    sources: Vec<Source>,
+    inputs: BTreeMap<String, String>,
+) -> Result<Version, FunctionError> {
+    let unreadable = |source| damaged(objects, &keys::partition_prefix(table, day.country, day.day), source);
+    let files = sources.len();
+    let (body, wanted) = compaction::compact(table, &sources).map_err(unreadable)?;
+    drop(sources);
+    let (version, bytes) = (version_of(&inputs, &body), body.len());
+    let file = keys::compacted_file(table, day.country, day.day, &version);
+    // Whatever stands there has the same bytes; a put makes an end of any mark for removal.
+    objects.put(&file, body).await?;
+    check(objects, table, &file, &wanted).await?;
+    tracing::info!(table = table.name(), files, rows = wanted.rows, bytes, key = file, "written aside");
+    Ok(Version {
+        location: keys::compacted_location(objects.bucket(), table, day.country, day.day, &version),
+        file,
+        rows: wanted.rows,
+        slots: wanted.slots.into_iter().collect(),
+        checksum: format!("{:016x}", wanted.checksum),
+        inputs,
+    })
+}
+
+/// Reads the file back and holds it against what it was made of.
+async fn check(
+    objects: &dyn Objects,
+    table: Table,
+    file: &str,
+    wanted: &Content,
+) -> Result<(), FunctionError> {
+    let body = objects.get(file).await?;
+    let found = compaction::content(table, body).map_err(|error| damaged(objects, file, error))?;
+    if found == *wanted {
+        return Ok(());
     }
+    let what = format!(
+        "it has {} rows, {} slots and the checksum {:016x}, and was made of {} rows, {} slots and {:016x}; \
+         the day stays as it was",
+        found.rows,
+        found.slots.len(),
+        found.checksum,
+        wanted.rows,
+        wanted.slots.len(),
+        wanted.checksum
+    );
+    Err(damaged(objects, file, what).into())
 }

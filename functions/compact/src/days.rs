@@ -33,7 +33,7 @@ pub struct Due {
 pub async fn due(ports: &Ports<'_>, country: CountryCode) -> Result<Due, FunctionError> {
     let today = Slot::containing(ports.clock.now() / 1_000_000).day();
     let mut files: BTreeMap<String, Vec<(Table, String, String)>> = BTreeMap::new();
-    for table in Table::ALL {
+    for table in Table::TICKED {
         for object in ports.objects.list(&keys::table_prefix(table, country)).await? {
             match keys::slot_of_file(table, country, &object.key) {
                 Some(slot) if slot.day() < today => {

@@ -6,13 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use storewatch_domain::{CountryCode, Slot};
-use storewatch_lake::catalog::{self, Catalog};
+use storewatch_lake::catalog::{self, Catalog, Created};
 use storewatch_lake::{LakeError, Objects, Partition, Put, Table, Tag, keys};
 use storewatch_runtime::{Clock, FunctionError};
 
 use crate::day::{Before, Day, Ticks, taken};
 use crate::days::{Due, due};
-use crate::record::{Found, Record};
+use crate::record::{Found, Record, Version};
+use crate::schedules;
 
 /// What compacting needs of the world.
 pub struct Ports<'a> {
@@ -62,7 +63,7 @@ pub struct CompactedTable {
 pub const COMPACTED: Tag = Tag { name: "storewatch", value: "compacted" };
 
 /// How often a compaction looks again after another one of the day came in between.
-const TRIES: usize = 5;
+pub const TRIES: usize = 5;
 /// Objects that are tagged at once.
 const PARALLEL: usize = 16;
 
@@ -72,12 +73,20 @@ const PARALLEL: usize = 16;
 /// `BadEvent` for a day that is none; as [`compact`] and [`due`].
 pub async fn handle(ports: &Ports<'_>, event: &Event) -> Result<Answer, FunctionError> {
     let Some(day) = &event.day else { return Ok(Answer::Due(due(ports, event.country).await?)) };
-    let first = Slot::containing_time(&format!("{day}T00:00:00Z")).map(Slot::day);
-    if first.as_ref() != Ok(day) {
-        let problem = format!("day {day:?} is not a date such as \"2026-11-23\"");
-        return Err(FunctionError::BadEvent { function: "compact", problem });
-    }
+    check_day(day)?;
     Ok(Answer::Compacted(compact(ports, event.country, day).await?))
+}
+
+/// Checks that an event's day is one.
+///
+/// # Errors
+/// `BadEvent`.
+pub fn check_day(day: &str) -> Result<(), FunctionError> {
+    if Slot::containing_time(&format!("{day}T00:00:00Z")).is_ok_and(|slot| slot.day() == day) {
+        return Ok(());
+    }
+    let problem = format!("day {day:?} is not a date such as \"2026-11-23\"");
+    Err(FunctionError::BadEvent { function: "compact", problem })
 }
 
 /// Makes one file a table of the day's, and lets the catalog hold it.
@@ -105,13 +114,18 @@ pub async fn compact(ports: &Ports<'_>, country: CountryCode, day: &str) -> Resu
         }
         tracing::warn!(day, "another compaction of the day came in between; looking again");
     }
-    Err(LakeError::Failed {
+    Err(crossed(ports.objects, country, day))
+}
+
+/// That others have changed the day's record again and again.
+pub fn crossed(objects: &dyn Objects, country: CountryCode, day: &str) -> FunctionError {
+    LakeError::Failed {
         operation: "conditional put",
-        bucket: ports.objects.bucket().to_owned(),
+        bucket: objects.bucket().to_owned(),
         key: keys::compaction_record(country, day),
         source: format!("other compactions of the day came in between {TRIES} times").into(),
     }
-    .into())
+    .into()
 }
 
 /// One try; nothing where another compaction came in between.
@@ -124,7 +138,7 @@ async fn once(
     let Found { record: before, condition } = Record::find(objects, country, day).await?;
     // The other way round than ticks write: whatever is told of in `country_ticks` is there then.
     let mut ticks = Vec::new();
-    for table in Table::ALL.into_iter().rev() {
+    for table in Table::TICKED.into_iter().rev() {
         ticks.insert(0, Ticks::look(objects, table, country, day).await?);
     }
     ticks.retain(|ticks| ticks.count() > 0 || before.tables.contains_key(&ticks.table));
@@ -158,11 +172,18 @@ async fn once(
         let (rows, location) = (version.map_or(0, |v| v.rows), version.map(|v| v.location.clone()));
         tables.insert(ticks.table, CompactedTable { rows, files_before, location });
     }
+    let schedules = schedules::add(objects, &id, &mut record, held.get(&Table::StoreSchedules)).await;
     if record != before && record.write(objects, condition).await? == Put::Conflict {
         return Ok(None);
     }
     if !swap(ports, &record, &held).await? {
         return Ok(None);
+    }
+    // Not before: what queries see of the day does not wait for what explains it.
+    let files_before = schedules?;
+    if let Some(Version { rows, location, .. }) = record.tables.get(&Table::StoreSchedules) {
+        let (rows, location) = (*rows, Some(location.clone()));
+        tables.insert(Table::StoreSchedules, CompactedTable { rows, files_before, location });
     }
     let found = Record::find(objects, country, day).await?;
     if found.record != record {
@@ -203,6 +224,11 @@ async fn read_locations(
         let found = found.into_iter().flatten().next();
         locations.insert(partition.table, found.map_or(partition.location, |found| found.location));
     }
+    // Its ticks write no file of this one: it is registered by its first version.
+    let (table, day, location) = (Table::StoreSchedules, day.to_owned(), String::new());
+    let partition = Partition { table, country, day, location };
+    let found = ports.catalog.get(table, &[partition]).await?.into_iter().flatten().next();
+    locations.extend(found.map(|found| (table, found.location)));
     Ok(locations)
 }
 
@@ -228,6 +254,12 @@ async fn swap(
                 ports.catalog.update(*table, partition).await?;
                 tracing::info!(table = table.name(), from = held.location, to = version.location, "swapped");
             }
+            None if !read.contains_key(table) => {
+                if ports.catalog.create(*table, partition).await? != [Created::Done] {
+                    return Ok(false);
+                }
+                tracing::info!(table = table.name(), to = version.location, "registered");
+            }
             _ => return Ok(false),
         }
     }
@@ -239,7 +271,7 @@ async fn swap(
 /// it would be in tomorrow's version, days before it expires.
 async fn mark(objects: &dyn Objects, record: &Record) -> Result<(), FunctionError> {
     let mut replaced = record.superseded.clone();
-    for table in record.tables.keys() {
+    for table in record.tables.keys().filter(|table| Table::TICKED.contains(table)) {
         let ticks = Ticks::look(objects, *table, record.country, &record.day).await?;
         let known = ticks.iter().filter(|object| record.has(*table, &object.key, &object.etag));
         replaced.extend(known.map(|object| object.key.clone()));

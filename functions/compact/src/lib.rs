@@ -1,12 +1,15 @@
-//! `compact`: makes the files of a day one, and says which days wait for that.
+//! `compact`: makes the files of a day one, says which days wait for that, and judges a day again.
 
 pub mod day;
 pub mod days;
 pub mod handler;
 pub mod record;
+pub mod restate;
+pub mod schedules;
 
 use std::sync::Arc;
 
+use serde::Serialize;
 use serde_json::Value;
 use storewatch_runtime::clock::SystemClock;
 use storewatch_runtime::events::{check_country, parse};
@@ -14,6 +17,7 @@ use storewatch_runtime::{CountryContext, FunctionError};
 
 pub use days::{Due, due};
 pub use handler::{Answer, Compacted, Event, Ports, compact, handle};
+pub use restate::Restated;
 
 /// What lives as long as the process.
 pub struct Context(CountryContext);
@@ -27,11 +31,37 @@ impl Context {
 /// One invocation.
 ///
 /// # Errors
-/// As [`handle`]; `BadEvent` for another country.
-pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Answer, FunctionError> {
+/// As [`handle`] or [`restate::restate`]; `BadEvent` for another country.
+pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Reply, FunctionError> {
+    if event.get("restate").is_some() {
+        return Ok(Reply::Restated(invoke_restate(&context.0, event).await?));
+    }
     let event: Event = parse("compact", event)?;
     let lake = context.0.lake().await?;
     check_country("compact", event.country, lake.code)?;
     let catalog = context.0.aws().catalog()?;
-    handle(&Ports { objects: &*lake.objects, catalog: &catalog, clock: &SystemClock }, &event).await
+    let ports = Ports { objects: &*lake.objects, catalog: &catalog, clock: &SystemClock };
+    Ok(Reply::Answer(handle(&ports, &event).await?))
+}
+
+/// The answer to any event.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub enum Reply {
+    Answer(Answer),
+    Restated(Restated),
+}
+
+/// Judging again is the one thing here that needs the country's sources.
+async fn invoke_restate(context: &CountryContext, event: Value) -> Result<Restated, FunctionError> {
+    let event: restate::Event = parse("compact", event)?;
+    let country = context.country().await?;
+    check_country("compact", event.country, country.code)?;
+    let catalog = context.aws().catalog()?;
+    let ports = Ports { objects: &*country.objects, catalog: &catalog, clock: &SystemClock };
+    let restated = async {
+        let schedules = country.schedules().await?;
+        restate::restate(&ports, &country.file, &*schedules, &event).await
+    };
+    restated.await.map_err(|error| country.blame(error))
 }

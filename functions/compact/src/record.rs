@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use storewatch_domain::{CountryCode, Slot};
 use storewatch_lake::objects::damaged;
+use storewatch_lake::restate::Changes;
 use storewatch_lake::{Condition, LakeError, Objects, Put, Table, keys};
 
 /// What is known of a compacted day.
@@ -16,11 +17,29 @@ pub struct Record {
     pub country: CountryCode,
     pub day: String,
     pub tables: BTreeMap<Table, Version>,
+    /// What the tables were before the day was judged again for the first time: the first judgement,
+    /// which is kept.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub first: BTreeMap<Table, Version>,
+    /// Each time that the day was judged again, the earliest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub restated: Vec<Restatement>,
     /// Files that are no table's version any more, and are not marked for removal yet.
     pub superseded: Vec<String>,
     /// Whether the catalog has been seen to hold these versions, and all that they took the place of
     /// is marked for removal.
     pub settled: bool,
+}
+
+/// That a day was judged again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restatement {
+    /// When the schedules were read by which it was judged, RFC 3339.
+    pub schedule_as_of: String,
+    /// The stores that were judged; null for all.
+    pub stores: Option<Vec<String>>,
+    /// How many rows have another status since.
+    pub changes: Changes,
 }
 
 /// A table's compacted day.
@@ -53,8 +72,15 @@ impl Record {
     pub async fn find(objects: &dyn Objects, country: CountryCode, day: &str) -> Result<Found, LakeError> {
         let key = keys::compaction_record(country, day);
         let Some((listed, body)) = objects.find(&key).await? else {
-            let (day, tables) = (day.to_owned(), BTreeMap::new());
-            let record = Self { country, day, tables, superseded: Vec::new(), settled: true };
+            let record = Self {
+                country,
+                day: day.to_owned(),
+                tables: BTreeMap::new(),
+                first: BTreeMap::new(),
+                restated: Vec::new(),
+                superseded: Vec::new(),
+                settled: true,
+            };
             return Ok(Found { record, condition: Condition::Absent });
         };
         let record = serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?;
@@ -79,12 +105,14 @@ impl Record {
     }
 }
 
-/// The name of the version that these files make: the same for the same files, so that whoever
-/// compacts them writes the same place.
-pub fn version_of(inputs: &BTreeMap<String, String>) -> String {
+/// The name of a version: another one for other bytes, so that no put can change what a record tells of.
+/// A run that has been overtaken makes something else of the same files. The same bytes of the same files
+/// have the same name, so that whoever makes them again writes the same place.
+pub fn version_of(inputs: &BTreeMap<String, String>, body: &Bytes) -> String {
     let mut hash = Sha256::new();
     for (key, etag) in inputs {
         hash.update(format!("{key}\n{etag}\n"));
     }
+    hash.update(body);
     hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -24,7 +24,7 @@ impl Standing {
     ) -> Result<Self, FunctionError> {
         let mut conditions = Vec::new();
         let mut record = None;
-        for table in Table::ALL {
+        for table in Table::TICKED {
             let key = keys::table_file(table, country, slot);
             let listed = objects.list(&key).await?.into_iter().find(|object| object.key == key);
             if table == Table::CountryTicks && listed.is_some() {

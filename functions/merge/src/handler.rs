@@ -96,7 +96,7 @@ async fn once(
 ) -> Result<Option<Merged>, FunctionError> {
     let (objects, slot) = (ports.objects, event.slot);
     let standing = Standing::look(objects, event.country, slot).await?;
-    let partitions = partitions(objects, event.country, slot, &Table::ALL);
+    let partitions = partitions(objects, event.country, slot, &Table::TICKED);
     if let Some(record) = standing.record.as_ref().filter(|record| record.outcome == Outcome::Complete) {
         tracing::info!("the slot is complete; it stands");
         return Ok(Some(Merged { partitions, outcome: record.outcome, coverage: record.coverage }));

@@ -164,9 +164,8 @@ pub fn judge_chunk<'a>(
 ) -> Vec<JudgedStore<'a>> {
     let view =
         view.and_then(|seen| if slot.contains_micros(seen.at) { Ok(seen) } else { Err(ViewFailure::Late) });
-    let observed_at = view.ok().map(|seen| seen.at);
-    let second = observed_at.map_or(0, |at| ((at - slot.start_micros()) / 1_000_000) as u16);
-    let mut judging = Judging { rules, clocks: ZoneClocks::new(slot), observed_at, second };
+    let mut judging = Judging::new(slot, rules);
+    judging.observed(view.ok().map(|seen| seen.at));
     let mut rows: Vec<JudgedStore<'a>> = Vec::with_capacity(stores.len());
     let mut known: Vec<(StoreKey, &'a Store)> = Vec::with_capacity(stores.len());
     for store in stores {
@@ -195,8 +194,9 @@ pub fn judge_chunk<'a>(
     rows
 }
 
-/// What the stores of a chunk share.
-struct Judging<'a, 'r> {
+/// What the stores of a slot share.
+pub(crate) struct Judging<'a, 'r> {
+    slot: Slot,
     rules: &'r Rules,
     clocks: ZoneClocks<'a>,
     /// When the observation was made, Unix microseconds, if there is one to be used.
@@ -205,8 +205,22 @@ struct Judging<'a, 'r> {
     second: u16,
 }
 
-impl<'a> Judging<'a, '_> {
-    fn row(&mut self, store: &'a Store, live: Result<Option<&'a LiveStore>, ViewFailure>) -> JudgedStore<'a> {
+impl<'a, 'r> Judging<'a, 'r> {
+    pub(crate) fn new(slot: Slot, rules: &'r Rules) -> Self {
+        Self { slot, rules, clocks: ZoneClocks::new(slot), observed_at: None, second: 0 }
+    }
+
+    /// When the stores to come were observed, Unix microseconds within the slot.
+    pub(crate) fn observed(&mut self, at: Option<i64>) {
+        self.observed_at = at;
+        self.second = at.map_or(0, |at| ((at - self.slot.start_micros()) / 1_000_000) as u16);
+    }
+
+    pub(crate) fn row(
+        &mut self,
+        store: &'a Store,
+        live: Result<Option<&'a LiveStore>, ViewFailure>,
+    ) -> JudgedStore<'a> {
         let timezone = store.timezone.as_deref().unwrap_or(self.rules.default_timezone.name());
         let clock = self.clocks.get(timezone);
         let usable = clock.filter(|_| store.problem.is_none());

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+pub mod again;
 pub mod chunk;
 pub mod country;
 pub mod hours;
@@ -10,6 +11,7 @@ pub mod store;
 pub mod summary;
 pub mod zone;
 
+pub use again::{Look, Looks, judge_again};
 pub use chunk::{Chunk, JudgedStore, NoUsableIds, Observation, Rules, cut, judge_chunk};
 pub use country::{CountryCode, InvalidCountry};
 pub use hours::{

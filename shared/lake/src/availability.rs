@@ -2,7 +2,6 @@
 //! one file, and the sums over it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use polars::prelude::*;
@@ -13,7 +12,7 @@ use crate::tables::Table;
 
 /// Rows of `store_availability`.
 #[derive(Debug, Clone)]
-pub struct AvailabilityRows(DataFrame);
+pub struct AvailabilityRows(pub(crate) DataFrame);
 
 impl AvailabilityRows {
     /// Rows of judged stores. `schedule_as_of` is when their schedules were read, Unix microseconds.
@@ -145,19 +144,22 @@ impl AvailabilityRows {
         let (cities, statuses) = (self.0.column("city")?.str()?, self.0.column("status")?.str()?);
         let (dates, hours) = (self.0.column("local_date")?.date()?, self.0.column("local_hour")?.i8()?);
         let seconds = self.0.column("scheduled_seconds")?.i16()?;
-        let by_name: BTreeMap<&str, Status> = Status::ALL.map(|status| (status.as_str(), status)).into();
         let mut summary = Summary::default();
         for n in 0..self.len() {
-            let name = statuses.get(n).unwrap_or_default();
-            let status = by_name.get(name);
-            let status = *status
-                .ok_or_else(|| ParquetError::Content(format!("{name:?} is not a status of a store")))?;
+            let status = status(statuses.get(n))?;
             let local =
                 dates.physical().get(n).map(LocalDate::from_days).zip(hours.get(n).map(|hour| hour as u8));
             summary.add(cities.get(n), local, status, seconds.get(n).map(|seconds| seconds as u16));
         }
         Ok(summary)
     }
+}
+
+/// The status that a row's text is.
+pub(crate) fn status(name: Option<&str>) -> Result<Status, ParquetError> {
+    let name = name.unwrap_or_default();
+    let known = Status::ALL.into_iter().find(|status| status.as_str() == name);
+    known.ok_or_else(|| ParquetError::Content(format!("{name:?} is not a status of a store")))
 }
 
 /// The file of `availability_by_city` for a slot.

@@ -10,6 +10,8 @@ use bytes::Bytes;
 use polars::prelude::*;
 use storewatch_domain::Slot;
 
+use crate::availability::AvailabilityRows;
+use crate::hash;
 use crate::parquet::{self, ParquetError};
 use crate::tables::Table;
 
@@ -44,6 +46,8 @@ pub enum Rows {
     Of(Slot),
     /// All but those of these slots.
     Without(BTreeSet<Slot>),
+    /// Only those of these slots.
+    Only(BTreeSet<Slot>),
 }
 
 /// What two sets of rows have alike if they are the same rows, in whatever order.
@@ -69,6 +73,8 @@ fn order(table: Table) -> (&'static [&'static str], &'static [&'static str]) {
         Table::StoreAvailability => (&["city", "store_id", "slot"], &["store_id", "status"]),
         Table::AvailabilityByCity => (&["slot", "city"], &["city"]),
         Table::CountryTicks => (&["slot"], &["outcome"]),
+        // No tick writes it, and its rows have no slot: a file of it is refused for that.
+        Table::StoreSchedules => (&["store_id", "valid_from"], &["store_id"]),
     }
 }
 
@@ -94,13 +100,7 @@ fn compact_by(table: Table, sources: &[Source], range: usize) -> Result<(Bytes, 
             each_block(table, source, None, |block| {
                 let block =
                     if cuts.is_empty() { block } else { block.filter(&between(&block, from, to)?)? };
-                rows.vstack_mut_owned(block)?;
-                // Rows that stand side by side are not copied when they are picked, and keep their
-                // whole block in memory until they are.
-                if rows.first_col_n_chunks() > BLOCKS_AT_ONCE {
-                    rows.rechunk_mut();
-                }
-                Ok(())
+                append(&mut rows, block)
             })?;
         }
         rows.rechunk_mut();
@@ -175,15 +175,45 @@ fn each_block(
                 take(block)?;
             }
             Rows::Without(left_out) if left_out.is_empty() => take(block)?,
-            Rows::Without(left_out) => {
-                let left_out: BTreeSet<i64> = left_out.iter().map(|slot| slot.start_micros()).collect();
-                let kept: BooleanChunked =
-                    slots.iter().map(|slot| slot.is_none_or(|slot| !left_out.contains(&slot))).collect();
-                take(block.filter(&kept)?)?;
-            }
+            Rows::Without(left_out) => take(of_slots(&block, left_out, false)?)?,
+            Rows::Only(wanted) => take(of_slots(&block, wanted, true)?)?,
         }
     }
     Ok(())
+}
+
+/// Adds what was picked of a block. Rows that stand side by side are not copied when they are picked,
+/// and keep their whole block in memory until they are.
+fn append(rows: &mut DataFrame, picked: DataFrame) -> Result<(), ParquetError> {
+    rows.vstack_mut_owned(picked)?;
+    if rows.first_col_n_chunks() > BLOCKS_AT_ONCE {
+        rows.rechunk_mut();
+    }
+    Ok(())
+}
+
+/// The rows that are of one of the slots, or those that are of none.
+fn of_slots(block: &DataFrame, slots: &BTreeSet<Slot>, are: bool) -> Result<DataFrame, ParquetError> {
+    let micros: BTreeSet<i64> = slots.iter().map(|slot| slot.start_micros()).collect();
+    let own = block.column("slot")?.datetime()?.physical();
+    let kept: BooleanChunked =
+        own.iter().map(|slot| slot.is_some_and(|slot| micros.contains(&slot)) == are).collect();
+    Ok(block.filter(&kept)?)
+}
+
+/// The rows of some slots of a day of `store_availability`, by their slots.
+///
+/// # Errors
+/// It is no file of the table.
+pub fn rows_of(body: Bytes, slots: BTreeSet<Slot>) -> Result<Vec<(Slot, AvailabilityRows)>, ParquetError> {
+    let table = Table::StoreAvailability;
+    let columns = table.columns().iter().map(|(name, glue)| Field::new((*name).into(), parquet::dtype(glue)));
+    let mut rows = DataFrame::empty_with_schema(&Schema::from_iter(columns));
+    let source = Source { body, rows: Rows::Only(slots.clone()) };
+    each_block(table, &source, None, |block| append(&mut rows, block))?;
+    rows.rechunk_mut();
+    let one = |slot: Slot| Ok((slot, AvailabilityRows(of_slots(&rows, &BTreeSet::from([slot]), true)?)));
+    slots.into_iter().map(one).collect()
 }
 
 /// Which rows lie in a range of ids: its first id belongs to it, its last does not.
@@ -213,39 +243,20 @@ impl Content {
                 self.slots.insert(Slot::containing(micros / 1_000_000));
                 last = slot;
             }
-            let mut hash = fnv(FNV_START, &micros.to_le_bytes());
+            let mut hash = hash::bytes(hash::START, &micros.to_le_bytes());
             for text in &mut texts {
-                // Null is told from empty, and an end from what follows.
-                hash = match text.next().flatten() {
-                    Some(text) => fnv(fnv(hash, text.as_bytes()), &[0xff]),
-                    None => fnv(hash, &[0xfe]),
-                };
+                hash = hash::text(hash, text.next().flatten());
             }
-            self.checksum = self.checksum.wrapping_add(mixed(hash));
+            self.checksum = self.checksum.wrapping_add(hash::mixed(hash));
         }
         self.rows += block.height() as u64;
         Ok(())
     }
 }
 
-const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
-
-/// FNV-1a: written down in records, so it must be the same in every build.
-fn fnv(start: u64, bytes: &[u8]) -> u64 {
-    bytes.iter().fold(start, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3))
-}
-
-/// The finish of SplitMix64: sums of what FNV leaves would tell less.
-fn mixed(mut hash: u64) -> u64 {
-    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    hash ^ (hash >> 31)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::availability::AvailabilityRows;
     use storewatch_domain::{IdType, MissingHours, Observation, Rules, Store, judge_chunk};
 
     fn slot(n: i64) -> Slot {

@@ -106,6 +106,35 @@ pub fn snapshot_prefix(country: CountryCode, slot: Slot) -> String {
     format!("schedules/country={country}/{}/", slot.key())
 }
 
+/// How the keys of all schedules begin that were read for slots of a UTC day; in the middle of a name.
+pub fn snapshots_of_day(country: CountryCode, day: &str) -> String {
+    format!("schedules/country={country}/{}T", day.replace('-', ""))
+}
+
+/// The schedules of one chunk of stores, as they were read to judge a whole day again.
+///
+/// The first chunk is written last: a reading that has it is whole.
+pub fn restated_snapshot_chunk(country: CountryCode, day: &str, read_at: i64, chunk: u32) -> String {
+    format!("{}{read_at}/chunk-{chunk:05}.parquet", restated_snapshot_prefix(country, day))
+}
+
+/// Where the schedules lie that were read to judge a whole day again; ends in a slash.
+pub fn restated_snapshot_prefix(country: CountryCode, day: &str) -> String {
+    format!("schedules/country={country}/restated/day={day}/")
+}
+
+/// When the schedules were read (Unix microseconds) that a chunk of a snapshot is of, and its number, by
+/// its key; nothing where nobody writes such a key.
+pub fn reading_of_chunk(key: &str) -> Option<(i64, u32)> {
+    let (folder, name) = key.strip_suffix(".parquet")?.rsplit_once("/chunk-")?;
+    let (_, read_at) = folder.rsplit_once('/')?;
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(read_at) || !digits(name) || name.len() < 5 {
+        return None;
+    }
+    Some((read_at.parse().ok()?, name.parse().ok()?))
+}
+
 /// What the last good snapshot is.
 pub fn latest_snapshot(country: CountryCode) -> String {
     format!("schedules/country={country}/latest.json")
@@ -158,6 +187,10 @@ mod tests {
             snapshot_chunk(es, slot, 1_795_407_301_000_000, 7),
             "schedules/country=es/20261123T0415Z/1795407301000000/chunk-00007.parquet"
         );
+        assert_eq!(
+            restated_snapshot_chunk(es, "2026-11-23", 1_795_407_301_000_000, 7),
+            "schedules/country=es/restated/day=2026-11-23/1795407301000000/chunk-00007.parquet"
+        );
         assert_eq!(pending(es, slot), "pending/country=es/20261123T0415Z.json");
         assert_eq!(pending_failure(es, slot), "pending/country=es/20261123T0415Z.failed.json");
         assert_eq!(
@@ -169,6 +202,25 @@ mod tests {
             "compacted/store_availability/country=es/day=2026-11-23/00ff/2026-11-23.parquet"
         );
         assert_eq!(compaction_record(es, "2026-11-23"), "compacted/country=es/day=2026-11-23.json");
+    }
+
+    #[test]
+    fn a_chunk_of_a_snapshot_tells_its_reading_and_its_number_and_nothing_like_it_does() {
+        let (es, slot) = ("es".parse().unwrap(), "2026-11-23T04:15:00Z".parse().unwrap());
+        let (read_at, chunk) = (1_795_407_301_000_000, 7);
+        let key = snapshot_chunk(es, slot, read_at, chunk);
+        assert!(key.starts_with(&snapshots_of_day(es, "2026-11-23")));
+        assert_eq!(reading_of_chunk(&key), Some((read_at, chunk)));
+        let restated = restated_snapshot_chunk(es, "2026-11-23", read_at, 123_456);
+        assert!(restated.starts_with(&restated_snapshot_prefix(es, "2026-11-23")));
+        assert_eq!(reading_of_chunk(&restated), Some((read_at, 123_456)));
+        assert_eq!(reading_of_chunk(&latest_snapshot(es)), None);
+        for (part, other) in
+            [("chunk-00007", "chunk-7"), ("00007", "0000x"), (".parquet", ".json"), ("/179", "/x79")]
+        {
+            let wrong = key.replace(part, other);
+            assert_eq!(reading_of_chunk(&wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub enum Table {
     AvailabilityByCity,
     /// A row a country tick, failed ones too.
     CountryTicks,
+    /// A row a store and schedule that it had in the day, sorted by store.
+    StoreSchedules,
 }
 
 /// A column: its name and its type as the Glue catalog writes it.
@@ -69,9 +71,25 @@ const COUNTRY_TICKS: &[Column] = &[
     ("error", "string"),
 ];
 
+const STORE_SCHEDULES: &[Column] = &[
+    ("store_id", "string"),
+    ("name", "string"),
+    ("city", "string"),
+    ("timezone", "string"),
+    ("weekly", "string"),
+    ("exceptions", "string"),
+    ("problem", "string"),
+    ("valid_from", "timestamp"),
+    ("valid_until", "timestamp"),
+];
+
 impl Table {
-    /// Every table.
-    pub const ALL: [Self; 3] = [Self::StoreAvailability, Self::AvailabilityByCity, Self::CountryTicks];
+    /// Every table of the catalog.
+    pub const ALL: [Self; 4] =
+        [Self::StoreAvailability, Self::AvailabilityByCity, Self::CountryTicks, Self::StoreSchedules];
+    /// Those that a tick writes a file of, in the order in which it does. The others are there once
+    /// their day is compacted, and lie nowhere else.
+    pub const TICKED: [Self; 3] = [Self::StoreAvailability, Self::AvailabilityByCity, Self::CountryTicks];
 
     /// The name in the catalog and at the front of keys.
     pub const fn name(self) -> &'static str {
@@ -79,6 +97,7 @@ impl Table {
             Self::StoreAvailability => "store_availability",
             Self::AvailabilityByCity => "availability_by_city",
             Self::CountryTicks => "country_ticks",
+            Self::StoreSchedules => "store_schedules",
         }
     }
 
@@ -88,6 +107,7 @@ impl Table {
             Self::StoreAvailability => STORE_AVAILABILITY,
             Self::AvailabilityByCity => AVAILABILITY_BY_CITY,
             Self::CountryTicks => COUNTRY_TICKS,
+            Self::StoreSchedules => STORE_SCHEDULES,
         }
     }
 }

@@ -1,0 +1,334 @@
+//! A day is judged again: by the schedules as they are now and by what was seen then, with the first
+//! judgement kept, and whatever comes in between.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+
+use compact::record::Record;
+use compact::restate::{Event, Restated, restate};
+use compact::{Ports, compact};
+use futures_util::FutureExt;
+use storewatch_domain::{Slot, Store, WallTime, WeeklyHours};
+use storewatch_lake::{Catalog, Objects, Table, compaction, keys};
+use storewatch_pipeline_tests::disturbed::{Disturbed, End};
+use storewatch_pipeline_tests::{Away, World};
+use storewatch_runtime::FunctionError;
+use storewatch_sources::Schedules;
+
+const DAY: &str = "2026-11-23";
+
+/// By slot, a store's status.
+type Statuses = BTreeMap<(Slot, String), String>;
+
+fn slot(number: i64) -> Slot {
+    let start = Slot::containing_time(&format!("{DAY}T00:00:00Z")).unwrap().start();
+    Slot::containing(start + number * Slot::SECONDS)
+}
+
+async fn tick(world: &mut World, number: i64, failing: &[u32]) {
+    world.slot = slot(number);
+    world.now.store(world.slot.start_micros() + 1_000_000, Ordering::Relaxed);
+    world.tick(failing).await;
+}
+
+/// After a day with two ticks. Store 2 was entered as closed on Mondays, 8 and 9 were not entered at all.
+async fn day() -> World {
+    let mut world = World::default();
+    let stores = &mut world.schedules.stores;
+    stores[1].hours.weekly.retain(|hours| hours.weekday() != 1);
+    stores.truncate(7);
+    for number in [3, 4] {
+        tick(&mut world, number, &[]).await;
+    }
+    world.now.store(slot(100).start_micros(), Ordering::Relaxed);
+    world
+}
+
+/// The schedules as they should have been: 2 is open, 8, 9 and 10 are stores, and 6 has gone.
+fn mend(world: &mut World) {
+    let stores = &mut world.schedules.stores;
+    *stores = World::default().schedules.stores;
+    let all_day = stores[0].hours.clone();
+    stores.extend(["9", "10"].map(|id| Store {
+        id: id.to_owned(),
+        hours: all_day.clone(),
+        ..Store::default()
+    }));
+    stores.retain(|store| store.id != "6");
+}
+
+fn event(stores: Option<&[&str]>) -> Event {
+    let stores = stores.map(|stores| stores.iter().map(|id| (*id).to_owned()).collect());
+    Event { country: "es".parse().unwrap(), day: DAY.to_owned(), restate: true, stores }
+}
+
+async fn ask(
+    world: &World,
+    objects: &dyn Objects,
+    catalog: &dyn Catalog,
+    event: &Event,
+) -> Result<Restated, FunctionError> {
+    restate(&Ports { objects, catalog, clock: world }, &world.file, &world.schedules, event).await
+}
+
+async fn restate_all(world: &World) -> Restated {
+    ask(world, &world.objects, &world.catalog, &event(None)).await.unwrap()
+}
+
+async fn statuses_at(world: &World, location: &str) -> Statuses {
+    let slots: BTreeSet<Slot> = (0..96).map(slot).collect();
+    let mut statuses = Statuses::new();
+    for object in world.objects.list(location.strip_prefix("s3://memory/").unwrap()).await.unwrap() {
+        let body = world.objects.get(&object.key).await.unwrap();
+        for (slot, rows) in compaction::rows_of(body, slots.clone()).unwrap() {
+            for (id, status) in rows.store_ids().into_iter().zip(rows.statuses()) {
+                assert_eq!(statuses.insert((slot, id), status), None, "a store has one row a slot");
+            }
+        }
+    }
+    statuses
+}
+
+fn location(world: &World, table: Table) -> String {
+    world.catalog.partitions().into_iter().find(|partition| partition.table == table).unwrap().location
+}
+
+/// What a query of the day sees.
+async fn seen(world: &World) -> Statuses {
+    statuses_at(world, &location(world, Table::StoreAvailability)).await
+}
+
+async fn record(world: &World) -> Record {
+    Record::find(&world.objects, world.country, DAY).await.unwrap().record
+}
+
+/// The statuses of one slot by id.
+fn of(statuses: &Statuses, slot: Slot) -> BTreeMap<&str, &str> {
+    let own = statuses.iter().filter(|((of, _), _)| *of == slot);
+    own.map(|((_, id), status)| (id.as_str(), status.as_str())).collect()
+}
+
+#[tokio::test]
+async fn a_day_is_judged_by_the_schedules_as_they_are_now_and_the_first_judgement_stays() {
+    let mut world = day().await;
+    let before = seen(&world).await;
+    assert_eq!(of(&before, slot(3))["2"], "unexpected");
+    assert_eq!((of(&before, slot(3))["8"], of(&before, slot(3))["9"]), ("orphan", "orphan"));
+    mend(&mut world);
+    let done = restate_all(&world).await;
+    let after = seen(&world).await;
+    for slot in [slot(3), slot(4)] {
+        let wanted = [
+            ("1", "available"),
+            ("2", "available"),
+            ("3", "unavailable"),
+            ("4", "available"),
+            ("5", "available"),
+            ("6", "unavailable"), // it has gone since, and was there
+            ("7", "available"),
+            ("8", "available"),
+            ("9", "unavailable"),
+            ("10", "unlisted"), // it would have been found, had it been there
+        ];
+        assert_eq!(of(&after, slot), wanted.into());
+    }
+    let changes: BTreeMap<String, u64> = [
+        ("unexpected to available".to_owned(), 2),
+        ("orphan to available".to_owned(), 2),
+        ("orphan to unavailable".to_owned(), 2),
+        ("nothing to unlisted".to_owned(), 2),
+    ]
+    .into();
+    assert_eq!(done.restated.changes.0, changes);
+    assert_eq!(record(&world).await.restated, std::slice::from_ref(&done.restated));
+    // The first judgement lies where the answer says, and never goes.
+    assert_eq!(statuses_at(&world, &done.first[&Table::StoreAvailability]).await, before);
+    let marked = world.objects.tagged(compact::handler::COMPACTED);
+    let kept = [Table::StoreAvailability, Table::AvailabilityByCity];
+    let versions = kept.map(|table| keys::compacted_prefix(table, world.country, DAY));
+    assert!(!marked.iter().any(|key| versions.iter().any(|prefix| key.starts_with(prefix))), "{marked:?}");
+    // How the ticks went is as it was.
+    assert_eq!(
+        done.first.keys().collect::<Vec<_>>(),
+        [&Table::StoreAvailability, &Table::AvailabilityByCity]
+    );
+    let text = serde_json::to_value(&done).unwrap();
+    assert_eq!((&text["rows"], &text["restated"]["changes"]["orphan to available"]), (&20.into(), &2.into()));
+}
+
+#[tokio::test]
+async fn the_cities_are_the_sums_of_what_was_judged_again() {
+    let mut world = day().await;
+    mend(&mut world);
+    let done = restate_all(&world).await;
+    assert_eq!(
+        done.compacted.tables[&Table::AvailabilityByCity].rows,
+        2,
+        "a row a slot, for no store has a city"
+    );
+    // Judged by the same schedules from the start, the cities' file has the very same bytes.
+    let mut other = day().await;
+    compact(&Ports { objects: &other.objects, catalog: &other.catalog, clock: &other }, other.country, DAY)
+        .await
+        .unwrap();
+    mend(&mut other);
+    let again = restate_all(&other).await;
+    let bytes = async |world: &World, table: Table| {
+        let prefix = location(world, table);
+        let listed = world.objects.list(prefix.strip_prefix("s3://memory/").unwrap()).await.unwrap();
+        world.objects.get(&listed[0].key).await.unwrap()
+    };
+    let table = Table::AvailabilityByCity;
+    assert_eq!(bytes(&world, table).await, bytes(&other, table).await);
+    assert_eq!(done.restated.changes, again.restated.changes);
+}
+
+#[tokio::test]
+async fn only_the_stores_that_are_named_are_judged_again() {
+    let mut world = day().await;
+    let before = seen(&world).await;
+    mend(&mut world);
+    let done = ask(&world, &world.objects, &world.catalog, &event(Some(&["2"]))).await.unwrap();
+    let after = seen(&world).await;
+    let differing: Vec<&str> = after
+        .iter()
+        .filter(|(key, status)| before.get(key) != Some(status))
+        .map(|((_, id), _)| id.as_str())
+        .collect();
+    assert_eq!(differing, ["2", "2"]);
+    assert_eq!(before.len(), after.len());
+    assert_eq!(done.restated.stores, Some(vec!["2".to_owned()]));
+}
+
+#[tokio::test]
+async fn judged_again_twice_the_first_judgement_stays_and_the_second_makes_place_for_the_third() {
+    let mut world = day().await;
+    let before = seen(&world).await;
+    mend(&mut world);
+    let first = restate_all(&world).await;
+    let second_file = record(&world).await.tables[&Table::StoreAvailability].file.clone();
+    world.schedules.stores.retain(|store| store.id != "10");
+    let hours = &mut world.schedules.stores[0].hours;
+    hours.weekly = vec![WeeklyHours::new(2, Some(WallTime::MIDNIGHT), Some(WallTime::END_OF_DAY)).unwrap()];
+    let again = restate_all(&world).await;
+    assert_eq!(again.first, first.first);
+    assert_eq!(statuses_at(&world, &again.first[&Table::StoreAvailability]).await, before);
+    let after = seen(&world).await;
+    assert_eq!(of(&after, slot(4))["1"], "unexpected");
+    assert_eq!(of(&after, slot(4))["10"], "unlisted", "what it was judged as since stays");
+    assert!(world.objects.tagged(compact::handler::COMPACTED).contains(&second_file));
+    assert_eq!(record(&world).await.restated.len(), 2);
+}
+
+#[tokio::test]
+async fn stores_of_a_chunk_that_was_not_observed_stay_unknown() {
+    let mut world = World::default();
+    world.schedules.stores.truncate(6);
+    tick(&mut world, 3, &[1]).await; // 4 to 6, and all after
+    world.now.store(slot(100).start_micros(), Ordering::Relaxed);
+    mend(&mut world);
+    restate_all(&world).await;
+    let after = seen(&world).await;
+    let unknown: Vec<&str> = of(&after, slot(3))
+        .into_iter()
+        .filter(|(_, status)| *status == "unknown")
+        .map(|(id, _)| id)
+        .collect();
+    assert_eq!(unknown, ["10", "4", "5", "6", "7", "8", "9"]);
+}
+
+#[tokio::test]
+async fn a_tick_that_comes_after_brings_its_own_slot_and_leaves_the_others_judged_again() {
+    let mut world = day().await;
+    mend(&mut world);
+    restate_all(&world).await;
+    let restated = seen(&world).await;
+    tick(&mut world, 9, &[]).await;
+    world.now.store(slot(100).start_micros(), Ordering::Relaxed);
+    compact(&Ports { objects: &world.objects, catalog: &world.catalog, clock: &world }, world.country, DAY)
+        .await
+        .unwrap();
+    let mut after = seen(&world).await;
+    let late: Statuses = after.extract_if(.., |(of, _), _| *of == slot(9)).collect();
+    assert_eq!(after, restated);
+    assert_eq!(of(&late, slot(9))["6"], "orphan", "it has gone, and is still listed");
+}
+
+#[tokio::test]
+async fn what_cannot_be_judged_again_is_refused_by_name_and_changes_nothing() {
+    let world = day().await;
+    compact(&Ports { objects: &world.objects, catalog: &world.catalog, clock: &world }, world.country, DAY)
+        .await
+        .unwrap();
+    let before = (world.objects.list("").await.unwrap(), world.catalog.partitions());
+    let day_of = |day: &str| Event { day: day.to_owned(), ..event(None) };
+    for (event, says) in [
+        (event(Some(&["1", "77"])), "store \"77\" is not in the schedules of es"),
+        (day_of("2026-11-31"), "is not a date"),
+        (Event { restate: false, ..event(None) }, "\"restate\" is false"),
+        (event(Some(&[])), "\"stores\" names none"),
+    ] {
+        let error = ask(&world, &world.objects, &world.catalog, &event).await.unwrap_err();
+        assert_eq!(error.name(), "BadEvent");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+    let ports = Ports { objects: &world.objects, catalog: &world.catalog, clock: &world };
+    let away: &dyn Schedules = &Away;
+    let error = restate(&ports, &world.file, away, &event(None)).await.unwrap_err();
+    assert_eq!(error.name(), "ScheduleUnavailable");
+    assert_eq!((world.objects.list("").await.unwrap(), world.catalog.partitions()), before);
+    let error = ask(&world, &world.objects, &world.catalog, &day_of("2026-11-22")).await.unwrap_err();
+    assert!(error.to_string().contains("there are no rows of stores of es on 2026-11-22"), "{error}");
+}
+
+#[tokio::test]
+async fn after_a_death_at_any_operation_queries_see_one_judgement_whole_and_another_run_ends_as_one_would() {
+    let mut undisturbed = day().await;
+    let before = seen(&undisturbed).await;
+    mend(&mut undisturbed);
+    let wanted_changes = restate_all(&undisturbed).await.restated.changes;
+    let wanted = seen(&undisturbed).await;
+    for end in [End::Before, End::After] {
+        let mut deaths = 0;
+        loop {
+            let mut world = day().await;
+            mend(&mut world);
+            let nothing = || async {}.boxed();
+            let dying = Disturbed::new(&world, deaths, end, &nothing);
+            let ended = ask(&world, &dying, &dying, &event(None)).await;
+            let left = seen(&world).await;
+            assert!(left == before || left == wanted, "after {deaths} operations: {left:?}");
+            let finished = restate_all(&world).await;
+            assert_eq!(seen(&world).await, wanted, "after {deaths} operations");
+            let first = &finished.first[&Table::StoreAvailability];
+            assert_eq!(statuses_at(&world, first).await, before, "after {deaths} operations");
+            for key in world.objects.tagged(compact::handler::COMPACTED) {
+                assert!(!record(&world).await.tables.values().any(|version| version.file == key));
+                assert!(!format!("s3://memory/{key}").starts_with(first.as_str()));
+            }
+            if let Ok(ended) = ended {
+                assert_eq!(ended.restated.changes, wanted_changes);
+                assert!(deaths > 30, "{deaths} operations are few");
+                break;
+            }
+            deaths += 1;
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_that_judge_a_day_again_at_once_end_as_one_after_the_other() {
+    for after in (0..80).step_by(4) {
+        let mut world = day().await;
+        let before = seen(&world).await;
+        mend(&mut world);
+        let crossing = || restate_all(&world).map(drop).boxed();
+        let crossed = Disturbed::new(&world, after, End::Crossed, &crossing);
+        let ended = ask(&world, &crossed, &crossed, &event(None)).await.unwrap();
+        assert_eq!(statuses_at(&world, &ended.first[&Table::StoreAvailability]).await, before, "{after}");
+        assert_eq!(of(&seen(&world).await, slot(3))["10"], "unlisted");
+        assert_eq!(record(&world).await.restated.len(), 1 + usize::from(crossed.came()), "{after}");
+        assert!(world.objects.find(&keys::compaction_record(world.country, DAY)).await.unwrap().is_some());
+    }
+}

@@ -1,0 +1,488 @@
+//! The day's schedules as a table: every row of a store is explained by just one schedule, whatever was
+//! changed, lost or done twice meanwhile, and the other tables never wait for it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use compact::handler::COMPACTED;
+use compact::{Answer, Compacted, Event, Ports};
+use futures_util::FutureExt;
+use storewatch_domain::{LocalDate, Slot, Store, WallTime, WeeklyHours};
+use storewatch_lake::schedules::{self, Row};
+use storewatch_lake::{Objects, Partition, Table, TickRecord, keys, repair, snapshot};
+use storewatch_pipeline_tests::disturbed::{Disturbed, End};
+use storewatch_pipeline_tests::noting::Noting;
+use storewatch_pipeline_tests::{Away, World};
+use storewatch_runtime::FunctionError;
+
+const DAY: &str = "2026-11-23";
+const TABLE: Table = Table::StoreSchedules;
+
+fn slot(number: i64) -> Slot {
+    let start = Slot::containing_time(&format!("{DAY}T00:00:00Z")).unwrap().start();
+    Slot::containing(start + number * Slot::SECONDS)
+}
+
+/// The tick of a slot of the day, in time.
+async fn tick(world: &mut World, number: i64) {
+    world.slot = slot(number);
+    world.now.store(world.slot.start_micros() + 1_000_000, Ordering::Relaxed);
+    world.tick(&[]).await;
+}
+
+/// The same while PostgreSQL is away.
+async fn tick_by_the_last_snapshot(world: &mut World, number: i64) {
+    world.slot = slot(number);
+    world.now.store(world.slot.start_micros() + 1_000_000, Ordering::Relaxed);
+    assert!(world.plan(&Away).await.unwrap().stale);
+    world.tick(&[]).await;
+}
+
+/// The instant at which a tick of the day has read the schedules.
+async fn read_at(world: &World, number: i64) -> i64 {
+    let key = keys::table_file(Table::CountryTicks, world.country, slot(number));
+    TickRecord::read(world.objects.get(&key).await.unwrap()).unwrap().schedule_as_of.unwrap()
+}
+
+async fn ask(world: &World, objects: &dyn Objects) -> Result<Compacted, FunctionError> {
+    world.now.store((slot(96).start() + 3600) * 1_000_000, Ordering::Relaxed);
+    let event = Event { country: world.country, day: Some(DAY.to_owned()) };
+    let ports = Ports { objects, catalog: &world.catalog, clock: world };
+    match compact::handle(&ports, &event).await? {
+        Answer::Compacted(compacted) => Ok(compacted),
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn compact(world: &World) -> Compacted {
+    ask(world, &world.objects).await.unwrap()
+}
+
+async fn due(world: &World) -> Vec<String> {
+    let event = Event { country: world.country, day: None };
+    let ports = Ports { objects: &world.objects, catalog: &world.catalog, clock: world };
+    match compact::handle(&ports, &event).await.unwrap() {
+        Answer::Due(due) => due.days,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn partition(world: &World) -> Option<Partition> {
+    world.catalog.partitions().into_iter().find(|partition| partition.table == TABLE)
+}
+
+/// What a query of the day's schedules sees; nothing where there is no partition.
+async fn seen(world: &World) -> Option<Vec<Row>> {
+    let location = partition(world)?.location;
+    let files = world.objects.list(location.strip_prefix("s3://memory/").unwrap()).await.unwrap();
+    assert_eq!(files.len(), 1, "{location}");
+    Some(schedules::read(world.objects.get(&files[0].key).await.unwrap()).unwrap())
+}
+
+/// Store, name, begin and end of the rows.
+fn spans(rows: &[Row]) -> Vec<(&str, Option<&str>, i64, Option<i64>)> {
+    rows.iter().map(|row| (&*row.store_id, row.schedule.name.as_deref(), row.from, row.until)).collect()
+}
+
+/// Removes what is marked for removal, as lifecycle rules do.
+async fn expire(world: &World) -> Vec<String> {
+    let marked = world.objects.tagged(COMPACTED);
+    for key in &marked {
+        world.objects.delete(key).await.unwrap();
+    }
+    marked
+}
+
+async fn forget(world: &World, prefix: &str) {
+    for object in world.objects.list(prefix).await.unwrap() {
+        world.objects.delete(&object.key).await.unwrap();
+    }
+}
+
+/// How many of the tables' partitions lie compacted.
+fn compacted_tables(world: &World) -> usize {
+    let partitions = world.catalog.partitions();
+    partitions.iter().filter(|one| one.location.starts_with("s3://memory/compacted/")).count()
+}
+
+fn rename(world: &mut World, n: usize, name: &str) {
+    world.schedules.stores[n].name = Some(name.to_owned());
+}
+
+/// A reading that restates the day, in two chunks, the first of which comes last.
+async fn restate(world: &World, read_at: i64) {
+    for (chunk, stores) in world.schedules.stores.chunks(5).enumerate().rev() {
+        let key = keys::restated_snapshot_chunk(world.country, DAY, read_at, chunk as u32);
+        world.objects.put(&key, snapshot::write(stores).unwrap()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_schedule_that_changes_between_two_ticks_has_a_row_for_each_with_the_instants_of_the_readings() {
+    let mut world = World::default();
+    tick(&mut world, 0).await;
+    let hours = WeeklyHours::new(2, WallTime::from_seconds(9 * 3600), WallTime::from_seconds(17 * 3600));
+    world.schedules.stores[3].hours.weekly = vec![hours.unwrap()];
+    tick(&mut world, 1).await;
+    tick(&mut world, 2).await;
+    assert_eq!(seen(&world).await, None, "there once the day is compacted");
+    let done = compact(&world).await;
+    let rows = seen(&world).await.unwrap();
+    assert_eq!(rows.len(), 9);
+    let (first, second) = (read_at(&world, 0).await, read_at(&world, 1).await);
+    let changed: Vec<&Row> = rows.iter().filter(|row| &*row.store_id == "4").collect();
+    let times: Vec<(i64, Option<i64>)> = changed.iter().map(|row| (row.from, row.until)).collect();
+    assert_eq!(times, [(first, Some(second)), (second, None)]);
+    assert!(changed[0].schedule.weekly.as_deref().unwrap().starts_with("Mon 00:00-24:00; Tue 00:00-24:00"));
+    assert_eq!(changed[1].schedule.weekly.as_deref(), Some("Tue 09:00-17:00"));
+    assert!(
+        rows.iter().filter(|row| &*row.store_id != "4").all(|row| (row.from, row.until) == (first, None))
+    );
+    let table = &done.tables[&TABLE];
+    assert_eq!((table.rows, table.location.as_ref()), (9, Some(&partition(&world).unwrap().location)));
+    assert_eq!(table.files_before, 9, "in memory no two chunks have the same tag");
+    let place = "s3://memory/compacted/store_schedules/country=es/day=2026-11-23/";
+    assert!(partition(&world).unwrap().location.starts_with(place));
+}
+
+#[tokio::test]
+async fn a_store_that_comes_or_goes_and_one_with_a_bad_row_have_rows_that_say_so() {
+    let mut world = World::default();
+    tick(&mut world, 10).await;
+    let gone = world.schedules.stores.remove(0);
+    world.schedules.stores.push(Store { id: "90".to_owned(), ..Store::default() });
+    world.schedules.stores[0].spoil("[schedule].weekly of weekday 8: weekday 8 is not 1 to 7");
+    tick(&mut world, 11).await;
+    compact(&world).await;
+    let (first, second) = (read_at(&world, 10).await, read_at(&world, 11).await);
+    let rows = seen(&world).await.unwrap();
+    let of = |id: &str| -> Vec<(i64, Option<i64>)> {
+        rows.iter().filter(|row| &*row.store_id == id).map(|row| (row.from, row.until)).collect()
+    };
+    assert_eq!(of(&gone.id), [(first, Some(second))]);
+    assert_eq!(of("90"), [(second, None)]);
+    assert_eq!(of("2"), [(first, Some(second)), (second, None)]);
+    let bad = rows.iter().find(|row| &*row.store_id == "2" && row.until.is_none()).unwrap();
+    assert!(bad.schedule.problem.as_deref().unwrap().contains("weekday 8"));
+    assert_eq!(rows.iter().filter(|row| row.schedule.problem.is_some()).count(), 1);
+}
+
+#[tokio::test]
+async fn the_snapshot_of_a_day_before_explains_the_slots_that_were_judged_by_it() {
+    for before in [-1, -3 * 96] {
+        let mut world = World::default();
+        tick(&mut world, before).await;
+        tick_by_the_last_snapshot(&mut world, 0).await;
+        tick_by_the_last_snapshot(&mut world, 1).await;
+        rename(&mut world, 0, "new");
+        tick(&mut world, 2).await;
+        let (first, second) = (read_at(&world, 0).await, read_at(&world, 2).await);
+        assert_eq!(read_at(&world, 1).await, first);
+        assert!(first < slot(0).start_micros());
+        compact(&world).await;
+        let rows = seen(&world).await.unwrap();
+        assert_eq!(rows.iter().filter(|row| row.from == first).count(), 8);
+        assert_eq!(spans(&rows)[..2], [("1", None, first, Some(second)), ("1", Some("new"), second, None)]);
+    }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_was_read_late_for_a_slot_of_another_day_is_found_where_it_lies() {
+    // A slot of four days before, which is ticked at the end of the day before, leaves the last snapshot.
+    let mut world = World { slot: slot(-4 * 96), ..World::default() };
+    world.now.store(slot(-1).start_micros(), Ordering::Relaxed);
+    world.plan(&world.schedules).await.unwrap();
+    tick_by_the_last_snapshot(&mut world, 0).await;
+    compact(&world).await;
+    let first = read_at(&world, 0).await;
+    assert!(seen(&world).await.unwrap().iter().all(|row| (row.from, row.until) == (first, None)));
+}
+
+#[tokio::test]
+async fn a_reading_that_restates_the_day_follows_its_own_and_one_that_is_not_whole_is_passed_over() {
+    let mut world = World::default();
+    tick(&mut world, 0).await;
+    compact(&world).await;
+    let before = partition(&world).unwrap().location;
+    rename(&mut world, 7, "restated");
+    let restated = slot(200).start_micros();
+    restate(&world, restated).await;
+    // The one that was to come next died before it wrote its first chunk.
+    rename(&mut world, 7, "never whole");
+    restate(&world, restated + 1).await;
+    let first_chunk = keys::restated_snapshot_chunk(world.country, DAY, restated + 1, 0);
+    world.objects.delete(&first_chunk).await.unwrap();
+    compact(&world).await;
+    let rows = seen(&world).await.unwrap();
+    let first = read_at(&world, 0).await;
+    assert_eq!(
+        spans(&rows)[7..],
+        [("8", None, first, Some(restated)), ("8", Some("restated"), restated, None)]
+    );
+    let old = before.strip_prefix("s3://memory/").unwrap();
+    let marked = world.objects.tagged(COMPACTED);
+    assert_eq!(marked.iter().filter(|key| key.starts_with(old)).count(), 1, "the version before");
+    expire(&world).await;
+    assert_eq!(seen(&world).await.unwrap(), rows);
+}
+
+#[tokio::test]
+async fn running_it_again_writes_nothing_and_making_it_anew_writes_the_same_bytes() {
+    let mut world = World::default();
+    for (number, name) in [(0, "a"), (1, "b"), (2, "c")] {
+        rename(&mut world, 2, name);
+        tick(&mut world, number).await;
+    }
+    compact(&world).await;
+    let files = world.objects.list("").await.unwrap();
+    let again = compact(&world).await;
+    assert_eq!(world.objects.list("").await.unwrap(), files, "not even written again");
+    assert_eq!((again.tables[&TABLE].rows, again.tables[&TABLE].files_before), (10, 1));
+    let (place, rows) = (partition(&world).unwrap().location, seen(&world).await.unwrap());
+    let key = format!("{}{DAY}.parquet", place.strip_prefix("s3://memory/").unwrap());
+    let body = world.objects.get(&key).await.unwrap();
+    forget(&world, "compacted/").await;
+    for partition in world.catalog.partitions() {
+        storewatch_lake::Catalog::delete(&world.catalog, partition.table, &[partition]).await.unwrap();
+    }
+    compact(&world).await;
+    assert_eq!((partition(&world).unwrap().location, seen(&world).await.unwrap()), (place, rows));
+    assert_eq!(world.objects.get(&key).await.unwrap(), body);
+}
+
+#[tokio::test]
+async fn a_late_tick_that_finds_the_same_schedules_leaves_the_file_and_an_older_reading_is_passed_over() {
+    let mut world = World::default();
+    tick(&mut world, 4).await;
+    compact(&world).await;
+    let (place, rows) = (partition(&world), seen(&world).await);
+    tick(&mut world, 5).await;
+    compact(&world).await;
+    assert_eq!((partition(&world), seen(&world).await), (place.clone(), rows.clone()));
+    rename(&mut world, 0, "too late");
+    tick(&mut world, 3).await;
+    assert_eq!(compact(&world).await.stores.rows, 27);
+    assert_eq!((partition(&world), seen(&world).await), (place, rows));
+    assert_eq!(due(&world).await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_reading_that_is_gone_or_damaged_is_passed_over_and_the_other_tables_are_compacted() {
+    for damage in ["all", "one chunk", "damaged"] {
+        let mut world = World::default();
+        tick(&mut world, 0).await;
+        rename(&mut world, 0, "unknown to all");
+        tick(&mut world, 1).await;
+        let second = keys::snapshot_prefix(world.country, slot(1));
+        let chunk = world.objects.list(&second).await.unwrap().pop().unwrap().key;
+        match damage {
+            "all" => forget(&world, &second).await,
+            "one chunk" => world.objects.delete(&chunk).await.unwrap(),
+            _ => world.objects.put(&chunk, Bytes::from_static(b"PAR1")).await.unwrap(),
+        }
+        rename(&mut world, 0, "new");
+        tick(&mut world, 2).await;
+        assert_eq!(compact(&world).await.stores.rows, 27, "{damage}");
+        assert_eq!(compacted_tables(&world), 4);
+        let (first, third) = (read_at(&world, 0).await, read_at(&world, 2).await);
+        let rows = seen(&world).await.unwrap();
+        assert_eq!(spans(&rows)[..2], [("1", None, first, Some(third)), ("1", Some("new"), third, None)]);
+        let files = world.objects.list("").await.unwrap();
+        compact(&world).await;
+        assert_eq!(world.objects.list("").await.unwrap(), files, "{damage}");
+        assert_eq!(due(&world).await, Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_day_whose_readings_are_all_gone_and_one_of_failed_ticks_have_no_partition() {
+    let mut world = World::default();
+    tick(&mut world, 0).await;
+    forget(&world, "schedules/").await;
+    assert_eq!(compact(&world).await.stores.rows, 9);
+    assert_eq!((compacted_tables(&world), partition(&world)), (3, None));
+    assert_eq!(due(&world).await, Vec::<String>::new());
+
+    let world = World { slot: slot(0), ..World::default() };
+    let error = serde_json::json!({ "error": { "Error": "ScheduleUnavailable", "Cause": "{}" } });
+    let merged = world.merge(error).await;
+    world.register(&merged).await;
+    let done = compact(&world).await;
+    assert_eq!((compacted_tables(&world), partition(&world)), (1, None));
+    assert!(!done.tables.contains_key(&TABLE));
+}
+
+#[tokio::test]
+async fn without_its_record_and_its_snapshots_a_day_loses_no_schedule() {
+    let mut world = World::default();
+    tick(&mut world, 0).await;
+    rename(&mut world, 0, "new");
+    tick(&mut world, 1).await;
+    compact(&world).await;
+    let rows = seen(&world).await.unwrap();
+    world.objects.delete(&keys::compaction_record(world.country, DAY)).await.unwrap();
+    forget(&world, "schedules/").await;
+    rename(&mut world, 0, "newer");
+    tick(&mut world, 2).await;
+    compact(&world).await;
+    let third = read_at(&world, 2).await;
+    let now = seen(&world).await.unwrap();
+    assert_eq!(now.len(), rows.len() + 1);
+    let until = |row: &Row| (row.clone(), row.until.is_none().then_some(third));
+    let ended: Vec<(Row, Option<i64>)> = rows.iter().filter(|row| !now.contains(row)).map(until).collect();
+    assert_eq!(ended.len(), 1, "{now:?}");
+    assert_eq!(spans(&now)[2], ("1", Some("newer"), third, None));
+}
+
+#[tokio::test]
+async fn a_repaired_catalog_has_the_day_where_its_version_lies_and_no_day_without_one() {
+    let mut world = World::default();
+    tick(&mut world, 0).await;
+    compact(&world).await;
+    let held = world.catalog.partitions();
+    let own = partition(&world).unwrap();
+    let next_day = Partition { day: "2026-11-24".to_owned(), ..own.clone() };
+    let catalog: &dyn storewatch_lake::Catalog = &world.catalog;
+    catalog.delete(TABLE, &[own]).await.unwrap();
+    catalog.create(TABLE, &[next_day]).await.unwrap();
+    let day = |n| LocalDate::from_days((slot(0).start() / 86_400) as i32 + n);
+    let done = repair(&world.objects, catalog, world.country, (day(0), day(1))).await.unwrap();
+    assert_eq!((done.created, done.updated, done.deleted, done.unchanged), (1, 0, 1, 3));
+    assert_eq!(world.catalog.partitions(), held);
+}
+
+#[tokio::test]
+async fn whoever_loses_the_partition_finds_it_again_by_the_next_run() {
+    let mut world = World::default();
+    tick(&mut world, 0).await;
+    compact(&world).await;
+    let held = world.catalog.partitions();
+    let own = partition(&world).unwrap();
+    storewatch_lake::Catalog::delete(&world.catalog, TABLE, &[own]).await.unwrap();
+    assert_eq!(due(&world).await, [DAY]);
+    compact(&world).await;
+    assert_eq!(world.catalog.partitions(), held);
+}
+
+#[tokio::test]
+async fn of_a_reading_only_the_chunks_are_read_that_are_not_those_of_the_reading_before() {
+    let mut world = World::default();
+    for number in 0..10 {
+        if number == 5 {
+            rename(&mut world, 4, "new");
+        }
+        tick(&mut world, number).await;
+    }
+    let noting = Noting::new(&world);
+    let done = ask(&world, &noting).await.unwrap();
+    assert_eq!(noting.gets("schedules/"), 3 + 1, "three chunks once, and the one that was changed");
+    let rows = seen(&world).await.unwrap();
+    assert_eq!((rows.len(), done.tables[&TABLE].rows), (9, 9));
+    let (first, sixth) = (read_at(&world, 0).await, read_at(&world, 5).await);
+    assert_eq!(spans(&rows)[4..6], [("5", None, first, Some(sixth)), ("5", Some("new"), sixth, None)]);
+}
+
+#[tokio::test]
+async fn while_s3_fails_on_snapshots_the_other_tables_are_shown_and_the_day_waits_for_the_next_run() {
+    let mut world = World::default();
+    tick(&mut world, 0).await;
+    let failing = Noting::failing(&world, "schedules/");
+    let error = ask(&world, &failing).await.unwrap_err();
+    assert_eq!(error.name(), "LakeUnavailable");
+    assert_eq!((compacted_tables(&world), partition(&world)), (3, None));
+    assert_eq!(expire(&world).await, Vec::<String>::new(), "nothing is marked until all is done");
+    assert_eq!(due(&world).await, [DAY]);
+    compact(&world).await;
+    assert_eq!((compacted_tables(&world), seen(&world).await.unwrap().len()), (4, 8));
+    assert_eq!(due(&world).await, Vec::<String>::new());
+}
+
+/// A compacted day to which a reading has come that changes it.
+async fn restated_day() -> World {
+    let mut world = World::default();
+    tick(&mut world, 0).await;
+    tick(&mut world, 1).await;
+    compact(&world).await;
+    rename(&mut world, 7, "restated");
+    restate(&world, slot(200).start_micros()).await;
+    world
+}
+
+#[tokio::test]
+async fn after_a_death_at_any_operation_queries_see_the_schedules_before_or_after_and_another_run_ends_as_one_would()
+ {
+    let undisturbed = restated_day().await;
+    let old = seen(&undisturbed).await.unwrap();
+    compact(&undisturbed).await;
+    let new = seen(&undisturbed).await.unwrap();
+    assert_ne!(old, new);
+    for end in [End::Before, End::After] {
+        let mut deaths = 0;
+        loop {
+            let world = restated_day().await;
+            let old_or_new = || {
+                async {
+                    let seen = seen(&world).await.unwrap();
+                    assert!(seen == old || seen == new, "{seen:?}");
+                }
+                .boxed()
+            };
+            let dying = Disturbed::new(&world, deaths, end, &old_or_new);
+            let event = Event { country: world.country, day: Some(DAY.to_owned()) };
+            let ports = Ports { objects: &dying, catalog: &dying, clock: &world };
+            let ended = compact::handle(&ports, &event).await;
+            expire(&world).await;
+            old_or_new().await;
+            compact(&world).await;
+            assert_eq!(seen(&world).await.unwrap(), new, "after {deaths} operations");
+            expire(&world).await;
+            assert_eq!(seen(&world).await.unwrap(), new, "after {deaths} operations");
+            if ended.is_ok() {
+                assert!(deaths > 20, "{deaths} operations are few");
+                break;
+            }
+            deaths += 1;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_compaction_that_is_crossed_by_another_reading_and_another_compaction_does_not_put_the_day_back() {
+    let mut after = 0;
+    loop {
+        let mut world = World::default();
+        tick(&mut world, 0).await;
+        // What is read anew is changed while nothing else uses the world.
+        rename(&mut world, 7, "restated");
+        let restated = slot(200).start_micros();
+        let crossing = || {
+            async {
+                restate(&world, restated).await;
+                compact(&world).await;
+                expire(&world).await;
+            }
+            .boxed()
+        };
+        let crossed = Disturbed::new(&world, after, End::Crossed, &crossing);
+        let event = Event { country: world.country, day: Some(DAY.to_owned()) };
+        let ports = Ports { objects: &crossed, catalog: &crossed, clock: &world };
+        // Where what it reads has expired meanwhile, which takes days on S3, it ends with an error.
+        let ended = compact::handle(&ports, &event).await;
+        if !crossed.came() {
+            ended.unwrap();
+            assert!(after > 20, "{after} operations are few");
+            break;
+        }
+        let rows = seen(&world).await.unwrap();
+        let last = spans(&rows)[rows.len() - 1];
+        assert_eq!(
+            last,
+            ("8", Some("restated"), restated, None),
+            "crossed after {after} operations: {ended:?}"
+        );
+        assert_eq!(compacted_tables(&world), 4);
+        assert_eq!(due(&world).await, Vec::<String>::new(), "crossed after {after} operations: {ended:?}");
+        after += 1;
+    }
+}
