@@ -61,7 +61,10 @@ class Repaired:
 
 @dataclass(frozen=True)
 class Year:
-    """Countries with days of files, half of them compacted, and a catalog that may say otherwise."""
+    """Countries with days of files, half of them compacted, and a catalog that may say otherwise.
+
+    The tables are those that ticks write; of the one that only compaction makes nothing is there, and it is asked for.
+    """
 
     deployed: Deployed
     proxy: CountingProxy
