@@ -152,15 +152,15 @@ async fn write_reading(
     read_at: i64,
     chunks: &[Chunk],
 ) -> Result<BTreeMap<String, String>, FunctionError> {
-    // The first comes last: a reading that has it is whole.
-    let order = (1..chunks.len()).chain([0]);
-    let others = stream::iter(order).map(|number| async move {
+    let put = |number: usize| async move {
         let key = keys::restated_snapshot_chunk(day.country, day.day, read_at, number as u32);
         let body = snapshot::write(&chunks[number].stores);
         let body = body.map_err(|source| FunctionError::File { what: "a chunk of schedules", source })?;
         Ok::<_, FunctionError>(objects.put(&key, body).await?)
-    });
-    others.buffered(PARALLEL).try_collect::<()>().await?;
+    };
+    stream::iter(1..chunks.len()).map(put).buffered(PARALLEL).try_collect::<()>().await?;
+    // The first is not even begun before the others are there: a reading that has it is whole.
+    put(0).await?;
     let prefix = format!("{}{read_at}/", keys::restated_snapshot_prefix(day.country, day.day));
     let listed = objects.list(&prefix).await?;
     Ok(listed.into_iter().map(|object| (object.key, object.etag)).collect())
