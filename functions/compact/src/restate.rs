@@ -76,7 +76,9 @@ pub async fn restate(
         return Err(bad("\"stores\" names none; leave it away to judge all again".to_owned()));
     }
     let id = Day { country: event.country, day: &event.day };
-    compact(ports, id.country, id.day).await?;
+    if compact(ports, id.country, id.day).await?.stores.location.is_none() {
+        return Err(bad(format!("there are no rows of stores of {} on {}", event.country, event.day)));
+    }
     let read_at = ports.clock.now();
     let chunks = read(schedules, country, &event.day).await?;
     let mut stores: Vec<Store> = chunks.iter().flat_map(|chunk| chunk.stores.clone()).collect();
@@ -92,9 +94,6 @@ pub async fn restate(
     drop(chunks);
     for _ in 0..TRIES {
         let Found { record: mut new, condition } = Record::find(ports.objects, id.country, id.day).await?;
-        if !new.tables.contains_key(&Table::StoreAvailability) {
-            return Err(bad(format!("there are no rows of stores of {} on {}", event.country, event.day)));
-        }
         let judging = Judging { rules: country.rules(), stores: &stores, read_at };
         let (versions, changes) = judging.versions(ports.objects, &id, &new, &inputs).await?;
         for (table, version) in versions {

@@ -277,9 +277,9 @@ async fn what_cannot_be_judged_again_is_refused_by_name_and_changes_nothing() {
     let away: &dyn Schedules = &Away;
     let error = restate(&ports, &world.file, away, &event(None)).await.unwrap_err();
     assert_eq!(error.name(), "ScheduleUnavailable");
-    assert_eq!((world.objects.list("").await.unwrap(), world.catalog.partitions()), before);
     let error = ask(&world, &world.objects, &world.catalog, &day_of("2026-11-22")).await.unwrap_err();
     assert!(error.to_string().contains("there are no rows of stores of es on 2026-11-22"), "{error}");
+    assert_eq!((world.objects.list("").await.unwrap(), world.catalog.partitions()), before);
 }
 
 #[tokio::test]
