@@ -11,22 +11,16 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
+use storewatch_runtime::FunctionError;
 use storewatch_runtime::clock::SystemClock;
 use storewatch_runtime::events::{check_country, parse};
-use storewatch_runtime::{CountryContext, FunctionError};
 
 pub use days::{Due, due};
 pub use handler::{Answer, Compacted, Event, Ports, compact, handle};
 pub use restate::Restated;
 
 /// What lives as long as the process.
-pub struct Context(CountryContext);
-
-impl Context {
-    pub async fn new() -> Self {
-        Self(CountryContext::new().await)
-    }
-}
+pub use storewatch_runtime::CountryContext as Context;
 
 /// One invocation.
 ///
@@ -34,13 +28,13 @@ impl Context {
 /// As [`handle`] or [`restate::restate`]; `BadEvent` for another country.
 pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Reply, FunctionError> {
     if event.get("restate").is_some() {
-        return Ok(Reply::Restated(invoke_restate(&context.0, event).await?));
+        return Ok(Reply::Restated(invoke_restate(&context, event).await?));
     }
     let event: Event = parse("compact", event)?;
-    let lake = context.0.lake().await?;
+    let lake = context.lake().await?;
     check_country("compact", event.country, lake.code)?;
-    let catalog = context.0.aws().catalog()?;
-    let ports = Ports { objects: &*lake.objects, catalog: &catalog, clock: &SystemClock };
+    let catalog = context.aws().catalog()?;
+    let ports = Ports { objects: &*lake.objects, catalog, clock: &SystemClock };
     Ok(Reply::Answer(handle(&ports, &event).await?))
 }
 
@@ -53,12 +47,12 @@ pub enum Reply {
 }
 
 /// Judging again is the one thing here that needs the country's sources.
-async fn invoke_restate(context: &CountryContext, event: Value) -> Result<Restated, FunctionError> {
+async fn invoke_restate(context: &Context, event: Value) -> Result<Restated, FunctionError> {
     let event: restate::Event = parse("compact", event)?;
     let country = context.country().await?;
     check_country("compact", event.country, country.code)?;
     let catalog = context.aws().catalog()?;
-    let ports = Ports { objects: &*country.objects, catalog: &catalog, clock: &SystemClock };
+    let ports = Ports { objects: &*country.objects, catalog, clock: &SystemClock };
     let restated = async {
         let schedules = country.schedules().await?;
         restate::restate(&ports, &country.file, &*schedules, &event).await

@@ -5,23 +5,17 @@ pub mod handler;
 use std::sync::Arc;
 
 use serde_json::Value;
-use storewatch_runtime::{AwsContext, FunctionError};
+use storewatch_runtime::FunctionError;
 
 pub use handler::{Start, dispatch};
 
 /// What lives as long as the process.
-pub struct Context(AwsContext);
-
-impl Context {
-    pub async fn new() -> Self {
-        Self(AwsContext::new().await)
-    }
-}
+pub use storewatch_runtime::AwsContext as Context;
 
 /// One invocation.
 ///
 /// # Errors
 /// As [`dispatch`].
 pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Vec<Start>, FunctionError> {
-    dispatch(&*context.0.objects()?, &event).await
+    dispatch(&*context.objects()?, &event).await
 }

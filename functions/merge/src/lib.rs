@@ -9,18 +9,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use storewatch_runtime::events::{check_country, parse};
-use storewatch_runtime::{CountryContext, FunctionError, SystemClock};
+use storewatch_runtime::{FunctionError, SystemClock};
 
 pub use handler::{Event, Merged, Ports, merge};
 
 /// What lives as long as the process.
-pub struct Context(CountryContext);
-
-impl Context {
-    pub async fn new() -> Self {
-        Self(CountryContext::new().await)
-    }
-}
+pub use storewatch_runtime::CountryContext as Context;
 
 /// One invocation.
 ///
@@ -28,10 +22,10 @@ impl Context {
 /// As [`merge`]; `BadEvent` for another country's event, `BadConfig` for a wrong country file.
 pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Merged, FunctionError> {
     let event: Event = parse("merge", event)?;
-    let lake = context.0.lake().await?;
+    let lake = context.lake().await?;
     check_country("merge", event.country, lake.code)?;
-    let metrics = context.0.aws().metrics()?;
-    let ports = Ports { objects: &*lake.objects, metrics: &metrics, clock: &SystemClock };
-    let country = context.0.country().await;
+    let metrics = context.aws().metrics()?;
+    let ports = Ports { objects: &*lake.objects, metrics, clock: &SystemClock };
+    let country = context.country().await;
     merge(&ports, country.map(|country| &country.file), &event).await
 }

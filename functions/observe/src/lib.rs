@@ -6,18 +6,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use storewatch_runtime::events::{ChunkItem, check_country, parse};
-use storewatch_runtime::{CountryContext, FunctionError, SystemClock};
+use storewatch_runtime::{FunctionError, SystemClock};
 
 pub use handler::{Observed, Ports, observe};
 
 /// What lives as long as the process.
-pub struct Context(CountryContext);
-
-impl Context {
-    pub async fn new() -> Self {
-        Self(CountryContext::new().await)
-    }
-}
+pub use storewatch_runtime::CountryContext as Context;
 
 /// One invocation.
 ///
@@ -25,7 +19,7 @@ impl Context {
 /// As [`observe`]; `BadEvent` for another country's event, `BadConfig` for a wrong country file.
 pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Observed, FunctionError> {
     let item: ChunkItem = parse("observe", event)?;
-    let country = context.0.country().await?;
+    let country = context.country().await?;
     check_country("observe", item.country, country.code)?;
     let ports = Ports { objects: &*country.objects, clock: &SystemClock };
     let observed = match country.live_view().await {

@@ -7,18 +7,12 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use storewatch_runtime::events::{check_country, parse};
-use storewatch_runtime::{CountryContext, FunctionError, SystemClock};
+use storewatch_runtime::{FunctionError, SystemClock};
 
 pub use handler::{Event, Planned, Ports, plan};
 
 /// What lives as long as the process.
-pub struct Context(CountryContext);
-
-impl Context {
-    pub async fn new() -> Self {
-        Self(CountryContext::new().await)
-    }
-}
+pub use storewatch_runtime::CountryContext as Context;
 
 /// One invocation.
 ///
@@ -26,7 +20,7 @@ impl Context {
 /// As [`plan`]; `BadEvent` for another country's event, `BadConfig` for a wrong country file.
 pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Planned, FunctionError> {
     let event: Event = parse("plan", event)?;
-    let country = context.0.country().await?;
+    let country = context.country().await?;
     check_country("plan", event.country, country.code)?;
     let ports = Ports { objects: &*country.objects, clock: &SystemClock };
     let planned = match country.schedules().await {

@@ -9,29 +9,23 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::Value;
 use storewatch_lake::{Registered, Repaired};
+use storewatch_runtime::FunctionError;
 use storewatch_runtime::events::{Partitions, check_country, parse};
-use storewatch_runtime::{CountryContext, FunctionError};
 
 pub use handler::{Ports, register};
 pub use repair::{Repair, repair};
 
 /// What lives as long as the process.
-pub struct Context(CountryContext);
-
-impl Context {
-    pub async fn new() -> Self {
-        Self(CountryContext::new().await)
-    }
-}
+pub use storewatch_runtime::CountryContext as Context;
 
 /// One invocation.
 ///
 /// # Errors
 /// As [`register`] or [`repair`]; `BadEvent` for another country.
 pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Answer, FunctionError> {
-    let lake = context.0.lake().await?;
-    let (catalog, metrics) = (context.0.aws().catalog()?, context.0.aws().metrics()?);
-    let ports = Ports { objects: &*lake.objects, catalog: &catalog, metrics: &metrics };
+    let lake = context.lake().await?;
+    let (catalog, metrics) = (context.aws().catalog()?, context.aws().metrics()?);
+    let ports = Ports { objects: &*lake.objects, catalog, metrics };
     if event.get("repair").is_some() {
         let event: Repair = parse("register", event)?;
         check_country("register", event.country, lake.code)?;

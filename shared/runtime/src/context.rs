@@ -2,7 +2,7 @@
 //! first needed so that a wrong country file is answered with its error name, not with a crash.
 
 use std::env;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
@@ -23,9 +23,13 @@ use crate::error::{FunctionError, SourceName};
 use crate::metrics::CloudWatchMetrics;
 use crate::secrets::Secret;
 
-/// The clients of AWS.
+/// The clients of AWS. Each is built when it is first needed and lives as long as the process: with it
+/// live its connections, which are costly to make.
 pub struct AwsContext {
     sdk: SdkConfig,
+    objects: OnceLock<Arc<dyn Objects>>,
+    catalog: OnceLock<GlueCatalog>,
+    metrics: OnceLock<CloudWatchMetrics>,
 }
 
 impl AwsContext {
@@ -40,7 +44,7 @@ impl AwsContext {
             .retry_config(RetryConfig::standard().with_max_attempts(4))
             .load()
             .await;
-        Self { sdk }
+        Self { sdk, objects: OnceLock::new(), catalog: OnceLock::new(), metrics: OnceLock::new() }
     }
 
     /// The lake's bucket.
@@ -48,34 +52,43 @@ impl AwsContext {
     /// # Errors
     /// `BadConfig` where the environment does not name it.
     pub fn objects(&self) -> Result<Arc<dyn Objects>, FunctionError> {
-        // Only AWS itself has a host name a bucket.
-        let path_style = self.sdk.endpoint_url().is_some();
-        let config = aws_sdk_s3::config::Builder::from(&self.sdk).force_path_style(path_style).build();
-        let client = aws_sdk_s3::Client::from_conf(config);
-        Ok(Arc::new(S3Objects::new(client, variable("STOREWATCH_BUCKET")?)))
+        let objects = once(&self.objects, || {
+            // Only AWS itself has a host name a bucket.
+            let path_style = self.sdk.endpoint_url().is_some();
+            let config = aws_sdk_s3::config::Builder::from(&self.sdk).force_path_style(path_style).build();
+            let client = aws_sdk_s3::Client::from_conf(config);
+            let objects: Arc<dyn Objects> = Arc::new(S3Objects::new(client, variable("STOREWATCH_BUCKET")?));
+            Ok(objects)
+        });
+        objects.cloned()
     }
 
     /// The database of the catalog.
     ///
     /// # Errors
     /// `BadConfig` where the environment does not name it.
-    pub fn catalog(&self) -> Result<GlueCatalog, FunctionError> {
-        Ok(GlueCatalog::new(aws_sdk_glue::Client::new(&self.sdk), variable("STOREWATCH_DATABASE")?))
+    pub fn catalog(&self) -> Result<&GlueCatalog, FunctionError> {
+        once(&self.catalog, || {
+            Ok(GlueCatalog::new(aws_sdk_glue::Client::new(&self.sdk), variable("STOREWATCH_DATABASE")?))
+        })
     }
 
     /// Where metrics go.
     ///
     /// # Errors
     /// `BadConfig` where the environment does not name the namespace.
-    pub fn metrics(&self) -> Result<CloudWatchMetrics, FunctionError> {
-        // The tick's data does not wait for its metrics: they are worth a few seconds, and no more.
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(1))
-            .operation_attempt_timeout(Duration::from_secs(2))
-            .operation_timeout(Duration::from_secs(4));
-        let config = aws_sdk_cloudwatch::config::Builder::from(&self.sdk).timeout_config(timeouts.build());
-        let client = aws_sdk_cloudwatch::Client::from_conf(config.build());
-        Ok(CloudWatchMetrics::new(client, variable("STOREWATCH_METRICS_NAMESPACE")?))
+    pub fn metrics(&self) -> Result<&CloudWatchMetrics, FunctionError> {
+        once(&self.metrics, || {
+            // The tick's data does not wait for its metrics: they are worth a few seconds, and no more.
+            let timeouts = TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(1))
+                .operation_attempt_timeout(Duration::from_secs(2))
+                .operation_timeout(Duration::from_secs(4));
+            let config =
+                aws_sdk_cloudwatch::config::Builder::from(&self.sdk).timeout_config(timeouts.build());
+            let client = aws_sdk_cloudwatch::Client::from_conf(config.build());
+            Ok(CloudWatchMetrics::new(client, variable("STOREWATCH_METRICS_NAMESPACE")?))
+        })
     }
 
     fn secret(&self, name: &str, source_name: SourceName) -> Secret {
@@ -253,6 +266,14 @@ impl Country {
             }
             _ => error,
         }
+    }
+}
+
+/// What is in the cell, made first where nothing is. Of two that make it at once one is used.
+fn once<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T, FunctionError>) -> Result<&T, FunctionError> {
+    match cell.get() {
+        Some(made) => Ok(made),
+        None => make().map(|made| cell.get_or_init(|| made)),
     }
 }
 
