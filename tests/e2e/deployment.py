@@ -16,6 +16,7 @@ from pyarrow import parquet
 
 from stack import slots
 from stack.config import Stack
+from stack.errors import StackError
 
 # What ticks write files of; the schedules are a table once their day is compacted.
 TABLES = ("store_availability", "availability_by_city", "country_ticks")
@@ -139,11 +140,12 @@ class Deployed:
             stateMachineArn=self.machine(name), name=f"again-{uuid.uuid4().hex[:12]}", input=json.dumps(event)
         )["executionArn"]
 
-    def end_of(self, execution: str) -> dict[str, Any]:
+    def end_of(self, execution: str, *, seconds: float = _TIMEOUT_SECONDS) -> dict[str, Any]:
         """How an execution ended, once it has."""
-        deadline = time.monotonic() + _TIMEOUT_SECONDS
+        deadline = time.monotonic() + seconds
         while (found := self.step_functions.describe_execution(executionArn=execution))["status"] == "RUNNING":
-            assert time.monotonic() < deadline, f"{execution} is still running after {_TIMEOUT_SECONDS} s"
+            if time.monotonic() > deadline:
+                raise StackError(f"{execution} is still running after {seconds} s")
             time.sleep(_POLL_SECONDS)
         return found
 

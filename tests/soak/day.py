@@ -2,7 +2,6 @@
 
 import json
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from soak.disturbances import AT_ONCE, LATE, STOPPED, TWICE, USUAL, Disturbance, Planned, held
-from soak.servers import COUNTRIES, PREFIX, Servers
+from soak.servers import COUNTRIES, Servers
 from soak.world import World
 from stack import slots
 from stack.console import say
@@ -20,7 +19,6 @@ from stack.processes import wait_for
 # How far into a slot it is ticked: a moment as EventBridge needs, later in some than in others.
 _INTO_SLOT = (2, 61, 240, 7)
 _TIMEOUT_SECONDS = 300
-_POLL_SECONDS = 0.1
 
 
 @dataclass
@@ -192,17 +190,10 @@ class Day:
         return [f"{one.get('error')}: {one.get('cause')}" for one in found if json.loads(one["input"])["slot"] == slot]
 
     def _start(self, machine: str, event: dict[str, str]) -> str:
-        return self._servers.deployed.step_functions.start_execution(
-            stateMachineArn=self._machines[machine], name=f"soak-{uuid.uuid4().hex[:12]}", input=json.dumps(event)
-        )["executionArn"]
+        return self._servers.deployed.start_machine(machine, event)
 
     def _end_of(self, execution: str) -> dict[str, Any]:
-        step_functions, deadline = self._servers.deployed.step_functions, time.monotonic() + _TIMEOUT_SECONDS
-        while (found := step_functions.describe_execution(executionArn=execution))["status"] == "RUNNING":
-            if time.monotonic() > deadline:
-                raise StackError(f"soak: {execution} of {PREFIX} is still running after {_TIMEOUT_SECONDS} s")
-            time.sleep(_POLL_SECONDS)
-        return found
+        return self._servers.deployed.end_of(execution, seconds=_TIMEOUT_SECONDS)
 
     def _tell(self, slot: datetime, planned: Planned, seconds: float) -> None:
         told = []

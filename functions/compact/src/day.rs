@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use storewatch_domain::{CountryCode, Slot};
+use storewatch_domain::{CountryCode, LocalDate, Slot};
 use storewatch_lake::compaction::{self, Content, Rows, Source};
 use storewatch_lake::objects::damaged;
 use storewatch_lake::{LakeError, ListedObject, Objects, Table, TickRecord, keys};
@@ -24,6 +24,14 @@ pub struct Ticks {
 pub struct Day<'a> {
     pub country: CountryCode,
     pub day: &'a str,
+}
+
+impl Day<'_> {
+    /// The day as a date. It was checked to be one before anything was done for it.
+    pub fn date(&self) -> LocalDate {
+        let start = Slot::containing_time(&format!("{}T00:00:00Z", self.day)).map_or(0, Slot::start);
+        LocalDate::from_days((start / 86_400) as i32)
+    }
 }
 
 /// What a table's day is made of beside the ticks' files.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use storewatch_domain::{Chunk, CountryCode, LocalDate, Rules, Slot, Store, cut};
+use storewatch_domain::{Chunk, CountryCode, Rules, Slot, Store, cut};
 use storewatch_lake::compaction::{self, RANGE_ROWS, Rows, Source};
 use storewatch_lake::objects::damaged;
 use storewatch_lake::restate::{Changes, judged_again};
@@ -80,18 +80,18 @@ pub async fn restate(
         return Err(bad(format!("there are no rows of stores of {} on {}", event.country, event.day)));
     }
     let read_at = ports.clock.now();
-    let chunks = read(schedules, country, &event.day).await?;
-    let mut stores: Vec<Store> = chunks.iter().flat_map(|chunk| chunk.stores.clone()).collect();
-    if let Some(wanted) = &event.stores {
-        let wanted: HashSet<&str> = wanted.iter().map(String::as_str).collect();
-        stores.retain(|store| wanted.contains(store.id.as_str()));
-        let known: HashSet<&str> = stores.iter().map(|store| store.id.as_str()).collect();
+    let chunks = read(schedules, country, &id).await?;
+    let wanted: Option<HashSet<&str>> =
+        event.stores.as_ref().map(|stores| stores.iter().map(String::as_str).collect());
+    if let Some(wanted) = &wanted {
+        let known = chunks.iter().flat_map(|chunk| &chunk.stores).map(|store| store.id.as_str()).collect();
         if let Some(unknown) = wanted.difference(&known).min() {
             return Err(bad(format!("store {unknown:?} is not in the schedules of {}", event.country)));
         }
     }
     let inputs = write_reading(ports.objects, &id, read_at, &chunks).await?;
-    drop(chunks);
+    let is_wanted = |store: &Store| wanted.as_ref().is_none_or(|wanted| wanted.contains(store.id.as_str()));
+    let stores: Vec<Store> = chunks.into_iter().flat_map(|chunk| chunk.stores).filter(is_wanted).collect();
     for _ in 0..TRIES {
         let Found { record: mut new, condition } = Record::find(ports.objects, id.country, id.day).await?;
         let judging = Judging { rules: country.rules(), stores: &stores, read_at };
@@ -126,11 +126,9 @@ pub async fn restate(
 async fn read(
     schedules: &dyn Schedules,
     country: &CountryFile,
-    day: &str,
+    day: &Day<'_>,
 ) -> Result<Vec<Chunk>, FunctionError> {
-    let date = Slot::containing_time(&format!("{day}T00:00:00Z")).map(Slot::start).unwrap_or_default();
-    let date = LocalDate::from_days(date.div_euclid(24 * 3600) as i32);
-    let exceptions = (date.plus_days(DATES.0), date.plus_days(DATES.1));
+    let exceptions = (day.date().plus_days(DATES.0), day.date().plus_days(DATES.1));
     let read = schedules.read(&ReadRequest { exceptions, known_version: None }).await?;
     let stores = match read {
         Read::Schedules { stores, .. } => stores,

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use storewatch_domain::{LocalDate, Slot, Store};
+use storewatch_domain::{LocalDate, Store};
 use storewatch_lake::objects::damaged;
 use storewatch_lake::schedules::{self, Content, Schedules};
 use storewatch_lake::{LakeError, ListedObject, Objects, Table, TickRecord, keys, snapshot};
@@ -79,9 +79,9 @@ async fn next(
         Some(file) => {
             files += 1;
             let body = objects.get(file).await?;
-            Schedules::resume(date(day), body).map_err(|error| damaged(objects, file, error))?
+            Schedules::resume(day.date(), body).map_err(|error| damaged(objects, file, error))?
         }
-        None => Schedules::of(date(day)),
+        None => Schedules::of(day.date()),
     };
     if old.is_none() {
         // Its rows are in no input that is known, so it is one itself.
@@ -227,11 +227,4 @@ async fn fetch(
         Ok((number, snapshot::read(body).map_err(|error| damaged(objects, &key, error))?))
     });
     fetched.buffered(PARALLEL).try_collect().await
-}
-
-/// The UTC date of the day.
-fn date(day: &Day<'_>) -> LocalDate {
-    // The day was checked to be one before anything was done for it.
-    let start = Slot::containing_time(&format!("{}T00:00:00Z", day.day)).map_or(0, Slot::start);
-    LocalDate::from_days((start / 86_400) as i32)
 }

@@ -88,8 +88,7 @@ pub fn compact(table: Table, sources: &[Source]) -> Result<(Bytes, Content), Par
 
 fn compact_by(table: Table, sources: &[Source], range: usize) -> Result<(Bytes, Content), ParquetError> {
     let (wanted, cuts) = survey(table, sources, range)?;
-    let columns = table.columns().iter().map(|(name, glue)| Field::new((*name).into(), parquet::dtype(glue)));
-    let schema = Schema::from_iter(columns);
+    let schema = parquet::schema(table);
     let mut body = Vec::new();
     let mut writer = parquet::writer(&mut body).batched(&schema)?;
     let (sorted_by, _) = order(table);
@@ -207,8 +206,7 @@ fn of_slots(block: &DataFrame, slots: &BTreeSet<Slot>, are: bool) -> Result<Data
 /// It is no file of the table.
 pub fn rows_of(body: Bytes, slots: BTreeSet<Slot>) -> Result<Vec<(Slot, AvailabilityRows)>, ParquetError> {
     let table = Table::StoreAvailability;
-    let columns = table.columns().iter().map(|(name, glue)| Field::new((*name).into(), parquet::dtype(glue)));
-    let mut rows = DataFrame::empty_with_schema(&Schema::from_iter(columns));
+    let mut rows = DataFrame::empty_with_schema(&parquet::schema(table));
     let source = Source { body, rows: Rows::Only(slots.clone()) };
     each_block(table, &source, None, |block| append(&mut rows, block))?;
     rows.rechunk_mut();

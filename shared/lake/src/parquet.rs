@@ -78,6 +78,12 @@ pub(crate) fn dtype(glue: &str) -> DataType {
     }
 }
 
+/// The columns that a table's frames and files have.
+pub(crate) fn schema(table: Table) -> Schema {
+    let columns = table.columns().iter().map(|(name, glue)| Field::new((*name).into(), dtype(glue)));
+    Schema::from_iter(columns)
+}
+
 /// Checks that the frame has the table's columns, in their order and of their types.
 pub(crate) fn check(table: Table, frame: &DataFrame) -> Result<(), ParquetError> {
     let wanted = table.columns();

@@ -240,9 +240,7 @@ impl Schedules {
             until: None,
         }));
         rows.sort_unstable_by(|a, b| (&a.store_id, a.from).cmp(&(&b.store_id, b.from)));
-        let columns = Table::StoreSchedules.columns().iter();
-        let schema =
-            Schema::from_iter(columns.map(|(name, glue)| Field::new((*name).into(), parquet::dtype(glue))));
+        let schema = parquet::schema(Table::StoreSchedules);
         let mut body = Vec::new();
         let mut writer = parquet::writer(&mut body).batched(&schema)?;
         let mut content = Content::default();
