@@ -6,9 +6,11 @@ pub mod live_view;
 pub mod memory;
 pub mod postgres;
 pub mod schedules;
+pub mod secret;
 mod unicode;
 
 pub use elastic::{ElasticConfig, ElasticLiveView, ViewCredentials};
 pub use live_view::{LiveView, LiveViewError};
 pub use postgres::{PostgresConfig, PostgresSchedules, Queries};
 pub use schedules::{Read, ReadRequest, ScheduleError, Schedules};
+pub use secret::{Credentials, FixedSecret, Secret, SecretError};
