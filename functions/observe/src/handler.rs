@@ -50,7 +50,7 @@ pub struct Observed {
 pub async fn observe(
     ports: &Ports<'_>,
     country: &CountryFile,
-    view: Result<&dyn LiveView, FunctionError>,
+    view: &dyn LiveView,
     item: &ChunkItem,
 ) -> Result<Observed, FunctionError> {
     let observed_at = ports.clock.now();
@@ -110,11 +110,10 @@ async fn unobserved(ports: &Ports<'_>, item: &ChunkItem, reason: Reason) -> Resu
 async fn in_time(
     ports: &Ports<'_>,
     country: &CountryFile,
-    view: Result<&dyn LiveView, FunctionError>,
+    view: &dyn LiveView,
     item: &ChunkItem,
     observed_at: i64,
 ) -> Result<Option<Observed>, FunctionError> {
-    let view = view?;
     let range = IdRange { first: item.first.clone(), last: item.last.clone() };
     let as_of = time("schedule_as_of", &item.schedule_as_of)?;
     let seen = async { view.observe(&range).await.map(|seen| (seen, ports.clock.now())) };

@@ -22,10 +22,6 @@ pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Observed, Fun
     let country = context.country().await?;
     check_country("observe", item.country, country.code)?;
     let ports = Ports { objects: &*country.objects, clock: &SystemClock };
-    let observed = match country.live_view().await {
-        Ok(view) => observe(&ports, &country.file, Ok(&*view), &item).await,
-        // A secret that cannot be had is a view that cannot be had: that is noted for the merge.
-        Err(error) => observe(&ports, &country.file, Err(error), &item).await,
-    };
-    observed.map_err(|error| country.blame(error))
+    let observed = async { observe(&ports, &country.file, country.live_view().await?, &item).await };
+    observed.await.map_err(|error| country.blame(error))
 }

@@ -62,8 +62,7 @@ const STALE_MICROS: i64 = REUSE_MICROS;
 /// Plans a country tick: reads the schedules, writes the snapshot in chunks and the manifest.
 ///
 /// A slot is planned once: where its manifest stands already, that plan is the answer, so that a
-/// second run cannot move the borders of chunks that are being observed. `schedules` is the source,
-/// or why there is none.
+/// second run cannot move the borders of chunks that are being observed.
 ///
 /// # Errors
 /// `ScheduleUnavailable` where the schedules cannot be read and there is no snapshot yet,
@@ -71,7 +70,7 @@ const STALE_MICROS: i64 = REUSE_MICROS;
 pub async fn plan(
     ports: &Ports<'_>,
     country: &CountryFile,
-    schedules: Result<&dyn Schedules, FunctionError>,
+    schedules: &dyn Schedules,
     event: &Event,
 ) -> Result<Planned, FunctionError> {
     let (objects, manifest) = (ports.objects, keys::manifest(event.country, event.slot));
@@ -113,10 +112,9 @@ async fn planned_before(
 async fn read(
     ports: &Ports<'_>,
     country: &CountryFile,
-    schedules: Result<&dyn Schedules, FunctionError>,
+    schedules: &dyn Schedules,
     event: &Event,
 ) -> Result<Snapshot, FunctionError> {
-    let schedules = schedules?;
     let as_of = ports.clock.now();
     let known = match country.schedule.version {
         Some(_) => snapshots::latest(ports.objects, event.country).await?,

@@ -98,7 +98,7 @@ impl World {
     pub async fn plan(&self, schedules: &dyn Schedules) -> Result<plan::Planned, FunctionError> {
         let ports = plan::Ports { objects: &self.objects, clock: self };
         let event = plan::Event { country: self.country, slot: self.slot };
-        plan::plan(&ports, &self.file, Ok(schedules), &event).await
+        plan::plan(&ports, &self.file, schedules, &event).await
     }
 
     pub async fn items(&self) -> Vec<ChunkItem> {
@@ -112,7 +112,7 @@ impl World {
         view: &dyn LiveView,
     ) -> Result<observe::Observed, FunctionError> {
         let ports = observe::Ports { objects: &self.objects, clock: self };
-        observe::observe(&ports, &self.file, Ok(view), item).await
+        observe::observe(&ports, &self.file, view, item).await
     }
 
     pub async fn merge(&self, event: serde_json::Value) -> merge::Merged {
