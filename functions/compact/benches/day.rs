@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use compact::{Answer, Event, Ports, handle, restate};
 use storewatch_domain::{
-    CountryCode, IdType, LiveStore, MissingHours, Observation, Rules, Slot, Store, StoreHours, StoreKey,
+    CountryCode, Day, IdType, LiveStore, MissingHours, Observation, Rules, Slot, Store, StoreHours, StoreKey,
     WallTime, WeeklyHours, judge_chunk,
 };
 use storewatch_lake::availability::{AvailabilityRows, by_city};
@@ -69,7 +69,7 @@ fn main() {
                 assert!(done.success(), "{arguments:?}");
             };
             step(&["make", &stores]);
-            let files = |table: Table| folder.join(keys::partition_prefix(table, es(), DAY));
+            let files = |table: Table| folder.join(keys::partition_prefix(table, es(), day()));
             let late = |table: Table| folder.join(keys::table_file(table, es(), slot(SLOTS - 1)));
             let aside = |table: Table| folder.join(format!("{table}-late"));
             for table in Table::TICKED {
@@ -96,9 +96,12 @@ fn es() -> CountryCode {
     "es".parse().unwrap()
 }
 
+fn day() -> Day {
+    DAY.parse().unwrap()
+}
+
 fn slot(n: usize) -> Slot {
-    let first = Slot::containing_time(&format!("{DAY}T00:00:00Z")).unwrap();
-    Slot::containing(first.start() + n as i64 * Slot::SECONDS)
+    Slot::containing(day().first_slot().start() + n as i64 * Slot::SECONDS)
 }
 
 fn run(work: impl Future<Output = ()>) {
@@ -118,7 +121,7 @@ async fn compacted(folder: &Path) {
         .sum();
     let started = Instant::now();
     let ports = Ports { objects: &objects, catalog: &catalog, clock: &SystemClock };
-    let event = Event { country: es(), day: Some(DAY.to_owned()) };
+    let event = Event { country: es(), day: Some(day()) };
     let Answer::Compacted(done) = handle(&ports, &event).await.unwrap() else {
         panic!("a day was asked for")
     };
@@ -150,7 +153,7 @@ async fn restated(folder: &Path) {
     let schedules = MemorySchedules { stores, version: None };
     let catalog = MemoryCatalog::default();
     let ports = Ports { objects: &objects, catalog: &catalog, clock: &SystemClock };
-    let event = restate::Event { country: es(), day: DAY.to_owned(), restate: true, stores: None };
+    let event = restate::Event { country: es(), day: day(), restate: true, stores: None };
     let file = CountryFile::parse(COUNTRY_FILE, "es.toml").unwrap();
     let started = Instant::now();
     let done = restate::restate(&ports, &file, &schedules, &event).await.unwrap();

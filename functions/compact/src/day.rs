@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use storewatch_domain::{CountryCode, LocalDate, Slot};
+use storewatch_domain::{CountryCode, Day, Slot};
 use storewatch_lake::compaction::{self, Content, Rows, Source};
 use storewatch_lake::objects::damaged;
 use storewatch_lake::{LakeError, ListedObject, Objects, Table, TickRecord, keys};
@@ -21,17 +21,10 @@ pub struct Ticks {
 }
 
 /// A day of a country.
-pub struct Day<'a> {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountryDay {
     pub country: CountryCode,
-    pub day: &'a str,
-}
-
-impl Day<'_> {
-    /// The day as a date. It was checked to be one before anything was done for it.
-    pub fn date(&self) -> LocalDate {
-        let start = Slot::containing_time(&format!("{}T00:00:00Z", self.day)).map_or(0, Slot::start);
-        LocalDate::from_days((start / 86_400) as i32)
-    }
+    pub day: Day,
 }
 
 /// What a table's day is made of beside the ticks' files.
@@ -49,7 +42,7 @@ impl<'a> Before<'a> {
     pub async fn find(
         objects: &dyn Objects,
         table: Table,
-        day: &Day<'_>,
+        day: CountryDay,
         version: Option<&'a Version>,
         held: &str,
     ) -> Result<Self, LakeError> {
@@ -109,7 +102,7 @@ impl Ticks {
         objects: &dyn Objects,
         table: Table,
         country: CountryCode,
-        day: &str,
+        day: Day,
     ) -> Result<Self, LakeError> {
         let listed = objects.list(&keys::partition_prefix(table, country, day)).await?;
         let of_slot = |object: ListedObject| Some((keys::slot_of_file(table, country, &object.key)?, object));
@@ -146,7 +139,7 @@ impl Ticks {
     pub async fn make(
         &self,
         objects: &dyn Objects,
-        day: &Day<'_>,
+        day: CountryDay,
         before: Before<'_>,
         taken: &BTreeSet<Slot>,
     ) -> Result<(Version, usize), FunctionError> {
@@ -181,7 +174,7 @@ impl Ticks {
 /// come from.
 pub async fn write(
     objects: &dyn Objects,
-    day: &Day<'_>,
+    day: CountryDay,
     table: Table,
     sources: Vec<Source>,
     inputs: BTreeMap<String, String>,

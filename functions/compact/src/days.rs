@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use storewatch_domain::{CountryCode, Slot};
+use storewatch_domain::{CountryCode, Day};
 use storewatch_lake::{Partition, Table, keys};
 use storewatch_runtime::FunctionError;
 
@@ -18,7 +18,7 @@ const MOST_DAYS: usize = 40;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Due {
     pub country: CountryCode,
-    pub days: Vec<String>,
+    pub days: Vec<Day>,
 }
 
 /// Finds the days that have files which their compacted ones lack, so that a late tick is seen a day
@@ -31,8 +31,8 @@ pub struct Due {
 /// # Errors
 /// `LakeUnavailable`, `CatalogUnavailable`.
 pub async fn due(ports: &Ports<'_>, country: CountryCode) -> Result<Due, FunctionError> {
-    let today = Slot::containing(ports.clock.now() / 1_000_000).day();
-    let mut files: BTreeMap<String, Vec<(Table, String, String)>> = BTreeMap::new();
+    let today = Day::containing(ports.clock.now());
+    let mut files: BTreeMap<Day, Vec<(Table, String, String)>> = BTreeMap::new();
     for table in Table::TICKED {
         for object in ports.objects.list(&keys::table_prefix(table, country)).await? {
             match keys::slot_of_file(table, country, &object.key) {
@@ -46,12 +46,12 @@ pub async fn due(ports: &Ports<'_>, country: CountryCode) -> Result<Due, Functio
     }
     let (mut days, mut versions) = (BTreeSet::new(), Vec::new());
     for (day, files) in files {
-        let record = Record::find(ports.objects, country, &day).await?.record;
+        let record = Record::find(ports.objects, country, day).await?.record;
         if record.settled && files.iter().all(|(table, key, etag)| record.has(*table, key, etag)) {
             versions.extend(record.tables.into_iter().map(|(table, version)| Partition {
                 table,
                 country,
-                day: day.clone(),
+                day,
                 location: version.location,
             }));
         } else {
@@ -71,7 +71,7 @@ pub async fn due(ports: &Ports<'_>, country: CountryCode) -> Result<Due, Functio
         days.extend(moved.map(|(partition, _)| partition.day));
     }
     let waiting = days.len();
-    let days: Vec<String> = days.into_iter().take(MOST_DAYS).collect();
+    let days: Vec<Day> = days.into_iter().take(MOST_DAYS).collect();
     tracing::info!(country = country.as_str(), waiting, now = days.len(), "days to compact");
     Ok(Due { country, days })
 }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use storewatch_domain::{CountryCode, Slot};
+use storewatch_domain::{CountryCode, Day};
 use storewatch_lake::catalog::{self, Catalog, Created};
 use storewatch_lake::{LakeError, Objects, Partition, Put, Table, Tag, keys};
 use storewatch_runtime::{Clock, FunctionError};
 
-use crate::day::{Before, Day, Ticks, taken};
+use crate::day::{Before, CountryDay, Ticks, taken};
 use crate::days::{Due, due};
 use crate::record::{Found, Record, Version};
 use crate::schedules;
@@ -27,8 +27,7 @@ pub struct Ports<'a> {
 #[serde(deny_unknown_fields)]
 pub struct Event {
     pub country: CountryCode,
-    /// The UTC day, `2026-11-23`.
-    pub day: Option<String>,
+    pub day: Option<Day>,
 }
 
 /// The answer.
@@ -70,23 +69,10 @@ const PARALLEL: usize = 16;
 /// One invocation.
 ///
 /// # Errors
-/// `BadEvent` for a day that is none; as [`compact`] and [`due`].
+/// As [`compact`] and [`due`].
 pub async fn handle(ports: &Ports<'_>, event: &Event) -> Result<Answer, FunctionError> {
-    let Some(day) = &event.day else { return Ok(Answer::Due(due(ports, event.country).await?)) };
-    check_day(day)?;
+    let Some(day) = event.day else { return Ok(Answer::Due(due(ports, event.country).await?)) };
     Ok(Answer::Compacted(compact(ports, event.country, day).await?))
-}
-
-/// Checks that an event's day is one.
-///
-/// # Errors
-/// `BadEvent`.
-pub fn check_day(day: &str) -> Result<(), FunctionError> {
-    if Slot::containing_time(&format!("{day}T00:00:00Z")).is_ok_and(|slot| slot.day() == day) {
-        return Ok(());
-    }
-    let problem = format!("day {day:?} is not a date such as \"2026-11-23\"");
-    Err(FunctionError::BadEvent { function: "compact", problem })
 }
 
 /// Makes one file a table of the day's, and lets the catalog hold it.
@@ -107,18 +93,18 @@ pub fn check_day(day: &str) -> Result<(), FunctionError> {
 /// # Errors
 /// `LakeUnavailable`, also where the file does not hold what it was made of; `CatalogUnavailable`.
 /// Running it again takes it up where it was left.
-pub async fn compact(ports: &Ports<'_>, country: CountryCode, day: &str) -> Result<Compacted, FunctionError> {
+pub async fn compact(ports: &Ports<'_>, country: CountryCode, day: Day) -> Result<Compacted, FunctionError> {
     for _ in 0..TRIES {
         if let Some(compacted) = once(ports, country, day).await? {
             return Ok(compacted);
         }
-        tracing::warn!(day, "another compaction of the day came in between; looking again");
+        tracing::warn!(%day, "another compaction of the day came in between; looking again");
     }
     Err(crossed(ports.objects, country, day))
 }
 
 /// That others have changed the day's record again and again.
-pub fn crossed(objects: &dyn Objects, country: CountryCode, day: &str) -> FunctionError {
+pub fn crossed(objects: &dyn Objects, country: CountryCode, day: Day) -> FunctionError {
     LakeError::Failed {
         operation: "conditional put",
         bucket: objects.bucket().to_owned(),
@@ -129,11 +115,7 @@ pub fn crossed(objects: &dyn Objects, country: CountryCode, day: &str) -> Functi
 }
 
 /// One try; nothing where another compaction came in between.
-async fn once(
-    ports: &Ports<'_>,
-    country: CountryCode,
-    day: &str,
-) -> Result<Option<Compacted>, FunctionError> {
+async fn once(ports: &Ports<'_>, country: CountryCode, day: Day) -> Result<Option<Compacted>, FunctionError> {
     let objects = ports.objects;
     let Found { record: before, condition } = Record::find(objects, country, day).await?;
     // The other way round than ticks write: whatever is told of in `country_ticks` is there then.
@@ -143,12 +125,12 @@ async fn once(
     }
     ticks.retain(|ticks| ticks.count() > 0 || before.tables.contains_key(&ticks.table));
     let held = read_locations(ports, country, day, &ticks).await?;
-    let id = Day { country, day };
+    let id = CountryDay { country, day };
     let (mut fresh, mut bases) = (BTreeSet::new(), BTreeMap::new());
     for ticks in &ticks {
         let old = before.tables.get(&ticks.table);
         fresh.extend(ticks.fresh(old));
-        bases.insert(ticks.table, Before::find(objects, ticks.table, &id, old, &held[&ticks.table]).await?);
+        bases.insert(ticks.table, Before::find(objects, ticks.table, id, old, &held[&ticks.table]).await?);
     }
     let own = ticks.iter().find(|ticks| ticks.table == Table::CountryTicks);
     let taken = match own.and_then(|own| Some((own, bases.get(&own.table)?))) {
@@ -161,7 +143,7 @@ async fn once(
         let mut files_before = 1;
         if ticks.fresh(old).next().is_some() || ticks.have(&taken) {
             let base = bases[&ticks.table].clone();
-            let (version, files) = ticks.make(objects, &id, base, &taken).await?;
+            let (version, files) = ticks.make(objects, id, base, &taken).await?;
             files_before = files;
             record.superseded.extend(old.map(|old| old.file.clone()));
             record.superseded.retain(|file| *file != version.file);
@@ -172,7 +154,7 @@ async fn once(
         let (rows, location) = (version.map_or(0, |v| v.rows), version.map(|v| v.location.clone()));
         tables.insert(ticks.table, CompactedTable { rows, files_before, location });
     }
-    let schedules = schedules::add(objects, &id, &mut record, held.get(&Table::StoreSchedules)).await;
+    let schedules = schedules::add(objects, id, &mut record, held.get(&Table::StoreSchedules)).await;
     if record != before && record.write(objects, condition).await? == Put::Conflict {
         return Ok(None);
     }
@@ -198,7 +180,7 @@ async fn once(
         }
     }
     let stores = tables.get(&Table::StoreAvailability).cloned().unwrap_or_default();
-    tracing::info!(day, rows = stores.rows, files_before = stores.files_before, "compacted");
+    tracing::info!(%day, rows = stores.rows, files_before = stores.files_before, "compacted");
     Ok(Some(Compacted { stores, tables }))
 }
 
@@ -207,13 +189,13 @@ async fn once(
 async fn read_locations(
     ports: &Ports<'_>,
     country: CountryCode,
-    day: &str,
+    day: Day,
     ticks: &[Ticks],
 ) -> Result<BTreeMap<Table, String>, FunctionError> {
     let partition = |ticks: &Ticks| Partition {
         table: ticks.table,
         country,
-        day: day.to_owned(),
+        day,
         location: keys::partition_location(ports.objects.bucket(), ticks.table, country, day),
     };
     let partitions: Vec<Partition> = ticks.iter().map(partition).collect();
@@ -225,7 +207,7 @@ async fn read_locations(
         locations.insert(partition.table, found.map_or(partition.location, |found| found.location));
     }
     // Its ticks write no file of this one: it is registered by its first version.
-    let (table, day, location) = (Table::StoreSchedules, day.to_owned(), String::new());
+    let (table, location) = (Table::StoreSchedules, String::new());
     let partition = Partition { table, country, day, location };
     let found = ports.catalog.get(table, &[partition]).await?.into_iter().flatten().next();
     locations.extend(found.map(|found| (table, found.location)));
@@ -243,7 +225,7 @@ async fn swap(
         let partition = Partition {
             table: *table,
             country: record.country,
-            day: record.day.clone(),
+            day: record.day,
             location: version.location.clone(),
         };
         let partition = std::slice::from_ref(&partition);
@@ -272,7 +254,7 @@ async fn swap(
 async fn mark(objects: &dyn Objects, record: &Record) -> Result<(), FunctionError> {
     let mut replaced = record.superseded.clone();
     for table in record.tables.keys().filter(|table| Table::TICKED.contains(table)) {
-        let ticks = Ticks::look(objects, *table, record.country, &record.day).await?;
+        let ticks = Ticks::look(objects, *table, record.country, record.day).await?;
         let known = ticks.iter().filter(|object| record.has(*table, &object.key, &object.etag));
         replaced.extend(known.map(|object| object.key.clone()));
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use storewatch_domain::{CountryCode, Slot};
+use storewatch_domain::{CountryCode, Day, Slot};
 use storewatch_lake::objects::damaged;
 use storewatch_lake::restate::Changes;
 use storewatch_lake::{Condition, LakeError, Objects, Put, Table, keys};
@@ -15,7 +15,7 @@ use storewatch_lake::{Condition, LakeError, Objects, Put, Table, keys};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     pub country: CountryCode,
-    pub day: String,
+    pub day: Day,
     pub tables: BTreeMap<Table, Version>,
     /// What the tables were before the day was judged again for the first time: the first judgement,
     /// which is kept.
@@ -69,12 +69,12 @@ impl Record {
     ///
     /// # Errors
     /// The record cannot be read.
-    pub async fn find(objects: &dyn Objects, country: CountryCode, day: &str) -> Result<Found, LakeError> {
+    pub async fn find(objects: &dyn Objects, country: CountryCode, day: Day) -> Result<Found, LakeError> {
         let key = keys::compaction_record(country, day);
         let Some((listed, body)) = objects.find(&key).await? else {
             let record = Self {
                 country,
-                day: day.to_owned(),
+                day,
                 tables: BTreeMap::new(),
                 first: BTreeMap::new(),
                 restated: Vec::new(),
@@ -93,7 +93,7 @@ impl Record {
     /// # Errors
     /// The record cannot be written.
     pub async fn write(&self, objects: &dyn Objects, condition: Condition) -> Result<Put, LakeError> {
-        let key = keys::compaction_record(self.country, &self.day);
+        let key = keys::compaction_record(self.country, self.day);
         let body: Bytes =
             serde_json::to_vec_pretty(self).map_err(|error| damaged(objects, &key, error))?.into();
         objects.put_again_if(&key, body, condition).await

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use storewatch_domain::{Chunk, CountryCode, Rules, Slot, Store, cut};
+use storewatch_domain::{Chunk, CountryCode, Day, Rules, Slot, Store, cut};
 use storewatch_lake::compaction::{self, RANGE_ROWS, Rows, Source};
 use storewatch_lake::objects::damaged;
 use storewatch_lake::restate::{Changes, judged_again};
@@ -18,8 +18,8 @@ use storewatch_runtime::clock::to_rfc3339;
 use storewatch_runtime::{CountryFile, FunctionError};
 use storewatch_sources::{Read, ReadRequest, Schedules};
 
-use crate::day::{Day, write};
-use crate::handler::{Compacted, Ports, TRIES, check_day, compact, crossed};
+use crate::day::{CountryDay, write};
+use crate::handler::{Compacted, Ports, TRIES, compact, crossed};
 use crate::record::{Found, Record, Restatement, Version};
 
 /// The event that has a day judged again.
@@ -27,8 +27,7 @@ use crate::record::{Found, Record, Restatement, Version};
 #[serde(deny_unknown_fields)]
 pub struct Event {
     pub country: CountryCode,
-    /// The UTC day, `2026-11-23`.
-    pub day: String,
+    pub day: Day,
     /// `true`: it says what the event is for.
     pub restate: bool,
     /// The ids of the stores to judge again; null or absent for all of the schedules.
@@ -58,7 +57,7 @@ const PARALLEL: usize = 8;
 /// then shown by the catalog. A tick that comes later brings its own slot with its own judgement.
 ///
 /// # Errors
-/// `BadEvent` for a day that is none or has no rows and for stores that are not in the schedules;
+/// `BadEvent` for a day without rows and for stores that are not in the schedules;
 /// `ScheduleUnavailable`, `BadConfig`; as [`compact`]. Nothing has changed then, or running it again
 /// finishes it.
 pub async fn restate(
@@ -68,19 +67,18 @@ pub async fn restate(
     event: &Event,
 ) -> Result<Restated, FunctionError> {
     let bad = |problem: String| FunctionError::BadEvent { function: "compact", problem };
-    check_day(&event.day)?;
     if !event.restate {
         return Err(bad("\"restate\" is false; leave it away to compact the day".to_owned()));
     }
     if event.stores.as_ref().is_some_and(Vec::is_empty) {
         return Err(bad("\"stores\" names none; leave it away to judge all again".to_owned()));
     }
-    let id = Day { country: event.country, day: &event.day };
+    let id = CountryDay { country: event.country, day: event.day };
     if compact(ports, id.country, id.day).await?.stores.location.is_none() {
         return Err(bad(format!("there are no rows of stores of {} on {}", event.country, event.day)));
     }
     let read_at = ports.clock.now();
-    let chunks = read(schedules, country, &id).await?;
+    let chunks = read(schedules, country, id).await?;
     let wanted: Option<HashSet<&str>> =
         event.stores.as_ref().map(|stores| stores.iter().map(String::as_str).collect());
     if let Some(wanted) = &wanted {
@@ -89,13 +87,13 @@ pub async fn restate(
             return Err(bad(format!("store {unknown:?} is not in the schedules of {}", event.country)));
         }
     }
-    let inputs = write_reading(ports.objects, &id, read_at, &chunks).await?;
+    let inputs = write_reading(ports.objects, id, read_at, &chunks).await?;
     let is_wanted = |store: &Store| wanted.as_ref().is_none_or(|wanted| wanted.contains(store.id.as_str()));
     let stores: Vec<Store> = chunks.into_iter().flat_map(|chunk| chunk.stores).filter(is_wanted).collect();
     for _ in 0..TRIES {
         let Found { record: mut new, condition } = Record::find(ports.objects, id.country, id.day).await?;
         let judging = Judging { rules: country.rules(), stores: &stores, read_at };
-        let (versions, changes) = judging.versions(ports.objects, &id, &new, &inputs).await?;
+        let (versions, changes) = judging.versions(ports.objects, id, &new, &inputs).await?;
         for (table, version) in versions {
             if let Some(old) = new.tables.insert(table, version) {
                 match new.first.entry(table) {
@@ -109,14 +107,14 @@ pub async fn restate(
         new.restated.push(restated.clone());
         new.settled = false;
         if new.write(ports.objects, condition).await? == Put::Conflict {
-            tracing::warn!(day = id.day, "a compaction of the day came in between; judging it again");
+            tracing::warn!(day = %id.day, "a compaction of the day came in between; judging it again");
             compact(ports, id.country, id.day).await?;
             continue;
         }
         let first = new.first.into_iter().map(|(table, version)| (table, version.location)).collect();
         // What is recorded is what compacting shows to queries.
         let compacted = compact(ports, id.country, id.day).await?;
-        tracing::info!(day = id.day, stores = stores.len(), changes = ?restated.changes, "judged again");
+        tracing::info!(day = %id.day, stores = stores.len(), changes = ?restated.changes, "judged again");
         return Ok(Restated { compacted, restated, first });
     }
     Err(crossed(ports.objects, id.country, id.day))
@@ -126,9 +124,9 @@ pub async fn restate(
 async fn read(
     schedules: &dyn Schedules,
     country: &CountryFile,
-    day: &Day<'_>,
+    day: CountryDay,
 ) -> Result<Vec<Chunk>, FunctionError> {
-    let exceptions = (day.date().plus_days(DATES.0), day.date().plus_days(DATES.1));
+    let exceptions = (day.day.date().plus_days(DATES.0), day.day.date().plus_days(DATES.1));
     let read = schedules.read(&ReadRequest { exceptions, known_version: None }).await?;
     let stores = match read {
         Read::Schedules { stores, .. } => stores,
@@ -145,7 +143,7 @@ async fn read(
 /// Keeps what was read, for `store_schedules`: its objects with their entity tags.
 async fn write_reading(
     objects: &dyn Objects,
-    day: &Day<'_>,
+    day: CountryDay,
     read_at: i64,
     chunks: &[Chunk],
 ) -> Result<BTreeMap<String, String>, FunctionError> {
@@ -176,7 +174,7 @@ impl Judging<'_> {
     async fn versions(
         &self,
         objects: &dyn Objects,
-        day: &Day<'_>,
+        day: CountryDay,
         record: &Record,
         reading: &BTreeMap<String, String>,
     ) -> Result<(Vec<(Table, Version)>, Changes), FunctionError> {

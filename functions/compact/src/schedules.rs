@@ -7,13 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use storewatch_domain::{LocalDate, Store};
+use storewatch_domain::{Day, Store};
 use storewatch_lake::objects::damaged;
 use storewatch_lake::schedules::{self, Content, Schedules};
 use storewatch_lake::{LakeError, ListedObject, Objects, Table, TickRecord, keys, snapshot};
 use storewatch_runtime::{FunctionError, describe};
 
-use crate::day::{Before, Day};
+use crate::day::{Before, CountryDay};
 use crate::record::{Record, Version, version_of};
 
 const TABLE: Table = Table::StoreSchedules;
@@ -25,7 +25,6 @@ pub const MOST_ROWS: usize = 2_000_000;
 /// For slots of which days, counted from that of a reading, it may have been made: what `plan` takes for
 /// its last good snapshot. It serves other slots too while PostgreSQL is away or has nothing new.
 const READ_FOR: [i32; 9] = [0, -1, 1, -2, -3, -4, -5, -6, -7];
-const DAY_MICROS: i64 = 24 * 3600 * 1_000_000;
 
 /// A reading of the schedules: its chunks by their numbers.
 type Reading = BTreeMap<u32, ListedObject>;
@@ -37,7 +36,7 @@ type Reading = BTreeMap<u32, ListedObject>;
 /// `LakeUnavailable`; the record is as it was.
 pub async fn add(
     objects: &dyn Objects,
-    day: &Day<'_>,
+    day: CountryDay,
     record: &mut Record,
     held: Option<&String>,
 ) -> Result<usize, FunctionError> {
@@ -54,7 +53,7 @@ pub async fn add(
 /// The version that follows the one before; nothing where there is no reading that it lacks.
 async fn next(
     objects: &dyn Objects,
-    day: &Day<'_>,
+    day: CountryDay,
     old: Option<&Version>,
     ticks: &str,
     held: Option<&String>,
@@ -79,9 +78,9 @@ async fn next(
         Some(file) => {
             files += 1;
             let body = objects.get(file).await?;
-            Schedules::resume(day.date(), body).map_err(|error| damaged(objects, file, error))?
+            Schedules::resume(day.day.date(), body).map_err(|error| damaged(objects, file, error))?
         }
-        None => Schedules::of(day.date()),
+        None => Schedules::of(day.day.date()),
     };
     if old.is_none() {
         // Its rows are in no input that is known, so it is one itself.
@@ -106,7 +105,7 @@ async fn next(
         if schedules.rows() > MOST_ROWS {
             // Whoever asks finds no schedules of the day, or those of the version before: not wrong ones.
             tracing::error!(
-                day = day.day,
+                day = %day.day,
                 rows = schedules.rows(),
                 "the schedules change too often for a table"
             );
@@ -132,7 +131,7 @@ async fn next(
 /// Writes the version aside and checks what was written.
 async fn write(
     objects: &dyn Objects,
-    day: &Day<'_>,
+    day: CountryDay,
     old: Option<&Version>,
     schedules: Schedules,
     inputs: BTreeMap<String, String>,
@@ -162,7 +161,7 @@ async fn write(
 /// that were made to judge it again. One that is not whole any more is passed over.
 async fn find(
     objects: &dyn Objects,
-    day: &Day<'_>,
+    day: CountryDay,
     ticks: &str,
     known: &BTreeSet<i64>,
 ) -> Result<BTreeMap<i64, Reading>, FunctionError> {
@@ -176,11 +175,11 @@ async fn find(
     let mut looked = BTreeSet::new();
     for read_at in named.keys() {
         // Nearly always it was read for a slot of the day itself.
-        let read_on = LocalDate::from_days(read_at.div_euclid(DAY_MICROS) as i32);
-        let read_for = READ_FOR.iter().map(|after| read_on.plus_days(*after).to_string());
-        for likely in std::iter::once(day.day.to_owned()).chain(read_for) {
-            if !found.contains_key(read_at) && looked.insert(likely.clone()) {
-                let listed = objects.list(&keys::snapshots_of_day(day.country, &likely)).await?;
+        let read_on = Day::containing(*read_at);
+        let read_for = READ_FOR.iter().filter_map(|after| read_on.plus_days(*after));
+        for likely in std::iter::once(day.day).chain(read_for) {
+            if !found.contains_key(read_at) && looked.insert(likely) {
+                let listed = objects.list(&keys::snapshots_of_day(day.country, likely)).await?;
                 found.extend(readings(listed).into_iter().filter(|(read_at, _)| named.contains_key(read_at)));
             }
         }
@@ -199,8 +198,8 @@ async fn find(
     Ok(found)
 }
 
-fn passed_over(day: &Day<'_>, read_at: i64, why: &str) {
-    tracing::warn!(day = day.day, read_at, "{why}; passed over");
+fn passed_over(day: CountryDay, read_at: i64, why: &str) {
+    tracing::warn!(day = %day.day, read_at, "{why}; passed over");
 }
 
 /// The chunks of a listing by their readings. What is no chunk is passed over.

@@ -1,8 +1,7 @@
 //! Repairing the catalog on request: `{"repair": true, "country": …, "from": …, "to": …}`.
 
-use chrono::NaiveDate;
 use serde::Deserialize;
-use storewatch_domain::{CountryCode, LocalDate};
+use storewatch_domain::{CountryCode, Day};
 use storewatch_lake::{RepairError, Repaired};
 use storewatch_runtime::FunctionError;
 
@@ -15,10 +14,10 @@ pub struct Repair {
     /// `true`: it says what the event is for.
     pub repair: bool,
     pub country: CountryCode,
-    /// The first UTC day, `2026-11-01`.
-    pub from: NaiveDate,
+    /// The first day.
+    pub from: Day,
     /// The last one.
-    pub to: NaiveDate,
+    pub to: Day,
 }
 
 /// The most days that one invocation repairs: what the catalog is asked for in its time.
@@ -30,7 +29,7 @@ const MOST_DAYS: i64 = 3_660;
 /// `BadEvent` where the days are none or too many, `CatalogUnavailable`, `LakeUnavailable`.
 pub async fn repair(ports: &Ports<'_>, event: &Repair) -> Result<Repaired, FunctionError> {
     let bad = |problem: String| Err(FunctionError::BadEvent { function: "register", problem });
-    let days = (event.to - event.from).num_days() + 1;
+    let days = i64::from(event.to.date().days() - event.from.date().days()) + 1;
     if !event.repair {
         return bad("\"repair\" is false; leave the event away to repair nothing".to_owned());
     }
@@ -40,8 +39,8 @@ pub async fn repair(ports: &Ports<'_>, event: &Repair) -> Result<Repaired, Funct
             event.from, event.to
         ));
     }
-    let (from, to) = (LocalDate::from(event.from), LocalDate::from(event.to));
-    let repaired = storewatch_lake::repair(ports.objects, ports.catalog, event.country, (from, to)).await;
+    let repaired =
+        storewatch_lake::repair(ports.objects, ports.catalog, event.country, (event.from, event.to)).await;
     let repaired = repaired.map_err(|error| match error {
         RepairError::Lake(error) => FunctionError::from(error),
         RepairError::Catalog(error) => error.into(),

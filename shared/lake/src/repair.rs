@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use storewatch_domain::{CountryCode, LocalDate};
+use storewatch_domain::{CountryCode, Day};
 
 use crate::catalog::{Catalog, Created, Partition};
 use crate::keys;
@@ -61,18 +61,17 @@ pub async fn repair(
     objects: &dyn Objects,
     catalog: &dyn Catalog,
     country: CountryCode,
-    (from, to): (LocalDate, LocalDate),
+    (from, to): (Day, Day),
 ) -> Result<Repaired, RepairError> {
-    let days: Vec<String> = (from.days()..=to.days()).map(|n| LocalDate::from_days(n).to_string()).collect();
     let (mut done, mut records) = (Repaired::default(), BTreeMap::new());
     for table in Table::ALL {
-        let partition = |day: &String| Partition {
+        let partition = |day| Partition {
             table,
             country,
             location: keys::partition_location(objects.bucket(), table, country, day),
-            day: day.clone(),
+            day,
         };
-        let all: Vec<Partition> = days.iter().map(partition).collect();
+        let all: Vec<Partition> = from.through(to).map(partition).collect();
         let held = catalog.get(table, &all).await?;
         // After the catalog: a tick or a compaction that comes in between has written its files before it is
         // registered, and what the catalog told of is among what is listed.
@@ -84,7 +83,7 @@ pub async fn repair(
             has_version(&versions, objects.bucket(), partition)
                 && !held.as_ref().is_some_and(|held| is_version(partition, &held.location))
         });
-        read_records(objects, country, untold.map(|(partition, _)| &partition.day), &mut records).await?;
+        read_records(objects, country, untold.map(|(partition, _)| partition.day), &mut records).await?;
         let (mut missing, mut wrong, mut empty) = (Vec::new(), Vec::new(), Vec::new());
         for (mut partition, held) in all.into_iter().zip(held) {
             // The one that the catalog holds, else the one of the day's record.
@@ -120,12 +119,9 @@ pub async fn repair(
 }
 
 /// The days that have a folder in the prefix.
-async fn days_in(objects: &dyn Objects, prefix: &str) -> Result<BTreeSet<String>, LakeError> {
+async fn days_in(objects: &dyn Objects, prefix: &str) -> Result<BTreeSet<Day>, LakeError> {
     let folders = objects.folders(prefix).await?;
-    let day = |folder: &String| {
-        Some(folder.strip_prefix(prefix)?.strip_prefix("day=")?.trim_end_matches('/').to_owned())
-    };
-    Ok(folders.iter().filter_map(day).collect())
+    Ok(folders.iter().filter_map(|folder| keys::day_of_folder(folder, prefix)).collect())
 }
 
 /// Where there are files of compacted versions of a table's days.
@@ -134,14 +130,14 @@ async fn versions_of(
     table: Table,
     country: CountryCode,
 ) -> Result<BTreeSet<String>, LakeError> {
-    let listed = objects.list(&format!("compacted/{}", keys::table_prefix(table, country))).await?;
+    let listed = objects.list(&keys::compacted_table_prefix(table, country)).await?;
     let folders = listed.iter().filter_map(|object| object.key.rsplit_once('/'));
     Ok(folders.map(|(folder, _)| format!("s3://{}/{folder}/", objects.bucket())).collect())
 }
 
 /// Whether the partition has a compacted version, whichever.
 fn has_version(versions: &BTreeSet<String>, bucket: &str, partition: &Partition) -> bool {
-    let prefix = keys::compacted_prefix(partition.table, partition.country, &partition.day);
+    let prefix = keys::compacted_prefix(partition.table, partition.country, partition.day);
     let next = versions.range(format!("s3://{bucket}/{prefix}")..).next();
     next.is_some_and(|at| partition.is_compacted_at(at))
 }
@@ -150,10 +146,10 @@ fn has_version(versions: &BTreeSet<String>, bucket: &str, partition: &Partition)
 async fn read_records(
     objects: &dyn Objects,
     country: CountryCode,
-    days: impl Iterator<Item = &String>,
-    records: &mut BTreeMap<String, Recorded>,
+    days: impl Iterator<Item = Day>,
+    records: &mut BTreeMap<Day, Recorded>,
 ) -> Result<(), LakeError> {
-    let unknown: Vec<&String> = days.filter(|day| !records.contains_key(*day)).collect();
+    let unknown: Vec<Day> = days.filter(|day| !records.contains_key(day)).collect();
     if unknown.is_empty() {
         return Ok(());
     }
@@ -163,13 +159,13 @@ async fn read_records(
     let read = stream::iter(unknown).map(|day| {
         let key = Some(keys::compaction_record(country, day)).filter(|key| there.contains(key));
         async move {
-            let Some(key) = key else { return Ok((day.clone(), Recorded::default())) };
+            let Some(key) = key else { return Ok((day, Recorded::default())) };
             let body = objects.get(&key).await?;
             let recorded = serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?;
-            Ok::<_, LakeError>((day.clone(), recorded))
+            Ok::<_, LakeError>((day, recorded))
         }
     });
-    let read: Vec<(String, Recorded)> = read.buffered(PARALLEL).try_collect().await?;
+    let read: Vec<(Day, Recorded)> = read.buffered(PARALLEL).try_collect().await?;
     records.extend(read);
     Ok(())
 }

@@ -4,15 +4,19 @@
 mod support;
 
 use aws_sdk_glue::types::{Column, DatabaseInput, StorageDescriptor, TableInput};
-use storewatch_domain::LocalDate;
+use storewatch_domain::Day;
 use storewatch_lake::catalog::{Catalog, CatalogError, Created, Registered, register};
 use storewatch_lake::glue::GlueCatalog;
 use storewatch_lake::memory::{MemoryCatalog, MemoryObjects};
 use storewatch_lake::{Objects, Partition, Repaired, Table, keys, repair};
 use storewatch_stack_client::unique_name;
 
+fn november(day: u32) -> Day {
+    format!("2026-11-{day:02}").parse().unwrap()
+}
+
 fn partition(table: Table, day: u32, place: &str) -> Partition {
-    let day = format!("2026-11-{day:02}");
+    let day = november(day);
     Partition {
         table,
         country: "es".parse().unwrap(),
@@ -76,8 +80,9 @@ async fn contract(catalog: &dyn Catalog) {
     }
 
     // More than one batch of Glue's.
-    let many: Vec<Partition> =
-        (0..130).map(|n| Partition { day: format!("2025-{n:03}"), ..partition(table, 1, "m") }).collect();
+    let many: Vec<Partition> = (0..130)
+        .map(|n| Partition { day: november(1).plus_days(-100 - n).unwrap(), ..partition(table, 1, "m") })
+        .collect();
     assert_eq!(register(catalog, &many).await.unwrap().created, 130);
     assert_eq!(register(catalog, &many).await.unwrap().unchanged, 130);
 
@@ -96,10 +101,10 @@ async fn repair_contract(catalog: &dyn Catalog) {
     let table = Table::AvailabilityByCity;
     let at = |day: u32, location: String| Partition { location, ..partition(table, day, "") };
     let raw = |day: u32| {
-        let location = keys::partition_location("memory", table, es, &format!("2026-11-{day:02}"));
+        let location = keys::partition_location("memory", table, es, november(day));
         at(day, location)
     };
-    let folder = |day: u32| format!("{}v1/", keys::compacted_prefix(table, es, &format!("2026-11-{day:02}")));
+    let folder = |day: u32| format!("{}v1/", keys::compacted_prefix(table, es, november(day)));
     let compacted = |day: u32| at(day, format!("s3://memory/{}", folder(day)));
     for day in [1, 2, 3, 6, 7, 10] {
         let key = format!("{}1.parquet", raw(day).location.trim_start_matches("s3://memory/"));
@@ -111,7 +116,7 @@ async fn repair_contract(catalog: &dyn Catalog) {
     for day in [8, 9] {
         let location = format!("s3://memory/{}", folder(day));
         let record = format!(r#"{{"tables":{{"availability_by_city":{{"location":"{location}"}}}}}}"#);
-        let key = keys::compaction_record(es, &format!("2026-11-{day:02}"));
+        let key = keys::compaction_record(es, november(day));
         objects.put(&key, record.into()).await.unwrap();
     }
     // 1 is missing, 2 is elsewhere, 3 is right, 4 has no files, 5 and 6 are compacted, what 7 was compacted to
@@ -122,8 +127,7 @@ async fn repair_contract(catalog: &dyn Catalog) {
     let held = [elsewhere, raw(3), raw(4), compacted(5), compacted(6), compacted(7), older, raw(10), raw(20)];
     register(catalog, &held).await.unwrap();
 
-    let days = (LocalDate::from_days(20_758), LocalDate::from_days(20_767));
-    assert_eq!((days.0.to_string(), days.1.to_string()), ("2026-11-01".into(), "2026-11-10".into()));
+    let days = (november(1), november(10));
     let done = repair(&objects, catalog, es, days).await.unwrap();
     assert_eq!(done, Repaired { created: 2, updated: 3, deleted: 1, unchanged: 4 });
     let wanted = [
