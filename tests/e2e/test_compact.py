@@ -324,15 +324,55 @@ def test_compact_reaches_its_own_country_s_tables_and_changes_no_tick_s_file(
             ("put_object_tagging", {"Tagging": tagging}),
         ):
             assert not allowed(session, deployed, "s3", action, **snapshot, **more), action
-    # A reading by which a day is judged again is written beside those of the ticks.
+
+
+def test_only_restate_keeps_new_readings_and_reads_the_sources_it_needs(
+    daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]]
+) -> None:
+    del compacted
+    deployed, day = daily_deployment.deployed, f"{past(daily_deployment, 0):%Y-%m-%d}"
+    for function in ("compact", "restate", "repair", "register"):
+        session = session_of(deployed, f"es-{function}")
+        for country in ("es", "pt"):
+            right = (function, country) == ("restate", "es")
+            reading = {
+                "Bucket": deployed.bucket,
+                "Key": f"schedules/country={country}/restated/day={day}/1/chunk-00000.parquet",
+            }
+            assert allowed(session, deployed, "s3", "put_object", **reading, Body=b"") == right, function
+            deployed.s3.delete_object(**reading)
+            config = {"Bucket": deployed.bucket, "Key": deployed.objects(f"config/country={country}/")[0].key}
+            assert allowed(session, deployed, "s3", "get_object", **config) == right, function
+            for kind in ("postgres", "elasticsearch"):
+                secret = f"{deployed.prefix}/{country}/{kind}"
+                may_read = right and kind == "postgres"
+                found = allowed(session, deployed, "secretsmanager", "get_secret_value", SecretId=secret)
+                assert found == may_read, (function, secret)
+
+
+def test_only_repair_deletes_partitions_and_it_reads_records_alone(
+    daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]]
+) -> None:
+    del compacted
+    deployed, day = daily_deployment.deployed, f"{past(daily_deployment, 0):%Y-%m-%d}"
+    for function in ("compact", "restate", "repair", "register"):
+        session = session_of(deployed, f"es-{function}")
+        # No partition has these values: what is refused is the right to delete, not the partition.
+        nothing = {"DatabaseName": deployed.database, "TableName": "country_ticks", "PartitionValues": ["es", "none"]}
+        try:
+            may_delete = allowed(session, deployed, "glue", "delete_partition", **nothing)
+        except deployed.glue.exceptions.EntityNotFoundException:
+            may_delete = True
+        assert may_delete == (function == "repair"), function
+    session = session_of(deployed, "es-repair")
     for country, right in (("es", True), ("pt", False)):
-        reading = {
-            "Bucket": deployed.bucket,
-            "Key": f"schedules/country={country}/restated/day={day}/1/chunk-00000.parquet",
-        }
-        assert allowed(session, deployed, "s3", "put_object", **reading, Body=b"") == right
-        deployed.s3.delete_object(**reading)
-        for kind in ("postgres", "elasticsearch"):
-            secret = f"{deployed.prefix}/{country}/{kind}"
-            may_read = right and kind == "postgres"
-            assert allowed(session, deployed, "secretsmanager", "get_secret_value", SecretId=secret) == may_read, secret
+        record = {"Bucket": deployed.bucket, "Key": f"compacted/country={country}/day={day}.json"}
+        assert allowed(session, deployed, "s3", "get_object", **record) == right
+        assert not allowed(session, deployed, "s3", "put_object", **record, Body=b"{}")
+        for table in ("store_availability", "compacted/store_availability"):
+            prefix = f"{table}/country={country}/"
+            listing = {"Bucket": deployed.bucket, "Prefix": prefix}
+            assert allowed(session, deployed, "s3", "list_objects_v2", **listing) == right
+            file = {"Bucket": deployed.bucket, "Key": deployed.objects(prefix)[-1].key}
+            assert not allowed(session, deployed, "s3", "get_object", **file)
+            assert not allowed(session, deployed, "s3", "delete_object", **file)

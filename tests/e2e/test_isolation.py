@@ -63,7 +63,7 @@ def test_observe_may_neither_read_the_other_source_nor_write_tables(ticked: Tick
         assert not allowed(session, deployed, "s3", "put_object", Bucket=deployed.bucket, Key=key, Body=b"")
 
 
-@pytest.mark.parametrize("function", ["plan", "merge", "register", "compact"])
+@pytest.mark.parametrize("function", ["plan", "merge", "register", "compact", "restate", "repair"])
 def test_no_function_of_a_country_reaches_another_country(ticked: Ticked, function: str) -> None:
     deployed = ticked.deployed
     session = session_of(deployed, f"es-{function}")

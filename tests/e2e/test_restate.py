@@ -267,4 +267,4 @@ def test_the_catalog_is_repaired_by_the_command(
         command(deployed, monkeypatch, "repair", "es", "--from", day, "--to", "2020-01-01")
     assert "is before" in capsys.readouterr().err
     assert command(deployed, monkeypatch, "repair", "xx", "--from", day) == 1
-    assert f"there is no function {deployed.prefix}-xx-register: deploy the country first" in capsys.readouterr().err
+    assert f"there is no function {deployed.prefix}-xx-repair: deploy the country first" in capsys.readouterr().err

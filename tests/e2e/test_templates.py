@@ -96,6 +96,8 @@ def test_functions_get_the_environment_of_the_contract_and_no_secret(ticked: Tic
         "merge": metrics,
         "register": {**metrics, "STOREWATCH_DATABASE": deployed.database},
         "compact": {"STOREWATCH_DATABASE": deployed.database},
+        "restate": {"STOREWATCH_DATABASE": deployed.database},
+        "repair": {"STOREWATCH_DATABASE": deployed.database},
     }
     for country in COUNTRIES:
         (config,) = [entry.key for entry in deployed.objects(f"config/country={country}/")]

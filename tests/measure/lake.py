@@ -59,9 +59,8 @@ def put_all(deployed: Deployed, objects: Iterable[tuple[str, bytes]]) -> int:
 
 
 def repair(deployed: Deployed, country: str, first: str, last: str) -> dict[str, int]:
-    """Has the deployed `register` make the catalog equal to the files, and returns what it counted."""
-    event = {"repair": True, "country": country, "from": first, "to": last}
-    answer = deployed.invoke(f"{country}-register", event)
+    """Has the deployed `repair` make the catalog equal to the files, and returns what it counted."""
+    answer = deployed.invoke(f"{country}-repair", {"country": country, "from": first, "to": last})
     if answer.is_error:
         raise StackError(f"the repair of {country} failed: {answer.error_type}: {answer.message}")
     return answer.payload

@@ -176,11 +176,11 @@ def ticked_day(stack: Stack, url: str, stores: int, prefix: str) -> Iterator[Day
         lake(stack, prefix, [_COUNTRY]) as made,
     ):
         say("measure", f"making a day of {stores:,} stores by the code of the functions")
-        _run([_day_maker(), "make", str(stores), folder])
+        _run([_day_maker(), str(stores), folder])
         files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
         days = {part.removeprefix("day=") for path in files for part in path.parts if part.startswith("day=")}
         if len(days) != 1:
-            raise StackError(f"functions/compact/benches/day.rs has made {len(days)} days in place of one")
+            raise StackError(f"make_day wrote {len(days)} days instead of one")
         day = days.pop()
         put_all(made, ((path.relative_to(folder).as_posix(), path.read_bytes()) for path in files))
         found = repair(made, _COUNTRY, day, day)
@@ -225,11 +225,11 @@ def _row(name: str, what: str, before: int, after: int) -> list[str]:
 
 
 def _day_maker() -> str:
-    """The benchmark of compaction, which makes days; built with the workspace, so that nothing is compiled twice."""
-    command = ["cargo", "build", "--workspace", "--bench", "day", "--message-format", "json"]
+    """The generator of days; built with the workspace, so that nothing is compiled twice."""
+    command = ["cargo", "build", "--workspace", "--example", "make_day", "--message-format", "json"]
     lines = [json.loads(line) for line in _run(command).splitlines()]
-    built = [line for line in lines if line["reason"] == "compiler-artifact" and line["target"]["kind"] == ["bench"]]
-    return next(line["executable"] for line in built if line["target"]["name"] == "day")
+    built = [line for line in lines if line["reason"] == "compiler-artifact" and line["target"]["kind"] == ["example"]]
+    return next(line["executable"] for line in built if line["target"]["name"] == "make_day")
 
 
 def _run(command: list[str]) -> str:

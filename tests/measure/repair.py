@@ -1,6 +1,6 @@
 """`stack bench-repair`: what it takes to repair the catalog of many countries, in time and in requests to Glue and S3.
 
-Every country's deployed `register` repairs its own partitions, one country after another, through its own role and
+Every country's deployed `repair` repairs its own partitions, one country after another, through its own role and
 clients. Between them and the local AWS is a proxy that counts requests: on AWS their number decides how long it takes.
 """
 
@@ -223,7 +223,7 @@ def year(stack: Stack, countries: int, days: int, prefix: str) -> Iterator[Year]
         try:
             lambdas = stack.aws.client("lambda")
             for code in codes:
-                send_through(lambdas, f"{prefix}-{code}-register", proxy.url)
+                send_through(lambdas, f"{prefix}-{code}-repair", proxy.url)
             yield Year(deployed, proxy, codes, [f"{_FIRST + timedelta(days=n)}" for n in range(days)])
         finally:
             proxy.close()

@@ -1,50 +1,23 @@
-//! Compacting a day: written aside, checked, recorded, then shown to queries by one change of the
-//! catalog a table.
+//! Compacting a day: versions are written beside the ticks' files, checked, recorded, and then shown to
+//! queries by one change of the catalog per table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::{StreamExt, TryStreamExt, stream};
-use serde::{Deserialize, Serialize};
-use storewatch_domain::{CountryCode, Day};
-use storewatch_lake::catalog::{self, Catalog, Created};
-use storewatch_lake::{LakeError, Objects, Partition, Put, Table, Tag, keys};
-use storewatch_runtime::{Clock, FunctionError};
+use serde::Serialize;
+use storewatch_lake::{Objects, Put, Table};
 
-use crate::day::{Before, CountryDay, Ticks, taken};
-use crate::days::{Due, due};
-use crate::record::{Found, Record, Version};
-use crate::schedules;
-
-/// What compacting needs of the world.
-pub struct Ports<'a> {
-    pub objects: &'a dyn Objects,
-    pub catalog: &'a dyn Catalog,
-    pub clock: &'a dyn Clock,
-}
-
-/// The event: a day of a country, or without a day the question which ones there are.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Event {
-    pub country: CountryCode,
-    pub day: Option<Day>,
-}
-
-/// The answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(untagged)]
-pub enum Answer {
-    Due(Due),
-    Compacted(Compacted),
-}
+use crate::record::{Found, Record, TRIES, Version, crossed};
+use crate::rows::{Base, next_version, slots_to_take};
+use crate::tick_files::TickFiles;
+use crate::{CountryDay, DaysError, Lake, day_schedules, publish};
 
 /// A compacted day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Compacted {
-    /// Those of `store_availability`.
+    /// `store_availability`.
     #[serde(flatten)]
     pub stores: CompactedTable,
-    /// Every table's.
+    /// Every table, `store_availability` too.
     pub tables: BTreeMap<Table, CompactedTable>,
 }
 
@@ -52,219 +25,126 @@ pub struct Compacted {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CompactedTable {
     pub rows: u64,
-    /// Of how many files it was made; 1 where it was compacted already.
+    /// How many files it was made from; 1 if it was compacted already.
     pub files_before: usize,
-    /// Null where the table has no file of that day.
+    /// Null if the table has no file of that day.
     pub location: Option<String>,
 }
 
-/// The tag of what a compacted version has taken the place of: `lake.yaml` lets such objects expire.
-pub const COMPACTED: Tag = Tag { name: "storewatch", value: "compacted" };
+/// How many files each table's version was made from.
+type FilesBefore = BTreeMap<Table, usize>;
 
-/// How often a compaction looks again after another one of the day came in between.
-pub const TRIES: usize = 5;
-/// Objects that are tagged at once.
-const PARALLEL: usize = 16;
-
-/// One invocation.
+/// Makes one file per table of the day's files, and points the catalog to it.
+///
+/// What always holds, whoever else compacts the same day:
+/// - The record is written only over the one that was read. So versions follow each other in one order,
+///   and each has all rows of the one before.
+/// - The record is written before the catalog is changed. After a crash in between, the next run finds the
+///   record and follows it. The other order would leave a version that nothing knows of.
+/// - The record is read again after the catalog was changed. Glue changes a partition whatever it holds, so
+///   a slow run can undo what a newer one did. It then finds the newer record and follows that.
+/// - Nothing is marked for removal before that. So the files that a version was made from can be read until
+///   queries see the version, and for as long after that as the longest query runs.
+///
+/// Compacting a day that is not over hides its later ticks until it is compacted again.
 ///
 /// # Errors
-/// As [`compact`] and [`due`].
-pub async fn handle(ports: &Ports<'_>, event: &Event) -> Result<Answer, FunctionError> {
-    let Some(day) = event.day else { return Ok(Answer::Due(due(ports, event.country).await?)) };
-    Ok(Answer::Compacted(compact(ports, event.country, day).await?))
-}
-
-/// Makes one file a table of the day's, and lets the catalog hold it.
-///
-/// What holds whatever happens, and whoever else compacts the same day:
-/// - The record is written only over the one that was read, so versions follow each other in one
-///   order, each with all that the one before had.
-/// - It is written before the catalog is changed. A crash in between leaves a record that the next
-///   run finds and follows; the other way round, it would leave a version that nothing knows of.
-/// - The record is read again after the catalog was changed. Glue changes a partition whatever stands
-///   there, so a slow run could put back what a newer one has set; then it finds the newer record,
-///   and follows it.
-/// - Nothing is marked for removal before that. What a version was made of can so be read until
-///   queries see that version, and for as long after that as their longest one runs.
-///
-/// Of the day that is not over, compacting hides the ticks to come until it is compacted again.
-///
-/// # Errors
-/// `LakeUnavailable`, also where the file does not hold what it was made of; `CatalogUnavailable`.
-/// Running it again takes it up where it was left.
-pub async fn compact(ports: &Ports<'_>, country: CountryCode, day: Day) -> Result<Compacted, FunctionError> {
+/// A file is damaged, or a written version does not hold the rows that it was made from. S3 or the catalog
+/// failed. The next run continues from there.
+pub async fn compact(lake: Lake<'_>, id: CountryDay) -> Result<Compacted, DaysError> {
     for _ in 0..TRIES {
-        if let Some(compacted) = once(ports, country, day).await? {
+        if let Some(compacted) = once(lake, id).await? {
             return Ok(compacted);
         }
-        tracing::warn!(%day, "another compaction of the day came in between; looking again");
+        tracing::warn!(day = %id.day, "another compaction of the day came in between; starting again");
     }
-    Err(crossed(ports.objects, country, day))
+    Err(crossed(lake.objects, id).into())
 }
 
-/// That others have changed the day's record again and again.
-pub fn crossed(objects: &dyn Objects, country: CountryCode, day: Day) -> FunctionError {
-    LakeError::Failed {
-        operation: "conditional put",
-        bucket: objects.bucket().to_owned(),
-        key: keys::compaction_record(country, day),
-        source: format!("other compactions of the day came in between {TRIES} times").into(),
-    }
-    .into()
-}
-
-/// One try; nothing where another compaction came in between.
-async fn once(ports: &Ports<'_>, country: CountryCode, day: Day) -> Result<Option<Compacted>, FunctionError> {
-    let objects = ports.objects;
-    let Found { record: before, condition } = Record::find(objects, country, day).await?;
-    // The other way round than ticks write: whatever is told of in `country_ticks` is there then.
-    let mut ticks = Vec::new();
-    for table in Table::TICKED.into_iter().rev() {
-        ticks.insert(0, Ticks::look(objects, table, country, day).await?);
-    }
-    ticks.retain(|ticks| ticks.count() > 0 || before.tables.contains_key(&ticks.table));
-    let held = read_locations(ports, country, day, &ticks).await?;
-    let id = CountryDay { country, day };
-    let (mut fresh, mut bases) = (BTreeSet::new(), BTreeMap::new());
-    for ticks in &ticks {
-        let old = before.tables.get(&ticks.table);
-        fresh.extend(ticks.fresh(old));
-        bases.insert(ticks.table, Before::find(objects, ticks.table, id, old, &held[&ticks.table]).await?);
-    }
-    let own = ticks.iter().find(|ticks| ticks.table == Table::CountryTicks);
-    let taken = match own.and_then(|own| Some((own, bases.get(&own.table)?))) {
-        Some((own, base)) => taken(objects, fresh, own, base).await?,
-        None => fresh,
-    };
-    let (mut record, mut tables) = (before.clone(), BTreeMap::new());
-    for ticks in &ticks {
-        let old = before.tables.get(&ticks.table);
-        let mut files_before = 1;
-        if ticks.fresh(old).next().is_some() || ticks.have(&taken) {
-            let base = bases[&ticks.table].clone();
-            let (version, files) = ticks.make(objects, id, base, &taken).await?;
-            files_before = files;
-            record.superseded.extend(old.map(|old| old.file.clone()));
-            record.superseded.retain(|file| *file != version.file);
-            record.tables.insert(ticks.table, version);
-            record.settled = false;
-        }
-        let version = record.tables.get(&ticks.table);
-        let (rows, location) = (version.map_or(0, |v| v.rows), version.map(|v| v.location.clone()));
-        tables.insert(ticks.table, CompactedTable { rows, files_before, location });
-    }
-    let schedules = schedules::add(objects, id, &mut record, held.get(&Table::StoreSchedules)).await;
+/// One try. `None` if another compaction came in between.
+async fn once(lake: Lake<'_>, id: CountryDay) -> Result<Option<Compacted>, DaysError> {
+    let objects = lake.objects;
+    let Found { record: before, condition } = Record::find(objects, id).await?;
+    let ticks = TickFiles::list_all(objects, id, &before).await?;
+    let held = publish::locations(lake, id, &ticks).await?;
+    let (mut record, mut files) = next_record(objects, id, &before, &ticks, &held).await?;
+    let held_schedules = held.get(&Table::StoreSchedules).map(String::as_str);
+    let schedules = day_schedules::add(objects, id, &mut record, held_schedules).await;
     if record != before && record.write(objects, condition).await? == Put::Conflict {
         return Ok(None);
     }
-    if !swap(ports, &record, &held).await? {
+    if !publish::swap(lake, &record, &held).await? {
         return Ok(None);
     }
-    // Not before: what queries see of the day does not wait for what explains it.
-    let files_before = schedules?;
-    if let Some(Version { rows, location, .. }) = record.tables.get(&Table::StoreSchedules) {
-        let (rows, location) = (*rows, Some(location.clone()));
-        tables.insert(Table::StoreSchedules, CompactedTable { rows, files_before, location });
-    }
-    let found = Record::find(objects, country, day).await?;
-    if found.record != record {
+    // Failures come only now: the tables are shown even if their explanation is missing.
+    files.insert(Table::StoreSchedules, schedules?);
+    if !settle(objects, &mut record).await? {
         return Ok(None);
     }
-    if !record.settled {
-        mark(objects, &record).await?;
-        record.superseded.clear();
-        record.settled = true;
-        if record.write(objects, found.condition).await? == Put::Conflict {
-            return Ok(None);
-        }
-    }
-    let stores = tables.get(&Table::StoreAvailability).cloned().unwrap_or_default();
-    tracing::info!(%day, rows = stores.rows, files_before = stores.files_before, "compacted");
-    Ok(Some(Compacted { stores, tables }))
+    let compacted = answer(&record, &ticks, &files);
+    let CompactedTable { rows, files_before, .. } = compacted.stores;
+    tracing::info!(day = %id.day, rows, files_before, "compacted");
+    Ok(Some(compacted))
 }
 
-/// Where queries find each table's day now. A day that the catalog does not know yet is registered
-/// as its ticks would have, for they may have failed to.
-async fn read_locations(
-    ports: &Ports<'_>,
-    country: CountryCode,
-    day: Day,
-    ticks: &[Ticks],
-) -> Result<BTreeMap<Table, String>, FunctionError> {
-    let partition = |ticks: &Ticks| Partition {
-        table: ticks.table,
-        country,
-        day,
-        location: keys::partition_location(ports.objects.bucket(), ticks.table, country, day),
+/// The record with the next version of each table that has fresh files or slots to take.
+async fn next_record(
+    objects: &dyn Objects,
+    id: CountryDay,
+    before: &Record,
+    ticks: &[TickFiles],
+    held: &BTreeMap<Table, String>,
+) -> Result<(Record, FilesBefore), DaysError> {
+    let (mut fresh, mut bases) = (BTreeSet::new(), BTreeMap::new());
+    for ticks in ticks {
+        let (old, held) = (before.tables.get(&ticks.table), held.get(&ticks.table).map(String::as_str));
+        fresh.extend(ticks.fresh(old));
+        bases.insert(ticks.table, Base::find(objects, ticks.table, id, old, held).await?);
+    }
+    let own = ticks.iter().find(|ticks| ticks.table == Table::CountryTicks);
+    let taken = match own.and_then(|own| Some((own, bases.get(&own.table)?))) {
+        Some((own, base)) => slots_to_take(objects, fresh, own, base).await?,
+        None => fresh,
     };
-    let partitions: Vec<Partition> = ticks.iter().map(partition).collect();
-    catalog::register(ports.catalog, &partitions).await?;
-    let mut locations = BTreeMap::new();
-    for partition in partitions {
-        let found = ports.catalog.get(partition.table, std::slice::from_ref(&partition)).await?;
-        let found = found.into_iter().flatten().next();
-        locations.insert(partition.table, found.map_or(partition.location, |found| found.location));
-    }
-    // Its ticks write no file of this one: it is registered by its first version.
-    let (table, location) = (Table::StoreSchedules, String::new());
-    let partition = Partition { table, country, day, location };
-    let found = ports.catalog.get(table, &[partition]).await?.into_iter().flatten().next();
-    locations.extend(found.map(|found| (table, found.location)));
-    Ok(locations)
-}
-
-/// Lets the catalog hold the record's versions. False where a partition is at neither the location
-/// that was read nor the new one: somebody else has moved it.
-async fn swap(
-    ports: &Ports<'_>,
-    record: &Record,
-    read: &BTreeMap<Table, String>,
-) -> Result<bool, FunctionError> {
-    for (table, version) in &record.tables {
-        let partition = Partition {
-            table: *table,
-            country: record.country,
-            day: record.day,
-            location: version.location.clone(),
+    let (mut record, mut files) = (before.clone(), FilesBefore::new());
+    for ticks in ticks {
+        let is_fresh = ticks.fresh(before.tables.get(&ticks.table)).next().is_some();
+        let Some(base) = bases.remove(&ticks.table).filter(|_| is_fresh || ticks.have(&taken)) else {
+            continue;
         };
-        let partition = std::slice::from_ref(&partition);
-        let held = ports.catalog.get(*table, partition).await?.into_iter().flatten().next();
-        match held {
-            Some(held) if held.location == version.location && held.current => {}
-            Some(held) if held.location == version.location || Some(&held.location) == read.get(table) => {
-                ports.catalog.update(*table, partition).await?;
-                tracing::info!(table = table.name(), from = held.location, to = version.location, "swapped");
-            }
-            None if !read.contains_key(table) => {
-                if ports.catalog.create(*table, partition).await? != [Created::Done] {
-                    return Ok(false);
-                }
-                tracing::info!(table = table.name(), to = version.location, "registered");
-            }
-            _ => return Ok(false),
-        }
+        let (version, made_from) = next_version(objects, id, ticks, base, &taken).await?;
+        files.insert(ticks.table, made_from);
+        record.replace(ticks.table, version);
     }
-    Ok(true)
+    Ok((record, files))
 }
 
-/// Marks for removal what the record's versions have taken the place of. A tick's file that has been
-/// written anew since is not part of them, and stays. Were it written between our look and the mark,
-/// it would be in tomorrow's version, days before it expires.
-async fn mark(objects: &dyn Objects, record: &Record) -> Result<(), FunctionError> {
-    let mut replaced = record.superseded.clone();
-    for table in record.tables.keys().filter(|table| Table::TICKED.contains(table)) {
-        let ticks = Ticks::look(objects, *table, record.country, record.day).await?;
-        let known = ticks.iter().filter(|object| record.has(*table, &object.key, &object.etag));
-        replaced.extend(known.map(|object| object.key.clone()));
+/// Marks what was replaced, once the record is still the one that the catalog follows. Returns `false` if
+/// another compaction has changed it.
+async fn settle(objects: &dyn Objects, record: &mut Record) -> Result<bool, DaysError> {
+    let found = Record::find(objects, record.id()).await?;
+    if found.record != *record {
+        return Ok(false);
     }
-    let tagged = stream::iter(replaced).map(|key| async move {
-        match objects.tag(&key, COMPACTED).await {
-            // It has expired, which is what the mark is for.
-            Err(LakeError::Missing { .. }) => Ok(()),
-            other => other,
-        }
-    });
-    tagged.buffer_unordered(PARALLEL).try_collect::<()>().await?;
-    Ok(())
+    if record.settled {
+        return Ok(true);
+    }
+    publish::mark_replaced(objects, record).await?;
+    record.superseded.clear();
+    record.settled = true;
+    Ok(record.write(objects, found.condition).await? == Put::Done)
+}
+
+fn answer(record: &Record, ticks: &[TickFiles], files: &FilesBefore) -> Compacted {
+    let listed = ticks.iter().map(|ticks| ticks.table);
+    let with_version = record.tables.keys().copied();
+    let table = |table: Table| {
+        let files_before = files.get(&table).copied().unwrap_or(1);
+        let version = record.tables.get(&table);
+        let (rows, location) =
+            version.map_or((0, None), |Version { rows, location, .. }| (*rows, Some(location.clone())));
+        (table, CompactedTable { rows, files_before, location })
+    };
+    let tables: BTreeMap<Table, CompactedTable> = listed.chain(with_version).map(table).collect();
+    Compacted { stores: tables.get(&Table::StoreAvailability).cloned().unwrap_or_default(), tables }
 }

@@ -3,169 +3,189 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use storewatch_domain::{CountryCode, Day};
+use storewatch_lake::catalog::{Created, Held};
+use storewatch_lake::objects::damaged;
+use storewatch_lake::{LakeError, Objects, Partition, Table, keys};
 
-use crate::catalog::{Catalog, Created, Partition};
-use crate::keys;
-use crate::objects::{Objects, damaged};
-use crate::tables::Table;
-use crate::{CatalogError, LakeError};
+use crate::error::RequestError;
+use crate::record::Record;
+use crate::{DaysError, Lake};
 
-/// Records that are read at once.
+/// Records read at once.
 const PARALLEL: usize = 16;
 
-/// What [`repair`] did.
+/// The most days that one call repairs, ten years: what the catalog answers for in one invocation.
+const MOST_DAYS: i64 = 3_660;
+
+/// What [`repair`] did, in partitions.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Repaired {
-    /// Partitions that had files and were not in the catalog.
+    /// They had files and were not in the catalog.
     pub created: usize,
-    /// Partitions whose location or columns were wrong.
+    /// Their location or columns were wrong.
     pub updated: usize,
-    /// Partitions in the catalog without any file.
+    /// They were in the catalog and had no files.
     pub deleted: usize,
-    /// Partitions that were right.
+    /// They were right.
     pub unchanged: usize,
 }
 
-/// What is read of a compacted day's record: where each table's version lies.
-#[derive(Debug, Default, Deserialize)]
-struct Recorded {
-    tables: BTreeMap<String, Version>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Version {
-    location: String,
-}
-
-/// Why a repair came to an end before its time. Running it again finishes the rest.
-#[derive(Debug, thiserror::Error)]
-pub enum RepairError {
-    #[error(transparent)]
-    Lake(#[from] LakeError),
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-}
-
-/// Makes the country's partitions of the days `from` to `to`, both included, those that have files.
+/// Makes the catalog hold the country's partitions of the days `from` to `to`, both included, exactly if
+/// they have files.
 ///
-/// A partition belongs where its compacted version lies, if there is one, else where its ticks write. S3 is
-/// asked for the folders and the compacted files of a whole table, 1,000 in an answer, and for the records of
-/// those days only whose version the catalog does not tell; the catalog for the partitions of all days by their
-/// exact values, in batches.
+/// A partition belongs where its compacted version lies; without one, where its ticks write. This lists the
+/// folders and the compacted files of each table once, 1,000 to an answer. It reads the records of only
+/// those days whose version the catalog does not know, and asks the catalog for all days by their exact
+/// values, in batches.
 ///
 /// # Errors
-/// S3 or the catalog refused or did not answer.
+/// `from` to `to` are no days or more than 3,660. S3 or the catalog failed; running it again does the rest.
 pub async fn repair(
-    objects: &dyn Objects,
-    catalog: &dyn Catalog,
+    lake: Lake<'_>,
     country: CountryCode,
     (from, to): (Day, Day),
-) -> Result<Repaired, RepairError> {
+) -> Result<Repaired, DaysError> {
+    let days = i64::from(to.date().days()) - i64::from(from.date().days()) + 1;
+    if !(1..=MOST_DAYS).contains(&days) {
+        return Err(RequestError::Days { from, to, days, most: MOST_DAYS }.into());
+    }
     let (mut done, mut records) = (Repaired::default(), BTreeMap::new());
     for table in Table::ALL {
-        let partition = |day| Partition {
-            table,
-            country,
-            location: keys::partition_location(objects.bucket(), table, country, day),
-            day,
-        };
+        let raw = |day| keys::partition_location(lake.objects.bucket(), table, country, day);
+        let partition = |day| Partition { table, country, day, location: raw(day) };
         let all: Vec<Partition> = from.through(to).map(partition).collect();
-        let held = catalog.get(table, &all).await?;
-        // After the catalog: a tick or a compaction that comes in between has written its files before it is
-        // registered, and what the catalog told of is among what is listed.
-        let ticked = days_in(objects, &keys::table_prefix(table, country)).await?;
-        let versions = versions_of(objects, table, country).await?;
-        let is_version =
-            |partition: &Partition, at: &str| versions.contains(at) && partition.is_compacted_at(at);
-        let untold = all.iter().zip(&held).filter(|(partition, held)| {
-            has_version(&versions, objects.bucket(), partition)
-                && !held.as_ref().is_some_and(|held| is_version(partition, &held.location))
+        let held = lake.catalog.get(table, &all).await?;
+        // S3 comes after the catalog: a tick or a compaction that runs meanwhile writes its files before it
+        // registers them, so what the catalog holds is among what is listed.
+        let files = TableFiles::list(lake.objects, table, country).await?;
+        let unknown = all.iter().zip(&held).filter(|(partition, held)| {
+            let is_version = |held: &Held| files.is_version(partition, &held.location);
+            files.have_version(partition) && !held.as_ref().is_some_and(is_version)
         });
-        read_records(objects, country, untold.map(|(partition, _)| partition.day), &mut records).await?;
-        let (mut missing, mut wrong, mut empty) = (Vec::new(), Vec::new(), Vec::new());
-        for (mut partition, held) in all.into_iter().zip(held) {
-            // The one that the catalog holds, else the one of the day's record.
-            let held_at = held.as_ref().map(|held| &held.location);
-            let recorded = records.get(&partition.day).and_then(|day| day.tables.get(table.name()));
-            let known = held_at.into_iter().chain(recorded.map(|version| &version.location));
-            let version = known.into_iter().find(|at| is_version(&partition, at)).cloned();
-            let has_files = version.is_some() || ticked.contains(&partition.day);
-            partition.location = version.unwrap_or(partition.location);
-            match held {
-                Some(held) if has_files && held.current && held.location == partition.location => {
-                    done.unchanged += 1;
-                }
-                Some(_) if has_files => wrong.push(partition),
-                Some(_) => empty.push(partition),
-                None if has_files => missing.push(partition),
-                None => {}
-            }
-        }
-        let created = catalog.create(table, &missing).await?;
-        for (partition, created) in missing.into_iter().zip(created) {
-            match created {
-                Created::Done => done.created += 1,
-                Created::AlreadyExists => wrong.push(partition),
-            }
-        }
-        catalog.update(table, &wrong).await?;
-        catalog.delete(table, &empty).await?;
-        done.updated += wrong.len();
-        done.deleted += empty.len();
+        let unknown = unknown.map(|(partition, _)| partition.day);
+        read_records(lake.objects, country, unknown, &mut records).await?;
+        let plan = Plan::new(&files, all.into_iter().zip(held), &records);
+        plan.carry_out(lake, table, &mut done).await?;
     }
+    tracing::info!(?done, "repaired");
     Ok(done)
 }
 
-/// The days that have a folder in the prefix.
-async fn days_in(objects: &dyn Objects, prefix: &str) -> Result<BTreeSet<Day>, LakeError> {
-    let folders = objects.folders(prefix).await?;
-    Ok(folders.iter().filter_map(|folder| keys::day_of_folder(folder, prefix)).collect())
+/// What lies on S3 of a country's table.
+struct TableFiles {
+    bucket: String,
+    /// Days with files of their ticks.
+    ticked: BTreeSet<Day>,
+    /// Locations of compacted versions.
+    versions: BTreeSet<String>,
 }
 
-/// Where there are files of compacted versions of a table's days.
-async fn versions_of(
-    objects: &dyn Objects,
-    table: Table,
-    country: CountryCode,
-) -> Result<BTreeSet<String>, LakeError> {
-    let listed = objects.list(&keys::compacted_table_prefix(table, country)).await?;
-    let folders = listed.iter().filter_map(|object| object.key.rsplit_once('/'));
-    Ok(folders.map(|(folder, _)| format!("s3://{}/{folder}/", objects.bucket())).collect())
+impl TableFiles {
+    async fn list(objects: &dyn Objects, table: Table, country: CountryCode) -> Result<Self, LakeError> {
+        let prefix = keys::table_prefix(table, country);
+        let folders = objects.folders(&prefix).await?;
+        let ticked = folders.iter().filter_map(|folder| keys::day_of_folder(folder, &prefix)).collect();
+        let listed = objects.list(&keys::compacted_table_prefix(table, country)).await?;
+        let bucket = objects.bucket().to_owned();
+        let folders = listed.iter().filter_map(|object| object.key.rsplit_once('/'));
+        let versions = folders.map(|(folder, _)| format!("s3://{bucket}/{folder}/")).collect();
+        Ok(Self { bucket, ticked, versions })
+    }
+
+    /// Whether the partition has any compacted version.
+    fn have_version(&self, partition: &Partition) -> bool {
+        let prefix = keys::compacted_prefix(partition.table, partition.country, partition.day);
+        let next = self.versions.range(format!("s3://{}/{prefix}", self.bucket)..).next();
+        next.is_some_and(|location| partition.is_compacted_at(location))
+    }
+
+    /// Whether the location is one of the partition's versions.
+    fn is_version(&self, partition: &Partition, location: &str) -> bool {
+        self.versions.contains(location) && partition.is_compacted_at(location)
+    }
 }
 
-/// Whether the partition has a compacted version, whichever.
-fn has_version(versions: &BTreeSet<String>, bucket: &str, partition: &Partition) -> bool {
-    let prefix = keys::compacted_prefix(partition.table, partition.country, partition.day);
-    let next = versions.range(format!("s3://{bucket}/{prefix}")..).next();
-    next.is_some_and(|at| partition.is_compacted_at(at))
+/// What is to be done with a table's partitions.
+#[derive(Default)]
+struct Plan {
+    missing: Vec<Partition>,
+    wrong: Vec<Partition>,
+    empty: Vec<Partition>,
+    right: usize,
 }
 
-/// Reads the records of days that are not known yet; one that is not there names no version.
+impl Plan {
+    fn new(
+        files: &TableFiles,
+        partitions: impl Iterator<Item = (Partition, Option<Held>)>,
+        records: &BTreeMap<Day, Option<Record>>,
+    ) -> Self {
+        let mut plan = Self::default();
+        for (mut partition, held) in partitions {
+            // The version that the catalog holds; else the one of the day's record.
+            let record = records.get(&partition.day).and_then(Option::as_ref);
+            let recorded = record.and_then(|record| record.tables.get(&partition.table));
+            let known = held.iter().map(|held| &held.location);
+            let mut known = known.chain(recorded.map(|version| &version.location));
+            let version = known.find(|location| files.is_version(&partition, location)).cloned();
+            let has_files = version.is_some() || files.ticked.contains(&partition.day);
+            partition.location = version.unwrap_or(partition.location);
+            match held {
+                Some(held) if has_files && held.current && held.location == partition.location => {
+                    plan.right += 1;
+                }
+                Some(_) if has_files => plan.wrong.push(partition),
+                Some(_) => plan.empty.push(partition),
+                None if has_files => plan.missing.push(partition),
+                None => {}
+            }
+        }
+        plan
+    }
+
+    async fn carry_out(mut self, lake: Lake<'_>, table: Table, done: &mut Repaired) -> Result<(), DaysError> {
+        let created = lake.catalog.create(table, &self.missing).await?;
+        for (partition, created) in self.missing.into_iter().zip(created) {
+            match created {
+                Created::Done => done.created += 1,
+                Created::AlreadyExists => self.wrong.push(partition),
+            }
+        }
+        lake.catalog.update(table, &self.wrong).await?;
+        lake.catalog.delete(table, &self.empty).await?;
+        done.updated += self.wrong.len();
+        done.deleted += self.empty.len();
+        done.unchanged += self.right;
+        Ok(())
+    }
+}
+
+/// Reads the records of the days that `records` lacks. `None` for a day without a record.
 async fn read_records(
     objects: &dyn Objects,
     country: CountryCode,
     days: impl Iterator<Item = Day>,
-    records: &mut BTreeMap<Day, Recorded>,
+    records: &mut BTreeMap<Day, Option<Record>>,
 ) -> Result<(), LakeError> {
     let unknown: Vec<Day> = days.filter(|day| !records.contains_key(day)).collect();
     if unknown.is_empty() {
         return Ok(());
     }
-    // One listing in place of one for each: where a role may not list, S3 says of no key that it is missing.
+    // One listing instead of one per day: without the right to list, S3 does not say that a key is missing.
     let listed = objects.list(&keys::compaction_records(country)).await?;
     let there: BTreeSet<String> = listed.into_iter().map(|object| object.key).collect();
     let read = stream::iter(unknown).map(|day| {
         let key = Some(keys::compaction_record(country, day)).filter(|key| there.contains(key));
         async move {
-            let Some(key) = key else { return Ok((day, Recorded::default())) };
+            let Some(key) = key else { return Ok((day, None)) };
             let body = objects.get(&key).await?;
-            let recorded = serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?;
-            Ok::<_, LakeError>((day, recorded))
+            let record = serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?;
+            Ok::<_, LakeError>((day, Some(record)))
         }
     });
-    let read: Vec<(Day, Recorded)> = read.buffered(PARALLEL).try_collect().await?;
+    let read: Vec<(Day, Option<Record>)> = read.buffered(PARALLEL).try_collect().await?;
     records.extend(read);
     Ok(())
 }

@@ -125,7 +125,12 @@ pub fn snapshots_of_day(country: CountryCode, day: Day) -> String {
 ///
 /// The first chunk is written last: a reading that has it is whole.
 pub fn restated_snapshot_chunk(country: CountryCode, day: Day, read_at: i64, chunk: u32) -> String {
-    format!("{}{read_at}/chunk-{chunk:05}.parquet", restated_snapshot_prefix(country, day))
+    format!("{}chunk-{chunk:05}.parquet", restated_snapshot(country, day, read_at))
+}
+
+/// Where one reading lies that was made to judge a whole day again; ends in a slash.
+pub fn restated_snapshot(country: CountryCode, day: Day, read_at: i64) -> String {
+    format!("{}{read_at}/", restated_snapshot_prefix(country, day))
 }
 
 /// Where the schedules lie that were read to judge a whole day again; ends in a slash.

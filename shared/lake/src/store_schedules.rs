@@ -70,9 +70,9 @@ struct Open {
     seen: i64,
 }
 
-/// What is in a file of the table: two files are alike if this is.
+/// What identifies the rows of a file of the table: two files with equal digests have the same rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Content {
+pub struct SchedulesDigest {
     pub rows: u64,
     /// The sum of a hash of each whole row.
     pub checksum: u64,
@@ -80,7 +80,7 @@ pub struct Content {
 
 /// The schedules of a day's readings, which are taken up in the order of time.
 #[derive(Debug)]
-pub struct Schedules {
+pub struct ScheduleIntervals {
     dates: (LocalDate, LocalDate),
     open: HashMap<Arc<str>, Open>,
     closed: Vec<Row>,
@@ -91,7 +91,7 @@ pub struct Schedules {
     last: Option<i64>,
 }
 
-impl Schedules {
+impl ScheduleIntervals {
     /// Those of a UTC day before its first reading.
     pub fn of(day: LocalDate) -> Self {
         Self {
@@ -231,7 +231,7 @@ impl Schedules {
     ///
     /// # Errors
     /// Polars cannot make or write it.
-    pub fn write(mut self) -> Result<(Bytes, Content), ParquetError> {
+    pub fn write(mut self) -> Result<(Bytes, SchedulesDigest), ParquetError> {
         let mut rows = std::mem::take(&mut self.closed);
         rows.extend(self.open.drain().map(|(store_id, open)| Row {
             store_id,
@@ -243,7 +243,7 @@ impl Schedules {
         let schema = parquet::schema(Table::StoreSchedules);
         let mut body = Vec::new();
         let mut writer = parquet::writer(&mut body).batched(&schema)?;
-        let mut content = Content::default();
+        let mut content = SchedulesDigest::default();
         for group in rows.chunks(ROW_GROUP) {
             let frame = frame(group)?;
             content.add(&frame)?;
@@ -259,8 +259,8 @@ impl Schedules {
 ///
 /// # Errors
 /// It is no file of the table.
-pub fn content(body: Bytes) -> Result<Content, ParquetError> {
-    let mut content = Content::default();
+pub fn digest(body: Bytes) -> Result<SchedulesDigest, ParquetError> {
+    let mut content = SchedulesDigest::default();
     each_block(body, |block| content.add(&block))?;
     Ok(content)
 }
@@ -333,7 +333,7 @@ fn times(block: &DataFrame) -> Result<(Int64Chunked, Int64Chunked), ParquetError
     Ok((time("valid_from")?, time("valid_until")?))
 }
 
-impl Content {
+impl SchedulesDigest {
     fn add(&mut self, block: &DataFrame) -> Result<(), ParquetError> {
         let ids = block.column("store_id")?.str()?;
         let texts = text_columns(block)?;

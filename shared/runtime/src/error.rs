@@ -4,6 +4,7 @@
 use std::error::Error;
 
 use lambda_runtime::Diagnostic;
+use storewatch_days::DaysError;
 use storewatch_lake::{CatalogError, LakeError, ParquetError};
 use storewatch_sources::{LiveViewError, ScheduleError, SecretError};
 
@@ -24,6 +25,8 @@ pub enum FunctionError {
     File { what: &'static str, source: ParquetError },
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Days(#[from] DaysError),
     #[error("a fault of the program ended the invocation; the log has where: {what}")]
     Panicked { what: String },
 }
@@ -34,21 +37,38 @@ impl FunctionError {
         match self {
             Self::BadEvent { .. } => "BadEvent",
             Self::BadConfig { .. }
-            | Self::Schedule(
-                ScheduleError::Config { .. }
-                | ScheduleError::Secret { source: SecretError::Malformed { .. } },
-            )
             | Self::LiveView(
                 LiveViewError::Config { .. }
                 | LiveViewError::Secret { source: SecretError::Malformed { .. } },
             ) => "BadConfig",
-            Self::Schedule(_) => "ScheduleUnavailable",
+            Self::Schedule(error) => schedule_name(error),
             Self::LiveView(LiveViewError::Incomplete { .. }) => "LiveViewIncomplete",
             Self::LiveView(_) => "LiveViewUnavailable",
             Self::Lake(_) | Self::File { .. } => "LakeUnavailable",
             Self::Catalog(_) => "CatalogUnavailable",
+            Self::Days(error) => days_name(error),
             Self::Panicked { .. } => "Panicked",
         }
+    }
+}
+
+fn schedule_name(error: &ScheduleError) -> &'static str {
+    match error {
+        ScheduleError::Config { .. } | ScheduleError::Secret { source: SecretError::Malformed { .. } } => {
+            "BadConfig"
+        }
+        _ => "ScheduleUnavailable",
+    }
+}
+
+fn days_name(error: &DaysError) -> &'static str {
+    match error {
+        DaysError::Request(_) => "BadEvent",
+        DaysError::Ids { .. } => "BadConfig",
+        DaysError::Schedule(error) => schedule_name(error),
+        DaysError::NotRead => "ScheduleUnavailable",
+        DaysError::Lake(_) | DaysError::File { .. } => "LakeUnavailable",
+        DaysError::Catalog(_) => "CatalogUnavailable",
     }
 }
 

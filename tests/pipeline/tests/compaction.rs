@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use compact::record::Record;
-use compact::{Answer, Compacted, Event, Ports};
+use compact::{Answer, Event, Ports};
 use futures_util::FutureExt;
+use serde_json::json;
+use storewatch_days::record::Record;
+use storewatch_days::{Compacted, REPLACED};
 use storewatch_domain::{Day, Slot};
-use storewatch_lake::compaction::{self, Content};
+use storewatch_lake::compaction::{self, RowsDigest};
 use storewatch_lake::{Catalog, Objects, Outcome, Partition, Table, keys};
 use storewatch_pipeline_tests::World;
 use storewatch_pipeline_tests::disturbed::{Disturbed, End};
@@ -53,30 +55,30 @@ async fn ask(
 }
 
 async fn compact(world: &World) -> Compacted {
-    match ask(world, &world.objects, &world.catalog, Some(the_day())).await.unwrap() {
-        Answer::Compacted(compacted) => compacted,
-        other => panic!("{other:?}"),
-    }
+    let answer = ask(world, &world.objects, &world.catalog, Some(the_day())).await.unwrap();
+    assert_eq!(answer.due, None);
+    answer.compacted.unwrap()
 }
 
 async fn due(world: &World) -> Vec<Day> {
-    match ask(world, &world.objects, &world.catalog, None).await.unwrap() {
-        Answer::Due(due) => due.days,
-        other => panic!("{other:?}"),
-    }
+    let answer = ask(world, &world.objects, &world.catalog, None).await.unwrap();
+    assert_eq!(answer.compacted, None);
+    let days = answer.due.clone().unwrap().days;
+    assert_eq!(serde_json::to_value(answer).unwrap(), json!({ "country": "es", "days": days }));
+    days
 }
 
 /// What a query of the day sees of each table that ticks write, by the catalog's location, and in how
 /// many files.
-async fn seen(world: &World) -> BTreeMap<Table, (Content, usize)> {
-    let mut seen: BTreeMap<Table, (Content, usize)> = BTreeMap::new();
+async fn seen(world: &World) -> BTreeMap<Table, (RowsDigest, usize)> {
+    let mut seen: BTreeMap<Table, (RowsDigest, usize)> = BTreeMap::new();
     let ticked = |partition: &Partition| Table::TICKED.contains(&partition.table);
     for partition in world.catalog.partitions().into_iter().filter(ticked) {
         let prefix = partition.location.strip_prefix("s3://memory/").unwrap();
         let entry = seen.entry(partition.table).or_default();
         for object in world.objects.list(prefix).await.unwrap() {
             let body = world.objects.get(&object.key).await.unwrap();
-            let content = compaction::content(partition.table, body).unwrap();
+            let content = compaction::digest(partition.table, body).unwrap();
             assert!(entry.0.slots.is_disjoint(&content.slots), "a slot is seen twice");
             entry.0.rows += content.rows;
             entry.0.slots.extend(content.slots);
@@ -88,7 +90,7 @@ async fn seen(world: &World) -> BTreeMap<Table, (Content, usize)> {
 }
 
 /// The rows alone, without how many files they are in.
-async fn rows(world: &World) -> BTreeMap<Table, Content> {
+async fn rows(world: &World) -> BTreeMap<Table, RowsDigest> {
     seen(world).await.into_iter().map(|(table, (content, _))| (table, content)).collect()
 }
 
@@ -104,12 +106,12 @@ async fn everything(world: &World) -> (Vec<(String, Bytes)>, Vec<String>, Vec<Pa
         }
         objects.push((object.key, body));
     }
-    (objects, world.objects.tagged(compact::handler::COMPACTED), world.catalog.partitions())
+    (objects, world.objects.tagged(REPLACED), world.catalog.partitions())
 }
 
 /// Removes what is marked for removal, as lifecycle rules do.
 async fn expire(world: &World) -> usize {
-    let marked = world.objects.tagged(compact::handler::COMPACTED);
+    let marked = world.objects.tagged(REPLACED);
     for key in &marked {
         world.objects.delete(key).await.unwrap();
     }
@@ -175,7 +177,7 @@ async fn a_late_tick_is_not_seen_until_the_day_is_compacted_again_and_then_with_
         assert_ne!(second.stores.location, first.stores.location);
         assert_eq!(rows(&world).await, rows(&day_of(&[0, 1, 7]).await).await);
         assert!(seen(&world).await.values().all(|(_, files)| *files == 1));
-        let marked = world.objects.tagged(compact::handler::COMPACTED);
+        let marked = world.objects.tagged(REPLACED);
         let old = marked.iter().filter(|key| key.starts_with("compacted/")).count();
         assert_eq!(old, 3, "the versions before: {marked:?}");
         expire(&world).await;
@@ -268,10 +270,23 @@ async fn a_day_without_files_is_nothing_to_compact_and_a_day_that_is_none_is_a_b
     assert_eq!((done.stores.rows, done.stores.location), (0, None));
     assert_eq!(world.objects.list("").await.unwrap(), []);
     for day in ["2026-13-01", "2026-11-3", "yesterday", "", "2026-11-23T00:00:00Z"] {
-        let event = serde_json::json!({ "country": "es", "day": day });
-        let error = storewatch_runtime::events::parse::<Event>("compact", event).unwrap_err();
+        let error = compact::parse(json!({ "country": "es", "day": day })).unwrap_err();
         assert_eq!(error.name(), "BadEvent", "{day}");
     }
+}
+
+#[test]
+fn an_event_of_an_earlier_release_is_told_which_function_to_call() {
+    let restate = json!({ "country": "es", "day": DAY, "restate": true, "stores": ["1"] });
+    let repair = json!({ "repair": true, "country": "es", "from": DAY, "to": DAY });
+    for (error, wanted) in
+        [(compact::parse(restate).unwrap_err(), "restate"), (register::parse(repair).unwrap_err(), "repair")]
+    {
+        assert_eq!(error.name(), "BadEvent");
+        assert!(error.to_string().contains(&format!("call the function {wanted} ")), "{error}");
+    }
+    let error = compact::parse(json!({ "country": "es", "days": DAY })).unwrap_err();
+    assert!(error.to_string().contains("unknown field `days`"), "{error}");
 }
 
 #[tokio::test]

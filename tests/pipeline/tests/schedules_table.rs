@@ -5,12 +5,12 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use compact::handler::COMPACTED;
-use compact::{Answer, Compacted, Event, Ports};
+use compact::{Event, Ports};
 use futures_util::FutureExt;
+use storewatch_days::{Compacted, Lake, REPLACED, repair};
 use storewatch_domain::{Day, Slot, Store, WallTime, WeeklyHours};
-use storewatch_lake::schedules::{self, Row};
-use storewatch_lake::{Objects, Partition, Table, TickRecord, keys, repair, snapshot};
+use storewatch_lake::store_schedules::{self, Row};
+use storewatch_lake::{Objects, Partition, Table, TickRecord, keys, snapshot};
 use storewatch_pipeline_tests::disturbed::{Disturbed, End};
 use storewatch_pipeline_tests::noting::Noting;
 use storewatch_pipeline_tests::{Away, World};
@@ -52,10 +52,7 @@ async fn ask(world: &World, objects: &dyn Objects) -> Result<Compacted, Function
     world.now.store((slot(96).start() + 3600) * 1_000_000, Ordering::Relaxed);
     let event = Event { country: world.country, day: Some(day()) };
     let ports = Ports { objects, catalog: &world.catalog, clock: world };
-    match compact::handle(&ports, &event).await? {
-        Answer::Compacted(compacted) => Ok(compacted),
-        other => panic!("{other:?}"),
-    }
+    Ok(compact::handle(&ports, &event).await?.compacted.unwrap())
 }
 
 async fn compact(world: &World) -> Compacted {
@@ -65,10 +62,7 @@ async fn compact(world: &World) -> Compacted {
 async fn due(world: &World) -> Vec<Day> {
     let event = Event { country: world.country, day: None };
     let ports = Ports { objects: &world.objects, catalog: &world.catalog, clock: world };
-    match compact::handle(&ports, &event).await.unwrap() {
-        Answer::Due(due) => due.days,
-        other => panic!("{other:?}"),
-    }
+    compact::handle(&ports, &event).await.unwrap().due.unwrap().days
 }
 
 fn partition(world: &World) -> Option<Partition> {
@@ -80,7 +74,7 @@ async fn seen(world: &World) -> Option<Vec<Row>> {
     let location = partition(world)?.location;
     let files = world.objects.list(location.strip_prefix("s3://memory/").unwrap()).await.unwrap();
     assert_eq!(files.len(), 1, "{location}");
-    Some(schedules::read(world.objects.get(&files[0].key).await.unwrap()).unwrap())
+    Some(store_schedules::read(world.objects.get(&files[0].key).await.unwrap()).unwrap())
 }
 
 /// Store, name, begin and end of the rows.
@@ -90,7 +84,7 @@ fn spans(rows: &[Row]) -> Vec<(&str, Option<&str>, i64, Option<i64>)> {
 
 /// Removes what is marked for removal, as lifecycle rules do.
 async fn expire(world: &World) -> Vec<String> {
-    let marked = world.objects.tagged(COMPACTED);
+    let marked = world.objects.tagged(REPLACED);
     for key in &marked {
         world.objects.delete(key).await.unwrap();
     }
@@ -224,7 +218,7 @@ async fn a_reading_that_restates_the_day_follows_its_own_and_one_that_is_not_who
         [("8", None, first, Some(restated)), ("8", Some("restated"), restated, None)]
     );
     let old = before.strip_prefix("s3://memory/").unwrap();
-    let marked = world.objects.tagged(COMPACTED);
+    let marked = world.objects.tagged(REPLACED);
     assert_eq!(marked.iter().filter(|key| key.starts_with(old)).count(), 1, "the version before");
     expire(&world).await;
     assert_eq!(seen(&world).await.unwrap(), rows);
@@ -349,8 +343,13 @@ async fn a_repaired_catalog_has_the_day_where_its_version_lies_and_no_day_withou
     let catalog: &dyn storewatch_lake::Catalog = &world.catalog;
     catalog.delete(TABLE, &[own]).await.unwrap();
     catalog.create(TABLE, &[next_day]).await.unwrap();
-    let done =
-        repair(&world.objects, catalog, world.country, (day(), day().plus_days(1).unwrap())).await.unwrap();
+    let done = repair(
+        Lake { objects: &world.objects, catalog },
+        world.country,
+        (day(), day().plus_days(1).unwrap()),
+    )
+    .await
+    .unwrap();
     assert_eq!((done.created, done.updated, done.deleted, done.unchanged), (1, 0, 1, 3));
     assert_eq!(world.catalog.partitions(), held);
 }

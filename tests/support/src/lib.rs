@@ -1,6 +1,10 @@
 //! Finds the real servers that tests run against, and starts them where they are down: no test is
 //! skipped because a server is absent.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+pub mod aws;
+
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::sync::OnceLock;

@@ -1,0 +1,45 @@
+//! Compacting a day, or finding the days that are due.
+
+use serde::{Deserialize, Serialize};
+use storewatch_days::{Compacted, CountryDay, Due, Lake, compact, due};
+use storewatch_domain::{CountryCode, Day};
+use storewatch_lake::{Catalog, Objects};
+use storewatch_runtime::{Clock, FunctionError};
+
+/// What compacting needs of the world.
+pub struct Ports<'a> {
+    pub objects: &'a dyn Objects,
+    pub catalog: &'a dyn Catalog,
+    pub clock: &'a dyn Clock,
+}
+
+/// The event: a day of a country. Without a day, it asks which days are due.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Event {
+    pub country: CountryCode,
+    pub day: Option<Day>,
+}
+
+/// The answer: the compacted day, or the days that are due if the event names none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    #[serde(flatten)]
+    pub due: Option<Due>,
+    #[serde(flatten)]
+    pub compacted: Option<Compacted>,
+}
+
+/// Handles one event.
+///
+/// # Errors
+/// As [`compact`] and [`due`].
+pub async fn handle(ports: &Ports<'_>, event: &Event) -> Result<Answer, FunctionError> {
+    let (lake, country) = (Lake { objects: ports.objects, catalog: ports.catalog }, event.country);
+    let Some(day) = event.day else {
+        let today = Day::containing(ports.clock.now());
+        return Ok(Answer { due: Some(due(lake, country, today).await?), compacted: None });
+    };
+    let compacted = compact(lake, CountryDay { country, day }).await?;
+    Ok(Answer { due: None, compacted: Some(compacted) })
+}
