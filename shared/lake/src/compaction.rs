@@ -88,7 +88,7 @@ pub fn compact(table: Table, sources: &[Source]) -> Result<(Bytes, RowsDigest), 
 
 fn compact_by(table: Table, sources: &[Source], range: usize) -> Result<(Bytes, RowsDigest), ParquetError> {
     let (wanted, cuts) = survey(table, sources, range)?;
-    let schema = parquet::schema(table);
+    let schema = parquet::schema(table)?;
     let mut body = Vec::new();
     let mut writer = parquet::writer(&mut body).batched(&schema)?;
     let (sorted_by, _) = order(table);
@@ -206,7 +206,7 @@ fn of_slots(block: &DataFrame, slots: &BTreeSet<Slot>, are: bool) -> Result<Data
 /// It is no file of the table.
 pub fn rows_of(body: Bytes, slots: BTreeSet<Slot>) -> Result<Vec<(Slot, AvailabilityRows)>, ParquetError> {
     let table = Table::StoreAvailability;
-    let mut rows = DataFrame::empty_with_schema(&parquet::schema(table));
+    let mut rows = DataFrame::empty_with_schema(&parquet::schema(table)?);
     let source = Source { body, rows: Rows::Only(slots.clone()) };
     each_block(table, &source, None, |block| append(&mut rows, block))?;
     rows.rechunk_mut();

@@ -240,7 +240,7 @@ impl ScheduleIntervals {
             until: None,
         }));
         rows.sort_unstable_by(|a, b| (&a.store_id, a.from).cmp(&(&b.store_id, b.from)));
-        let schema = parquet::schema(Table::StoreSchedules);
+        let schema = parquet::schema(Table::StoreSchedules)?;
         let mut body = Vec::new();
         let mut writer = parquet::writer(&mut body).batched(&schema)?;
         let mut content = SchedulesDigest::default();

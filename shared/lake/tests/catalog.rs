@@ -28,6 +28,29 @@ fn at(table: Table, prefix: &str, day: u32) -> String {
     format!("s3://lake/{prefix}{table}/country=es/day=2026-11-{day:02}/")
 }
 
+/// Registering leaves a compacted partition where it is, and only there: another day's place, or another
+/// bucket's, is no such place.
+async fn compacted_partitions_stay(catalog: &dyn Catalog) {
+    let table = Table::StoreAvailability;
+    let raw = Partition { location: at(table, "", 4), ..partition(table, 4, "a") };
+    for (place, stays) in [
+        (at(table, "compacted/", 4) + "00ff/", true),
+        (at(table, "compacted/", 4), false),
+        (at(table, "compacted/", 5) + "00ff/", false),
+        (at(Table::CountryTicks, "compacted/", 4) + "00ff/", false),
+        ((at(table, "compacted/", 4) + "00ff/").replace("s3://lake/", "s3://lake2/"), false),
+    ] {
+        register(catalog, std::slice::from_ref(&raw)).await.unwrap();
+        catalog.update(table, &[Partition { location: place.clone(), ..raw.clone() }]).await.unwrap();
+        let done = register(catalog, std::slice::from_ref(&raw)).await.unwrap();
+        assert_eq!((done.unchanged, done.updated), if stays { (1, 0) } else { (0, 1) }, "{place}");
+        let held = catalog.get(table, std::slice::from_ref(&raw)).await.unwrap();
+        let held = &held[0].as_ref().unwrap().location;
+        assert_eq!(held, if stays { &place } else { &raw.location });
+        catalog.update(table, std::slice::from_ref(&raw)).await.unwrap();
+    }
+}
+
 async fn contract(catalog: &dyn Catalog) {
     let table = Table::StoreAvailability;
     let (one, two) = (partition(table, 1, "a"), partition(table, 2, "a"));
@@ -58,24 +81,7 @@ async fn contract(catalog: &dyn Catalog) {
     let held = catalog.get(table, std::slice::from_ref(&moved)).await.unwrap();
     assert_eq!(held[0].as_ref().unwrap().location, moved.location);
 
-    // What is compacted stays where it is, and only there: another day's, or another bucket's, is no such place.
-    let raw = Partition { location: at(table, "", 4), ..partition(table, 4, "a") };
-    for (place, stays) in [
-        (at(table, "compacted/", 4) + "00ff/", true),
-        (at(table, "compacted/", 4), false),
-        (at(table, "compacted/", 5) + "00ff/", false),
-        (at(Table::CountryTicks, "compacted/", 4) + "00ff/", false),
-        ((at(table, "compacted/", 4) + "00ff/").replace("s3://lake/", "s3://lake2/"), false),
-    ] {
-        register(catalog, std::slice::from_ref(&raw)).await.unwrap();
-        catalog.update(table, &[Partition { location: place.clone(), ..raw.clone() }]).await.unwrap();
-        let done = register(catalog, std::slice::from_ref(&raw)).await.unwrap();
-        assert_eq!((done.unchanged, done.updated), if stays { (1, 0) } else { (0, 1) }, "{place}");
-        let held = catalog.get(table, std::slice::from_ref(&raw)).await.unwrap();
-        let held = &held[0].as_ref().unwrap().location;
-        assert_eq!(held, if stays { &place } else { &raw.location });
-        catalog.update(table, std::slice::from_ref(&raw)).await.unwrap();
-    }
+    compacted_partitions_stay(catalog).await;
 
     // More than one batch of Glue's.
     let many: Vec<Partition> = (0..130)
