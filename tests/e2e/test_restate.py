@@ -227,9 +227,7 @@ def test_stores_that_are_named_are_judged_again_alone_and_one_that_is_not_known_
         connection.execute("delete from store_hours")
     arguments = ["restate", "es", "--from", restated.day, "--stores"]
     assert command(restated.deployed, monkeypatch, *arguments, f"{store},none-such") == 1
-    assert (
-        'BadEvent: the event of compact is wrong: store "none-such" is not in the schedules' in capsys.readouterr().err
-    )
+    assert 'BadEvent: store "none-such" is not in the schedules of es' in capsys.readouterr().err
     assert by_id(restated.rows()) == before
     assert command(restated.deployed, monkeypatch, *arguments, store) == 0
     assert "1 of the stores judged again" in capsys.readouterr().out

@@ -15,7 +15,7 @@ _PLATFORM = ("START RequestId:", "END RequestId:", "REPORT RequestId:")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which functions, and since when."""
     add_prefix_argument(parser)
-    parser.add_argument("function", nargs="?", help="plan, observe, merge, register or dispatch (default: all)")
+    parser.add_argument("function", nargs="?", help="a function, such as plan or dispatch (default: all)")
     parser.add_argument("--country", help="only this country's")
     parser.add_argument("--minutes", type=float, default=15, help="how far back (default: %(default)s)")
     parser.add_argument("--platform", action="store_true", help="START, END and REPORT lines too")
