@@ -21,6 +21,22 @@ fn partition(table: Table, day: u32, location: String) -> Partition {
     Partition { table, country: "es".parse().unwrap(), day: november(day), location }
 }
 
+/// Records that the table's version of the day lies at the location.
+async fn write_record(objects: &dyn Objects, day: u32, table: Table, location: String) {
+    let version = Version {
+        file: format!("{}1.parquet", location.trim_start_matches("s3://memory/")),
+        location,
+        rows: 0,
+        slots: Vec::new(),
+        checksum: String::new(),
+        inputs: BTreeMap::new(),
+    };
+    let id = CountryDay { country: "es".parse().unwrap(), day: november(day) };
+    let mut record = Record::find(objects, id).await.unwrap().record;
+    record.tables.insert(table, version);
+    record.write(objects, Condition::Absent).await.unwrap();
+}
+
 /// Days that the catalog lacks, holds elsewhere, holds without files, and holds as they are; compacted days
 /// too.
 async fn contract(catalog: &dyn Catalog) {
@@ -42,18 +58,7 @@ async fn contract(catalog: &dyn Catalog) {
     }
     for day in [8, 9] {
         let location = format!("s3://memory/{}", folder(day));
-        let version = Version {
-            file: format!("{}1.parquet", folder(day)),
-            location,
-            rows: 0,
-            slots: Vec::new(),
-            checksum: String::new(),
-            inputs: BTreeMap::new(),
-        };
-        let id = CountryDay { country: es, day: november(day) };
-        let mut record = Record::find(&objects, id).await.unwrap().record;
-        record.tables.insert(table, version);
-        record.write(&objects, Condition::Absent).await.unwrap();
+        write_record(&objects, day, table, location).await;
     }
     // 1 is missing, 2 is elsewhere, 3 is right, 4 has no files, 5 and 6 are compacted, what 7 was compacted to
     // is gone, 8 is missing and compacted, 9 lies where an older version was, and what 10 was being compacted to
