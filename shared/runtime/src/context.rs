@@ -265,6 +265,18 @@ fn once<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T, FunctionError>) 
     }
 }
 
+/// A whole number that the function's template sets.
+///
+/// # Errors
+/// `BadConfig` if the environment does not have it, or it is no such number.
+pub fn number(name: &'static str) -> Result<u64, FunctionError> {
+    let text = variable(name)?;
+    text.parse().map_err(|_| FunctionError::BadConfig {
+        place: name.to_owned(),
+        problem: format!("{text:?} is no whole number; the function's template sets it"),
+    })
+}
+
 fn variable(name: &'static str) -> Result<String, FunctionError> {
     env::var(name).map_err(|_| FunctionError::BadConfig {
         place: name.to_owned(),
