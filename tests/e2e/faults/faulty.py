@@ -33,7 +33,7 @@ FUNCTIONS = ("plan", "observe", "merge", "register")
 # What depends on when something ran; all else of a row depends on the sources.
 _INSTANTS = {"observed_at", "schedule_as_of", "started_at", "finished_at"}
 # Within a slot, one test is done in much less.
-_NEEDED = timedelta(seconds=45)
+_NEEDED = timedelta(seconds=90)
 _WAIT_SECONDS = 30
 
 
