@@ -109,7 +109,7 @@ def failing(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
                         "elasticsearch": {"username": "viewer", "password": passwords["pt view"]},
                     }
                 },
-                parameters={"MetricsNamespace": namespace},
+                parameters={"MetricsNamespace": namespace, "LookAgainSeconds": "1"},
             )
         deployed = Deployed(stack, prefix, database, namespace, lake["LakeBucket"])
         with view.fault(Unauthorised(), ""):

@@ -173,7 +173,7 @@ def _ticks(country: str, rng: random.Random) -> Iterator[tuple[datetime, Rows, d
             "chunks_unknown": int(partial),
             "coverage": 1 - unknown / len(stores),
             "schedule_as_of": as_of,
-            "error": "LiveViewIncomplete: 1 of 2 chunks" if partial else None,
+            "error": "1 of 2 chunks: LiveViewIncomplete: a shard failed" if partial else None,
         }
         yield slot, found, tick | known
 

@@ -8,9 +8,11 @@ use storewatch_lake::objects::damaged;
 use storewatch_lake::{Condition, Objects, Put, keys};
 use storewatch_runtime::clock::{from_rfc3339, to_rfc3339};
 use storewatch_runtime::events::ChunkItem;
-use storewatch_runtime::{Clock, CountryFile, FunctionError, describe};
+use storewatch_runtime::{Clock, CountryFile, FunctionError};
 use storewatch_sources::{Read, ReadRequest, ScheduleError, Schedules};
 
+use crate::basis::Basis;
+use crate::last_good;
 use crate::snapshots::{self, Snapshot, json};
 
 /// What planning needs of the world.
@@ -33,7 +35,7 @@ pub struct Planned {
     pub slot: Slot,
     /// When the schedules were read, RFC 3339.
     pub schedule_as_of: String,
-    /// Whether PostgreSQL could not be read, so that an older snapshot is used.
+    /// Whether the schedules could not be read, so that an older snapshot is used.
     pub stale: bool,
     pub stores: usize,
     pub chunks: usize,
@@ -56,49 +58,37 @@ const REUSED_ON: RangeInclusive<i32> = 0..=1;
 /// whose exceptions are today's too. A tick of a slot that is long past must not have the ticks of
 /// today judged without them.
 const LATEST_OF: RangeInclusive<i32> = -7..=1;
-/// A snapshot at least this much older than its tick was not read for it.
-const STALE_MICROS: i64 = REUSE_MICROS;
 
 /// Plans a country tick: reads the schedules, writes the snapshot in chunks and the manifest.
 ///
 /// A slot is planned once: where its manifest stands already, that plan is the answer, so that a
-/// second run cannot move the borders of chunks that are being observed. `schedules` is the source,
-/// or why there is none.
+/// second run cannot move the borders of chunks that are being observed. If the schedules cannot be
+/// read, for whatever reason, the last good snapshot serves.
 ///
 /// # Errors
-/// `ScheduleUnavailable` where the schedules cannot be read and there is no snapshot yet,
-/// `BadConfig` where the country's queries do not fit, `LakeUnavailable`.
+/// `ScheduleUnavailable` or `BadConfig` where the schedules cannot be read and there is no snapshot
+/// yet of the same source, `LakeUnavailable`.
 pub async fn plan(
     ports: &Ports<'_>,
     country: &CountryFile,
-    schedules: Result<&dyn Schedules, FunctionError>,
+    schedules: &dyn Schedules,
     event: &Event,
 ) -> Result<Planned, FunctionError> {
     let (objects, manifest) = (ports.objects, keys::manifest(event.country, event.slot));
     if let Some(items) = planned_before(objects, &manifest).await? {
         tracing::info!("the slot was planned before; its manifest stands");
-        return Ok(answer(country, event, manifest, &items, false));
+        return answer(objects, country, event, manifest, &items).await;
     }
-    let (snapshot, stale) = match read(ports, country, schedules, event).await {
-        Ok(snapshot) => (snapshot, false),
-        Err(error) if error.name() == "ScheduleUnavailable" => {
-            let Some(snapshot) = snapshots::latest(objects, event.country).await? else { return Err(error) };
-            tracing::warn!(
-                error = describe(&error),
-                schedule_as_of = snapshot.schedule_as_of,
-                "the schedules cannot be read; the last good snapshot is used"
-            );
-            (snapshot, true)
-        }
-        Err(error) => return Err(error),
+    let snapshot = match read(ports, country, schedules, event).await {
+        Ok(snapshot) => snapshot,
+        Err(error) => last_good::instead_of(error, ports, country, event).await?,
     };
-    let items = items(event, &snapshot);
+    let mut items = items(event, &snapshot);
     if objects.put_if(&manifest, json(&items), Condition::Absent).await? == Put::Conflict {
         // Somebody else planned the slot meanwhile, and chunks may be under way.
-        let theirs = planned_before(objects, &manifest).await?;
-        return Ok(answer(country, event, manifest, &theirs.unwrap_or(items), stale));
+        items = planned_before(objects, &manifest).await?.unwrap_or(items);
     }
-    Ok(answer(country, event, manifest, &items, stale))
+    answer(objects, country, event, manifest, &items).await
 }
 
 async fn planned_before(
@@ -113,17 +103,16 @@ async fn planned_before(
 async fn read(
     ports: &Ports<'_>,
     country: &CountryFile,
-    schedules: Result<&dyn Schedules, FunctionError>,
+    schedules: &dyn Schedules,
     event: &Event,
 ) -> Result<Snapshot, FunctionError> {
-    let schedules = schedules?;
     let as_of = ports.clock.now();
     let known = match country.schedule.version {
         Some(_) => snapshots::latest(ports.objects, event.country).await?,
         None => None,
     };
-    let day = date(event.slot.start_micros());
-    let known = known.filter(|known| {
+    let (day, basis) = (date(event.slot.start_micros()), Basis::of(country));
+    let known = known.filter(|known| known.basis.as_ref() == Some(&basis)).filter(|known| {
         from_rfc3339(&known.schedule_as_of).is_some_and(|read| {
             (0..REUSE_MICROS).contains(&(as_of - read))
                 && REUSED_ON.contains(&(day.days() - date(read).days()))
@@ -147,7 +136,7 @@ async fn read(
     })?;
     report_problems(&chunks);
     let chunks = snapshots::write(ports.objects, event.country, event.slot, as_of, &chunks).await?;
-    let snapshot = Snapshot { schedule_as_of: to_rfc3339(as_of), version, chunks };
+    let snapshot = Snapshot { schedule_as_of: to_rfc3339(as_of), version, basis: Some(basis), chunks };
     if LATEST_OF.contains(&(day.days() - date(as_of).days())) {
         snapshots::set_latest(ports.objects, event.country, &snapshot).await?;
     }
@@ -188,28 +177,22 @@ fn items(event: &Event, snapshot: &Snapshot) -> Vec<ChunkItem> {
     numbered.map(item).collect()
 }
 
-fn answer(
+async fn answer(
+    objects: &dyn Objects,
     country: &CountryFile,
     event: &Event,
     manifest: String,
     items: &[ChunkItem],
-    stale: bool,
-) -> Planned {
-    let schedule_as_of = items.first().map(|item| item.schedule_as_of.clone()).unwrap_or_default();
-    let age = from_rfc3339(&schedule_as_of).map_or(0, |read| event.slot.start_micros() - read);
-    // Without a version, nothing but PostgreSQL being away lets a slot have the snapshot of another. With one
-    // it is told by the planning that found it away, and by its age.
-    let own = keys::snapshot_prefix(event.country, event.slot);
-    let of_another = items.iter().any(|item| !item.key.starts_with(&own));
-    let stale = stale || (country.schedule.version.is_none() && of_another);
-    Planned {
+) -> Result<Planned, FunctionError> {
+    let first = items.first().ok_or_else(|| damaged(objects, &manifest, "it holds no chunk"))?;
+    Ok(Planned {
         country: event.country,
         slot: event.slot,
-        stale: stale || age >= STALE_MICROS,
-        schedule_as_of,
+        schedule_as_of: first.schedule_as_of.clone(),
+        stale: last_good::is_noted(objects, event, &first.schedule_as_of).await?,
         stores: items.iter().map(|item| item.stores).sum(),
         chunks: items.len(),
         manifest,
         concurrency: country.run.concurrency,
-    }
+    })
 }

@@ -88,6 +88,18 @@ pub fn manifest(country: CountryCode, slot: Slot) -> String {
     format!("{}manifest.json", staging_prefix(country, slot))
 }
 
+/// The chunks that are still missing before the look of that number (the first look, 1, has the manifest), in
+/// the manifest's form.
+pub fn missing_chunks(country: CountryCode, slot: Slot, look: u32) -> String {
+    format!("{}missing-{look}.json", staging_prefix(country, slot))
+}
+
+/// Why the slot was planned on an older snapshot, where it was. When that was read (Unix microseconds) is part
+/// of the key: of two plans of the slot only one's manifest stands, and a note must not be taken for the other's.
+pub fn stale_schedules(country: CountryCode, slot: Slot, read_at: i64) -> String {
+    format!("{}stale-{read_at}.json", staging_prefix(country, slot))
+}
+
 /// Where a country tick's chunks wait to be merged.
 pub fn staging_prefix(country: CountryCode, slot: Slot) -> String {
     format!("staging/country={country}/{}/", slot.key())

@@ -14,14 +14,15 @@ use storewatch_lake::s3::S3Objects;
 use storewatch_lake::{LakeError, Objects};
 use storewatch_sources::elastic::MAX_PAGE;
 use storewatch_sources::{
-    ElasticConfig, ElasticLiveView, PostgresConfig, PostgresSchedules, ViewCredentials,
+    ElasticConfig, LiveView, PostgresConfig, PostgresSchedules, Schedules, Secret, ViewCredentials,
 };
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 
 use crate::config::CountryFile;
-use crate::error::{FunctionError, SourceName};
+use crate::error::FunctionError;
 use crate::metrics::CloudWatchMetrics;
-use crate::secrets::Secret;
+use crate::opened::OpenedLiveView;
+use crate::secrets::AwsSecret;
 
 /// The clients of AWS. Each is built when it is first needed and lives as long as the process: with it
 /// live its connections, which are costly to make.
@@ -91,8 +92,8 @@ impl AwsContext {
         })
     }
 
-    fn secret(&self, name: &str, source_name: SourceName) -> Secret {
-        Secret::new(aws_sdk_secretsmanager::Client::new(&self.sdk), name.to_owned(), source_name)
+    fn secret(&self, name: &str) -> Arc<dyn Secret> {
+        Arc::new(AwsSecret::new(aws_sdk_secretsmanager::Client::new(&self.sdk), name.to_owned()))
     }
 }
 
@@ -118,10 +119,15 @@ pub struct Country {
     pub objects: Arc<dyn Objects>,
     /// How messages name the country file.
     place: String,
-    secrets: (Option<Secret>, Option<Secret>),
-    /// Kept with the secret's text they were built from.
-    schedules: Mutex<Option<(String, Arc<PostgresSchedules>)>>,
-    live_view: Mutex<Option<(String, Arc<ElasticLiveView>)>>,
+    secrets: Secrets,
+    schedules: OnceCell<PostgresSchedules>,
+    live_view: OnceCell<OpenedLiveView>,
+}
+
+/// The secrets of the two sections. The sources read them when they connect.
+struct Secrets {
+    schedule: Option<Arc<dyn Secret>>,
+    live_view: Option<Arc<dyn Secret>>,
 }
 
 impl CountryContext {
@@ -177,80 +183,62 @@ impl CountryContext {
         if file.country != code {
             return Err(bad(format!("country = {:?}, but this function serves {code:?}", file.country)));
         }
-        let secret = |name: &Option<String>, source| name.as_ref().map(|name| self.aws.secret(name, source));
-        let secrets = (
-            secret(&file.schedule.secret, SourceName::Schedule),
-            secret(&file.live_view.secret, SourceName::LiveView),
-        );
+        let secret = |name: &Option<String>| name.as_ref().map(|name| self.aws.secret(name));
+        let secrets =
+            Secrets { schedule: secret(&file.schedule.secret), live_view: secret(&file.live_view.secret) };
         Ok(Country {
             code,
             file,
             objects,
             place,
             secrets,
-            schedules: Mutex::new(None),
-            live_view: Mutex::new(None),
+            schedules: OnceCell::new(),
+            live_view: OnceCell::new(),
         })
     }
 }
 
 impl Country {
-    /// The country's schedules, with the secret as it is now.
+    /// The country's schedules. Nothing is connected yet, and no secret read.
     ///
     /// # Errors
-    /// The secret cannot be read, or the address is wrong.
-    pub async fn schedules(&self) -> Result<Arc<PostgresSchedules>, FunctionError> {
-        let (text, value) = match &self.secrets.0 {
-            Some(secret) => secret.read().await?,
-            None => Default::default(),
-        };
-        let mut held = self.schedules.lock().await;
-        if let Some((_, schedules)) = held.as_ref().filter(|(from, _)| *from == text) {
-            return Ok(Arc::clone(schedules));
-        }
+    /// `BadConfig` for an address that cannot be used.
+    pub async fn schedules(&self) -> Result<&dyn Schedules, FunctionError> {
         let section = &self.file.schedule;
-        let schedules = Arc::new(PostgresSchedules::new(PostgresConfig {
-            url: section.url.clone(),
-            username: value.username,
-            password: value.password,
-            queries: section.queries(),
-            timeout: section.timeout(),
-        })?);
-        *held = Some((text, Arc::clone(&schedules)));
+        let build = || async {
+            PostgresSchedules::new(PostgresConfig {
+                url: section.url.clone(),
+                secret: self.secrets.schedule.clone(),
+                queries: section.queries(),
+                timeout: section.timeout(),
+            })
+        };
+        let schedules: &dyn Schedules = self.schedules.get_or_try_init(build).await?;
         Ok(schedules)
     }
 
-    /// The country's live view, with the secret as it is now.
+    /// The country's live view. Nothing is connected yet, and no secret read.
     ///
     /// # Errors
-    /// The secret cannot be read, or the address is wrong.
-    pub async fn live_view(&self) -> Result<Arc<ElasticLiveView>, FunctionError> {
+    /// `BadConfig` for an address that cannot be used.
+    pub async fn live_view(&self) -> Result<&dyn LiveView, FunctionError> {
         let section = &self.file.live_view;
-        let (text, credentials) = match (&self.secrets.1, &section.secret) {
-            (Some(secret), Some(name)) => {
-                let (text, value) = secret.read().await?;
-                (text, value.view_credentials(name)?)
-            }
-            _ => (String::new(), ViewCredentials::None),
+        let build = || async {
+            let config = ElasticConfig {
+                url: section.url.clone(),
+                credentials: ViewCredentials::None,
+                index: section.index.clone(),
+                id_field: section.id_field.clone(),
+                id_type: section.id_type,
+                online: section.online.clone(),
+                filter: section.filter.clone(),
+                reason_field: section.reason_field.clone(),
+                timeout: section.timeout(),
+                page: MAX_PAGE,
+            };
+            OpenedLiveView::new(config, self.secrets.live_view.clone())
         };
-        let mut held = self.live_view.lock().await;
-        if let Some((_, view)) = held.as_ref().filter(|(from, _)| *from == text) {
-            return Ok(Arc::clone(view));
-        }
-        let view = Arc::new(ElasticLiveView::new(ElasticConfig {
-            url: section.url.clone(),
-            credentials,
-            index: section.index.clone(),
-            id_field: section.id_field.clone(),
-            id_type: section.id_type,
-            online: section.online.clone(),
-            filter: section.filter.clone(),
-            reason_field: section.reason_field.clone(),
-            timeout: section.timeout(),
-            page: MAX_PAGE,
-        })?);
-        *held = Some((text, Arc::clone(&view)));
-        Ok(view)
+        Ok(self.live_view.get_or_init(build).await)
     }
 
     /// A fault that the country file is to blame for, with the file's name.
@@ -259,7 +247,7 @@ impl Country {
             "BadConfig" => {
                 let problem = crate::error::describe(&error);
                 // One that names the file already needs no second mention.
-                if problem.starts_with(&self.place) || problem.starts_with("secret") {
+                if problem.starts_with(&self.place) || problem.starts_with("the secret") {
                     return error;
                 }
                 FunctionError::BadConfig { place: self.place.clone(), problem }
@@ -275,6 +263,18 @@ fn once<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T, FunctionError>) 
         Some(made) => Ok(made),
         None => make().map(|made| cell.get_or_init(|| made)),
     }
+}
+
+/// A whole number that the function's template sets.
+///
+/// # Errors
+/// `BadConfig` if the environment does not have it, or it is no such number.
+pub fn number(name: &'static str) -> Result<u64, FunctionError> {
+    let text = variable(name)?;
+    text.parse().map_err(|_| FunctionError::BadConfig {
+        place: name.to_owned(),
+        problem: format!("{text:?} is no whole number; the function's template sets it"),
+    })
 }
 
 fn variable(name: &'static str) -> Result<String, FunctionError> {

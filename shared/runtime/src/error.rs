@@ -5,7 +5,7 @@ use std::error::Error;
 
 use lambda_runtime::Diagnostic;
 use storewatch_lake::{CatalogError, LakeError, ParquetError};
-use storewatch_sources::{LiveViewError, ScheduleError};
+use storewatch_sources::{LiveViewError, ScheduleError, SecretError};
 
 /// Why a function failed.
 #[derive(Debug, thiserror::Error)]
@@ -26,22 +26,6 @@ pub enum FunctionError {
     Catalog(#[from] CatalogError),
     #[error("a fault of the program ended the invocation; the log has where: {what}")]
     Panicked { what: String },
-    #[error(
-        "the secret {name:?} cannot be read; see that it exists, has a value and that the role may read it"
-    )]
-    Secret {
-        name: String,
-        /// Which source cannot be reached without it.
-        source_name: SourceName,
-        source: Box<dyn Error + Send + Sync>,
-    },
-}
-
-/// The source that a secret opens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SourceName {
-    Schedule,
-    LiveView,
 }
 
 impl FunctionError {
@@ -50,15 +34,17 @@ impl FunctionError {
         match self {
             Self::BadEvent { .. } => "BadEvent",
             Self::BadConfig { .. }
-            | Self::Schedule(ScheduleError::Config { .. })
-            | Self::LiveView(LiveViewError::Config { .. }) => "BadConfig",
-            Self::Schedule(_) | Self::Secret { source_name: SourceName::Schedule, .. } => {
-                "ScheduleUnavailable"
-            }
+            | Self::Schedule(
+                ScheduleError::Config { .. }
+                | ScheduleError::Secret { source: SecretError::Malformed { .. } },
+            )
+            | Self::LiveView(
+                LiveViewError::Config { .. }
+                | LiveViewError::Secret { source: SecretError::Malformed { .. } },
+            ) => "BadConfig",
+            Self::Schedule(_) => "ScheduleUnavailable",
             Self::LiveView(LiveViewError::Incomplete { .. }) => "LiveViewIncomplete",
-            Self::LiveView(_) | Self::Secret { source_name: SourceName::LiveView, .. } => {
-                "LiveViewUnavailable"
-            }
+            Self::LiveView(_) => "LiveViewUnavailable",
             Self::Lake(_) | Self::File { .. } => "LakeUnavailable",
             Self::Catalog(_) => "CatalogUnavailable",
             Self::Panicked { .. } => "Panicked",

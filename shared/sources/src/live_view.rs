@@ -5,6 +5,8 @@ use std::error::Error;
 use async_trait::async_trait;
 use storewatch_domain::{IdRange, LiveStore, StoreKey};
 
+use crate::secret::SecretError;
+
 /// The live view could not be read. Messages name host and index; none holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveViewError {
@@ -16,6 +18,9 @@ pub enum LiveViewError {
     Incomplete { host: String, index: String, what: String, source: Option<Box<dyn Error + Send + Sync>> },
     #[error("[live_view].{field}: {problem}")]
     Config { field: &'static str, problem: String },
+    /// The secret could not be read, or its value is not what the source takes.
+    #[error(transparent)]
+    Secret { source: SecretError },
 }
 
 /// A country's live view.

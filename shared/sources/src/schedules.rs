@@ -5,6 +5,8 @@ use std::error::Error;
 use async_trait::async_trait;
 use storewatch_domain::{LocalDate, Store};
 
+use crate::secret::SecretError;
+
 /// Schedules could not be read. Messages name the host and the field of the country file that is to
 /// blame; none holds a secret.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +19,9 @@ pub enum ScheduleError {
     TimedOut { host: String, seconds: u64 },
     #[error("[schedule].{field}: {problem}")]
     Config { field: &'static str, problem: String, source: Option<Box<dyn Error + Send + Sync>> },
+    /// The secret could not be read, or its value is not what the source takes.
+    #[error(transparent)]
+    Secret { source: SecretError },
 }
 
 /// What to read.

@@ -2,12 +2,14 @@
 //! database can do wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use storewatch_domain::{ExceptionHours, LocalDate, Store, StoreHours, WallTime, WeeklyHours};
 use storewatch_sources::memory::MemorySchedules;
 use storewatch_sources::{
-    PostgresConfig, PostgresSchedules, Queries, Read, ReadRequest, ScheduleError, Schedules,
+    Credentials, FixedSecret, PostgresConfig, PostgresSchedules, Queries, Read, ReadRequest, ScheduleError,
+    Schedules, Secret,
 };
 use storewatch_stack_client::{Stack, unique_name};
 use tokio_postgres::{Client, NoTls};
@@ -42,8 +44,7 @@ impl Database {
         let pg = &Stack::running().postgres;
         PostgresConfig {
             url: format!("postgresql://nobody@{host}:{}/{}?{ssl}", pg.port, self.name).parse().unwrap(),
-            username: Some(pg.admin_user.clone()),
-            password: Some(pg.admin_password.clone()),
+            secret: secret(&pg.admin_user, &pg.admin_password),
             queries: Queries::default(),
             timeout: Duration::from_secs(20),
         }
@@ -61,6 +62,12 @@ impl Database {
         stores.sort_by(|a, b| a.id.cmp(&b.id));
         stores
     }
+}
+
+fn secret(username: &str, password: &str) -> Option<Arc<dyn Secret>> {
+    let (username, password) = (Some(username.to_owned()), Some(password.to_owned()));
+    let value = Credentials { username, password, api_key: None };
+    Some(Arc::new(FixedSecret { name: "storewatch/es/postgres".to_owned(), value }))
 }
 
 async fn connect(database: &str) -> Client {
@@ -344,8 +351,7 @@ async fn an_address_that_cannot_be_used_is_a_fault_of_the_country_file() {
     for (url, said) in cases {
         let config = PostgresConfig {
             url: url.parse().unwrap(),
-            username: None,
-            password: None,
+            secret: None,
             queries: Queries::default(),
             timeout: Duration::from_secs(1),
         };
@@ -367,7 +373,7 @@ async fn a_server_that_is_away_or_refuses_or_is_slow_is_unavailable() {
         matches!(error, ScheduleError::Unavailable { .. }) && error.to_string().contains("127.0.0.1:9"),
         "{error:?}"
     );
-    let error = read(PostgresConfig { password: Some("wr0ng".to_owned()), ..good() }).await;
+    let error = read(PostgresConfig { secret: secret("postgres", "wr0ng"), ..good() }).await;
     assert!(
         matches!(error, ScheduleError::Unavailable { .. }) && !format!("{error:?}").contains("wr0ng"),
         "{error:?}"

@@ -6,7 +6,7 @@ mod tls;
 mod values;
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -23,16 +23,15 @@ use tls::SslMode;
 use values::{Date, Id, Number, Time};
 
 use crate::schedules::{Read, ReadRequest, ScheduleError, Schedules};
+use crate::secret::{Credentials, Secret};
 
 /// A country's PostgreSQL, as its country file and secret say.
 #[derive(Clone)]
 pub struct PostgresConfig {
     /// `postgresql://user@host:port/database?sslmode=…&sslrootcert=…`, without a password.
     pub url: Url,
-    /// From the secret; takes the place of the address's user.
-    pub username: Option<String>,
-    /// From the secret.
-    pub password: Option<String>,
+    /// `username`, which takes the place of the address's user, and `password`.
+    pub secret: Option<Arc<dyn Secret>>,
     pub queries: Queries,
     /// For the whole reading, from connecting to the last row.
     pub timeout: Duration,
@@ -41,6 +40,7 @@ pub struct PostgresConfig {
 /// Schedules in PostgreSQL. Every reading connects anew: readings are minutes apart.
 pub struct PostgresSchedules {
     config: Config,
+    secret: Option<Arc<dyn Secret>>,
     ssl_mode: SslMode,
     roots: Option<String>,
     tls: OnceLock<ClientConfig>,
@@ -96,14 +96,9 @@ impl PostgresSchedules {
             SslMode::Prefer => tokio_postgres::config::SslMode::Prefer,
             _ => tokio_postgres::config::SslMode::Require,
         });
-        if let Some(username) = config.username {
-            pg.user(username);
-        }
-        if let Some(password) = config.password {
-            pg.password(password);
-        }
         Ok(Self {
             config: pg,
+            secret: config.secret,
             ssl_mode,
             roots,
             tls: OnceLock::new(),
@@ -113,15 +108,36 @@ impl PostgresSchedules {
         })
     }
 
+    /// Connects, with the secret as it is now if the server refuses the value of before.
     async fn connect(&self) -> Result<tokio_postgres::Client, ScheduleError> {
+        let Some(secret) = &self.secret else { return self.connect_as(&Credentials::default()).await };
+        let failed = |source| ScheduleError::Secret { source };
+        let value = secret.read().await.map_err(failed)?;
+        match self.connect_as(&value).await {
+            Err(error) if is_refused_login(&error) => {
+                let now = secret.read_again().await.map_err(failed)?;
+                if now == value { Err(error) } else { self.connect_as(&now).await }
+            }
+            result => result,
+        }
+    }
+
+    async fn connect_as(&self, value: &Credentials) -> Result<tokio_postgres::Client, ScheduleError> {
         let failed = |error: PgError| self.unavailable("connecting", error);
+        let mut config = self.config.clone();
+        if let Some(username) = &value.username {
+            config.user(username);
+        }
+        if let Some(password) = &value.password {
+            config.password(password);
+        }
         if self.ssl_mode == SslMode::Disable {
-            let (client, connection) = self.config.connect(NoTls).await.map_err(failed)?;
+            let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
             drive(connection);
             return Ok(client);
         }
-        let (client, connection) =
-            self.config.connect(MakeRustlsConnect::new(self.client_config()?)).await.map_err(failed)?;
+        let tls = MakeRustlsConnect::new(self.client_config()?);
+        let (client, connection) = config.connect(tls).await.map_err(failed)?;
         drive(connection);
         Ok(client)
     }
@@ -207,6 +223,13 @@ impl Schedules for PostgresSchedules {
             |_| ScheduleError::TimedOut { host: self.host.clone(), seconds: self.timeout.as_secs() };
         tokio::time::timeout(self.timeout, self.read_all(request)).await.map_err(timed_out)?
     }
+}
+
+/// SQLSTATE class 28: a wrong user or password, or one that may not log in.
+fn is_refused_login(error: &ScheduleError) -> bool {
+    let ScheduleError::Unavailable { source, .. } = error else { return false };
+    let code = source.downcast_ref::<PgError>().and_then(PgError::code);
+    code.is_some_and(|code| code.code().starts_with("28"))
 }
 
 /// Sends and receives for a client until it is dropped. Failures reach whoever waits on the client.
