@@ -1,9 +1,9 @@
 //! A country tick from its staged chunks: the tables' files, the row that says how it went, and what is next.
 
-use storewatch_domain::Slot;
+use storewatch_domain::{Counts, Slot};
 use storewatch_lake::availability::Meeting;
 use storewatch_lake::objects::damaged;
-use storewatch_lake::{Objects, Outcome, ParquetError, Put, Table, TickRecord, availability};
+use storewatch_lake::{Objects, Outcome, ParquetError, Put, Table, TickRecord, availability, keys};
 use storewatch_runtime::events::ChunkItem;
 use storewatch_runtime::{CountryFile, FunctionError, Metric};
 
@@ -45,18 +45,7 @@ pub(crate) async fn once(
     let mut tick = Tick::gather(objects, country, event, manifest, &items).await?;
     let summary = tick.gathered.rows.summary().map_err(unwritable)?;
     let counts = summary.counts;
-    let record = TickRecord {
-        slot,
-        started_at,
-        finished_at: ports.clock.now(),
-        outcome: tick.outcome(),
-        stores: Some(counts.stores()),
-        chunks: Some(tick.gathered.chunks),
-        chunks_unknown: Some(tick.chunks_unknown()),
-        coverage: counts.coverage(),
-        schedule_as_of: Some(tick.gathered.schedule_as_of),
-        error: tick.error(),
-    };
+    let record = tick.record(event, counts, started_at, ports.clock.now());
     let by_city = availability::by_city(slot, &summary).map_err(unwritable)?;
     let stands = standing.is_as_good_as(record.outcome, record.coverage);
     if stands {
@@ -67,7 +56,7 @@ pub(crate) async fn once(
             (Table::AvailabilityByCity, by_city),
             (Table::CountryTicks, record.write().map_err(unwritable)?),
         ];
-        note_pending(objects, &storewatch_lake::keys::pending(event.country, slot), &partitions).await?;
+        note_pending(objects, &keys::pending(event.country, slot), &partitions).await?;
         if commit(objects, &standing, event.country, slot, files).await? == Put::Conflict {
             return Ok(None);
         }
@@ -147,8 +136,20 @@ impl Tick {
         Ok(Self { gathered, meeting, is_unmet, last })
     }
 
-    fn outcome(&self) -> Outcome {
-        if self.chunks_unknown() == 0 { Outcome::Complete } else { Outcome::Partial }
+    fn record(&self, event: &Event, counts: Counts, started_at: i64, finished_at: i64) -> TickRecord {
+        let chunks_unknown = self.chunks_unknown();
+        TickRecord {
+            slot: event.slot,
+            started_at,
+            finished_at,
+            outcome: if chunks_unknown == 0 { Outcome::Complete } else { Outcome::Partial },
+            stores: Some(counts.stores()),
+            chunks: Some(self.gathered.chunks),
+            chunks_unknown: Some(chunks_unknown),
+            coverage: counts.coverage(),
+            schedule_as_of: Some(self.gathered.schedule_as_of),
+            error: self.error(),
+        }
     }
 
     fn chunks_unknown(&self) -> u32 {
