@@ -344,3 +344,64 @@ async fn queries_may_end_as_psql_lets_them_and_quote_what_looks_like_a_parameter
         contract(&PostgresSchedules::new(config).unwrap()).await;
     }
 }
+
+/// The example of infra/countries/es.toml, which users copy.
+fn documented_version() -> String {
+    let file = include_str!("../../../infra/countries/es.toml");
+    let (_, rest) = file.split_once("# version = \"\"\"\n").expect("es.toml has the example");
+    let lines = rest.lines().map(|line| line.trim_start_matches('#'));
+    let text: Vec<_> = lines.clone().take_while(|line| !line.contains("\"\"\"")).collect();
+    let last = lines.clone().nth(text.len()).unwrap().replace("\"\"\"", "");
+    text.join("\n") + "\n" + &last
+}
+
+#[tokio::test]
+async fn the_documented_version_changes_with_every_row_that_is_read() {
+    let database = Database::new(ROWS).await;
+    let queries = Queries { version: Some(documented_version()), ..Queries::default() };
+    let config = PostgresConfig { queries, ..database.config("127.0.0.1", "sslmode=require") };
+    let schedules = PostgresSchedules::new(config).unwrap();
+    let version = async || match schedules.read(&request(None)).await.unwrap() {
+        Read::Schedules { version, .. } => version.unwrap(),
+        Read::Unchanged => panic!("no version was known"),
+    };
+    let mut before = version().await;
+    assert_eq!(schedules.read(&request(Some(&before))).await.unwrap(), Read::Unchanged);
+    let changes = [
+        "update stores set name = 'Dos' where id = 2",
+        "update stores set timezone = 'UTC' where id = 2",
+        "update stores set active = false where id = 2",
+        "insert into store_hours values (1, 2, '09:00', '10:00', '2000-01-01')",
+        "insert into store_hours values (1, 2, '09:00', '10:00', '2000-01-01')",
+        "update store_hours set weekday = 3 where weekday = 2",
+        "delete from store_hours where weekday = 3",
+        "update store_exceptions set opens = '11:00', closes = '12:00' where date = '2026-12-25'",
+        "delete from store_exceptions where date = '2026-12-25'",
+        "delete from stores where id = 1",
+    ];
+    for change in changes {
+        database.client.batch_execute(change).await.unwrap();
+        let after = version().await;
+        assert_ne!(after, before, "{change}");
+        before = after;
+    }
+    database.client.batch_execute("update store_hours set updated_at = now()").await.unwrap();
+    assert_eq!(version().await, before, "a column that is not read does not matter");
+}
+
+#[tokio::test]
+async fn the_documented_version_sees_a_commit_that_comes_late() {
+    let database = Database::new(ROWS).await;
+    let queries = Queries { version: Some(documented_version()), ..Queries::default() };
+    let config = PostgresConfig { queries, ..database.config("127.0.0.1", "sslmode=require") };
+    let schedules = PostgresSchedules::new(config).unwrap();
+    let late = postgres::connect(&database.name).await;
+    late.batch_execute("begin; insert into store_hours values (2, 1, '09:00', '10:00', now())").await.unwrap();
+    let quick = "insert into store_hours values (2, 2, '09:00', '10:00', now())";
+    database.client.batch_execute(quick).await.unwrap();
+    let Read::Schedules { version, .. } = schedules.read(&request(None)).await.unwrap() else { panic!() };
+    late.batch_execute("commit").await.unwrap();
+    let read = schedules.read(&request(version.as_deref())).await.unwrap();
+    let store = stores(read).into_iter().find(|store| store.id == "2").unwrap();
+    assert_eq!(store.hours.weekly.len(), 2, "the row with the earlier time, committed later, was read");
+}

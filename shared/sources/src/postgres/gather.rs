@@ -75,12 +75,11 @@ impl Gathered {
                     store.spoil("[schedule].weekly: weekday is null");
                     return Ok(());
                 };
-                let hours = hours.and_then(|(opens, closes)| {
-                    WeeklyHours::new(day, opens, closes).map_err(|error| error.to_string())
+                let added = add(&mut store.hours.weekly, hours, |(opens, closes)| {
+                    WeeklyHours::new(day, opens, closes)
                 });
-                match hours {
-                    Ok(hours) => store.hours.weekly.push(hours),
-                    Err(problem) => store.spoil(format!("[schedule].weekly of weekday {day}: {problem}")),
+                if let Err(problem) = added {
+                    store.spoil(format!("[schedule].weekly of weekday {day}: {problem}"));
                 }
                 Ok(())
             })
@@ -101,12 +100,11 @@ impl Gathered {
                     store.spoil("[schedule].exceptions: date is null");
                     return Ok(());
                 };
-                let hours = hours.and_then(|(opens, closes)| {
-                    ExceptionHours::new(date, opens, closes).map_err(|error| error.to_string())
+                let added = add(&mut store.hours.exceptions, hours, |(opens, closes)| {
+                    ExceptionHours::new(date, opens, closes)
                 });
-                match hours {
-                    Ok(hours) => store.hours.exceptions.push(hours),
-                    Err(problem) => store.spoil(format!("[schedule].exceptions of {date}: {problem}")),
+                if let Err(problem) = added {
+                    store.spoil(format!("[schedule].exceptions of {date}: {problem}"));
                 }
                 Ok(())
             })
@@ -143,4 +141,14 @@ fn hours(row: &BinaryCopyOutRow) -> Result<Result<Times, String>, PgError> {
         None => Ok(None),
     };
     Ok(one("opens", opens).and_then(|opens| Ok((opens, one("closes", closes)?))))
+}
+
+/// Adds a row's hours to the store's, or says what is wrong with them.
+fn add<T, E: ToString>(
+    rows: &mut Vec<T>,
+    times: Result<Times, String>,
+    hours: impl FnOnce(Times) -> Result<T, E>,
+) -> Result<(), String> {
+    rows.push(hours(times?).map_err(|error| error.to_string())?);
+    Ok(())
 }
