@@ -165,11 +165,6 @@ impl Connector {
         let host = tried.join(", ");
         let source: Box<dyn std::error::Error + Send + Sync> = match last {
             Refusal::Config(error) => return error,
-            // The database does not exist.
-            Refusal::Driver(failure) if failure.code() == "3D000" => {
-                let problem = format!("PostgreSQL at {host}: {failure}");
-                return ScheduleError::Config { field: "url", problem, source: Some(failure.into()) };
-            }
             Refusal::Silent(_) => {
                 return ScheduleError::Unavailable {
                     host,

@@ -27,13 +27,6 @@ pub(super) struct Failure {
     pub(super) error: PgError,
 }
 
-impl Failure {
-    /// The SQLSTATE, if the server reported one.
-    pub(super) fn code(&self) -> &str {
-        self.error.code().map_or("", |code| code.code())
-    }
-}
-
 impl From<PgError> for Failure {
     fn from(error: PgError) -> Self {
         let (kind, said) = match error.as_db_error() {
