@@ -139,6 +139,8 @@ class Deployment:
         file = self.adapter.country_file(file)
         file.check_secrets(self.prefix)
         s3, bucket = self.client("s3"), lake["LakeBucket"]
+        for name, pem in file.authorities().items():
+            s3.put_object(Bucket=bucket, Key=f"config/{name}", Body=pem)
         s3.put_object(Bucket=bucket, Key=file.key, Body=file.text.encode())
         values = {
             "Prefix": self.prefix,

@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 use storewatch_domain::{CountryCode, IdType, MissingHours, Rules, parse_zone};
-use storewatch_sources::Queries;
+use storewatch_sources::{PostgresAddress, Queries};
 use url::Url;
 
 use crate::error::FunctionError;
@@ -29,13 +29,16 @@ pub struct CountryFile {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleSection {
-    pub url: Url,
+    /// Checked: [`ScheduleSection::address`] reads it.
+    url: String,
     /// The secret with `username` and `password`; absent where the server asks for none.
     pub secret: Option<String>,
     pub stores: Option<String>,
     pub weekly: Option<String>,
     pub exceptions: Option<String>,
     pub version: Option<String>,
+    /// PEM in the lake's `config/`: the authorities that the server's certificate may be of.
+    pub ca: Option<String>,
     #[serde(default = "twenty")]
     timeout_seconds: u64,
 }
@@ -94,8 +97,7 @@ impl CountryFile {
     /// `BadConfig`, which names the place, the key and the value.
     pub fn parse(text: &str, place: &str) -> Result<Self, FunctionError> {
         let bad = |problem: String| FunctionError::BadConfig { place: place.to_owned(), problem };
-        let file: Self =
-            toml::from_str(text).map_err(|error| bad(error.to_string().trim_end().to_owned()))?;
+        let file: Self = toml::from_str(text).map_err(|error| bad(toml_problem(text, &error)))?;
         file.check().map_err(bad)?;
         Ok(file)
     }
@@ -109,6 +111,11 @@ impl CountryFile {
         range("[run].concurrency", self.run.concurrency, 1_000)?;
         range("[schedule].timeout_seconds", self.schedule.timeout_seconds as usize, 600)?;
         range("[live_view].timeout_seconds", self.live_view.timeout_seconds as usize, 600)?;
+        let address = self.schedule.address()?;
+        if self.schedule.secret.is_some() {
+            address.check_hides_credentials().map_err(|error| format!("[schedule].url: {error}"))?;
+        }
+        check_ca("[schedule].ca", self.schedule.ca.as_deref())?;
         let queries = [("online", Some(&self.live_view.online)), ("filter", self.live_view.filter.as_ref())];
         for (key, query) in queries.into_iter().filter_map(|(key, query)| Some((key, query?))) {
             if query.as_object().is_none_or(|query| query.len() != 1) {
@@ -138,7 +145,42 @@ impl CountryFile {
     }
 }
 
+/// What is wrong with the TOML, and where. The line itself is not quoted, since it can hold a password.
+fn toml_problem(text: &str, error: &toml::de::Error) -> String {
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return error.message().to_owned();
+    };
+    let line = before.matches('\n').count();
+    let key = text.lines().nth(line).and_then(|line| line.split_once('=')).map_or("", |(key, _)| key.trim());
+    let is_key =
+        !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    let key = if is_key { format!(", {key}") } else { String::new() };
+    format!("line {}{key}: {}", line + 1, error.message())
+}
+
+/// A file beside the country files, and the same in the lake: `ca/es-postgres.pem`.
+fn check_ca(field: &str, name: Option<&str>) -> Result<(), String> {
+    let is_plain = |name: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        !name.starts_with('.') && name.len() > 4 && name.ends_with(".pem") && name.bytes().all(allowed)
+    };
+    match name {
+        Some(name) if !name.strip_prefix("ca/").is_some_and(is_plain) => {
+            Err(format!("{field} = {name:?} must be of the form \"ca/name.pem\""))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl ScheduleSection {
+    /// Where the PostgreSQL is.
+    ///
+    /// # Errors
+    /// The text is no address, which a file that was parsed never has.
+    pub fn address(&self) -> Result<PostgresAddress, String> {
+        PostgresAddress::parse(&self.url).map_err(|error| format!("[schedule].url: {error}"))
+    }
+
     /// The country's queries, or the defaults where it has none.
     pub fn queries(&self) -> Queries {
         let default = Queries::default();
@@ -220,6 +262,42 @@ mod tests {
     fn a_wrong_query_is_named_with_key_and_value() {
         let error = error_of(("{ term = { online = true } }", "true"));
         assert!(error.contains("[live_view].online = true is not one query"), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_used_is_refused_and_never_quoted() {
+        let good = "postgresql://reader@db.example:5432/stores?sslmode=verify-full";
+        let cases = [
+            ("postgresql://reader:pa#s3cret@localhost/db", "[schedule].url: the address holds a password"),
+            ("postgresql://reader:pa/s3cret@localhost/db", "[schedule].url: the address has an @"),
+            (
+                "postgresql://db/d?sslmode=require&%70assword=s3cret",
+                "[schedule].url: the address holds a password",
+            ),
+            ("postgresql://db/d?sslcert=x", "[schedule].url: the parameter \"sslcert\" is not supported"),
+            ("postgresql://db/d", "[schedule].url: sslmode prefer may send the secret's password to db:5432"),
+            ("postgresql://u:s3cret@h/d\" x", "line 6, url: "),
+        ];
+        for (url, said) in cases {
+            let error = error_of((good, url));
+            assert!(error.contains(said) && !error.contains("TOML"), "{error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+        let file =
+            GOOD.replace(good, "postgresql://db1:5433,db2/d?sslmode=require&options=-c%20search_path%3Dshop");
+        CountryFile::parse(&file, "es.toml").unwrap();
+        CountryFile::parse(&GOOD.replace(good, "postgresql://localhost/d"), "es.toml").unwrap();
+    }
+
+    #[test]
+    fn an_authority_is_a_file_of_the_folder_ca() {
+        let with = |ca: &str| ("[live_view]", format!("ca = \"{ca}\"\n[live_view]"));
+        for ca in ["es.pem", "ca/../es.pem", "/ca/es.pem", "ca/es.crt", "ca/.pem"] {
+            let (place, text) = with(ca);
+            assert!(error_of((place, &text)).contains("[schedule].ca = "), "{ca}");
+        }
+        let (place, text) = with("ca/es-postgres.pem");
+        CountryFile::parse(&GOOD.replace(place, &text), "es.toml").unwrap();
     }
 
     #[test]

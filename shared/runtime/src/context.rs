@@ -202,16 +202,19 @@ impl Country {
     /// The country's schedules. Nothing is connected yet, and no secret read.
     ///
     /// # Errors
-    /// `BadConfig` for an address that cannot be used.
+    /// `BadConfig` for an address that cannot be used or authorities that are not there, `LakeUnavailable`.
     pub async fn schedules(&self) -> Result<&dyn Schedules, FunctionError> {
         let section = &self.file.schedule;
         let build = || async {
-            PostgresSchedules::new(PostgresConfig {
-                url: section.url.clone(),
+            let bad = |problem| FunctionError::BadConfig { place: self.place.clone(), problem };
+            let schedules = PostgresSchedules::new(PostgresConfig {
+                address: section.address().map_err(bad)?,
                 secret: self.secrets.schedule.clone(),
+                ca: self.ca("[schedule].ca", section.ca.as_deref()).await?,
                 queries: section.queries(),
                 timeout: section.timeout(),
-            })
+            })?;
+            Ok::<_, FunctionError>(schedules)
         };
         let schedules: &dyn Schedules = self.schedules.get_or_try_init(build).await?;
         Ok(schedules)
@@ -239,6 +242,23 @@ impl Country {
             OpenedLiveView::new(config, self.secrets.live_view.clone())
         };
         Ok(self.live_view.get_or_init(build).await)
+    }
+
+    /// The PEM that a section's `ca` names, from beside the country file in the lake.
+    async fn ca(&self, field: &str, name: Option<&str>) -> Result<Option<Vec<u8>>, FunctionError> {
+        let Some(name) = name else { return Ok(None) };
+        let key = format!("config/{name}");
+        match self.objects.get(&key).await {
+            Ok(pem) => Ok(Some(pem.into())),
+            Err(LakeError::Missing { .. }) => Err(FunctionError::BadConfig {
+                place: self.place.clone(),
+                problem: format!(
+                    "{field} = {name:?}: s3://{}/{key} does not exist; deploy the country again",
+                    self.objects.bucket()
+                ),
+            }),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A fault that the country file is to blame for, with the file's name.
