@@ -169,12 +169,12 @@ fn with_parents(field: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(field), |field| field.rsplit_once('.').map(|(parent, _)| parent))
 }
 
-/// Holds the mapping against the country file.
+/// Holds the mapping against the country file. With `warn`, the log gets what may be a mistake and is none yet.
 ///
 /// # Errors
 /// `Config`, which names the key: a field that no index maps, a type that does not fit, ids that an index
 /// changes. Each would be no error to a search, and every store would seem to be unlisted or offline.
-pub(super) fn check(config: &ElasticConfig, mapping: &Mapping) -> Result<Layout, LiveViewError> {
+pub(super) fn check(config: &ElasticConfig, mapping: &Mapping, warn: bool) -> Result<Layout, LiveViewError> {
     let ids = ids(config, mapping)?;
     for (key, query) in [("online", Some(&config.online)), ("filter", config.filter.as_ref())] {
         let Some(query) = query else { continue };
@@ -192,12 +192,10 @@ pub(super) fn check(config: &ElasticConfig, mapping: &Mapping) -> Result<Layout,
             );
             return Err(LiveViewError::Config { field: key, problem });
         }
-        tracing::warn!(
-            index,
-            key,
-            fields = unmapped.join(", "),
-            "a field of the query is mapped by no index (yet)"
-        );
+        if warn {
+            let fields = unmapped.join(", ");
+            tracing::warn!(index, key, fields, "no index maps these fields of the query yet");
+        }
     }
     let unmapped_type =
         mapping.indices.values().any(|fields| !fields.contains_key(&config.id_field)).then_some(match config

@@ -96,6 +96,9 @@ impl ElasticLiveView {
             self.caps(&fields, &BTreeSet::new()).await?.as_mapping()
         } else {
             let mut mapping = self.mapping(&fields).await?;
+            if mapping.is_empty() {
+                return Err(self.http.place().incomplete("no index has this name".to_owned(), None));
+            }
             let paths = mapping.alias_paths();
             if !paths.is_empty() {
                 mapping.extend(self.mapping(&paths).await?);
@@ -107,14 +110,12 @@ impl ElasticLiveView {
             mapping
         };
         let place = self.http.place();
-        if mapping.is_empty() {
-            return Err(place.incomplete("no index has this name".to_owned(), None));
-        }
         let mut history = self.history.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(missing) = history.missing(mapping.indices(), Instant::now()) {
             return Err(place.incomplete(missing, None));
         }
-        match mapping::check(&self.config, &mapping) {
+        // Said once a process, not once a chunk.
+        match mapping::check(&self.config, &mapping, !history.fitted) {
             Ok(layout) => {
                 history.fitted = true;
                 Ok(layout)

@@ -5,7 +5,7 @@ use storewatch_domain::{IdRange, IdType, StoreKey};
 use storewatch_sources::{ElasticConfig, ElasticLiveView, LiveView, LiveViewError};
 use storewatch_stack_client::unique_name;
 
-use crate::support::post;
+use crate::support::{get, post};
 use crate::{config, error_of, keyword, store};
 
 /// An index with these fields, and its documents.
@@ -229,4 +229,30 @@ async fn text_ids_are_read_where_the_cluster_allows_no_ranges_of_text() {
     let result = tokio::spawn(async move { crate::contract(&view, keyword).await }).await;
     post("PUT", "/_cluster/settings", &set(Value::Null)).await;
     result.unwrap();
+}
+
+/// The cluster is its own remote, so that one node is enough.
+#[tokio::test]
+async fn a_remote_cluster_that_is_skipped_is_no_empty_view() {
+    let name = unique_name("remote");
+    index_of(&name, fields(json!({ "type": "long" })), &[json!({ "store_id": 1, "online": true })]).await;
+    let nodes = get("/_nodes/_local/transport?filter_path=nodes.*.transport_address").await;
+    let own = nodes.split('"').find(|text| text.starts_with("127.0.0.1:")).unwrap().to_owned();
+    let set = async |settings: Value| {
+        let remote = json!({ "persistent": { "cluster": { "remote": { &name: settings } } } });
+        post("PUT", "/_cluster/settings", &remote.to_string()).await;
+    };
+    set(json!({ "seeds": [own], "skip_unavailable": true })).await;
+    let config = || plain(&format!("{name}:{name}"), IdType::Long);
+    let warm = ElasticLiveView::new(config()).unwrap();
+    assert_eq!(ids(&warm, &IdRange::default()).await.unwrap(), ["1"]);
+    set(json!({ "seeds": ["127.0.0.1:9"], "skip_unavailable": true })).await;
+    for view in [warm, ElasticLiveView::new(config()).unwrap()] {
+        let error = ids(&view, &IdRange::default()).await.unwrap_err();
+        assert!(
+            matches!(error, LiveViewError::Incomplete { .. } | LiveViewError::Unavailable { .. }),
+            "{error}"
+        );
+    }
+    set(json!({ "seeds": null, "skip_unavailable": null })).await;
 }

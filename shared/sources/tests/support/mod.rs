@@ -18,6 +18,15 @@ pub(crate) fn node() -> String {
 
 /// Sends a request to the node; it must succeed.
 pub(crate) async fn post(method: &str, path: &str, body: &str) {
+    send(method, path, body).await;
+}
+
+/// The node's answer, head and body.
+pub(crate) async fn get(path: &str) -> String {
+    send("GET", path, "").await
+}
+
+async fn send(method: &str, path: &str, body: &str) -> String {
     let node = node();
     let host = node.trim_start_matches("http://");
     let kind = if path.contains("_bulk") { "application/x-ndjson" } else { "application/json" };
@@ -31,6 +40,7 @@ pub(crate) async fn post(method: &str, path: &str, body: &str) {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{method} {path}: {answer}");
     assert!(!answer.contains("\"errors\":true"), "{method} {path}: {answer}");
+    answer
 }
 
 /// A server that says of any index that its ids are mapped as `kind`, and gives one answer to searches.
