@@ -119,6 +119,25 @@ class CountryFile:
                 if host.endswith(".example"):
                     raise DeployError(f"{self.path}: [{section}] url names {host}, which is no real host: put yours in")
 
+    def opensearch_domain(self, partition: str, account: str) -> str:
+        """The ARN of the domain that requests are signed for, read from its own address; empty if none are signed.
+
+        The address of a domain is search-NAME-ID.REGION.es.amazonaws.com, or vpc-NAME-ID for one in a VPC.
+        """
+        section = self.content.get("live_view", {})
+        host = urlsplit(section.get("url", "")).hostname or ""
+        if section.get("aws_sigv4") is not True or host in ("localhost", "127.0.0.1", "::1"):
+            return ""
+        match = re.match(
+            r"(?:search|vpc)-([a-z0-9-]+)-[a-z0-9]+\.(?:aos\.)?([a-z0-9-]+)\.(?:es\.amazonaws\.|on\.aws)", host
+        )
+        if not match:
+            raise DeployError(
+                f"{self.path}: [live_view] has aws_sigv4 = true, but {host} is no domain's own address, such as"
+                " search-NAME-ID.REGION.es.amazonaws.com: put that in"
+            )
+        return f"arn:{partition}:es:{match[2]}:{account}:domain/{match[1]}"
+
     def check_secrets(self, prefix: str) -> None:
         """The functions may read the two secrets that their stack makes, and no others."""
         for section, kind in (("schedule", "postgres"), ("live_view", "elasticsearch")):

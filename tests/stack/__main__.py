@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "query": ("stack.query", "run SQL on the local lake through Trino and print the result"),
     "docs": ("stack.docs", "write docs/tables.md anew from the schema, its queries run on a fixed sample"),
     "logs": ("stack.logs", "show what the functions have logged"),
+    "test-engines": ("stack.engines", "run the live view's tests against every Elasticsearch and OpenSearch supported"),
     "check": ("stack.check", "lint templates, state machines, country files and Python"),
 }
 

@@ -24,7 +24,7 @@ impl Basis {
     pub fn of(file: &CountryFile) -> Self {
         let queries = file.schedule.queries();
         let mut hash = Sha256::new();
-        let address = data_address(file.schedule.url.as_ref());
+        let address = data_address(&file.schedule.url);
         for part in [&address, &queries.stores, &queries.weekly, &queries.exceptions] {
             // Of each part its length too, or two files could run together into one text.
             hash.update(format!("{}:{part}\n", part.len()));

@@ -6,6 +6,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 use storewatch_domain::{CountryCode, IdType, MissingHours, Rules, parse_zone};
+use storewatch_sources::elastic::is_loopback;
 use storewatch_sources::{PostgresAddress, Queries};
 use url::Url;
 
@@ -29,8 +30,8 @@ pub struct CountryFile {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleSection {
-    /// Checked: [`ScheduleSection::address`] reads it.
-    url: String,
+    /// Checked: [`ScheduleSection::address`] reads it. Holds no password.
+    pub url: String,
     /// The secret with `username` and `password`; absent where the server asks for none.
     pub secret: Option<String>,
     pub stores: Option<String>,
@@ -43,15 +44,18 @@ pub struct ScheduleSection {
     timeout_seconds: u64,
 }
 
-/// `[live_view]`: the country's Elasticsearch.
+/// `[live_view]`: the country's Elasticsearch or OpenSearch.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LiveViewSection {
+    #[serde(deserialize_with = "address")]
     pub url: Url,
     /// The secret with `username` and `password`, or `api_key`; absent where the server asks for none.
     pub secret: Option<String>,
     #[serde(default)]
-    aws_sigv4: bool,
+    pub aws_sigv4: bool,
+    /// PEM under the lake's `config/`, the only roots for `https` then.
+    pub ca: Option<String>,
     pub index: String,
     pub id_field: String,
     pub id_type: IdType,
@@ -76,6 +80,12 @@ impl Default for RunSection {
     fn default() -> Self {
         Self { chunk_stores: 10_000, concurrency: 4 }
     }
+}
+
+/// An address in TOML. One that cannot be read is not quoted: it may hold a password.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|error| de::Error::custom(format_args!("the address cannot be read: {error}")))
 }
 
 fn ten() -> u64 {
@@ -129,10 +139,7 @@ impl CountryFile {
                 return Err(format!("[live_view].{key} is empty"));
             }
         }
-        if self.live_view.aws_sigv4 {
-            return Err("[live_view].aws_sigv4 = true: signing for Amazon OpenSearch Service is not built yet; give a secret with username and password".to_owned());
-        }
-        Ok(())
+        self.live_view.check()
     }
 
     /// What the country's stores are judged by.
@@ -199,6 +206,34 @@ impl ScheduleSection {
 }
 
 impl LiveViewSection {
+    /// Checks what the sections' types leave open. Messages hold no part of the address that may be secret.
+    fn check(&self) -> Result<(), String> {
+        let url = &self.url;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err("[live_view].url must be an http or https address with a host".to_owned());
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("[live_view].url holds a user or a password; remove it, and put it into the secret that [live_view].secret names".to_owned());
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err("[live_view].url has a ? or # part, which would not be used; remove it".to_owned());
+        }
+        if self.aws_sigv4 && self.secret.is_some() {
+            return Err(
+                "[live_view] has both secret and aws_sigv4 = true; keep the one that the server asks for"
+                    .to_owned(),
+            );
+        }
+        let is_encrypted = url.scheme() == "https";
+        if (self.aws_sigv4 || self.secret.is_some()) && !is_encrypted && !is_loopback(url) {
+            return Err("[live_view].url is http, but credentials are sent over https only, except to this machine itself; use an https address".to_owned());
+        }
+        match &self.ca {
+            Some(_) if !is_encrypted => Err("[live_view].ca is for https, but url is http".to_owned()),
+            name => check_ca("[live_view].ca", name.as_deref()),
+        }
+    }
+
     /// For one request.
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_seconds)
@@ -298,6 +333,46 @@ mod tests {
         }
         let (place, text) = with("ca/es-postgres.pem");
         CountryFile::parse(&GOOD.replace(place, &text), "es.toml").unwrap();
+    }
+
+    #[test]
+    fn credentials_in_the_live_view_s_address_are_refused_and_not_quoted() {
+        for address in [
+            "https://elastic:hunter2@search.example:9243",
+            "https://hunter2@search.example:9243",
+            "https://elastic:hun#ter2@search.example:9243",
+            "https://elastic:hunter2@search.example:port",
+            "https://search.example:9243/?auth=hunter2",
+            "hunter2",
+        ] {
+            let error = error_of(("https://search.example:9243", address));
+            assert!(error.contains("url") || error.contains("address"), "{address}: {error}");
+            assert!(!error.contains("ter2"), "{address}: {error}");
+        }
+    }
+
+    #[test]
+    fn credentials_go_over_https_only_except_to_this_machine() {
+        let with = |url: &str, line: &str| {
+            let section = format!("url = \"{url}\"\n{line}");
+            let text = GOOD.replace("url = \"https://search.example:9243\"", &section);
+            CountryFile::parse(&text, "countries/es.toml").map_err(|error| describe_for_test(&error))
+        };
+        for line in ["secret = \"s\"", "aws_sigv4 = true"] {
+            let error = with("http://search.example:9200", line).unwrap_err();
+            assert!(error.contains("https only"), "{error}");
+            for url in ["http://127.0.0.1:9200", "http://[::1]:9200", "https://search.example"] {
+                with(url, line).unwrap();
+            }
+        }
+        with("http://search.example:9200", "").unwrap();
+        assert!(with("https://a.example", "aws_sigv4 = true\nsecret = \"s\"").is_err());
+        assert!(with("https://a.example", "ca = \"../secret.pem\"").is_err());
+        assert!(with("http://a.example", "ca = \"ca/es.pem\"").unwrap_err().contains("https"));
+        assert_eq!(
+            with("https://a.example", "ca = \"ca/es.pem\"").unwrap().live_view.ca.unwrap(),
+            "ca/es.pem"
+        );
     }
 
     #[test]

@@ -14,14 +14,13 @@ use storewatch_lake::s3::S3Objects;
 use storewatch_lake::{LakeError, Objects};
 use storewatch_sources::elastic::MAX_PAGE;
 use storewatch_sources::{
-    ElasticConfig, LiveView, PostgresConfig, PostgresSchedules, Schedules, Secret, ViewCredentials,
+    Access, ElasticConfig, ElasticLiveView, LiveView, PostgresConfig, PostgresSchedules, Schedules, Secret,
 };
 use tokio::sync::OnceCell;
 
 use crate::config::CountryFile;
 use crate::error::FunctionError;
 use crate::metrics::CloudWatchMetrics;
-use crate::opened::OpenedLiveView;
 use crate::secrets::AwsSecret;
 
 /// The clients of AWS. Each is built when it is first needed and lives as long as the process: with it
@@ -92,6 +91,13 @@ impl AwsContext {
         })
     }
 
+    /// Signs requests as this function's role.
+    fn signing(&self) -> Result<Access, String> {
+        let credentials = self.sdk.credentials_provider();
+        let credentials = credentials.ok_or("aws_sigv4 = true, but this process has no AWS credentials")?;
+        Ok(Access::AwsSigV4 { credentials, region: self.sdk.region().map(ToString::to_string) })
+    }
+
     fn secret(&self, name: &str) -> Arc<dyn Secret> {
         Arc::new(AwsSecret::new(aws_sdk_secretsmanager::Client::new(&self.sdk), name.to_owned()))
     }
@@ -119,15 +125,10 @@ pub struct Country {
     pub objects: Arc<dyn Objects>,
     /// How messages name the country file.
     place: String,
-    secrets: Secrets,
+    schedule_secret: Option<Arc<dyn Secret>>,
+    access: Access,
     schedules: OnceCell<PostgresSchedules>,
-    live_view: OnceCell<OpenedLiveView>,
-}
-
-/// The secrets of the two sections. The sources read them when they connect.
-struct Secrets {
-    schedule: Option<Arc<dyn Secret>>,
-    live_view: Option<Arc<dyn Secret>>,
+    live_view: OnceCell<ElasticLiveView>,
 }
 
 impl CountryContext {
@@ -184,14 +185,19 @@ impl CountryContext {
             return Err(bad(format!("country = {:?}, but this function serves {code:?}", file.country)));
         }
         let secret = |name: &Option<String>| name.as_ref().map(|name| self.aws.secret(name));
-        let secrets =
-            Secrets { schedule: secret(&file.schedule.secret), live_view: secret(&file.live_view.secret) };
+        let schedule_secret = secret(&file.schedule.secret);
+        let access = match secret(&file.live_view.secret) {
+            Some(secret) => Access::Secret(secret),
+            None if file.live_view.aws_sigv4 => self.aws.signing().map_err(bad)?,
+            None => Access::None,
+        };
         Ok(Country {
             code,
             file,
             objects,
             place,
-            secrets,
+            schedule_secret,
+            access,
             schedules: OnceCell::new(),
             live_view: OnceCell::new(),
         })
@@ -209,7 +215,7 @@ impl Country {
             let bad = |problem| FunctionError::BadConfig { place: self.place.clone(), problem };
             let schedules = PostgresSchedules::new(PostgresConfig {
                 address: section.address().map_err(bad)?,
-                secret: self.secrets.schedule.clone(),
+                secret: self.schedule_secret.clone(),
                 ca: self.ca("[schedule].ca", section.ca.as_deref()).await?,
                 queries: section.queries(),
                 timeout: section.timeout(),
@@ -223,13 +229,14 @@ impl Country {
     /// The country's live view. Nothing is connected yet, and no secret read.
     ///
     /// # Errors
-    /// `BadConfig` for an address that cannot be used.
+    /// `BadConfig` for an address or a `ca` that cannot be used, `LakeUnavailable` if the `ca` cannot be read.
     pub async fn live_view(&self) -> Result<&dyn LiveView, FunctionError> {
         let section = &self.file.live_view;
         let build = || async {
-            let config = ElasticConfig {
+            let view = ElasticLiveView::new(ElasticConfig {
                 url: section.url.clone(),
-                credentials: ViewCredentials::None,
+                access: self.access.clone(),
+                ca: self.ca("[live_view].ca", section.ca.as_deref()).await?,
                 index: section.index.clone(),
                 id_field: section.id_field.clone(),
                 id_type: section.id_type,
@@ -238,10 +245,11 @@ impl Country {
                 reason_field: section.reason_field.clone(),
                 timeout: section.timeout(),
                 page: MAX_PAGE,
-            };
-            OpenedLiveView::new(config, self.secrets.live_view.clone())
+            })?;
+            Ok::<_, FunctionError>(view)
         };
-        Ok(self.live_view.get_or_init(build).await)
+        let view: &dyn LiveView = self.live_view.get_or_try_init(build).await?;
+        Ok(view)
     }
 
     /// The PEM that a section's `ca` names, from beside the country file in the lake.

@@ -91,13 +91,11 @@ def test_a_live_view_that_comes_back_within_the_slot_costs_nothing_and_raises_no
     assert counted == [("TicksComplete", 1), ("TicksPartial", 0)]
 
 
-def test_an_index_that_cannot_tell_its_fields_is_no_wrong_country_file(faulty: Faulty) -> None:
-    """An answer in part to the question that a new process asks first: BadConfig would not be tried again."""
+def test_a_view_that_does_not_say_what_it_maps_is_no_wrong_country_file(faulty: Faulty) -> None:
+    """Every observation asks for the mapping first. BadConfig would not be tried again."""
     slot = faulty.afresh()
     faulty.plan(slot)
-    faulty.restart("observe")
-    in_part = Rewrite("fields in part", lambda _: {"indices": [], "fields": {}, "failed_indices": 1, "failures": []})
-    with faulty.elasticsearch.fault(in_part, "_field_caps"):
+    with faulty.elasticsearch.fault(Rewrite("no index", lambda _: {}), "_mapping"):
         answer = faulty.invoke("observe", faulty.items(slot)[0])
     assert answer.error_type == "LiveViewIncomplete", answer.payload
 
