@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use storewatch_domain::{CountryCode, Rules, Slot, Status};
+use storewatch_domain::{CountryCode, Slot, Status};
 use storewatch_lake::objects::damaged;
 use storewatch_lake::{LakeError, Objects, Outcome, Partition, Put, Table, TickRecord, availability, keys};
 use storewatch_runtime::clock::from_rfc3339;
 use storewatch_runtime::events::ChunkItem;
-use storewatch_runtime::{Clock, CountryFile, FunctionError, Metric, Metrics};
+use storewatch_runtime::{Clock, CountryFile, FunctionError, Metric, Metrics, zones};
 
 use crate::commit::{Standing, commit, note_pending, partitions};
 use crate::gather::gather;
@@ -63,13 +63,13 @@ pub async fn merge(
         Some(text) => from_rfc3339(text).ok_or_else(|| bad("started_at is not an RFC 3339 time"))?,
     };
     let (tick, error) = match (&event.manifest, &event.error) {
-        (Some(manifest), None) => (Some((manifest, country?.rules())), String::new()),
+        (Some(manifest), None) => (Some((manifest, country?)), String::new()),
         (None, Some(error)) => (None, said(error)),
         _ => return Err(bad("either \"manifest\" or \"error\" is wanted")),
     };
     for _ in 0..TRIES {
         let merged = match &tick {
-            Some((manifest, rules)) => once(ports, rules, event, manifest, started_at).await?,
+            Some((manifest, country)) => once(ports, country, event, manifest, started_at).await?,
             None => failed(ports, event, &error, started_at).await?,
         };
         if let Some(merged) = merged {
@@ -89,7 +89,7 @@ pub async fn merge(
 /// One try; nothing where another merge came in between.
 async fn once(
     ports: &Ports<'_>,
-    rules: &Rules,
+    country: &CountryFile,
     event: &Event,
     manifest: &str,
     started_at: i64,
@@ -105,7 +105,10 @@ async fn once(
     let items: Vec<ChunkItem> =
         serde_json::from_slice(&body).map_err(|error| damaged(objects, manifest, error))?;
     check_items(event, manifest, &items)?;
-    let mut gathered = gather(objects, rules, manifest, &items).await?;
+    // Every item has the zones that the tick was planned with.
+    let key = items.first().and_then(|item| item.zones.clone());
+    let rules = country.rules(&zones::of(objects, event.country, key).await?.zones)?;
+    let mut gathered = gather(objects, &rules, manifest, &items).await?;
     let file = |source| FunctionError::File { what: "the files of the country tick", source };
     let summary = gathered.rows.summary().map_err(file)?;
     let (counts, coverage) = (summary.counts, summary.counts.coverage());
@@ -128,6 +131,7 @@ async fn once(
         coverage: Some(coverage),
         schedule_as_of: Some(gathered.schedule_as_of),
         error: None,
+        tzdb: Some(rules.zones.release().to_owned()),
     };
     let files = vec![
         (Table::StoreAvailability, gathered.rows.write().map_err(file)?),
@@ -174,6 +178,7 @@ async fn failed(
         coverage: None,
         schedule_as_of: None,
         error: Some(error.to_owned()),
+        tzdb: None,
     };
     let body =
         record.write().map_err(|source| FunctionError::File { what: "the row of a failed tick", source })?;

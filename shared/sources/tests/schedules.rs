@@ -182,8 +182,9 @@ async fn a_bad_row_spoils_its_own_store_only_and_says_which_row() {
         "[schedule].weekly of weekday 1: opens is null",
         "[schedule].weekly of weekday 2: closes is null",
         "[schedule].weekly of weekday 1: opens is 24:00, which only closes may be",
-        "[schedule].stores: unknown time zone \"Mars/Olympus\": an IANA name such as \"Europe/Madrid\" is wanted",
-        "[schedule].stores: unknown time zone \"\": an IANA name such as \"Europe/Madrid\" is wanted",
+        // Which zones there are is asked when stores are judged.
+        "",
+        "",
         "[schedule].exceptions of 2026-12-24: opens is null",
         "",
         "",

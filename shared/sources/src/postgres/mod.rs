@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use rustls::ClientConfig;
-use storewatch_domain::{ExceptionHours, LocalDate, Store, WeeklyHours, parse_zone};
+use storewatch_domain::{ExceptionHours, LocalDate, Store, WeeklyHours};
 use tokio_postgres::binary_copy::BinaryCopyOutRow;
 use tokio_postgres::{Config, Error as PgError, IsolationLevel, NoTls, Transaction};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -239,16 +239,13 @@ impl Gathered {
                     nameless += 1;
                     return Ok(());
                 };
-                let mut store = Store {
+                let store = Store {
                     id: id.with_text(str::to_owned),
                     name: row.try_get(1)?,
                     city: row.try_get(2)?,
                     timezone: row.try_get(3)?,
                     ..Store::default()
                 };
-                if let Some(Err(error)) = store.timezone.as_deref().map(parse_zone) {
-                    store.spoil(format!("[schedule].stores: {error}"));
-                }
                 match self.by_id.get(&store.id) {
                     // One row a store in the tables; which of two is right cannot be known.
                     Some(&first) => self.stores[first].spoil("[schedule].stores: several rows have this id"),
