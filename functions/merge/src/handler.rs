@@ -131,6 +131,7 @@ async fn failed(
         coverage: None,
         schedule_as_of: None,
         error: Some(error.to_owned()),
+        tzdb: None,
     };
     let body =
         record.write().map_err(|source| FunctionError::File { what: "the row of a failed tick", source })?;

@@ -5,7 +5,7 @@ use storewatch_lake::availability::Meeting;
 use storewatch_lake::objects::damaged;
 use storewatch_lake::{Objects, Outcome, ParquetError, Put, Table, TickRecord, availability, keys};
 use storewatch_runtime::events::ChunkItem;
-use storewatch_runtime::{CountryFile, FunctionError, Metric};
+use storewatch_runtime::{CountryFile, FunctionError, Metric, zones};
 
 use crate::commit::{Standing, commit, note_pending, partitions};
 use crate::gather::{Gathered, Missing, all_unknown, gather};
@@ -21,6 +21,8 @@ const LONGEST_ERROR: usize = 2_000;
 struct Tick {
     gathered: Gathered,
     meeting: Meeting,
+    /// The release of the zones that the stores were judged by.
+    tzdb: String,
     /// Nobody knows whether the ids of the two sources can meet at all: no chunk's answer is used.
     is_unmet: bool,
     last: Result<Option<Levels>, FunctionError>,
@@ -121,7 +123,9 @@ impl Tick {
         manifest: &str,
         items: &[ChunkItem],
     ) -> Result<Self, FunctionError> {
-        let rules = country.rules();
+        // Every item has the zones that the tick was planned with.
+        let key = items.first().and_then(|item| item.zones.clone());
+        let rules = country.rules(&zones::of(objects, event.country, key).await?.zones)?;
         let mut gathered = gather(objects, &rules, manifest, items).await?;
         let meeting = gathered.rows.meeting().map_err(unwritable)?;
         let last = levels::last(objects, event.country).await;
@@ -133,7 +137,8 @@ impl Tick {
         if is_unmet {
             gathered.rows = all_unknown(objects, &rules, items, gathered.schedule_as_of).await?;
         }
-        Ok(Self { gathered, meeting, is_unmet, last })
+        let tzdb = rules.zones.release().to_owned();
+        Ok(Self { gathered, meeting, tzdb, is_unmet, last })
     }
 
     fn record(&self, event: &Event, counts: Counts, started_at: i64, finished_at: i64) -> TickRecord {
@@ -149,6 +154,7 @@ impl Tick {
             coverage: counts.coverage(),
             schedule_as_of: Some(self.gathered.schedule_as_of),
             error: self.error(),
+            tzdb: Some(self.tzdb.clone()),
         }
     }
 

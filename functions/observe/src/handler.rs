@@ -11,7 +11,7 @@ use storewatch_lake::objects::damaged;
 use storewatch_lake::{Condition, Objects, Put, keys, snapshot};
 use storewatch_runtime::clock::from_rfc3339;
 use storewatch_runtime::events::{ChunkItem, OBSERVING_MICROS, Unobserved};
-use storewatch_runtime::{Clock, CountryFile, FunctionError, describe};
+use storewatch_runtime::{Clock, CountryFile, FunctionError, describe, zones};
 use storewatch_sources::LiveView;
 
 /// What observing needs of the world.
@@ -128,13 +128,14 @@ async fn in_time(
     let range = IdRange { first: item.first.clone(), last: item.last.clone() };
     let as_of = time("schedule_as_of", &item.schedule_as_of)?;
     let seen = async { view.observe(&range).await.map(|seen| (seen, ports.clock.now())) };
-    let (stores, seen) = tokio::join!(stores(ports.objects, item), seen);
-    let (stores, (seen, answered_at)) = (stores?, seen?);
+    let zones = zones::of(ports.objects, item.country, item.zones.clone());
+    let (stores, zones, seen) = tokio::join!(stores(ports.objects, item), zones, seen);
+    let (stores, rules, (seen, answered_at)) = (stores?, country.rules(&zones?.zones)?, seen?);
     if !item.slot.contains_micros(answered_at) {
         return Ok(None);
     }
     let seen = Observation { at: observed_at, stores: seen };
-    let judged = judge_chunk(item.slot, &country.rules(), &stores, Ok::<_, ViewFailure>(&seen));
+    let judged = judge_chunk(item.slot, &rules, &stores, Ok::<_, ViewFailure>(&seen));
     let mut counts = Counts::default();
     judged.iter().for_each(|store| counts.add(store.judged.status));
     let file = |source| FunctionError::File { what: "a chunk of judged stores", source };

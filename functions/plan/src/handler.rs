@@ -3,11 +3,12 @@
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
-use storewatch_domain::{CountryCode, LocalDate, Slot, cut};
+use storewatch_domain::{CountryCode, LocalDate, Slot, Zones, cut};
 use storewatch_lake::objects::damaged;
 use storewatch_lake::{Condition, Objects, Put, keys};
 use storewatch_runtime::clock::{from_rfc3339, to_rfc3339};
 use storewatch_runtime::events::ChunkItem;
+use storewatch_runtime::zones::{self, ZoneData};
 use storewatch_runtime::{Clock, CountryFile, FunctionError};
 use storewatch_sources::{Read, ReadRequest, ScheduleError, Schedules};
 
@@ -79,11 +80,13 @@ pub async fn plan(
         tracing::info!("the slot was planned before; its manifest stands");
         return answer(objects, country, event, manifest, &items).await;
     }
-    let snapshot = match read(ports, country, schedules, event).await {
+    let zones = zones::current(objects, event.country).await?;
+    country.rules(&zones.zones)?;
+    let snapshot = match read(ports, country, schedules, &zones.zones, event).await {
         Ok(snapshot) => snapshot,
         Err(error) => last_good::instead_of(error, ports, country, event).await?,
     };
-    let mut items = items(event, &snapshot);
+    let mut items = items(event, &snapshot, &zones);
     if objects.put_if(&manifest, json(&items), Condition::Absent).await? == Put::Conflict {
         // Somebody else planned the slot meanwhile, and chunks may be under way.
         items = planned_before(objects, &manifest).await?.unwrap_or(items);
@@ -104,6 +107,7 @@ async fn read(
     ports: &Ports<'_>,
     country: &CountryFile,
     schedules: &dyn Schedules,
+    zones: &Zones,
     event: &Event,
 ) -> Result<Snapshot, FunctionError> {
     let as_of = ports.clock.now();
@@ -134,7 +138,7 @@ async fn read(
     let chunks = cut(stores, section.id_type, country.run.chunk_stores).map_err(|error| {
         FunctionError::BadConfig { place: "[live_view].id_type".to_owned(), problem: error.to_string() }
     })?;
-    report_problems(&chunks);
+    report_problems(&chunks, zones);
     let chunks = snapshots::write(ports.objects, event.country, event.slot, as_of, &chunks).await?;
     let snapshot = Snapshot { schedule_as_of: to_rfc3339(as_of), version, basis: Some(basis), chunks };
     if LATEST_OF.contains(&(day.days() - date(as_of).days())) {
@@ -149,19 +153,26 @@ fn date(micros: i64) -> LocalDate {
 }
 
 /// Says which stores cannot be judged and why: all as a number, the first few by name.
-fn report_problems(chunks: &[storewatch_domain::Chunk]) {
-    let stores = || chunks.iter().flat_map(|chunk| &chunk.stores);
-    let bad = stores().filter(|store| store.problem.is_some()).count();
-    if bad == 0 {
+fn report_problems(chunks: &[storewatch_domain::Chunk], zones: &Zones) {
+    let zone = |zone: &str| zones.get(zone).err().map(|error| error.to_string());
+    let bad = chunks.iter().flat_map(|chunk| &chunk.stores).filter_map(|store| {
+        let problem = store.problem.clone().or_else(|| zone(store.timezone.as_deref()?));
+        Some((store, problem?))
+    });
+    let (mut bad, mut stores) = (bad.peekable(), 0);
+    if bad.peek().is_none() {
         return;
     }
-    tracing::warn!(stores = bad, "stores whose schedule is bad are unknown until it is mended");
-    for store in stores().filter(|store| store.problem.is_some()).take(10) {
-        tracing::warn!(store_id = store.id, problem = store.problem, "bad schedule");
+    for (store, problem) in bad {
+        if stores < 10 {
+            tracing::warn!(store_id = store.id, problem, "bad schedule");
+        }
+        stores += 1;
     }
+    tracing::warn!(stores, "stores whose schedule is bad are unknown until it is mended");
 }
 
-fn items(event: &Event, snapshot: &Snapshot) -> Vec<ChunkItem> {
+fn items(event: &Event, snapshot: &Snapshot, zones: &ZoneData) -> Vec<ChunkItem> {
     let numbered = snapshot.chunks.iter().zip(0..);
     let item = |(chunk, number): (&snapshots::SnapshotChunk, u32)| ChunkItem {
         country: event.country,
@@ -172,6 +183,7 @@ fn items(event: &Event, snapshot: &Snapshot) -> Vec<ChunkItem> {
         first: chunk.first.clone(),
         last: chunk.last.clone(),
         stores: chunk.stores,
+        zones: zones.key.clone(),
         started_at: None,
     };
     numbered.map(item).collect()

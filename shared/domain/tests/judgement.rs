@@ -3,7 +3,7 @@
 
 use storewatch_domain::{
     Counts, LiveStore, MissingHours, Opening, Seen, Slot, SlotClock, Status, StoreHours, ViewFailure,
-    WallTime, WeeklyHours, judge, orphan,
+    WallTime, WeeklyHours, Zones, judge, orphan,
 };
 
 fn live(online: bool, reason: Option<&str>) -> LiveStore {
@@ -58,7 +58,7 @@ const TABLE: [(&str, [&str; 8]); 4] = [
 #[test]
 fn every_combination_of_schedule_and_view_has_its_status() {
     let slot: Slot = "2026-11-23T09:00:00Z".parse().unwrap();
-    let clock = SlotClock::new(chrono_tz::Tz::UTC, slot);
+    let clock = SlotClock::new(&Zones::embedded().get("UTC").unwrap(), slot);
     let monday = |opens, closes| {
         let time = WallTime::from_seconds;
         let weekly = vec![WeeklyHours::new(1, time(opens), time(closes)).unwrap()];

@@ -175,6 +175,17 @@ pub fn levels(country: CountryCode) -> String {
     format!("levels/country={country}/last.json")
 }
 
+/// Which zone data a country's functions use in place of their own: the name of its bundle.
+pub fn zones_choice(country: CountryCode) -> String {
+    format!("config/country={country}/tzdb.json")
+}
+
+/// Where a country's bundles of zone data lie; ends in a slash. What follows is the release, a hyphen
+/// and the first 16 hex digits of the bundle's SHA-256.
+pub fn zone_bundles(country: CountryCode) -> String {
+    format!("config/country={country}/tzdb/")
+}
+
 /// The registry of countries: one object a country, written when it is deployed.
 pub const REGISTRY_PREFIX: &str = "registry/";
 

@@ -2,10 +2,9 @@
 
 use std::time::Duration;
 
-use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
-use storewatch_domain::{CountryCode, IdType, MissingHours, Rules, parse_zone};
+use storewatch_domain::{CountryCode, IdType, MissingHours, Rules, Zones};
 use storewatch_sources::elastic::is_loopback;
 use storewatch_sources::{PostgresAddress, Queries};
 use url::Url;
@@ -17,8 +16,8 @@ use crate::error::FunctionError;
 #[serde(deny_unknown_fields)]
 pub struct CountryFile {
     pub country: CountryCode,
-    #[serde(deserialize_with = "zone")]
-    pub default_timezone: Tz,
+    /// For stores that name no zone. [`CountryFile::rules`] looks it up.
+    pub default_timezone: String,
     pub missing_hours: MissingHours,
     pub schedule: ScheduleSection,
     pub live_view: LiveViewSection,
@@ -96,10 +95,6 @@ fn twenty() -> u64 {
     20
 }
 
-fn zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tz, D::Error> {
-    parse_zone(&String::deserialize(deserializer)?).map_err(de::Error::custom)
-}
-
 impl CountryFile {
     /// Reads a country file. `place` is how messages name it.
     ///
@@ -142,13 +137,21 @@ impl CountryFile {
         self.live_view.check()
     }
 
-    /// What the country's stores are judged by.
-    pub fn rules(&self) -> Rules {
-        Rules {
-            default_timezone: self.default_timezone,
+    /// What the country's stores are judged by, with these zones.
+    ///
+    /// # Errors
+    /// `BadConfig` if they do not have the default zone.
+    pub fn rules(&self, zones: &Zones) -> Result<Rules, FunctionError> {
+        let default_timezone = zones.get(&self.default_timezone);
+        Ok(Rules {
+            default_timezone: default_timezone.map_err(|error| FunctionError::BadConfig {
+                place: format!("default_timezone, with the zones of IANA {}", zones.release()),
+                problem: error.to_string(),
+            })?,
+            zones: zones.clone(),
             missing_hours: self.missing_hours,
             id_type: self.live_view.id_type,
-        }
+        })
     }
 }
 
@@ -286,10 +289,15 @@ mod tests {
 
     #[test]
     fn a_bad_time_zone_is_named_with_key_and_value() {
-        let error = error_of(("Europe/Madrid", "Europe/Madird"));
-        assert!(
-            error.contains("default_timezone") && error.contains("unknown time zone \"Europe/Madird\""),
-            "{error}"
+        let file = CountryFile::parse(&GOOD.replace("Madrid", "Madird"), "countries/es.toml").unwrap();
+        let zones = Zones::embedded();
+        let error = describe_for_test(&file.rules(&zones).unwrap_err());
+        assert_eq!(
+            error,
+            format!(
+                "default_timezone, with the zones of IANA {}: unknown time zone \"Europe/Madird\": an IANA name such as \"Europe/Madrid\" is wanted",
+                zones.release()
+            )
         );
     }
 
@@ -390,6 +398,7 @@ mod tests {
             let text = std::fs::read_to_string(&path).unwrap();
             let file = CountryFile::parse(&text, &path.display().to_string()).unwrap();
             assert_eq!(path.file_stem().unwrap().to_str().unwrap(), file.country.as_str());
+            file.rules(&Zones::embedded()).unwrap();
             read += 1;
         }
         assert!(read >= 3);

@@ -22,6 +22,7 @@ use crate::config::CountryFile;
 use crate::error::FunctionError;
 use crate::metrics::CloudWatchMetrics;
 use crate::secrets::AwsSecret;
+use crate::zones;
 
 /// The clients of AWS. Each is built when it is first needed and lives as long as the process: with it
 /// live its connections, which are costly to make.
@@ -274,8 +275,8 @@ impl Country {
         match error.name() {
             "BadConfig" => {
                 let problem = crate::error::describe(&error);
-                // One that names the file already needs no second mention.
-                if problem.starts_with(&self.place) || problem.starts_with("the secret") {
+                // One that names the file already needs no second mention, and zone data are another object.
+                if ["the secret", zones::PLACE, &self.place].iter().any(|place| problem.starts_with(place)) {
                     return error;
                 }
                 FunctionError::BadConfig { place: self.place.clone(), problem }

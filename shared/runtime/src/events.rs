@@ -30,6 +30,10 @@ pub struct ChunkItem {
     pub last: Option<StoreKey>,
     /// How many stores the snapshot of the chunk holds.
     pub stores: usize,
+    /// The key of the bundle of zone data by which the whole tick is judged; absent for the release that
+    /// the functions are built with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zones: Option<String>,
     /// When the country tick started, RFC 3339. The state machine adds it: the manifest does not
     /// have it, because a slot can be run more than once.
     #[serde(default, skip_serializing_if = "Option::is_none")]

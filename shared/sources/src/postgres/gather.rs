@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use storewatch_domain::{ExceptionHours, Store, WallTime, WeeklyHours, parse_zone};
+use storewatch_domain::{ExceptionHours, Store, WallTime, WeeklyHours};
 use tokio_postgres::binary_copy::BinaryCopyOutRow;
 use tokio_postgres::{Error as PgError, Transaction};
 
@@ -31,16 +31,13 @@ impl Gathered {
                     nameless += 1;
                     return Ok(());
                 };
-                let mut store = Store {
+                let store = Store {
                     id: id.with_text(str::to_owned),
                     name: text(row, 1)?,
                     city: text(row, 2)?,
                     timezone: text(row, 3)?,
                     ..Store::default()
                 };
-                if let Some(Err(error)) = store.timezone.as_deref().map(parse_zone) {
-                    store.spoil(format!("[schedule].stores: {error}"));
-                }
                 match self.by_id.get(&store.id) {
                     // One row a store in the tables; which of two is right cannot be known.
                     Some(&first) => self.stores[first].spoil("[schedule].stores: several rows have this id"),
