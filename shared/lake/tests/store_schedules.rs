@@ -74,6 +74,7 @@ fn hours_are_told_by_weekday_and_time_whatever_the_order_of_their_rows() {
         row(1, at(17, 0), Some(WallTime::END_OF_DAY)),
         row(1, at(9, 0), at(14, 0)),
         row(1, at(9, 0), at(14, 0)),
+        row(2, None, None),
         row(3, WallTime::from_seconds(8 * 3600 + 1), at(8, 0)),
         row(4, at(10, 0), at(10, 0)),
     ];
@@ -81,7 +82,9 @@ fn hours_are_told_by_weekday_and_time_whatever_the_order_of_their_rows() {
     let [weekly, exceptions, problem] = told(Store { hours, ..store("1") });
     assert_eq!(
         weekly.as_deref(),
-        Some("Mon 09:00-14:00; Mon 17:00-24:00; Wed 08:00:01-08:00; Thu 10:00-10:00; Sun 22:00-02:30")
+        Some(
+            "Mon 09:00-14:00; Mon 17:00-24:00; Tue closed; Wed 08:00:01-08:00; Thu 10:00-10:00; Sun 22:00-02:30"
+        )
     );
     assert_eq!((exceptions, problem), (None, None));
 }
@@ -174,7 +177,8 @@ impl Random {
         let mut weekly = Vec::new();
         for _ in 0..self.below(3) {
             let day = self.below(7) as i64 + 1;
-            weekly.push(WeeklyHours::new(day, self.time(), self.time()).unwrap());
+            let hours = if self.below(4) == 0 { (None, None) } else { (self.time(), self.time()) };
+            weekly.push(WeeklyHours::new(day, hours.0, hours.1).unwrap());
         }
         let mut exceptions = Vec::new();
         for _ in 0..self.below(3) {
