@@ -1,4 +1,4 @@
-# Every task of the project, by name: `make help` lists them. The work is done by tests/stack/stack (servers, local
+# Every task of the project, by name: `make help` lists them. The work is done by infra/local/stack (servers, local
 # deployment, ticks), cargo, and infra/ (AWS); here they are only put together.
 
 SHELL := /bin/bash
@@ -6,8 +6,9 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help run test test-rust test-e2e test-hours simulate soak fuzz mutants bench bench-compact bench-queries bench-repair check fmt lint build up stop status sample tick report query restate repair docs invoke logs deploy undeploy release clean
 
-STACK := tests/stack/stack
+STACK := infra/local/stack
 VENV := .stack/cache/venv
+TESTS := $(VENV)/bin/python
 TOOLS := .stack/cache/tools
 FUZZ := shared/domain/fuzz
 CARGO_FUZZ := $(TOOLS)/bin/cargo-fuzz
@@ -63,14 +64,14 @@ test-rust: ## Only the Rust tests, against the running stack
 	@eval "$$($(STACK) env)"; cargo test --workspace
 
 test-e2e: ## Only the end-to-end tests of the deployed templates, against the running stack
-	@eval "$$($(STACK) env)"; PYTHONPATH=tests:. $(VENV)/bin/python -m pytest tests/e2e
+	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e
 
 test-hours: ## Hold the hours of many random stores against the naive implementation, optimised (CASES)
 	HOURS_CASES=$(CASES) cargo test --release -p storewatch-domain --test against_naive
 
 soak: ## A day of ticks in minutes, with faults, then an audit of all that they wrote (SLOTS=24 for less; SEED)
 	@$(STACK) build
-	@$(STACK) soak --slots $(SLOTS) $(if $(SEED),--seed $(SEED))
+	@$(TESTS) -m tests.soak --slots $(SLOTS) $(if $(SEED),--seed $(SEED))
 
 mutants: $(CARGO_MUTANTS) ## Show the changes to shared/domain that no test notices (an hour)
 	HOURS_CASES=6000 $(CARGO_MUTANTS) mutants -p storewatch-domain --timeout 60 --output .stack/mutants
@@ -83,11 +84,11 @@ bench-compact: ## Measure memory, time and bytes of compacting a day (STORES, 10
 
 bench-queries: ## Measure what queries of a day (STORES) read and take, before it is compacted and after
 	@$(STACK) build
-	@$(STACK) bench-queries --stores $(STORES)
+	@$(TESTS) -m tests.measure.queries --stores $(STORES)
 
 bench-repair: ## Measure what a repair of the catalog takes and asks (COUNTRIES=30 DAYS=365 are its own defaults)
 	@$(STACK) build
-	@$(STACK) bench-repair $(if $(filter file,$(origin COUNTRIES)),,--countries $(COUNTRIES)) $(if $(DAYS),--days $(DAYS))
+	@$(TESTS) -m tests.measure.repair $(if $(filter file,$(origin COUNTRIES)),,--countries $(COUNTRIES)) $(if $(DAYS),--days $(DAYS))
 
 # Without a sanitizer, which only nightly has: safe Rust fails by panicking. To trace compares costs nine tenths of the
 # speed of `hours`, and the targets make well-formed input by themselves.

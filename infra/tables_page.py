@@ -57,7 +57,7 @@ def render(outputs: Mapping[str, str]) -> str:
         parts.append(_columns(view.columns))
     parts.append(
         "## Worked queries\n\nTheir results are of a fixed sample week, two countries with a few stores each"
-        " (`tests/sample/week.py`).\nChange the country and the days to yours.\n"
+        " (`infra/local/sample/week.py`).\nChange the country and the days to yours.\n"
     )
     for number, query in enumerate(schema.queries(), 1):
         output = f"<!-- output of {query.name} -->\n\n```text\n{outputs.get(query.name, '')}\n```\n"

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from e2e import views_oracle as oracle
-from e2e.conftest import Ticked
-from e2e.lakes import Lake
-from e2e.oracle import Country, expected_unseen_row
-from e2e.schedule_texts import read_texts
-from e2e.views_oracle import Rows, Tables
 from infra import schema
+from tests.e2e.conftest import Ticked
+from tests.harness import views_oracle as oracle
+from tests.harness.lakes import Lake
+from tests.harness.oracle import Country, expected_unseen_row
+from tests.harness.schedule_texts import read_texts
+from tests.harness.views_oracle import Rows, Tables
 
 VIEWS = {view.name: view for view in schema.views()}
 # What makes a row of each view the only one of its kind.

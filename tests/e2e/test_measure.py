@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from e2e.deployment import TABLES
-from measure import queries
-from measure import repair as repairs
-from measure.queries import Day, Measured, ticked_day
-from stack.config import Stack
+from infra.local.config import Stack
+from tests.harness.deployment import TABLES
+from tests.measure import queries
+from tests.measure import repair as repairs
+from tests.measure.queries import Day, Measured, ticked_day
 
 STORES = 50
 COUNTRIES, DAYS = 2, 10

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from e2e.conftest import COUNTRIES, Ticked
-from e2e.deployment import SCHEDULES, TABLES, Deployed
+from tests.e2e.conftest import COUNTRIES, Ticked
+from tests.harness.deployment import SCHEDULES, TABLES, Deployed
 
 MACHINES = ("tick", *(f"country-{code}" for code in COUNTRIES))
 DAILY_MACHINES = ("daily", *(f"country-{code}-daily" for code in COUNTRIES))

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from e2e.conftest import COUNTRIES, Sources, Ticked
-from e2e.deployment import TABLES
-from e2e.oracle import Country, expected_orphan, expected_row
-from stack import slots
+from infra.local import slots
+from tests.e2e.conftest import COUNTRIES, Sources, Ticked
+from tests.harness.deployment import TABLES
+from tests.harness.oracle import Country, expected_orphan, expected_row
 
 STATUSES = ("available", "unavailable", "unlisted", "unexpected", "closed", "orphan", "unknown")
 RATED = ("available", "unavailable", "unlisted")

@@ -18,10 +18,10 @@ from urllib.parse import unquote
 
 import h11
 
-from faults.listener import Listener, Loop, reset
+from tests.faults.listener import Listener, Loop, reset
 
 if TYPE_CHECKING:
-    from faults.kinds import Kind
+    from tests.faults.kinds import Kind
 
 _BLOCK = 1 << 16
 # Requests that are kept to be looked at: more than a test makes, and no end of memory for what runs for hours.

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from faults.http import Exchange, Response
-from faults.peer import process_of
+from tests.faults.http import Exchange, Response
+from tests.faults.peer import process_of
 
 # What a request is held for at most: longer than any time limit of a function.
 _HOLD_SECONDS = 120

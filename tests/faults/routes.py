@@ -3,8 +3,8 @@
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from faults.http import HttpProxy
-from faults.listener import Loop
+from tests.faults.http import HttpProxy
+from tests.faults.listener import Loop
 
 # The services whose calls go through a proxy.
 _SERVICES = ("S3", "GLUE", "CLOUDWATCH")

@@ -10,13 +10,13 @@ from typing import Any
 
 from pyarrow import parquet
 
-from e2e.deployment import TABLES
-from e2e.oracle import Listing, ScheduledStore, expected_orphan, expected_row, expected_unseen_row
-from soak.day import Ran
-from soak.disturbances import LATE
-from soak.servers import COUNTRIES, Served, Servers
-from soak.world import Past
-from stack import slots
+from infra.local import slots
+from tests.harness.deployment import TABLES
+from tests.harness.oracle import Listing, ScheduledStore, expected_orphan, expected_row, expected_unseen_row
+from tests.soak.day import Ran
+from tests.soak.disturbances import LATE
+from tests.soak.servers import COUNTRIES, Served, Servers
+from tests.soak.world import Past
 
 _STATUSES = ("available", "unavailable", "unlisted", "unexpected", "closed", "orphan", "unknown")
 _RATED = ("available", "unavailable", "unlisted")

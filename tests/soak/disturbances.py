@@ -12,8 +12,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from faults.http import Exchange, HttpProxy, Request
-from faults.kinds import (
+from tests.faults.http import Exchange, HttpProxy, Request
+from tests.faults.kinds import (
     Answer,
     CutAnswer,
     CutRequest,
@@ -26,7 +26,7 @@ from faults.kinds import (
     aws_error,
     s3_error,
 )
-from soak.servers import COUNTRIES, PREFIX, Served
+from tests.soak.servers import COUNTRIES, PREFIX, Served
 
 UNAVAILABLE, INCOMPLETE = "live_view_unavailable", "live_view_incomplete"
 # A delivery of a tick, as it should be and otherwise.

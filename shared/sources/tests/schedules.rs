@@ -12,7 +12,7 @@ use storewatch_sources::{
 use storewatch_stack_client::{Stack, unique_name};
 use tokio_postgres::{Client, NoTls};
 
-const SCHEMA: &str = include_str!("../../../tests/sample/schema.sql");
+const SCHEMA: &str = include_str!("../../../infra/local/sample/schema.sql");
 
 const ROWS: &str = "
 insert into stores (id, name, city, timezone, active) values

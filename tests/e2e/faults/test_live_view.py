@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from e2e.faults.faulty import COUNTRY, Faulty, of_chunk
-from faults.kinds import Answer, CutAnswer, Hold, Kind, Reset, Rewrite
+from tests.e2e.faults.faulty import COUNTRY, Faulty, of_chunk
+from tests.faults.kinds import Answer, CutAnswer, Hold, Kind, Reset, Rewrite
 
 SEARCH = r"POST /.*/_search"
 UNAVAILABLE, INCOMPLETE = "live_view_unavailable", "live_view_incomplete"

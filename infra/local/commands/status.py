@@ -1,0 +1,40 @@
+"""Shows the stack's servers: address, pid, whether they answer, and where their logs are."""
+
+import argparse
+
+from infra.local.config import Stack
+from infra.local.console import table
+from infra.local.servers import elasticsearch, ministack, postgres, trino
+from infra.local.servers.processes import Server, servers
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """No options: STACK_NAME says which stack."""
+
+
+def main(_: argparse.Namespace) -> int:
+    """Prints the table; 1 if a server is down."""
+    stack = Stack.load()
+    parts = {
+        postgres.NAME: (f"{stack.postgres.host}:{stack.postgres.port}", lambda: postgres.is_healthy(stack.postgres)),
+        elasticsearch.NAME: (stack.elasticsearch.url, lambda: elasticsearch.is_healthy(stack.elasticsearch)),
+        ministack.NAME: (stack.aws.endpoint, lambda: ministack.is_healthy(stack.aws)),
+    }
+    if url := trino.running(stack):
+        parts[trino.NAME] = (url, lambda: trino.is_healthy(url))
+    rows: list[list[str]] = []
+    all_healthy = True
+    for name, (address, is_healthy) in parts.items():
+        server = Server(name, stack.run_dir)
+        pid = server.pid()
+        healthy = pid is not None and is_healthy()
+        all_healthy &= healthy
+        rows.append([name, address, str(pid or "-"), "yes" if healthy else "no", str(server.log_file)])
+    # What other commands have started has no address to ask: it is well while it runs.
+    for server in servers(stack.run_dir):
+        if server.name not in parts:
+            pid = server.pid()
+            all_healthy &= pid is not None
+            rows.append([server.name, "-", str(pid or "-"), "yes" if pid else "no", str(server.log_file)])
+    print(table(["server", "address", "pid", "healthy", "log"], rows))
+    return 0 if all_healthy else 1
