@@ -4,11 +4,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e test-hours simulate soak fuzz mutants bench bench-compact bench-queries bench-repair check fmt lint build up stop status sample tick report query restate repair docs invoke logs deploy undeploy release clean
+.PHONY: help run test test-rust test-e2e test-hours simulate soak fuzz mutants bench bench-compact bench-queries bench-repair check fmt lint lock build up stop status sample tick report query restate repair docs invoke logs deploy undeploy release clean
 
 STACK := infra/local/stack
+# Python with the packages of a group of pyproject.toml: made, or brought up to date, when it is first used.
+ENVIRONMENT := infra/environment
+TESTS := "$$($(ENVIRONMENT) test)"
 VENV := .stack/cache/venv
-TESTS := $(VENV)/bin/python
 TOOLS := .stack/cache/tools
 FUZZ := shared/domain/fuzz
 CARGO_FUZZ := $(TOOLS)/bin/cargo-fuzz
@@ -46,7 +48,7 @@ DAYS ?=
 
 # Locally by the stack's own AWS, else by that of the credentials in use.
 ON_DAYS = [ -n "$(COUNTRY)" ] && [ -n "$(FROM)" ] || { echo "make $@: say which country and which days, as in make $@ COUNTRY=es FROM=2026-11-01 TO=2026-11-03" >&2; exit 2; }; \
-	$(STACK) --help >/dev/null && $(if $(AWS),,eval "$$($(STACK) env)" &&) $(VENV)/bin/python -m infra.days
+	$(if $(AWS),,eval "$$($(STACK) env)" &&) "$$($(ENVIRONMENT) $(if $(AWS),deploy,local))" -m infra.days
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,7 +124,18 @@ lint: check ## The same as check
 fmt: ## Format Rust and Python
 	cargo fmt --all
 	cargo fmt --manifest-path $(FUZZ)/Cargo.toml
-	@$(STACK) --help >/dev/null; $(VENV)/bin/ruff format . ; $(VENV)/bin/ruff check --fix .
+	@$(ENVIRONMENT) lint >/dev/null
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+lock: ## Write requirements.lock anew: the newest packages that pyproject.toml allows
+	rm -rf $(VENV)-lock
+	python3 -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-lock/bin/python -m pip install --quiet --group lint
+	{ sed -n '/^#/p' requirements.lock; $(VENV)-lock/bin/python -m pip freeze --all --exclude setuptools; } >$(VENV)-lock/new
+	mv $(VENV)-lock/new requirements.lock
+	rm -rf $(VENV)-lock
 
 build: ## Compile the workspace as `make run` and `make test` use it
 	cargo build --workspace
@@ -170,16 +183,15 @@ logs: ## Show what the functions have logged (FUNCTION for one of them)
 	@$(STACK) logs --prefix $(PREFIX) $(FUNCTION)
 
 release: ## Build the functions for AWS (ARCHITECTURE=arm64 for Graviton)
-	@$(STACK) --help >/dev/null
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cargo lambda build --workspace --release --output-format zip $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
+	@$(ENVIRONMENT) deploy >/dev/null
+	PATH="$(CURDIR)/$(VENV)-deploy/bin:$$PATH" cargo lambda build --workspace --release --output-format zip $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
 
 deploy: release ## Deploy to the AWS account of the credentials in use (COUNTRIES, ANALYSTS, PREFIX, DATABASE, SECRETS, EMAIL)
-	@$(VENV)/bin/python -m infra.deploy deploy $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(EMAIL),--email $(EMAIL)) $(if $(ANALYSTS),--analyst-countries $(ANALYSTS))
+	@"$$($(ENVIRONMENT) deploy)" -m infra.deploy deploy $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(EMAIL),--email $(EMAIL)) $(if $(ANALYSTS),--analyst-countries $(ANALYSTS))
 
 undeploy: ## Take countries off AWS; their data stays: make undeploy COUNTRIES=pt
 	@[ "$(origin COUNTRIES)" = "command line" ] || { echo "make undeploy: say which countries, as in make undeploy COUNTRIES=pt" >&2; exit 2; }
-	@$(STACK) --help >/dev/null
-	@$(VENV)/bin/python -m infra.deploy undeploy $(COUNTRIES) --prefix $(PREFIX)
+	@"$$($(ENVIRONMENT) deploy)" -m infra.deploy undeploy $(COUNTRIES) --prefix $(PREFIX)
 
 clean: ## Stop the servers and remove all that was made: data, caches, builds
 	@for run in .stack/run/*/; do [ ! -d "$$run" ] || STACK_NAME=$$(basename "$$run") $(STACK) down --wipe; done
