@@ -43,7 +43,7 @@ def days_read(lake: Lake, statement: str) -> list[tuple[str, list[str], list[str
         table = re.match(r"\w+\[table = \w+:\w+[:.]([\w$]+)", scan)
         rows = re.search(r"Input: (\d+) rows?", scan)
         assert table and rows
-        found.append((table[1], *(partition_values(scan, key) for key in ("country", "day")), int(rows[1])))
+        found.append((table[1], partition_values(scan, "country"), partition_values(scan, "day"), int(rows[1])))
     return found
 
 

@@ -91,7 +91,7 @@ def hostile(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with socket.create_server(("127.0.0.1", 0)) as lookups:
         lookups.settimeout(0)
         texts = [*TEXTS, f"${{jndi:ldap://127.0.0.1:{lookups.getsockname()[1]}/x}}"]
-        stores = [(text, text, text, None) for text in texts]
+        stores: list[tuple[Any, ...]] = [(text, text, text, None) for text in texts]
         stores += [(f"zone {text}", text[::-1], text, text) for text in texts]
         stores += [("long name", LONG, LONG[1:], None), ("long zone", "x", None, LONG)]
         orphans = [NUL, *(f"orphan {text}" for text in texts)]

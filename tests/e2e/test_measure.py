@@ -5,7 +5,7 @@ import io
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pyarrow as pa
 import pytest
@@ -116,7 +116,7 @@ def _prefix() -> str:
     return f"e2e-{uuid.uuid4().hex[:6]}-m"
 
 
-def _arguments(module, *given: str) -> argparse.Namespace:
+def _arguments(module: ModuleType, *given: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     module.add_arguments(parser)
     return parser.parse_args([*given, "--prefix", _prefix()])

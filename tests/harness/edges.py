@@ -69,8 +69,10 @@ def _cases(local: datetime) -> list[tuple[Rows, Rows]]:
     def clock(minutes: int) -> str:
         return f"{local + timedelta(minutes=minutes):%H:%M}"
 
-    inside = [(today, clock(3), clock(11))]
-    overnight = [(yesterday, clock(15), clock(7))]  # from yesterday, a day less some minutes: it ends inside the slot
+    inside: Rows = [(today, clock(3), clock(11))]
+    overnight: Rows = [
+        (yesterday, clock(15), clock(7))
+    ]  # from yesterday, a day less some minutes: it ends inside the slot
     return [
         (inside, []),
         ([(today, clock(2), clock(6)), (today, clock(4), clock(9)), (today, clock(9), clock(10))], []),  # a union

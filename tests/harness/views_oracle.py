@@ -32,9 +32,9 @@ def availability_hourly(tables: Tables) -> Rows:
 def availability_city_daypart(tables: Tables) -> Rows:
     """By city and part of the city's own day, whose clock is that of the first store that has one."""
     clocks: dict[Any, tuple[date, int] | None] = {}
-    for key, rows in grouped(tables["store_availability"], lambda row: (row["country"], row["slot"], row["city"])):
+    for place, rows in grouped(tables["store_availability"], lambda row: (row["country"], row["slot"], row["city"])):
         local = [(row["store_id"], row["local_date"], row["local_hour"]) for row in rows if row["local_date"]]
-        clocks[key] = min(local)[1:] if local else None
+        clocks[place] = min(local)[1:] if local else None
     parts = ("night", "morning", "afternoon", "evening")
 
     def key(row: Row) -> tuple[Any, ...]:

@@ -209,9 +209,9 @@ def report(before: Measured, after: Measured) -> str:
     for name, old in before.volumes.items():
         new = after.volumes[name]
         rows += [_row(name, "files", old.files, new.files), _row("", "bytes", old.bytes, new.bytes)]
-    old, new = [sum(v.bytes for v in form.volumes.values()) for form in (before, after)]
+    read = [sum(v.bytes for v in form.volumes.values()) for form in (before, after)]
     files = [sum(v.files for v in form.volumes.values()) for form in (before, after)]
-    rows += [_row("all tables", "files", *files), _row("", "bytes", old, new)]
+    rows += [_row("all tables", "files", *files), _row("", "bytes", *read)]
     for name, asked in before.asked.items():
         other = after.asked[name]
         rows += [

@@ -26,7 +26,7 @@ from infra.local.errors import StackError
 from infra.local.sample import week
 from tests.faults.http import HttpProxy, Request, Response
 from tests.faults.listener import Loop
-from tests.faults.routes import before, send_through
+from tests.faults.routes import before_as, send_through
 from tests.harness.deployment import TABLES, Deployed
 from tests.measure.lake import lake, put_all, repair
 
@@ -220,7 +220,7 @@ def year(stack: Stack, countries: int, days: int, prefix: str) -> Iterator[Year]
     codes = ["".join(pair) for pair in itertools.islice(letters, countries)]
     loop = Loop()
     with lake(stack, prefix, codes) as deployed:
-        proxy = before(loop, stack.aws.endpoint, CountingProxy)
+        proxy = before_as(CountingProxy, loop, stack.aws.endpoint)
         try:
             lambdas = stack.aws.client("lambda")
             for code in codes:

@@ -84,13 +84,13 @@ def serving(stack: Stack, clock: Clock, places: Mapping[str, Place], secrets: Ma
             for code in COUNTRIES:
                 rules = _country_file(folder / "countries", code)
                 postgres = TcpProxy(loop, "127.0.0.1", stack.postgres.port)
-                http = [before(loop, url) for url in (stack.elasticsearch.url, aws.endpoint)]
-                proxies += [postgres, *http]
-                countries[code] = Served(code, places[code], rules, postgres, *http)
+                search, cloud = before(loop, stack.elasticsearch.url), before(loop, aws.endpoint)
+                proxies += [postgres, search, cloud]
+                countries[code] = Served(code, places[code], rules, postgres, search, cloud)
                 behind = replace(
                     stack,
                     postgres=replace(stack.postgres, port=postgres.port),
-                    elasticsearch=Elasticsearch(http[0].url),
+                    elasticsearch=Elasticsearch(search.url),
                 )
                 lake = deploy(
                     behind,

@@ -21,7 +21,7 @@ def main(_: argparse.Namespace) -> int:
     """Writes the page."""
     stack = Stack.load()
     url = trino.up(stack)
-    with sample_week(stack) as (database, _):
+    with sample_week(stack) as (database, _rows):
         tables_page.PAGE.write_text(tables_page.render(run_queries(url, database)))
     say("docs", f"{tables_page.PAGE.relative_to(schema.ROOT)} is written")
     return 0

@@ -87,7 +87,16 @@ def _deployed_environment(stack: Stack, name: str) -> dict[str, str]:
 @contextmanager
 def _watcher(port: int) -> Iterator[None]:
     """`cargo lambda watch`, serving the API that functions and `cargo lambda invoke` talk to."""
-    command = [VENV / "bin/cargo-lambda", "lambda", "watch", "--only-lambda-apis", "-A", "127.0.0.1", "-P", str(port)]
+    command: list[str | Path] = [
+        VENV / "bin/cargo-lambda",
+        "lambda",
+        "watch",
+        "--only-lambda-apis",
+        "-A",
+        "127.0.0.1",
+        "-P",
+        str(port),
+    ]
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)
         try:
@@ -125,7 +134,17 @@ def _invoke(event: Path, port: int) -> bool:
         text = with_slot(event.read_text(), say=lambda words: say("invoke", f"{event.name}: {words}"))
     except (OSError, json.JSONDecodeError) as error:
         raise StackError(f"event {event} cannot be read: {error}") from None
-    command = [VENV / "bin/cargo-lambda", "lambda", "invoke", "-A", "127.0.0.1", "-P", str(port), "--data-ascii", text]
+    command: list[str | Path] = [
+        VENV / "bin/cargo-lambda",
+        "lambda",
+        "invoke",
+        "-A",
+        "127.0.0.1",
+        "-P",
+        str(port),
+        "--data-ascii",
+        text,
+    ]
     started = time.monotonic()
     done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
     seconds = time.monotonic() - started

@@ -1,6 +1,8 @@
 """Shows the stack's servers: address, pid, whether they answer, and where their logs are."""
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 
 from infra.local.config import Stack
 from infra.local.console import table
@@ -15,13 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(_: argparse.Namespace) -> int:
     """Prints the table; 1 if a server is down."""
     stack = Stack.load()
-    parts = {
+    parts: dict[str, tuple[str, Callable[[], bool]]] = {
         postgres.NAME: (f"{stack.postgres.host}:{stack.postgres.port}", lambda: postgres.is_healthy(stack.postgres)),
         elasticsearch.NAME: (stack.elasticsearch.url, lambda: elasticsearch.is_healthy(stack.elasticsearch)),
         ministack.NAME: (stack.aws.endpoint, lambda: ministack.is_healthy(stack.aws)),
     }
     if url := trino.running(stack):
-        parts[trino.NAME] = (url, lambda: trino.is_healthy(url))
+        parts[trino.NAME] = (url, partial(trino.is_healthy, url))
     rows: list[list[str]] = []
     all_healthy = True
     for name, (address, is_healthy) in parts.items():

@@ -2,6 +2,8 @@
 
 import argparse
 import re
+from collections.abc import Iterator
+from typing import Any
 
 from botocore.exceptions import ClientError
 
@@ -63,7 +65,7 @@ def _end_functions(stack: Stack, prefix: str) -> None:
                 lambdas.delete_function(FunctionName=name)
 
 
-def _pages(client, operation: str, key: str, **request):
+def _pages(client: Any, operation: str, key: str, **request: Any) -> Iterator[list[dict[str, Any]]]:
     """The non-empty pages of a listing."""
     for page in client.get_paginator(operation).paginate(**request):
         if page.get(key):

@@ -168,6 +168,7 @@ def _block(country: str, block: int, count: int, seed: int, today: date, kinds: 
 def _own_exceptions(usual: Exceptions, today: date, rng: random.Random) -> Exceptions:
     """Days that are this store's own: away for some, or open at other times on one of the days around today."""
     first = today + timedelta(days=rng.randint(-6, 3))
+    rows: list[tuple[date, int | None, int | None]]
     if rng.random() < 0.6:
         rows = [(first + timedelta(days=day), None, None) for day in range(rng.randint(1, 10))]
     else:

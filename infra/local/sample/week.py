@@ -77,11 +77,13 @@ def rows(seed: int = SEED) -> dict[str, dict[tuple[str, str], Rows]]:
             if stores:
                 made["store_availability"].setdefault(key, []).extend(stores)
                 made["availability_by_city"].setdefault(key, []).extend(_by_city(slot, stores))
-        stores = list(_stores(country, random.Random(f"{seed} {country}")))
+        scheduled = list(_stores(country, random.Random(f"{seed} {country}")))
         for (of, day), ticks in made["country_ticks"].items():
             if of == country:
                 readings = sorted({tick["schedule_as_of"] for tick in ticks if "schedule_as_of" in tick})
-                made["store_schedules"][of, day] = list(_schedules(country, date.fromisoformat(day), stores, readings))
+                made["store_schedules"][of, day] = list(
+                    _schedules(country, date.fromisoformat(day), scheduled, readings)
+                )
     return made
 
 

@@ -40,7 +40,7 @@ def start(run_dir: Path, port: int, transport_port: int) -> Elasticsearch:
     home = run_dir / NAME
     for folder in ("config", "tmp"):
         (home / folder).mkdir(parents=True, exist_ok=True)
-    command = [
+    command: list[str | Path] = [
         java_home / "bin" / "java",
         f"-Xms{_HEAP}",
         f"-Xmx{_HEAP}",
@@ -110,7 +110,7 @@ def _jars(java_home: Path) -> Path:
         for name in ("classes", "native"):
             (folder / name).mkdir(parents=True)
         say(NAME, f"fetching the jars of {VERSION} from Maven Central (50 MB) into {folder}")
-        fetch = [
+        fetch: list[str | Path] = [
             "mvn",
             "--batch-mode",
             "--no-transfer-progress",
@@ -124,7 +124,7 @@ def _jars(java_home: Path) -> Path:
             [*fetch, version, _COPY_JARS, f"-DoutputDirectory={folder}/lib", "-DincludeScope=runtime"],
             java_home,
         )
-        compiler = [java_home / "bin" / "javac", "--release", str(_OLDEST_JAVA), "-nowarn"]
+        compiler: list[str | Path] = [java_home / "bin" / "javac", "--release", str(_OLDEST_JAVA), "-nowarn"]
         _build(folder, [*compiler, "-cp", f"{folder}/lib/*", "-d", folder / "classes", *sources], java_home)
         (folder / "native" / "libzstd.so").symlink_to(_zstd())
         stamp_file.write_text(stamp)

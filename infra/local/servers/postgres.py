@@ -176,7 +176,15 @@ def _initdb(binaries: Path, home: Path, data: Path, password: str, user: str | N
     if user:
         shutil.chown(password_file, user, user)
     partial = home / "data.partial"
-    command = [binaries / "initdb", "-D", partial, "-U", ADMIN, f"--pwfile={password_file}", "--auth=scram-sha-256"]
+    command: list[str | Path] = [
+        binaries / "initdb",
+        "-D",
+        partial,
+        "-U",
+        ADMIN,
+        f"--pwfile={password_file}",
+        "--auth=scram-sha-256",
+    ]
     options = ["--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions"]
     shutil.rmtree(partial, ignore_errors=True)
     try:

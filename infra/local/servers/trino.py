@@ -49,7 +49,13 @@ def up(stack: Stack) -> str:
             return url
         server.stop()
         java_home = trino_files.java_home()
-        command = [java_home / "bin" / "java", *_options(home), "-cp", f"{files}/lib/*", "io.trino.server.TrinoServer"]
+        command: list[str | Path] = [
+            java_home / "bin" / "java",
+            *_options(home),
+            "-cp",
+            f"{files}/lib/*",
+            "io.trino.server.TrinoServer",
+        ]
         say(NAME, f"starting {trino_files.VERSION} on {java_home}")
         process = server.start(command, env={"PATH": os.defpath, "LANG": "C.UTF-8"}, cwd=home)
         # Its own health page answers before it can run a query. (See sql.py for what comes after that.)

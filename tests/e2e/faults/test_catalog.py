@@ -9,7 +9,8 @@ import pytest
 
 from infra.local import slots
 from tests.e2e.faults.faulty import COUNTRY, Faulty
-from tests.faults.kinds import Hold, Kind, RefusePartitions, Reset, Rewrite, aws_error
+from tests.faults.http import Kind
+from tests.faults.kinds import Hold, RefusePartitions, Reset, Rewrite, aws_error
 from tests.harness.deployment import TABLES
 
 GLUE = r"AWSGlue\."
