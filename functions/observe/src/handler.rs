@@ -9,7 +9,7 @@ use storewatch_lake::availability::AvailabilityRows;
 use storewatch_lake::objects::damaged;
 use storewatch_lake::{Condition, Objects, Put, keys, snapshot};
 use storewatch_runtime::clock::from_rfc3339;
-use storewatch_runtime::events::ChunkItem;
+use storewatch_runtime::events::{ChunkItem, OBSERVING_MICROS};
 use storewatch_runtime::{Clock, CountryFile, FunctionError, describe};
 use storewatch_sources::LiveView;
 
@@ -18,10 +18,6 @@ pub struct Ports<'a> {
     pub objects: &'a dyn Objects,
     pub clock: &'a dyn Clock,
 }
-
-/// For how long after its start a country tick observes. What comes after must have its time before
-/// the machine's own ends: statemachine/retries.toml holds the sum.
-const OBSERVING_MICROS: i64 = 450 * 1_000_000;
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

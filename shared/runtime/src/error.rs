@@ -7,6 +7,8 @@ use lambda_runtime::Diagnostic;
 use storewatch_lake::{CatalogError, LakeError, ParquetError};
 use storewatch_sources::{LiveViewError, ScheduleError};
 
+use crate::error_name::ErrorName;
+
 /// Why a function failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FunctionError {
@@ -47,22 +49,23 @@ pub enum SourceName {
 impl FunctionError {
     /// The name that state machines match.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::BadEvent { .. } => "BadEvent",
+        let name = match self {
+            Self::BadEvent { .. } => ErrorName::BadEvent,
             Self::BadConfig { .. }
             | Self::Schedule(ScheduleError::Config { .. })
-            | Self::LiveView(LiveViewError::Config { .. }) => "BadConfig",
+            | Self::LiveView(LiveViewError::Config { .. }) => ErrorName::BadConfig,
             Self::Schedule(_) | Self::Secret { source_name: SourceName::Schedule, .. } => {
-                "ScheduleUnavailable"
+                ErrorName::ScheduleUnavailable
             }
-            Self::LiveView(LiveViewError::Incomplete { .. }) => "LiveViewIncomplete",
+            Self::LiveView(LiveViewError::Incomplete { .. }) => ErrorName::LiveViewIncomplete,
             Self::LiveView(_) | Self::Secret { source_name: SourceName::LiveView, .. } => {
-                "LiveViewUnavailable"
+                ErrorName::LiveViewUnavailable
             }
-            Self::Lake(_) | Self::File { .. } => "LakeUnavailable",
-            Self::Catalog(_) => "CatalogUnavailable",
-            Self::Panicked { .. } => "Panicked",
-        }
+            Self::Lake(_) | Self::File { .. } => ErrorName::LakeUnavailable,
+            Self::Catalog(_) => ErrorName::CatalogUnavailable,
+            Self::Panicked { .. } => ErrorName::Panicked,
+        };
+        name.as_str()
     }
 }
 

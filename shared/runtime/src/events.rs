@@ -8,6 +8,10 @@ use storewatch_lake::Partition;
 
 use crate::error::FunctionError;
 
+/// For how long after its start a country tick observes, in microseconds. What comes after must have its
+/// time before the machine's own ends: statemachine/retries.toml holds the sum.
+pub const OBSERVING_MICROS: i64 = 450 * 1_000_000;
+
 /// One item of the manifest: a chunk of stores that one `observe` handles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

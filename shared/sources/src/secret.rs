@@ -18,7 +18,9 @@ pub struct Credentials {
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     /// The store of secrets did not answer, has no such secret, or refuses this role.
-    #[error("cannot read the secret {name:?}; check that it exists, has a value and that the role may read it")]
+    #[error(
+        "cannot read the secret {name:?}; check that it exists, has a value and that the role may read it"
+    )]
     Unavailable { name: String, source: Box<dyn Error + Send + Sync> },
     /// The secret is there, but its value is not what the source takes.
     #[error("the secret {name:?} {problem}")]
