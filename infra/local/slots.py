@@ -4,13 +4,14 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from infra.local.errors import StackError
+from infra.vocabulary import SLOT_SECONDS
 
-SLOT = timedelta(minutes=15)
+SLOT = timedelta(seconds=SLOT_SECONDS)
 
 
 def current(now: datetime | None = None) -> datetime:
     """The start of the slot that an instant lies in."""
-    now = now or datetime.now(UTC)
+    now = (now or datetime.now(UTC)).astimezone(UTC)
     return now.replace(minute=now.minute // 15 * 15, second=0, microsecond=0)
 
 

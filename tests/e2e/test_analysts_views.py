@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra import schema
+from infra import schema, vocabulary
 from tests.e2e.conftest import Ticked
 from tests.harness import views_oracle as oracle
 from tests.harness.lakes import Lake
@@ -83,10 +83,8 @@ def test_what_was_missed_shows_from_the_first_slot_until_now(lake: Lake, view: s
 
 def test_the_ticks_lake_holds_what_the_views_are_about(ticked_lake: Lake) -> None:
     stores, ticks = ticked_lake.tables["store_availability"], ticked_lake.tables["country_ticks"]
-    assert {row["status"] for row in stores} == {
-        "available", "unavailable", "unlisted", "unexpected", "closed", "orphan", "unknown",
-    }  # fmt: skip
-    assert {row["outcome"] for row in ticks} == {"complete", "partial", "failed"}
+    assert {row["status"] for row in stores} == set(vocabulary.STATUSES)
+    assert {row["outcome"] for row in ticks} == set(vocabulary.OUTCOMES)
     assert "late" in {row["reason"] for row in stores}
     assert len({row["day"] for row in stores}) >= 2
 

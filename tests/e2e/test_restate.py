@@ -19,13 +19,13 @@ from pyarrow import parquet
 from infra import days
 from infra.local.config import Stack
 from infra.local.sample.load import drop, load
+from infra.vocabulary import STATUSES
 from tests.e2e.conftest import Sources, ticking
 from tests.e2e.test_tick import utc
 from tests.harness.deployment import TABLES, Deployed
 from tests.harness.oracle import Country, expected_orphan, expected_row, read_live_view, read_schedules
 
 Rows = dict[str, dict[str, Any]]
-STATUSES = ("available", "unavailable", "unlisted", "unexpected", "closed", "orphan", "unknown")
 # What a row has kept of the live view.
 SEEN = ("slot", "store_id", "observed_at", "listed", "online")
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from infra.vocabulary import NEVER_RETRIED
 from tests.e2e.conftest import COUNTRIES, Ticked
 from tests.harness.deployment import SCHEDULES, TABLES, Deployed
 
@@ -81,7 +82,7 @@ def test_the_daily_work_has_time_limits_and_ends_before_the_next(ticked: Ticked,
 
 @pytest.mark.parametrize("machine", MACHINES + DAILY_MACHINES)
 def test_wrong_events_and_wrong_country_files_are_never_retried(ticked: Ticked, machine: str) -> None:
-    never = {"BadEvent", "BadConfig", "States.ALL", "States.TaskFailed"}
+    never = NEVER_RETRIED | {"States.ALL", "States.TaskFailed"}
     for path, state in states_of(ticked.deployed.definition(machine)):
         for retry in state.get("Retry", []):
             assert never.isdisjoint(retry["ErrorEquals"]), path

@@ -9,12 +9,11 @@ import pytest
 from pyarrow import parquet
 
 from infra.local import slots
+from infra.vocabulary import RATED, STATUSES
 from tests.e2e.conftest import COUNTRIES, Sources, Ticked
 from tests.harness.deployment import TABLES
 from tests.harness.oracle import Country, expected_orphan, expected_row
 
-STATUSES = ("available", "unavailable", "unlisted", "unexpected", "closed", "orphan", "unknown")
-RATED = ("available", "unavailable", "unlisted")
 # The catalog's types as Parquet has them: physical type and logical type.
 PARQUET = {
     "timestamp": ("INT64", "Timestamp(isAdjustedToUTC=false, timeUnit=microseconds, is_from_converted_type=false"),

@@ -17,9 +17,10 @@ from pyarrow import parquet
 from infra.local import slots
 from infra.local.config import Stack
 from infra.local.errors import StackError
+from infra.vocabulary import TICKED_TABLES
 
 # What ticks write files of; the schedules are a table once their day is compacted.
-TABLES = ("store_availability", "availability_by_city", "country_ticks")
+TABLES = TICKED_TABLES
 SCHEDULES = "store_schedules"
 _TIMEOUT_SECONDS = 180
 # What a function may run at most on AWS. A client that gives up before invokes it a second time beside the first.

@@ -9,21 +9,21 @@ from collections.abc import Callable, Iterable
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from infra.vocabulary import RATED, STATUSES
+
 Row = dict[str, Any]
 Rows = list[Row]
 Tables = dict[str, Rows]  # table -> rows, each with its country and day
 
-RATED = ("available", "unavailable", "unlisted")
 SLOT = timedelta(minutes=15)
 
 
 def availability_hourly(tables: Tables) -> Rows:
     """By hour of UTC."""
     groups = grouped(tables["store_availability"], lambda row: (row["country"], row["day"], hour(row["slot"])))
-    names = ("available", "unavailable", "unlisted", "unexpected", "closed", "orphan", "unknown")
     return [
         {"country": country, "day": day, "hour": start, "slots": slots(rows)}
-        | {name: statuses(rows)[name] for name in names}
+        | {name: statuses(rows)[name] for name in STATUSES}
         | shares(rows)
         for (country, day, start), rows in groups
     ]

@@ -1,10 +1,10 @@
 """Holds the state machines and the code against the one retry policy and its budget of time, statemachine/retries.toml."""
 
 import json
-import re
 import tomllib
 from typing import Any
 
+from infra import vocabulary
 from infra.local.config import ROOT
 from infra.packaging import STATE_MACHINES
 
@@ -51,12 +51,10 @@ def _retry(policy: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
 
 def _tick_rules(budget: dict[str, int], tick: dict[str, int], country: dict[str, int]) -> dict[str, bool]:
     """What has to hold of a tick's times."""
-    handler = (ROOT / "functions/observe/src/handler.rs").read_text()
-    observing = re.search(r"OBSERVING_MICROS: i64 = (\d+) \* 1_000_000;", handler)
     worst = budget["observing"] + country["ObserveChunk"] + budget["draining"]
     worst += 2 * country["Merge"] + 2 * country["Register"]
     return {
-        "observe gives up when the budget says": observing is not None and int(observing[1]) == budget["observing"],
+        "observe gives up when the budget says": vocabulary.OBSERVING_SECONDS == budget["observing"],
         "the machines have the budget's limits": (tick["whole"], country["whole"])
         == (budget["tick"], budget["country"]),
         f"a country's {worst} s at worst fit into its {budget['country']} s": worst <= budget["country"],

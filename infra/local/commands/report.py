@@ -16,8 +16,7 @@ from infra.local.config import Stack
 from infra.local.console import table
 from infra.local.errors import StackError
 from infra.local.prefix import add_prefix_argument
-
-STATUSES = ("available", "unavailable", "unlisted", "unexpected", "closed", "orphan", "unknown")
+from infra.vocabulary import RATED, STATUSES
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class CountryReport:
     @property
     def availability(self) -> float | None:
         """Available of all that were scheduled and could be judged."""
-        scheduled = sum(self.counts[status] for status in ("available", "unavailable", "unlisted"))
+        scheduled = sum(self.counts[status] for status in RATED)
         return self.counts["available"] / scheduled if scheduled else None
 
     @property

@@ -8,11 +8,11 @@ import threading
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+from infra.local import slots
 from infra.local.config import ROOT, VENV, Stack
 from infra.local.console import say, table
 from infra.local.errors import StackError
 from infra.local.sample.countries import COUNTRIES
-from infra.local.sample.live_view import SLOT, slot_of
 from infra.local.sample.load import AHEAD, drop, load, refresh
 from infra.local.sample.places import check_prefix, read_parameters, read_places
 from infra.local.servers.processes import Server
@@ -105,10 +105,10 @@ def _follow(stack: Stack, prefix: str | None) -> None:
     lead = AHEAD
     written: datetime | None = None
     while not stop.is_set():
-        slot = slot_of(datetime.now(UTC) + lead)
+        slot = slots.current(datetime.now(UTC) + lead)
         if written and slot <= written:
             # By short waits, so that a clock that was set or a machine that slept is noticed.
-            stop.wait(min(_RETRY_SECONDS, (written + SLOT - lead - datetime.now(UTC)).total_seconds() + 0.1))
+            stop.wait(min(_RETRY_SECONDS, (written + slots.SLOT - lead - datetime.now(UTC)).total_seconds() + 0.1))
             continue
         started = datetime.now(UTC)
         try:

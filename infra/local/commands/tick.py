@@ -17,6 +17,7 @@ from infra.local.console import say, table
 from infra.local.errors import StackError
 from infra.local.prefix import add_prefix_argument
 from infra.local.sample.load import AHEAD
+from infra.vocabulary import TICKED_TABLES
 
 # With less left of a slot, a cold tick on a busy machine could end too late; besides, the sample's live view already is
 # the next slot's by then.
@@ -169,7 +170,7 @@ def _forget(stack: Stack, prefix: str, slot: datetime) -> None:
     if made is None:
         raise StackError(f"there is no stack {prefix}-lake: deploy it by `stack deploy`")
     bucket, removed = made["LakeBucket"], 0
-    for folder in ("staging", "store_availability", "availability_by_city", "country_ticks"):
+    for folder in ("staging", *TICKED_TABLES):
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{folder}/"):
             keys = [entry["Key"] for entry in page.get("Contents", []) if slots.compact(slot) in entry["Key"]]
             if keys:

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from hashlib import blake2b
 
+from infra.local import slots
 from infra.local.sample.countries import COUNTRIES
 from infra.local.sample.hours import is_open
 from infra.local.sample.model import Exceptions, Store, Week
@@ -23,7 +24,6 @@ REASONS = (
     "moving",
     "weather",
 )
-SLOT = timedelta(minutes=15)
 
 # Parts of a thousand. Missing, offline and online out of hours are drawn anew in every slot; the stores that come to
 # have two documents and the orphans are fixed, and each slot shows half of them: so it is known what another has left.
@@ -46,15 +46,9 @@ class Document:
     updated_at: datetime | None = None
 
 
-def slot_of(instant: datetime) -> datetime:
-    """The start of the quarter of an hour, in UTC."""
-    instant = instant.astimezone(UTC)
-    return instant.replace(minute=instant.minute // 15 * 15, second=0, microsecond=0)
-
-
 def documents(stores: Iterable[Store], country: str, seed: int, instant: datetime) -> Iterator[Document]:
     """The documents of a slot, those that may be there from another slot and are to go included."""
-    slot = slot_of(instant)
+    slot = slots.current(instant)
     default_timezone = COUNTRIES[country].default_timezone
     known: dict[tuple[Week, Exceptions, str], bool | None] = {}
     last_id = None

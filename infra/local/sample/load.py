@@ -9,6 +9,7 @@ from multiprocessing import get_context
 
 import psycopg
 
+from infra.local import slots
 from infra.local.config import Stack
 from infra.local.console import say
 from infra.local.errors import StackError
@@ -17,7 +18,7 @@ from infra.local.sample.countries import COUNTRIES, split
 from infra.local.sample.database import drop_database, replace_database
 from infra.local.sample.generate import stores
 from infra.local.sample.index import Index
-from infra.local.sample.live_view import documents, slot_of
+from infra.local.sample.live_view import documents
 from infra.local.sample.places import Parameters, Place
 
 # How long before a slot begins its live view is already wanted.
@@ -110,7 +111,7 @@ def _load_index(stack: Stack, code: str, place: Place, parameters: Parameters, i
         if is_new:
             index.create()
         count = index.write(code, documents(made, code, parameters.seed, instant))
-    slot = f"{slot_of(instant):%Y-%m-%d %H:%M} UTC"
+    slot = f"{slots.current(instant):%Y-%m-%d %H:%M} UTC"
     say(f"sample {code}", f"{count} documents in index {place.index} as of {slot} ({time.monotonic() - started:.1f} s)")
 
 

@@ -18,16 +18,15 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from infra.local.config import Stack
+from infra.local.slots import SLOT
 from infra.schema import Table, tables
+from infra.vocabulary import RATED, STATUSES
 
 FIRST_DAY = date(2026, 3, 23)  # a Monday
 DAYS = 7
 SEED = 7
-STATUSES = ("available", "unavailable", "unlisted", "unexpected", "closed", "orphan", "unknown")
-RATED = ("available", "unavailable", "unlisted")
 Rows = list[dict[str, Any]]
 
-_SLOT = timedelta(minutes=15)
 _ARROW = {
     "timestamp": pa.timestamp("us"),
     "date": pa.date32(),
@@ -142,7 +141,7 @@ def _ticks(country: str, rng: random.Random) -> Iterator[tuple[datetime, Rows, d
     start = datetime.combine(FIRST_DAY, datetime.min.time())
     as_of = start
     for number in range(DAYS * 96):
-        slot = start + number * _SLOT
+        slot = start + number * SLOT
         # Drawn for every slot, missed ones too, so that one change of the story below leaves the rest as it was.
         for store in stores:
             left, reason = outages.get(store.id, (0, ""))
