@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e test-hours simulate soak fuzz mutants bench bench-compact bench-queries bench-repair check fmt lint lock build up stop status sample tick report query restate repair docs invoke logs deploy undeploy release clean
+.PHONY: help run test test-rust test-e2e test-hours simulate soak fuzz mutants bench bench-compact bench-queries bench-repair check fmt lint generate lock build up stop status sample tick report query restate repair docs invoke logs deploy undeploy release clean
 
 STACK := infra/local/stack
 # Python with the packages of a group of pyproject.toml: made, or brought up to date, when it is first used.
@@ -127,6 +127,10 @@ fmt: ## Format Rust and Python
 	@$(ENVIRONMENT) lint >/dev/null
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
+
+generate: ## Write what is generated: vocabulary.json from the code, Retry blocks from retries.toml
+	WRITE_VOCABULARY=1 cargo test --workspace --test vocabulary --quiet
+	@$(STACK) generate
 
 lock: ## Write requirements.lock anew: the newest packages that pyproject.toml allows
 	rm -rf $(VENV)-lock

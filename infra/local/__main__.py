@@ -24,6 +24,7 @@ COMMANDS = {
     "trino": "start or stop Trino, the engine behind Athena, over the local lake",
     "query": "run SQL on the local lake through Trino and print the result",
     "docs": "write docs/tables.md anew from the schema, its queries run on a fixed sample",
+    "generate": "write the Retry blocks of the state machines from statemachine/retries.toml",
     "logs": "show what the functions have logged",
     "check": "lint templates, state machines, country files and Python",
 }

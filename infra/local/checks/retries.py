@@ -1,7 +1,8 @@
-"""Holds the state machines and the code against the one retry policy and its budget of time, statemachine/retries.toml."""
+"""Writes the Retry blocks of the state machines from the one retry policy, statemachine/retries.toml, and checks its times."""
 
 import json
 import tomllib
+from pathlib import Path
 from typing import Any
 
 from infra import vocabulary
@@ -12,25 +13,57 @@ _POLICY = ROOT / "statemachine/retries.toml"
 
 
 def check_retries() -> list[str]:
-    """Every state retries what the policy says, no more and no less, and the budgets fit into each other."""
-    policy = tomllib.loads(_POLICY.read_text())
-    problems: list[str] = []
+    """The Retry blocks are those of the policy, the policy names states and errors that exist, and the times fit."""
+    policy = _policy()
+    problems = [
+        f"{file.name} differs from {_POLICY.name} and the form of its JSON: run `make generate`"
+        for file, text in generated().items()
+        if file.read_text() != text
+    ]
     limits: dict[str, dict[str, int]] = {}
     for machine in STATE_MACHINES:
-        definition = json.loads((ROOT / f"statemachine/{machine}.asl.json").read_text())
+        definition = json.loads(_file(machine).read_text())
         states = dict(states_of(definition))
         limits[machine] = {name: state["TimeoutSeconds"] for name, state in states.items() if "TimeoutSeconds" in state}
         limits[machine]["whole"] = definition["TimeoutSeconds"]
-        wanted = {name: [_retry(policy, entry) for entry in entries] for name, entries in policy[machine].items()}
-        found = {name: state["Retry"] for name, state in states.items() if "Retry" in state}
         problems += [
-            f"{machine}.asl.json: the Retry of {name} is not what {_POLICY.name} says"
-            for name in sorted(wanted.keys() | found.keys())
-            if wanted.get(name) != found.get(name)
+            f"{_POLICY.name}: [{machine}] names {name}, which {machine}.asl.json does not have"
+            for name in policy[machine].keys() - states.keys()
         ]
     rules = _tick_rules(policy["budget"], limits["tick"], limits["country"])
     rules |= _daily_rules(policy["daily_budget"], limits["daily"], limits["country-daily"])
     return problems + [f"{_POLICY.name}: it does not hold that {rule}" for rule, holds in rules.items() if not holds]
+
+
+def generated() -> dict[Path, str]:
+    """The state machines' files with the Retry blocks of the policy; all else stays as it is."""
+    policy = _policy()
+    files = {}
+    for machine in STATE_MACHINES:
+        definition = json.loads(_file(machine).read_text())
+        for name, state in states_of(definition):
+            _put_retry(state, [_retry(policy, entry) for entry in policy[machine].get(name, [])])
+        files[_file(machine)] = json.dumps(definition, indent=2, ensure_ascii=False) + "\n"
+    return files
+
+
+def _put_retry(state: dict[str, Any], retries: list[dict[str, Any]]) -> None:
+    """Gives a state its Retry, in the place where it was, else before what comes after a failure or success."""
+    if not retries:
+        state.pop("Retry", None)
+    elif "Retry" in state:
+        state["Retry"] = retries
+    else:
+        after = {key: state.pop(key) for key in list(state) if key in ("Catch", "Next", "End")}
+        state |= {"Retry": retries, **after}
+
+
+def _policy() -> dict[str, Any]:
+    return tomllib.loads(_POLICY.read_text())
+
+
+def _file(machine: str) -> Path:
+    return ROOT / f"statemachine/{machine}.asl.json"
 
 
 def _retry(policy: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
