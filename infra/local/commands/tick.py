@@ -11,7 +11,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from infra import stacks
-from infra.local import slots
+from infra.local import other_ticks, slots
 from infra.local.config import Stack
 from infra.local.console import say, table
 from infra.local.errors import StackError
@@ -91,7 +91,11 @@ def show(done: Tick) -> int:
 
 
 def run(stack: Stack, *, prefix: str, slot: datetime | None = None, afresh: bool = False) -> Tick:
-    """Starts the tick machine with an event like EventBridge's and waits until it has ended."""
+    """Starts the tick machine with an event like EventBridge's and waits until it has ended.
+
+    A tick of the slot that already runs, or that the rule is about to start, is waited for instead. With `afresh` the
+    slot is then run again.
+    """
     step_functions = stack.aws.client("stepfunctions")
     machine = _machine(step_functions, f"{prefix}-tick")
     if slot is None:
@@ -101,22 +105,17 @@ def run(stack: Stack, *, prefix: str, slot: datetime | None = None, afresh: bool
             "tick",
             f"{slots.iso(slot)} is not now: its live view cannot be observed any more, so all is `unknown` (late)",
         )
-    before = _countries_run(step_functions, machine, prefix, slot)
-    if before and not afresh:
-        say(
-            "tick",
-            f"{slots.iso(slot)} has been run already for {', '.join(sorted(before))}: on AWS those executions exist and "
-            "count as success; the local Step Functions runs them again, and what is complete stays as it is",
-        )
-    if afresh:
-        _forget(stack, prefix, slot)
-    started = time.monotonic()
-    name = f"by-hand-{slots.compact(slot)}-{uuid.uuid4().hex[:8]}"
-    execution = step_functions.start_execution(
-        stateMachineArn=machine, name=name, input=json.dumps(_event(stack, slot, prefix))
-    )["executionArn"]
+    execution = other_ticks.find(stack, machine, f"{prefix}-tick", slot)
+    if execution and afresh:
+        say("tick", f"a tick of {slots.iso(slot)} is running already: waiting for its end before it is done afresh")
+        _end_of(step_functions, execution, stack)
+        execution = None
+    if execution:
+        say("tick", f"a tick of {slots.iso(slot)} has been started already, by the rule or by hand: showing that one")
+    else:
+        execution = _start(stack, step_functions, machine, prefix, slot, afresh)
     description = _end_of(step_functions, execution, stack)
-    seconds = time.monotonic() - started
+    seconds = (description["stopDate"] - description["startDate"]).total_seconds()
     error, countries = "", []
     if description["status"] == "SUCCEEDED":
         listed = json.loads(description["output"])["countries"]
@@ -129,6 +128,22 @@ def run(stack: Stack, *, prefix: str, slot: datetime | None = None, afresh: bool
             listed = []  # it failed before any country ran, and the cause is that failure's own text
     countries = [_country_tick(step_functions, machine, prefix, entry) for entry in listed]
     return Tick(slot, description["status"], seconds, countries, error)
+
+
+def _start(stack: Stack, step_functions: Any, machine: str, prefix: str, slot: datetime, afresh: bool) -> str:
+    """Starts the tick machine as the rule does: the execution's ARN."""
+    before = _countries_run(step_functions, machine, prefix, slot)
+    if before and not afresh:
+        say(
+            "tick",
+            f"{slots.iso(slot)} has been run already for {', '.join(sorted(before))}: on AWS those executions exist and "
+            "count as success; the local Step Functions runs them again, and what is complete stays as it is",
+        )
+    if afresh:
+        _forget(stack, prefix, slot)
+    name = f"by-hand-{slots.compact(slot)}-{uuid.uuid4().hex[:8]}"
+    event = json.dumps(_event(stack, slot, prefix))
+    return str(step_functions.start_execution(stateMachineArn=machine, name=name, input=event)["executionArn"])
 
 
 def _slot_with_time_left() -> datetime:
