@@ -1,10 +1,14 @@
 """The templates say what the code does: catalog, state machines, alarms, names, as they stand after deployment."""
 
+import re
+import tomllib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from infra import stacks
+from infra.packaging import ROOT
 from infra.vocabulary import NEVER_RETRIED
 from tests.e2e.conftest import COUNTRIES, Ticked
 from tests.harness.deployment import SCHEDULES, TABLES, Deployed
@@ -107,6 +111,7 @@ def test_functions_get_the_environment_of_the_contract_and_no_secret(ticked: Tic
                 "STOREWATCH_BUCKET": deployed.bucket,
                 "STOREWATCH_COUNTRY": country,
                 "STOREWATCH_CONFIG": config,
+                "STOREWATCH_VERSION": deployed.version,
             }
             assert found == {"RUST_LOG": "info", **expected, **more}
 
@@ -192,3 +197,13 @@ def reaches_the_topic(alarm: dict[str, Any], deployed: Deployed) -> None:
         (topic,) = alarm[action]
         assert topic.startswith("arn:aws:sns:") and topic.endswith(f":{deployed.prefix}-alerts")
     assert alarm["ActionsEnabled"]
+
+
+def test_stacks_name_the_release_and_the_commit_that_were_deployed(ticked: Ticked) -> None:
+    release = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+    assert re.fullmatch(rf"{re.escape(release)}\+[0-9a-f]{{12}}(\.dirty)?", ticked.deployed.version)
+    deployed = stacks.parameters(
+        ticked.deployed.stack.aws.client("cloudformation"), f"{ticked.deployed.prefix}-country-"
+    )
+    assert {values["Version"] for values in deployed.values()} == {ticked.deployed.version}
+    assert len(deployed) == len(COUNTRIES)

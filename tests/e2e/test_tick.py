@@ -187,4 +187,7 @@ def test_the_functions_log_json_lines_with_country_slot_and_chunk(ticked: Ticked
         (row,) = rows_of(ticked, "country_ticks", country)
         observed = [line for line in ticked.deployed.logged(f"{country}-observe") if line["message"] == "done"]
         assert {line["span"]["chunk"] for line in observed} == set(range(row["chunks"]))
+        assert ticked.deployed.version in {
+            line["version"] for line in ticked.deployed.logged(f"{country}-plan") if line["message"] == "started"
+        }
     assert any(line["message"] == "dispatched" for line in ticked.deployed.logged("dispatch"))

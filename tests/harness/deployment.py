@@ -14,6 +14,7 @@ import pyarrow as pa
 from botocore.config import Config
 from pyarrow import parquet
 
+from infra import stacks
 from infra.local import slots
 from infra.local.config import Stack
 from infra.local.errors import StackError
@@ -79,6 +80,12 @@ class Deployed:
     def step_functions(self) -> Any:
         """Step Functions as the account's root."""
         return self.stack.aws.client("stepfunctions")
+
+    @cached_property
+    def version(self) -> str:
+        """The version that its stacks say they were deployed with."""
+        found = stacks.parameters(self.stack.aws.client("cloudformation"), f"{self.prefix}-lake")
+        return found[f"{self.prefix}-lake"]["Version"]
 
     def partitions(self, table: str, country: str) -> list[dict[str, Any]]:
         """The partitions of a country as the catalog has them."""

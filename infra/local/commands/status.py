@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 
+from infra import stacks
 from infra.local.config import Stack
 from infra.local.console import table
 from infra.local.servers import elasticsearch, ministack, postgres, trino
@@ -39,4 +40,14 @@ def main(_: argparse.Namespace) -> int:
             all_healthy &= pid is not None
             rows.append([server.name, "-", str(pid or "-"), "yes" if pid else "no", str(server.log_file)])
     print(table(["server", "address", "pid", "healthy", "log"], rows))
+    if parts[ministack.NAME][1]():
+        _show_versions(stack)
     return 0 if all_healthy else 1
+
+
+def _show_versions(stack: Stack) -> None:
+    """Prints which version each stack of the local AWS was deployed with."""
+    deployed = stacks.parameters(stack.aws.client("cloudformation"), "")
+    rows = [[name, values["Version"]] for name, values in sorted(deployed.items()) if "Version" in values]
+    if rows:
+        print("\n" + table(["deployed", "version"], rows))
