@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e test-hours simulate soak fuzz mutants bench bench-compact bench-queries bench-repair check fmt lint generate lock build up stop status sample tick report query restate repair docs invoke logs deploy undeploy release clean
+.PHONY: help run test test-rust test-e2e test-hours test-engines simulate soak fuzz mutants bench bench-compact bench-queries bench-repair check fmt lint generate lock build up stop status sample tick report query restate repair zones docs invoke logs deploy undeploy release clean
 
 STACK := infra/local/stack
 # Python with the packages of a group of pyproject.toml: made, or brought up to date, when it is first used.
@@ -32,6 +32,7 @@ COUNTRY ?=
 FROM ?=
 TO ?=
 IDS ?=
+FILE ?=
 AWS ?=
 AFRESH ?=
 SECRETS ?=
@@ -44,6 +45,7 @@ SLOTS ?= 96
 TARGET ?= hours texts rows
 SECONDS ?= 60
 TICKS ?=
+ENGINES ?=
 DAYS ?=
 
 # Locally by the stack's own AWS, else by that of the credentials in use.
@@ -70,6 +72,9 @@ test-e2e: ## Only the end-to-end tests of the deployed templates, against the ru
 
 test-hours: ## Hold the hours of many random stores against the naive implementation, optimised (CASES)
 	HOURS_CASES=$(CASES) cargo test --release -p storewatch-domain --test against_naive
+
+test-engines: ## Only the live view's tests, against each Elasticsearch and OpenSearch that docs/sources.md names (ENGINES)
+	@$(STACK) test-engines $(ENGINES)
 
 soak: ## A day of ticks in minutes, with faults, then an audit of all that they wrote (SLOTS=24 for less; SEED)
 	@$(STACK) build
@@ -151,7 +156,7 @@ stop: ## Stop the servers; their data stays, but the local AWS forgets what was 
 	@$(STACK) down
 
 status: ## Show the servers, their addresses and logs
-	@$(STACK) status
+	@$(STACK) status --prefix $(PREFIX)
 
 sample: ## Load sample stores anew (STORES)
 	@$(STACK) sample load --stores $(STORES)
@@ -174,6 +179,10 @@ restate: ## Judge days again by the schedules as they are now: make restate COUN
 
 repair: ## Make the catalog equal to what lies on S3: make repair COUNTRY=es FROM=2025-11-01 TO=2026-10-31 (AWS=1 on AWS)
 	@$(ON_DAYS) repair $(COUNTRY) --prefix $(PREFIX) --from $(FROM) $(if $(TO),--to $(TO))
+
+# `none` for FILE goes back to what is built in; without FILE nothing is changed.
+zones: ## Show the time zone data that countries use, or give them other: make zones COUNTRIES="es mx" FILE=tzdata-2026.7-py2.py3-none-any.whl (FILE=none takes it away; AWS=1 on AWS)
+	@$(if $(AWS),,eval "$$($(STACK) env)";) "$$($(ENVIRONMENT) $(if $(AWS),deploy,local))" -m infra.zones $(if $(FILE),$(if $(filter none,$(FILE)),remove,put),show) $(if $(filter file,$(origin COUNTRIES)),,$(COUNTRIES)) --prefix $(PREFIX) $(if $(filter-out none,$(FILE)),--file $(FILE))
 
 docs: ## Write docs/tables.md anew from the schema, with its queries run by Trino on a fixed sample
 	@$(STACK) up

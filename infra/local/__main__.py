@@ -21,11 +21,13 @@ COMMANDS = {
     "tick": "run one tick through the deployed state machines",
     "report": "print a tick's result, read back from the lake",
     "invoke": "run one function by hand through cargo lambda",
+    "pgbouncer": "print the path of PgBouncer for tests, installed first if it is missing",
     "trino": "start or stop Trino, the engine behind Athena, over the local lake",
     "query": "run SQL on the local lake through Trino and print the result",
     "docs": "write docs/tables.md anew from the schema, its queries run on a fixed sample",
     "generate": "write the Retry blocks of the state machines from statemachine/retries.toml",
     "logs": "show what the functions have logged",
+    "test-engines": "run the live view's tests against every Elasticsearch and OpenSearch supported",
     "check": "lint templates, state machines, country files and Python",
 }
 
@@ -42,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
     # Only the first word is parsed here: the rest belongs to the command, whose module is not imported yet.
     name = parser.parse_args(argv[:1]).command
-    return cli.run(f"infra.local.commands.{name}", f"stack {name}", argv[1:])
+    return cli.run(f"infra.local.commands.{name.replace('-', '_')}", f"stack {name}", argv[1:])
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use compact::{Answer, Event, Ports, handle, restate};
 use storewatch_domain::{
     CountryCode, IdType, LiveStore, MissingHours, Observation, Rules, Slot, Store, StoreHours, StoreKey,
-    WallTime, WeeklyHours, judge_chunk,
+    WallTime, WeeklyHours, Zones, judge_chunk,
 };
 use storewatch_lake::availability::{AvailabilityRows, by_city};
 use storewatch_lake::memory::MemoryCatalog;
@@ -204,7 +204,8 @@ fn make(folder: &Path, count: usize) {
         .unzip();
     let mut offline = vec![0_usize; count];
     let rules = Rules {
-        default_timezone: "Europe/Madrid".parse().unwrap(),
+        zones: Zones::embedded(),
+        default_timezone: Zones::embedded().get("Europe/Madrid").unwrap(),
         missing_hours: MissingHours::Closed,
         id_type: IdType::Long,
     };
@@ -247,6 +248,7 @@ fn make(folder: &Path, count: usize) {
             coverage: Some(1.0),
             schedule_as_of: Some(as_of),
             error: None,
+            tzdb: Some(rules.zones.release().to_owned()),
         };
         let cities = by_city(slot, &rows.summary().unwrap()).unwrap();
         for (table, body) in [

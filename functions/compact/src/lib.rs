@@ -55,7 +55,7 @@ async fn invoke_restate(context: &Context, event: Value) -> Result<Restated, Fun
     let ports = Ports { objects: &*country.objects, catalog, clock: &SystemClock };
     let restated = async {
         let schedules = country.schedules().await?;
-        restate::restate(&ports, &country.file, &*schedules, &event).await
+        restate::restate(&ports, &country.file, schedules, &event).await
     };
     restated.await.map_err(|error| country.blame(error))
 }

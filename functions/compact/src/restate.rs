@@ -15,7 +15,7 @@ use storewatch_lake::objects::damaged;
 use storewatch_lake::restate::{Changes, judged_again};
 use storewatch_lake::{Objects, Put, Table, availability, keys, snapshot};
 use storewatch_runtime::clock::to_rfc3339;
-use storewatch_runtime::{CountryFile, FunctionError};
+use storewatch_runtime::{CountryFile, FunctionError, zones};
 use storewatch_sources::{Read, ReadRequest, Schedules};
 
 use crate::day::{Day, write};
@@ -79,6 +79,7 @@ pub async fn restate(
     if compact(ports, id.country, id.day).await?.stores.location.is_none() {
         return Err(bad(format!("there are no rows of stores of {} on {}", event.country, event.day)));
     }
+    let rules = country.rules(&zones::current(ports.objects, id.country).await?.zones)?;
     let read_at = ports.clock.now();
     let chunks = read(schedules, country, &id).await?;
     let wanted: Option<HashSet<&str>> =
@@ -94,7 +95,7 @@ pub async fn restate(
     let stores: Vec<Store> = chunks.into_iter().flat_map(|chunk| chunk.stores).filter(is_wanted).collect();
     for _ in 0..TRIES {
         let Found { record: mut new, condition } = Record::find(ports.objects, id.country, id.day).await?;
-        let judging = Judging { rules: country.rules(), stores: &stores, read_at };
+        let judging = Judging { rules: &rules, stores: &stores, read_at };
         let (versions, changes) = judging.versions(ports.objects, &id, &new, &inputs).await?;
         for (table, version) in versions {
             if let Some(old) = new.tables.insert(table, version) {
@@ -104,8 +105,12 @@ pub async fn restate(
                 }
             }
         }
-        let restated =
-            Restatement { schedule_as_of: to_rfc3339(read_at), stores: event.stores.clone(), changes };
+        let restated = Restatement {
+            schedule_as_of: to_rfc3339(read_at),
+            tzdb: Some(rules.zones.release().to_owned()),
+            stores: event.stores.clone(),
+            changes,
+        };
         new.restated.push(restated.clone());
         new.settled = false;
         if new.write(ports.objects, condition).await? == Put::Conflict {
@@ -165,7 +170,7 @@ async fn write_reading(
 
 /// By what a day is judged again.
 struct Judging<'a> {
-    rules: Rules,
+    rules: &'a Rules,
     stores: &'a [Store],
     /// When the schedules were read, Unix microseconds.
     read_at: i64,
@@ -209,7 +214,7 @@ impl Judging<'_> {
         before: availability::AvailabilityRows,
         changes: &mut Changes,
     ) -> Result<(Source, Source), storewatch_lake::ParquetError> {
-        let mut rows = judged_again(before, slot, &self.rules, self.stores, self.read_at, changes)?;
+        let mut rows = judged_again(before, slot, self.rules, self.stores, self.read_at, changes)?;
         let by_city = availability::by_city(slot, &rows.summary()?)?;
         let source = |body| Source { body, rows: Rows::Of(slot) };
         Ok((source(rows.write()?), source(by_city)))

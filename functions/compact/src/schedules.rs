@@ -11,6 +11,7 @@ use storewatch_domain::{LocalDate, Store};
 use storewatch_lake::objects::damaged;
 use storewatch_lake::schedules::{self, Content, Schedules};
 use storewatch_lake::{LakeError, ListedObject, Objects, Table, TickRecord, keys, snapshot};
+use storewatch_runtime::zones::{self, ZoneData};
 use storewatch_runtime::{FunctionError, describe};
 
 use crate::day::{Before, Day};
@@ -74,14 +75,15 @@ async fn next(
         return Ok(None);
     }
     let before = Before::find(objects, TABLE, day, old, held.map_or("", String::as_str)).await?;
+    let ZoneData { zones, .. } = zones::current(objects, day.country).await?;
     let mut files = 0;
     let mut schedules = match &before.file {
         Some(file) => {
             files += 1;
             let body = objects.get(file).await?;
-            Schedules::resume(day.date(), body).map_err(|error| damaged(objects, file, error))?
+            Schedules::resume(day.date(), zones, body).map_err(|error| damaged(objects, file, error))?
         }
-        None => Schedules::of(day.date()),
+        None => Schedules::of(day.date(), zones),
     };
     if old.is_none() {
         // Its rows are in no input that is known, so it is one itself.

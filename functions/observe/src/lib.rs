@@ -23,9 +23,8 @@ pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Observed, Fun
     check_country("observe", item.country, country.code)?;
     let ports = Ports { objects: &*country.objects, clock: &SystemClock };
     let observed = match country.live_view().await {
-        Ok(view) => observe(&ports, &country.file, Ok(&*view), &item).await,
-        // A secret that cannot be had is a view that cannot be had: that is noted for the merge.
-        Err(error) => observe(&ports, &country.file, Err(error), &item).await,
+        Ok(view) => observe(&ports, &country.file, view, &item).await,
+        Err(error) => Err(handler::noted(&ports, &item, error).await),
     };
     observed.map_err(|error| country.blame(error))
 }

@@ -1,6 +1,8 @@
 //! `plan`: a country's schedules, read once a tick, as a snapshot in chunks and their manifest.
 
+mod basis;
 pub mod handler;
+pub mod last_good;
 pub mod snapshots;
 
 use std::sync::Arc;
@@ -23,10 +25,6 @@ pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Planned, Func
     let country = context.country().await?;
     check_country("plan", event.country, country.code)?;
     let ports = Ports { objects: &*country.objects, clock: &SystemClock };
-    let planned = match country.schedules().await {
-        Ok(schedules) => plan(&ports, &country.file, Ok(&*schedules), &event).await,
-        // A secret that cannot be had is a source that cannot be had: the last snapshot serves.
-        Err(error) => plan(&ports, &country.file, Err(error), &event).await,
-    };
-    planned.map_err(|error| country.blame(error))
+    let planned = async { plan(&ports, &country.file, country.schedules().await?, &event).await };
+    planned.await.map_err(|error| country.blame(error))
 }

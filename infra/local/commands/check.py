@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 
 from infra import tables_page
-from infra.local.checks import python, retries, state_machines, templates
+from infra.local.checks import newest_zones, python, retries, state_machines, templates
 from infra.local.console import say
 
 CHECKS: dict[str, Callable[[], list[str]]] = {
@@ -36,4 +36,5 @@ def main(_: argparse.Namespace) -> int:
         for problem in problems:
             print(problem)
         failed += bool(problems)
+    say("check", f"time zones: {newest_zones.advice()}")
     return 1 if failed else 0

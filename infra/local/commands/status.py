@@ -1,21 +1,26 @@
-"""Shows the stack's servers: address, pid, whether they answer, and where their logs are."""
+"""Shows the stack's servers (address, pid, whether they answer, their logs) and the time zone data of its countries."""
 
 import argparse
 from collections.abc import Callable
 from functools import partial
 
 from infra import stacks
+from infra.errors import DeployError
+from infra.local import zones
 from infra.local.config import Stack
 from infra.local.console import table
+from infra.local.prefix import add_prefix_argument
 from infra.local.servers import elasticsearch, ministack, postgres, trino
 from infra.local.servers.processes import Server, servers
+from infra.zones import Lake, release_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No options: STACK_NAME says which stack."""
+    """Which deployment; STACK_NAME says which stack."""
+    add_prefix_argument(parser)
 
 
-def main(_: argparse.Namespace) -> int:
+def main(args: argparse.Namespace) -> int:
     """Prints the table; 1 if a server is down."""
     stack = Stack.load()
     parts: dict[str, tuple[str, Callable[[], bool]]] = {
@@ -42,6 +47,7 @@ def main(_: argparse.Namespace) -> int:
     print(table(["server", "address", "pid", "healthy", "log"], rows))
     if parts[ministack.NAME][1]():
         _show_versions(stack)
+        print(f"time zones: {time_zones(stack, args.prefix)}")
     return 0 if all_healthy else 1
 
 
@@ -51,3 +57,15 @@ def _show_versions(stack: Stack) -> None:
     rows = [[name, values["Version"]] for name, values in sorted(deployed.items()) if "Version" in values]
     if rows:
         print("\n" + table(["deployed", "version"], rows))
+
+
+def time_zones(stack: Stack, prefix: str) -> str:
+    """The release that the functions are built with, and what countries use in its place."""
+    text = f"IANA {zones.RELEASE} is built into the functions"
+    try:
+        lake = Lake.of(stack.aws.client, prefix)
+        others = {country: key for country in lake.countries() if (key := lake.bundle(country))}
+    except DeployError:
+        return f"{text}; {prefix} is not deployed"
+    told = "".join(f"; {country} uses IANA {release_of(key)} ({key})" for country, key in others.items())
+    return f"{text}{told or '; all countries use it'}"

@@ -14,14 +14,15 @@ use storewatch_lake::s3::S3Objects;
 use storewatch_lake::{LakeError, Objects};
 use storewatch_sources::elastic::MAX_PAGE;
 use storewatch_sources::{
-    ElasticConfig, ElasticLiveView, PostgresConfig, PostgresSchedules, ViewCredentials,
+    Access, ElasticConfig, ElasticLiveView, LiveView, PostgresConfig, PostgresSchedules, Schedules, Secret,
 };
-use tokio::sync::{Mutex, OnceCell};
+use tokio::sync::OnceCell;
 
 use crate::config::CountryFile;
-use crate::error::{FunctionError, SourceName};
+use crate::error::FunctionError;
 use crate::metrics::CloudWatchMetrics;
-use crate::secrets::Secret;
+use crate::secrets::AwsSecret;
+use crate::zones;
 
 /// The clients of AWS. Each is built when it is first needed and lives as long as the process: with it
 /// live its connections, which are costly to make.
@@ -91,8 +92,15 @@ impl AwsContext {
         })
     }
 
-    fn secret(&self, name: &str, source_name: SourceName) -> Secret {
-        Secret::new(aws_sdk_secretsmanager::Client::new(&self.sdk), name.to_owned(), source_name)
+    /// Signs requests as this function's role.
+    fn signing(&self) -> Result<Access, String> {
+        let credentials = self.sdk.credentials_provider();
+        let credentials = credentials.ok_or("aws_sigv4 = true, but this process has no AWS credentials")?;
+        Ok(Access::AwsSigV4 { credentials, region: self.sdk.region().map(ToString::to_string) })
+    }
+
+    fn secret(&self, name: &str) -> Arc<dyn Secret> {
+        Arc::new(AwsSecret::new(aws_sdk_secretsmanager::Client::new(&self.sdk), name.to_owned()))
     }
 }
 
@@ -118,10 +126,10 @@ pub struct Country {
     pub objects: Arc<dyn Objects>,
     /// How messages name the country file.
     place: String,
-    secrets: (Option<Secret>, Option<Secret>),
-    /// Kept with the secret's text they were built from.
-    schedules: Mutex<Option<(String, Arc<PostgresSchedules>)>>,
-    live_view: Mutex<Option<(String, Arc<ElasticLiveView>)>>,
+    schedule_secret: Option<Arc<dyn Secret>>,
+    access: Access,
+    schedules: OnceCell<PostgresSchedules>,
+    live_view: OnceCell<ElasticLiveView>,
 }
 
 impl CountryContext {
@@ -177,80 +185,89 @@ impl CountryContext {
         if file.country != code {
             return Err(bad(format!("country = {:?}, but this function serves {code:?}", file.country)));
         }
-        let secret = |name: &Option<String>, source| name.as_ref().map(|name| self.aws.secret(name, source));
-        let secrets = (
-            secret(&file.schedule.secret, SourceName::Schedule),
-            secret(&file.live_view.secret, SourceName::LiveView),
-        );
+        let secret = |name: &Option<String>| name.as_ref().map(|name| self.aws.secret(name));
+        let schedule_secret = secret(&file.schedule.secret);
+        let access = match secret(&file.live_view.secret) {
+            Some(secret) => Access::Secret(secret),
+            None if file.live_view.aws_sigv4 => self.aws.signing().map_err(bad)?,
+            None => Access::None,
+        };
         Ok(Country {
             code,
             file,
             objects,
             place,
-            secrets,
-            schedules: Mutex::new(None),
-            live_view: Mutex::new(None),
+            schedule_secret,
+            access,
+            schedules: OnceCell::new(),
+            live_view: OnceCell::new(),
         })
     }
 }
 
 impl Country {
-    /// The country's schedules, with the secret as it is now.
+    /// The country's schedules. Nothing is connected yet, and no secret read.
     ///
     /// # Errors
-    /// The secret cannot be read, or the address is wrong.
-    pub async fn schedules(&self) -> Result<Arc<PostgresSchedules>, FunctionError> {
-        let (text, value) = match &self.secrets.0 {
-            Some(secret) => secret.read().await?,
-            None => Default::default(),
-        };
-        let mut held = self.schedules.lock().await;
-        if let Some((_, schedules)) = held.as_ref().filter(|(from, _)| *from == text) {
-            return Ok(Arc::clone(schedules));
-        }
+    /// `BadConfig` for an address that cannot be used or authorities that are not there, `LakeUnavailable`.
+    pub async fn schedules(&self) -> Result<&dyn Schedules, FunctionError> {
         let section = &self.file.schedule;
-        let schedules = Arc::new(PostgresSchedules::new(PostgresConfig {
-            url: section.url.clone(),
-            username: value.username,
-            password: value.password,
-            queries: section.queries(),
-            timeout: section.timeout(),
-        })?);
-        *held = Some((text, Arc::clone(&schedules)));
+        let build = || async {
+            let bad = |problem| FunctionError::BadConfig { place: self.place.clone(), problem };
+            let schedules = PostgresSchedules::new(PostgresConfig {
+                address: section.address().map_err(bad)?,
+                secret: self.schedule_secret.clone(),
+                ca: self.ca("[schedule].ca", section.ca.as_deref()).await?,
+                queries: section.queries(),
+                timeout: section.timeout(),
+            })?;
+            Ok::<_, FunctionError>(schedules)
+        };
+        let schedules: &dyn Schedules = self.schedules.get_or_try_init(build).await?;
         Ok(schedules)
     }
 
-    /// The country's live view, with the secret as it is now.
+    /// The country's live view. Nothing is connected yet, and no secret read.
     ///
     /// # Errors
-    /// The secret cannot be read, or the address is wrong.
-    pub async fn live_view(&self) -> Result<Arc<ElasticLiveView>, FunctionError> {
+    /// `BadConfig` for an address or a `ca` that cannot be used, `LakeUnavailable` if the `ca` cannot be read.
+    pub async fn live_view(&self) -> Result<&dyn LiveView, FunctionError> {
         let section = &self.file.live_view;
-        let (text, credentials) = match (&self.secrets.1, &section.secret) {
-            (Some(secret), Some(name)) => {
-                let (text, value) = secret.read().await?;
-                (text, value.view_credentials(name)?)
-            }
-            _ => (String::new(), ViewCredentials::None),
+        let build = || async {
+            let view = ElasticLiveView::new(ElasticConfig {
+                url: section.url.clone(),
+                access: self.access.clone(),
+                ca: self.ca("[live_view].ca", section.ca.as_deref()).await?,
+                index: section.index.clone(),
+                id_field: section.id_field.clone(),
+                id_type: section.id_type,
+                online: section.online.clone(),
+                filter: section.filter.clone(),
+                reason_field: section.reason_field.clone(),
+                timeout: section.timeout(),
+                page: MAX_PAGE,
+            })?;
+            Ok::<_, FunctionError>(view)
         };
-        let mut held = self.live_view.lock().await;
-        if let Some((_, view)) = held.as_ref().filter(|(from, _)| *from == text) {
-            return Ok(Arc::clone(view));
-        }
-        let view = Arc::new(ElasticLiveView::new(ElasticConfig {
-            url: section.url.clone(),
-            credentials,
-            index: section.index.clone(),
-            id_field: section.id_field.clone(),
-            id_type: section.id_type,
-            online: section.online.clone(),
-            filter: section.filter.clone(),
-            reason_field: section.reason_field.clone(),
-            timeout: section.timeout(),
-            page: MAX_PAGE,
-        })?);
-        *held = Some((text, Arc::clone(&view)));
+        let view: &dyn LiveView = self.live_view.get_or_try_init(build).await?;
         Ok(view)
+    }
+
+    /// The PEM that a section's `ca` names, from beside the country file in the lake.
+    async fn ca(&self, field: &str, name: Option<&str>) -> Result<Option<Vec<u8>>, FunctionError> {
+        let Some(name) = name else { return Ok(None) };
+        let key = format!("config/{name}");
+        match self.objects.get(&key).await {
+            Ok(pem) => Ok(Some(pem.into())),
+            Err(LakeError::Missing { .. }) => Err(FunctionError::BadConfig {
+                place: self.place.clone(),
+                problem: format!(
+                    "{field} = {name:?}: s3://{}/{key} does not exist; deploy the country again",
+                    self.objects.bucket()
+                ),
+            }),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A fault that the country file is to blame for, with the file's name.
@@ -258,8 +275,8 @@ impl Country {
         match error.name() {
             "BadConfig" => {
                 let problem = crate::error::describe(&error);
-                // One that names the file already needs no second mention.
-                if problem.starts_with(&self.place) || problem.starts_with("secret") {
+                // One that names the file already needs no second mention, and zone data are another object.
+                if ["the secret", zones::PLACE, &self.place].iter().any(|place| problem.starts_with(place)) {
                     return error;
                 }
                 FunctionError::BadConfig { place: self.place.clone(), problem }
@@ -275,6 +292,18 @@ fn once<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T, FunctionError>) 
         Some(made) => Ok(made),
         None => make().map(|made| cell.get_or_init(|| made)),
     }
+}
+
+/// A whole number that the function's template sets.
+///
+/// # Errors
+/// `BadConfig` if the environment does not have it, or it is no such number.
+pub fn number(name: &'static str) -> Result<u64, FunctionError> {
+    let text = variable(name)?;
+    text.parse().map_err(|_| FunctionError::BadConfig {
+        place: name.to_owned(),
+        problem: format!("{text:?} is no whole number; the function's template sets it"),
+    })
 }
 
 fn variable(name: &'static str) -> Result<String, FunctionError> {

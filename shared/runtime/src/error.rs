@@ -5,7 +5,7 @@ use std::error::Error;
 
 use lambda_runtime::Diagnostic;
 use storewatch_lake::{CatalogError, LakeError, ParquetError};
-use storewatch_sources::{LiveViewError, ScheduleError};
+use storewatch_sources::{LiveViewError, ScheduleError, SecretError};
 
 use crate::error_name::ErrorName;
 
@@ -28,22 +28,6 @@ pub enum FunctionError {
     Catalog(#[from] CatalogError),
     #[error("a fault of the program ended the invocation; the log has where: {what}")]
     Panicked { what: String },
-    #[error(
-        "the secret {name:?} cannot be read; see that it exists, has a value and that the role may read it"
-    )]
-    Secret {
-        name: String,
-        /// Which source cannot be reached without it.
-        source_name: SourceName,
-        source: Box<dyn Error + Send + Sync>,
-    },
-}
-
-/// The source that a secret opens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SourceName {
-    Schedule,
-    LiveView,
 }
 
 impl FunctionError {
@@ -52,15 +36,17 @@ impl FunctionError {
         let name = match self {
             Self::BadEvent { .. } => ErrorName::BadEvent,
             Self::BadConfig { .. }
-            | Self::Schedule(ScheduleError::Config { .. })
-            | Self::LiveView(LiveViewError::Config { .. }) => ErrorName::BadConfig,
-            Self::Schedule(_) | Self::Secret { source_name: SourceName::Schedule, .. } => {
-                ErrorName::ScheduleUnavailable
-            }
+            | Self::Schedule(
+                ScheduleError::Config { .. }
+                | ScheduleError::Secret { source: SecretError::Malformed { .. } },
+            )
+            | Self::LiveView(
+                LiveViewError::Config { .. }
+                | LiveViewError::Secret { source: SecretError::Malformed { .. } },
+            ) => ErrorName::BadConfig,
+            Self::Schedule(_) => ErrorName::ScheduleUnavailable,
             Self::LiveView(LiveViewError::Incomplete { .. }) => ErrorName::LiveViewIncomplete,
-            Self::LiveView(_) | Self::Secret { source_name: SourceName::LiveView, .. } => {
-                ErrorName::LiveViewUnavailable
-            }
+            Self::LiveView(_) => ErrorName::LiveViewUnavailable,
             Self::Lake(_) | Self::File { .. } => ErrorName::LakeUnavailable,
             Self::Catalog(_) => ErrorName::CatalogUnavailable,
             Self::Panicked { .. } => ErrorName::Panicked,

@@ -10,6 +10,7 @@ pub mod events;
 pub mod metrics;
 mod secrets;
 pub mod serve;
+pub mod zones;
 
 pub use clock::{Clock, SystemClock};
 pub use config::CountryFile;

@@ -1,76 +1,126 @@
-//! Secrets: what the sources let one in with. Their values never reach a log, a message or a result.
+//! Secrets in AWS Secrets Manager. Their values never reach a log, a message or a result.
 
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use aws_sdk_secretsmanager::Client;
 use serde::Deserialize;
-use storewatch_sources::ViewCredentials;
+use storewatch_sources::{Credentials, Secret, SecretError};
 use tokio::sync::Mutex;
 
-use crate::error::{FunctionError, SourceName};
-
-/// How long a value is believed: a rotated password is in use within this time.
+/// How long [`Secret::read`] answers from memory. A source that refuses a value asks anew at once.
 const FRESH: Duration = Duration::from_secs(300);
 
-/// One secret, asked for when it is needed and kept for a while.
-pub(crate) struct Secret {
+/// One secret, asked for when it is first needed.
+pub(crate) struct AwsSecret {
     client: Client,
     name: String,
-    source_name: SourceName,
-    value: Mutex<Option<(Instant, String)>>,
+    held: Mutex<Option<(Instant, Credentials)>>,
 }
 
-/// The value of a secret. Deliberately without `Debug`.
-#[derive(Deserialize, Default)]
-pub(crate) struct SecretValue {
-    pub(crate) username: Option<String>,
-    pub(crate) password: Option<String>,
-    pub(crate) api_key: Option<String>,
-}
-
-impl Secret {
-    pub(crate) fn new(client: Client, name: String, source_name: SourceName) -> Self {
-        Self { client, name, source_name, value: Mutex::new(None) }
+impl AwsSecret {
+    pub(crate) fn new(client: Client, name: String) -> Self {
+        Self { client, name, held: Mutex::new(None) }
     }
 
-    /// The raw text, so that a caller sees when it changes, and what it says.
-    pub(crate) async fn read(&self) -> Result<(String, SecretValue), FunctionError> {
-        let mut held = self.value.lock().await;
-        if let Some((_, text)) = held.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
-            return Ok((text.clone(), self.parse(text)?));
-        }
+    async fn ask(&self) -> Result<Credentials, SecretError> {
         let answer = self.client.get_secret_value().secret_id(&self.name).send().await;
-        let answer = answer.map_err(|error| FunctionError::Secret {
-            name: self.name.clone(),
-            source_name: self.source_name,
-            source: Box::new(error),
-        })?;
-        let text = answer.secret_string.unwrap_or_default();
-        let value = self.parse(&text)?;
-        *held = Some((Instant::now(), text.clone()));
-        Ok((text, value))
-    }
-
-    fn parse(&self, text: &str) -> Result<SecretValue, FunctionError> {
-        // What serde says of a wrong value can quote it, so it is not kept.
-        serde_json::from_str(text).map_err(|_| FunctionError::BadConfig {
-            place: format!("secret {:?}", self.name),
-            problem:
-                "its value is not a JSON object with \"username\" and \"password\", or \"api_key\", as text"
-                    .to_owned(),
-        })
+        let answer = answer
+            .map_err(|error| SecretError::Unavailable { name: self.name.clone(), source: Box::new(error) })?;
+        parse(&self.name, &answer.secret_string.unwrap_or_default())
     }
 }
 
-impl SecretValue {
-    pub(crate) fn view_credentials(self, name: &str) -> Result<ViewCredentials, FunctionError> {
-        match (self.api_key, self.username, self.password) {
-            (Some(key), None, None) => Ok(ViewCredentials::ApiKey(key)),
-            (None, Some(username), Some(password)) => Ok(ViewCredentials::Basic { username, password }),
-            _ => Err(FunctionError::BadConfig {
-                place: format!("secret {name:?}"),
-                problem: "either \"username\" and \"password\" or \"api_key\" is wanted".to_owned(),
-            }),
+#[async_trait]
+impl Secret for AwsSecret {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn read(&self) -> Result<Credentials, SecretError> {
+        let mut held = self.held.lock().await;
+        if let Some((_, value)) = held.as_ref().filter(|(at, _)| at.elapsed() < FRESH) {
+            return Ok(value.clone());
         }
+        let value = self.ask().await?;
+        *held = Some((Instant::now(), value.clone()));
+        Ok(value)
+    }
+
+    async fn read_again(&self) -> Result<Credentials, SecretError> {
+        let mut held = self.held.lock().await;
+        let value = self.ask().await?;
+        *held = Some((Instant::now(), value.clone()));
+        Ok(value)
+    }
+}
+
+/// Other keys are allowed: a secret that Amazon RDS manages holds `engine`, `host` and more.
+#[derive(Deserialize)]
+struct Fields {
+    username: Option<String>,
+    password: Option<String>,
+    api_key: Option<String>,
+}
+
+/// Reads a secret's JSON. Line breaks around a value come from files and terminals, and are dropped.
+fn parse(name: &str, text: &str) -> Result<Credentials, SecretError> {
+    let malformed = |problem: String| SecretError::Malformed { name: name.to_owned(), problem };
+    // serde's message can quote the value, so it is dropped.
+    let fields: Fields = serde_json::from_str(text).map_err(|_| {
+        let wanted = "holds no JSON object with \"username\" and \"password\", or \"api_key\", as text";
+        malformed(wanted.to_owned())
+    })?;
+    let clean = |field: &str, value: Option<String>| {
+        let Some(value) = value else { return Ok(None) };
+        let value = value.trim_matches(['\r', '\n']);
+        match value {
+            "" => Err(malformed(format!("has an empty {field:?}"))),
+            _ if value.chars().any(char::is_control) => {
+                Err(malformed(format!("has a line break or another control character in {field:?}")))
+            }
+            _ => Ok(Some(value.to_owned())),
+        }
+    };
+    Ok(Credentials {
+        username: clean("username", fields.username)?,
+        password: clean("password", fields.password)?,
+        // A key is base64, so that spaces around it mean nothing either.
+        api_key: clean("api_key", fields.api_key.map(|key| key.trim().to_owned()))?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem_of(text: &str) -> String {
+        let Err(error) = parse("storewatch/es/postgres", text) else { panic!("{text:?} is taken") };
+        error.to_string()
+    }
+
+    #[test]
+    fn line_breaks_around_a_value_are_dropped_and_other_keys_are_allowed() {
+        let text = r#"{"username": "reader\n", "password": " p w \r\n", "engine": "postgres", "port": 5432}"#;
+        let value = parse("s", text).ok().unwrap();
+        assert_eq!(value.username.as_deref(), Some("reader"));
+        assert_eq!(value.password.as_deref(), Some(" p w "), "spaces may be part of a password");
+        let value = parse("s", r#"{"api_key": " a2V5\n"}"#).ok().unwrap();
+        assert_eq!(value.api_key.as_deref(), Some("a2V5"));
+    }
+
+    #[test]
+    fn a_malformed_value_is_named_by_its_secret_and_never_quoted() {
+        for text in ["", "hunter2", "[\"hunter2\"]", r#"{"password": {"x": "hunter2"}}"#] {
+            let problem = problem_of(text);
+            assert!(problem.starts_with("the secret \"storewatch/es/postgres\" holds no JSON"), "{problem}");
+            assert!(!problem.contains("hunter2"), "{problem}");
+        }
+        let problem = problem_of(r#"{"username": "u", "password": "hun\nter2"}"#);
+        assert!(
+            problem.contains("control character in \"password\"") && !problem.contains("ter2"),
+            "{problem}"
+        );
+        assert!(problem_of(r#"{"username": "u", "password": "\n"}"#).contains("an empty \"password\""));
     }
 }

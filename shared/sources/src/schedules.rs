@@ -5,18 +5,23 @@ use std::error::Error;
 use async_trait::async_trait;
 use storewatch_domain::{LocalDate, Store};
 
+use crate::secret::SecretError;
+
 /// Schedules could not be read. Messages name the host and the field of the country file that is to
 /// blame; none holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleError {
-    #[error(
-        "PostgreSQL at {host}, {during}; see that it runs, that this network reaches it and that the secret's user may log in"
-    )]
-    Unavailable { host: String, during: &'static str, source: Box<dyn Error + Send + Sync> },
+    /// It is not reached, lets nobody in, or failed: what can pass without a change of the country file.
+    #[error("PostgreSQL at {host}: {problem}")]
+    Unavailable { host: String, problem: String, source: Option<Box<dyn Error + Send + Sync>> },
     #[error("PostgreSQL at {host} took longer than the {seconds} s of [schedule].timeout_seconds")]
     TimedOut { host: String, seconds: u64 },
+    /// The country file is to blame: an address that cannot be used, or a query that the server refuses.
     #[error("[schedule].{field}: {problem}")]
     Config { field: &'static str, problem: String, source: Option<Box<dyn Error + Send + Sync>> },
+    /// The secret could not be read, or its value is not what the source takes.
+    #[error(transparent)]
+    Secret { source: SecretError },
 }
 
 /// What to read.

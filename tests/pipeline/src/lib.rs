@@ -45,6 +45,8 @@ pub struct World {
     pub metrics: MemoryMetrics,
     pub schedules: MemorySchedules,
     pub view: MemoryLiveView,
+    /// Of merge; 0: a partial tick is not looked at again.
+    pub look_again_seconds: u64,
 }
 
 impl Clock for World {
@@ -90,6 +92,7 @@ impl Default for World {
             metrics: MemoryMetrics::default(),
             schedules: MemorySchedules { stores: (1..=8).map(store).collect(), version: None },
             view: MemoryLiveView { documents: (1..=9).map(document).collect() },
+            look_again_seconds: 0,
         }
     }
 }
@@ -98,7 +101,7 @@ impl World {
     pub async fn plan(&self, schedules: &dyn Schedules) -> Result<plan::Planned, FunctionError> {
         let ports = plan::Ports { objects: &self.objects, clock: self };
         let event = plan::Event { country: self.country, slot: self.slot };
-        plan::plan(&ports, &self.file, Ok(schedules), &event).await
+        plan::plan(&ports, &self.file, schedules, &event).await
     }
 
     pub async fn items(&self) -> Vec<ChunkItem> {
@@ -112,14 +115,15 @@ impl World {
         view: &dyn LiveView,
     ) -> Result<observe::Observed, FunctionError> {
         let ports = observe::Ports { objects: &self.objects, clock: self };
-        observe::observe(&ports, &self.file, Ok(view), item).await
+        observe::observe(&ports, &self.file, view, item).await
     }
 
     pub async fn merge(&self, event: serde_json::Value) -> merge::Merged {
         let mut event = event;
         event["country"] = json!("es");
         event["slot"] = json!(self.slot);
-        let ports = merge::Ports { objects: &self.objects, metrics: &self.metrics, clock: self };
+        let (objects, metrics, look_again_seconds) = (&self.objects, &self.metrics, self.look_again_seconds);
+        let ports = merge::Ports { objects, metrics, clock: self, look_again_seconds };
         let event: merge::Event = serde_json::from_value(event).unwrap();
         merge::merge(&ports, Ok(&self.file), &event).await.unwrap()
     }

@@ -101,15 +101,16 @@ async fn handle(run: &Arc<Run>, function: &str, event: Value) -> Result<Value, F
     match function {
         "plan" => {
             let event: plan::Event = parse("plan", event)?;
-            plan::plan(&plan::Ports { objects, clock }, file, Ok(&**run), &event).await.map(json)
+            plan::plan(&plan::Ports { objects, clock }, file, &**run, &event).await.map(json)
         }
         "observe" => {
             let item: ChunkItem = parse("observe", event)?;
-            observe::observe(&observe::Ports { objects, clock }, file, Ok(&**run), &item).await.map(json)
+            observe::observe(&observe::Ports { objects, clock }, file, &**run, &item).await.map(json)
         }
         "merge" => {
             let event: merge::Event = parse("merge", event)?;
-            merge::merge(&merge::Ports { objects, metrics, clock }, Ok(file), &event).await.map(json)
+            let ports = merge::Ports { objects, metrics, clock, look_again_seconds: 60 };
+            merge::merge(&ports, Ok(file), &event).await.map(json)
         }
         "register" => {
             let event: Partitions = parse("register", event)?;
