@@ -1,4 +1,4 @@
-"""Lints what no compiler sees: the templates, the state machines, how the two fit, the country files, and the Python."""
+"""Lints what no compiler sees: templates, state machines, country files, Python, dependencies, and the links of the docs."""
 
 import argparse
 import json
@@ -14,6 +14,7 @@ from samtranslator.yaml_helper import yaml_parse
 from infra import analytics, schema, tables_page
 from infra.country_file import DIRECTORY, CountryFile
 from infra.errors import DeployError
+from infra.local.checks import links
 from infra.packaging import STATE_MACHINES
 from stack.config import CACHE, ROOT, VENV
 from stack.console import say
@@ -63,6 +64,7 @@ def main(_: argparse.Namespace) -> int:
         "retry policy": check_retries,
         "tables": check_tables,
         "country files": check_country_files,
+        "links": links.problems,
     }
     failed = 0
     for name, check in checks.items():
