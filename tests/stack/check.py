@@ -14,7 +14,7 @@ from samtranslator.yaml_helper import yaml_parse
 from infra import analytics, schema, tables_page
 from infra.country_file import DIRECTORY, CountryFile
 from infra.errors import DeployError
-from infra.local.checks import links
+from infra.local.checks import dependencies, links
 from infra.packaging import STATE_MACHINES
 from stack.config import CACHE, ROOT, VENV
 from stack.console import say
@@ -64,6 +64,7 @@ def main(_: argparse.Namespace) -> int:
         "retry policy": check_retries,
         "tables": check_tables,
         "country files": check_country_files,
+        "dependencies": dependencies.problems,
         "links": links.problems,
     }
     failed = 0
