@@ -1,4 +1,4 @@
-"""Holds the Rust dependencies against deny.toml: licences, duplicates of heavy crates, sources, known vulnerabilities."""
+"""Holds the Rust dependencies against deny.toml: licences, heavy duplicates, sources, layers, vulnerabilities."""
 
 import subprocess
 import sys
