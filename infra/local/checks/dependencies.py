@@ -16,7 +16,7 @@ def problems() -> list[str]:
     if not _has_fetched_advisories():
         print("cargo-deny: advisories were not checked: the RustSec database cannot be fetched from GitHub")
         return found
-    done = _deny("check", "--disable-fetch", "--hide-inclusion-graph", "advisories")
+    done = _deny("--offline", "check", "--hide-inclusion-graph", "advisories")
     return found + ([done.stderr.strip()] if done.returncode else [])
 
 
