@@ -1,4 +1,4 @@
-"""What is measured for the README is measured of what it says, and a measurement that went wrong says so."""
+"""What docs/benchmarks.md is measured by says what it measured, and a measurement that went wrong says so."""
 
 import argparse
 import io
