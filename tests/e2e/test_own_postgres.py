@@ -11,15 +11,15 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.e2e.conftest import slot_with_time_left
-from tests.harness.deployment import Deployed
 from infra.country_file import DIRECTORY
-from infra.local.sample.load import drop, load
-from infra.local.sample.places import Place
 from infra.local import slots
-from infra.local.config import Stack
 from infra.local.commands.deploy import deploy
 from infra.local.commands.undeploy import undeploy
+from infra.local.config import Stack
+from infra.local.sample.load import drop, load
+from infra.local.sample.places import Place
+from tests.e2e.conftest import slot_with_time_left
+from tests.harness.deployment import Deployed
 
 
 @pytest.fixture(scope="module")

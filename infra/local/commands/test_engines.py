@@ -17,10 +17,10 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.local.servers import elasticsearch, java, ports
 from infra.local.config import CACHE, ROOT, Elasticsearch
 from infra.local.console import say, table
 from infra.local.errors import StackError
+from infra.local.servers import elasticsearch, java, ports
 from infra.local.servers.locks import exclusive
 from infra.local.servers.processes import Server
 

@@ -18,9 +18,9 @@ from pyarrow import parquet
 
 from infra.local.config import Stack
 from infra.local.slots import SLOT
+from infra.local.zones import ZoneInfo
 from infra.schema import Table, tables
 from infra.vocabulary import RATED, STATUSES
-from infra.local.zones import ZoneInfo
 
 FIRST_DAY = date(2026, 3, 23)  # a Monday
 DAYS = 7

@@ -11,10 +11,10 @@ import subprocess
 import urllib.request
 from pathlib import Path
 
-from infra.local.servers import java, packages
 from infra.local.config import CACHE, Elasticsearch
 from infra.local.console import say
 from infra.local.errors import StackError
+from infra.local.servers import java, packages
 from infra.local.servers.locks import exclusive
 from infra.local.servers.processes import Server
 
@@ -121,7 +121,12 @@ def jars(java_home: Path, version: str = VERSION) -> Path:
             (folder / name).mkdir(parents=True)
         say(NAME, f"fetching the jars of {version} from Maven Central (50 MB) into {folder}")
         fetch(folder, _SOURCES / "pom.xml", {"elasticsearch.version": version}, java_home)
-        compiler: list[str | Path] = [java_home / "bin" / "javac", "--release", str(_OLDEST_JAVA if major == "8" else 21), "-nowarn"]
+        compiler: list[str | Path] = [
+            java_home / "bin" / "javac",
+            "--release",
+            str(_OLDEST_JAVA if major == "8" else 21),
+            "-nowarn",
+        ]
         build(folder, [*compiler, "-cp", f"{folder}/lib/*", "-d", folder / "classes", *sources], java_home)
         (folder / "native" / "libzstd.so").symlink_to(_zstd())
         stamp_file.write_text(stamp)
@@ -132,7 +137,14 @@ def fetch(folder: Path, pom: Path, properties: dict[str, str], java_home: Path) 
     """Fetches the jars that a pom names into the folder's `lib`."""
     if not shutil.which("mvn"):
         packages.install(NAME, ["maven"], "no Maven here")
-    maven: list[str | Path] = ["mvn", "--batch-mode", "--no-transfer-progress", f"-Dmaven.repo.local={CACHE}/m2", "-f", pom]
+    maven: list[str | Path] = [
+        "mvn",
+        "--batch-mode",
+        "--no-transfer-progress",
+        f"-Dmaven.repo.local={CACHE}/m2",
+        "-f",
+        pom,
+    ]
     named = [f"-D{name}={value}" for name, value in properties.items()]
     copy: list[str | Path] = [_COPY_JARS, f"-DoutputDirectory={folder}/lib", "-DincludeScope=runtime"]
     build(folder, [*maven, *named, *copy], java_home)

@@ -263,8 +263,8 @@ class Faulty:
         wanted_tick = ("partial" if unknown else "complete", len(self.schedules), len(items), len(unknown))
         assert wanted_tick == tuple(tick[key] for key in ("outcome", "stores", "chunks", "chunks_unknown"))
         cause = f"{len(unknown)} of {len(items)} chunks: " if unknown else ""
-        stale = "stale schedules of " if stale else ""
-        assert (tick["error"] or "").startswith(cause or stale) and bool(tick["error"]) == bool(cause or stale), tick
+        wanted_error = cause or ("stale schedules of " if stale else "")
+        assert (tick["error"] or "").startswith(wanted_error) and bool(tick["error"]) == bool(wanted_error), tick
 
 
 def of_chunk(item: Mapping[str, Any], request: Request) -> bool:
