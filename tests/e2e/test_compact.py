@@ -10,13 +10,13 @@ import pytest
 from pyarrow import parquet
 from samtranslator.yaml_helper import yaml_parse
 
-from e2e.conftest import Sources, Ticked
-from e2e.deployment import SCHEDULES, TABLES, Deployed
-from e2e.oracle import Country, expected_unseen_row
-from e2e.schedule_texts import read_texts
-from e2e.test_isolation import allowed, session_of
+from infra.local import slots
 from infra.packaging import ROOT
-from stack import slots
+from tests.e2e.conftest import Sources, Ticked
+from tests.e2e.test_isolation import allowed, session_of
+from tests.harness.deployment import SCHEDULES, TABLES, Deployed
+from tests.harness.oracle import Country, expected_unseen_row
+from tests.harness.schedule_texts import read_texts
 
 COUNTRIES = ("es", "pt")
 ORDER = {

@@ -9,9 +9,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from e2e.conftest import COUNTRIES, Ticked
-from e2e.deployment import Deployed
-from stack import slots
+from infra.local import slots
+from tests.e2e.conftest import COUNTRIES, Ticked
+from tests.harness.deployment import Deployed
 
 
 def session_of(deployed: Deployed, function: str) -> boto3.session.Session:

@@ -7,8 +7,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from e2e.conftest import Ticked
-from e2e.deployment import TABLES, Deployed
+from tests.e2e.conftest import Ticked
+from tests.harness.deployment import TABLES, Deployed
 
 COUNTRY = "pt"
 # Long past, so that no tick of other tests is among them.

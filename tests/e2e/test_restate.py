@@ -16,16 +16,16 @@ import pytest
 from psycopg import sql
 from pyarrow import parquet
 
-from e2e.conftest import Sources, ticking
-from e2e.deployment import TABLES, Deployed
-from e2e.oracle import Country, expected_orphan, expected_row, read_live_view, read_schedules
-from e2e.test_tick import utc
 from infra import days
-from sample.load import drop, load
-from stack.config import Stack
+from infra.local.config import Stack
+from infra.local.sample.load import drop, load
+from infra.vocabulary import STATUSES
+from tests.e2e.conftest import Sources, ticking
+from tests.e2e.test_tick import utc
+from tests.harness.deployment import TABLES, Deployed
+from tests.harness.oracle import Country, expected_orphan, expected_row, read_live_view, read_schedules
 
 Rows = dict[str, dict[str, Any]]
-STATUSES = ("available", "unavailable", "unlisted", "unexpected", "closed", "orphan", "unknown")
 # What a row has kept of the live view.
 SEEN = ("slot", "store_id", "observed_at", "listed", "online")
 

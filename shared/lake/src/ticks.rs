@@ -22,6 +22,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome, the better the later.
+    pub const ALL: [Self; 3] = [Self::Failed, Self::Partial, Self::Complete];
+
     /// The outcome as the column has it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -8,6 +8,8 @@ use storewatch_days::DaysError;
 use storewatch_lake::{CatalogError, LakeError, ParquetError, ZonesError};
 use storewatch_sources::{LiveViewError, ScheduleError, SecretError};
 
+use crate::error_name::ErrorName;
+
 /// Why a function failed.
 #[derive(Debug, thiserror::Error)]
 pub enum FunctionError {
@@ -36,50 +38,51 @@ pub enum FunctionError {
 impl FunctionError {
     /// The name that state machines match.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::BadEvent { .. } => "BadEvent",
+        let name = match self {
+            Self::BadEvent { .. } => ErrorName::BadEvent,
             Self::BadConfig { .. }
             | Self::LiveView(
                 LiveViewError::Config { .. }
                 | LiveViewError::Secret { source: SecretError::Malformed { .. } },
-            ) => "BadConfig",
+            ) => ErrorName::BadConfig,
             Self::Schedule(error) => schedule_name(error),
-            Self::LiveView(LiveViewError::Incomplete { .. }) => "LiveViewIncomplete",
-            Self::LiveView(_) => "LiveViewUnavailable",
-            Self::Lake(_) | Self::File { .. } => "LakeUnavailable",
+            Self::LiveView(LiveViewError::Incomplete { .. }) => ErrorName::LiveViewIncomplete,
+            Self::LiveView(_) => ErrorName::LiveViewUnavailable,
+            Self::Lake(_) | Self::File { .. } => ErrorName::LakeUnavailable,
             Self::Zones(error) => zones_name(error),
-            Self::Catalog(_) => "CatalogUnavailable",
+            Self::Catalog(_) => ErrorName::CatalogUnavailable,
             Self::Days(error) => days_name(error),
-            Self::Panicked { .. } => "Panicked",
-        }
+            Self::Panicked { .. } => ErrorName::Panicked,
+        };
+        name.as_str()
     }
 }
 
-fn schedule_name(error: &ScheduleError) -> &'static str {
+fn schedule_name(error: &ScheduleError) -> ErrorName {
     match error {
         ScheduleError::Config { .. } | ScheduleError::Secret { source: SecretError::Malformed { .. } } => {
-            "BadConfig"
+            ErrorName::BadConfig
         }
-        _ => "ScheduleUnavailable",
+        _ => ErrorName::ScheduleUnavailable,
     }
 }
 
-fn zones_name(error: &ZonesError) -> &'static str {
+fn zones_name(error: &ZonesError) -> ErrorName {
     match error {
-        ZonesError::Unusable { .. } => "BadConfig",
-        ZonesError::Lake(_) => "LakeUnavailable",
+        ZonesError::Unusable { .. } => ErrorName::BadConfig,
+        ZonesError::Lake(_) => ErrorName::LakeUnavailable,
     }
 }
 
-fn days_name(error: &DaysError) -> &'static str {
+fn days_name(error: &DaysError) -> ErrorName {
     match error {
-        DaysError::Request(_) => "BadEvent",
-        DaysError::Ids { .. } => "BadConfig",
+        DaysError::Request(_) => ErrorName::BadEvent,
+        DaysError::Ids { .. } => ErrorName::BadConfig,
         DaysError::Schedule(error) => schedule_name(error),
         DaysError::Zones(error) => zones_name(error),
-        DaysError::NotRead => "ScheduleUnavailable",
-        DaysError::Lake(_) | DaysError::File { .. } => "LakeUnavailable",
-        DaysError::Catalog(_) => "CatalogUnavailable",
+        DaysError::NotRead => ErrorName::ScheduleUnavailable,
+        DaysError::Lake(_) | DaysError::File { .. } => ErrorName::LakeUnavailable,
+        DaysError::Catalog(_) => ErrorName::CatalogUnavailable,
     }
 }
 

@@ -60,7 +60,7 @@ impl Stack {
 
     fn bring_up() -> Result<Self, String> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let command = root.join("tests/stack/stack");
+        let command = root.join("infra/local/stack");
         // Idempotent and quick where everything runs; a lock keeps test processes apart.
         let up = Command::new(&command).arg("up").stdout(Stdio::null()).stderr(Stdio::inherit()).status();
         let up = up.map_err(|error| format!("{}: {error}", command.display()))?;
