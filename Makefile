@@ -1,12 +1,15 @@
-# Every task of the project, by name: `make help` lists them. The work is done by tests/stack/stack (servers, local
+# Every task of the project, by name: `make help` lists them. The work is done by infra/local/stack (servers, local
 # deployment, ticks), cargo, and infra/ (AWS); here they are only put together.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e test-hours test-engines simulate soak fuzz mutants bench bench-compact bench-queries bench-repair check fmt lint build up stop status sample tick report query restate repair zones docs invoke logs deploy undeploy release clean
+.PHONY: help run test test-rust test-e2e test-hours test-engines simulate soak fuzz mutants bench bench-compact bench-queries bench-repair check fmt lint generate lock build up stop status sample tick report query restate repair zones docs invoke logs deploy undeploy release clean
 
-STACK := tests/stack/stack
+STACK := infra/local/stack
+# Python with the packages of a group of pyproject.toml: made, or brought up to date, when it is first used.
+ENVIRONMENT := infra/environment
+TESTS := "$$($(ENVIRONMENT) test)"
 VENV := .stack/cache/venv
 TOOLS := .stack/cache/tools
 FUZZ := shared/domain/fuzz
@@ -47,7 +50,7 @@ DAYS ?=
 
 # Locally by the stack's own AWS, else by that of the credentials in use.
 ON_DAYS = [ -n "$(COUNTRY)" ] && [ -n "$(FROM)" ] || { echo "make $@: say which country and which days, as in make $@ COUNTRY=es FROM=2026-11-01 TO=2026-11-03" >&2; exit 2; }; \
-	$(STACK) --help >/dev/null && $(if $(AWS),,eval "$$($(STACK) env)" &&) $(VENV)/bin/python -m infra.days
+	$(if $(AWS),,eval "$$($(STACK) env)" &&) "$$($(ENVIRONMENT) $(if $(AWS),deploy,local))" -m infra.days
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,7 +68,7 @@ test-rust: ## Only the Rust tests, against the running stack
 	@eval "$$($(STACK) env)"; cargo test --workspace
 
 test-e2e: ## Only the end-to-end tests of the deployed templates, against the running stack
-	@eval "$$($(STACK) env)"; PYTHONPATH=tests:. $(VENV)/bin/python -m pytest tests/e2e
+	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e
 
 test-hours: ## Hold the hours of many random stores against the naive implementation, optimised (CASES)
 	HOURS_CASES=$(CASES) cargo test --release -p storewatch-domain --test against_naive
@@ -75,7 +78,7 @@ test-engines: ## Only the live view's tests, against each Elasticsearch and Open
 
 soak: ## A day of ticks in minutes, with faults, then an audit of all that they wrote (SLOTS=24 for less; SEED)
 	@$(STACK) build
-	@$(STACK) soak --slots $(SLOTS) $(if $(SEED),--seed $(SEED))
+	@$(TESTS) -m tests.soak --slots $(SLOTS) $(if $(SEED),--seed $(SEED))
 
 mutants: $(CARGO_MUTANTS) ## Show the changes to shared/domain that no test notices (an hour)
 	HOURS_CASES=6000 $(CARGO_MUTANTS) mutants -p storewatch-domain --timeout 60 --output .stack/mutants
@@ -88,11 +91,11 @@ bench-compact: ## Measure memory, time and bytes of compacting a day (STORES, 10
 
 bench-queries: ## Measure what queries of a day (STORES) read and take, before it is compacted and after
 	@$(STACK) build
-	@$(STACK) bench-queries --stores $(STORES)
+	@$(TESTS) -m tests.measure.queries --stores $(STORES)
 
 bench-repair: ## Measure what a repair of the catalog takes and asks (COUNTRIES=30 DAYS=365 are its own defaults)
 	@$(STACK) build
-	@$(STACK) bench-repair $(if $(filter file,$(origin COUNTRIES)),,--countries $(COUNTRIES)) $(if $(DAYS),--days $(DAYS))
+	@$(TESTS) -m tests.measure.repair $(if $(filter file,$(origin COUNTRIES)),,--countries $(COUNTRIES)) $(if $(DAYS),--days $(DAYS))
 
 # Without a sanitizer, which only nightly has: safe Rust fails by panicking. To trace compares costs nine tenths of the
 # speed of `hours`, and the targets make well-formed input by themselves.
@@ -126,7 +129,22 @@ lint: check ## The same as check
 fmt: ## Format Rust and Python
 	cargo fmt --all
 	cargo fmt --manifest-path $(FUZZ)/Cargo.toml
-	@$(STACK) --help >/dev/null; $(VENV)/bin/ruff format . ; $(VENV)/bin/ruff check --fix .
+	@$(ENVIRONMENT) lint >/dev/null
+	$(VENV)/bin/ruff format .
+	$(VENV)/bin/ruff check --fix .
+
+generate: ## Write what is generated: vocabulary.json from the code, Retry blocks from retries.toml
+	WRITE_VOCABULARY=1 cargo test --workspace --test vocabulary --quiet
+	@$(STACK) generate
+
+lock: ## Write requirements.lock anew: the newest packages that pyproject.toml allows
+	rm -rf $(VENV)-lock
+	python3 -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --upgrade pip
+	$(VENV)-lock/bin/python -m pip install --quiet --group lint
+	{ sed -n '/^#/p' requirements.lock; $(VENV)-lock/bin/python -m pip freeze --all --exclude setuptools; } >$(VENV)-lock/new
+	mv $(VENV)-lock/new requirements.lock
+	rm -rf $(VENV)-lock
 
 build: ## Compile the workspace as `make run` and `make test` use it
 	cargo build --workspace
@@ -164,7 +182,7 @@ repair: ## Make the catalog equal to what lies on S3: make repair COUNTRY=es FRO
 
 # `none` for FILE goes back to what is built in; without FILE nothing is changed.
 zones: ## Show the time zone data that countries use, or give them other: make zones COUNTRIES="es mx" FILE=tzdata-2026.7-py2.py3-none-any.whl (FILE=none takes it away; AWS=1 on AWS)
-	@$(STACK) --help >/dev/null; $(if $(AWS),,eval "$$($(STACK) env)";) $(VENV)/bin/python -m infra.zones $(if $(FILE),$(if $(filter none,$(FILE)),remove,put),show) $(if $(filter file,$(origin COUNTRIES)),,$(COUNTRIES)) --prefix $(PREFIX) $(if $(filter-out none,$(FILE)),--file $(FILE))
+	@$(if $(AWS),,eval "$$($(STACK) env)";) "$$($(ENVIRONMENT) $(if $(AWS),deploy,local))" -m infra.zones $(if $(FILE),$(if $(filter none,$(FILE)),remove,put),show) $(if $(filter file,$(origin COUNTRIES)),,$(COUNTRIES)) --prefix $(PREFIX) $(if $(filter-out none,$(FILE)),--file $(FILE))
 
 docs: ## Write docs/tables.md anew from the schema, with its queries run by Trino on a fixed sample
 	@$(STACK) up
@@ -178,16 +196,15 @@ logs: ## Show what the functions have logged (FUNCTION for one of them)
 	@$(STACK) logs --prefix $(PREFIX) $(FUNCTION)
 
 release: ## Build the functions for AWS (ARCHITECTURE=arm64 for Graviton)
-	@$(STACK) --help >/dev/null
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" cargo lambda build --workspace --release --output-format zip $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
+	@$(ENVIRONMENT) deploy >/dev/null
+	PATH="$(CURDIR)/$(VENV)-deploy/bin:$$PATH" cargo lambda build --workspace --release --output-format zip $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
 
 deploy: release ## Deploy to the AWS account of the credentials in use (COUNTRIES, ANALYSTS, PREFIX, DATABASE, SECRETS, EMAIL)
-	@$(VENV)/bin/python -m infra.deploy deploy $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(EMAIL),--email $(EMAIL)) $(if $(ANALYSTS),--analyst-countries $(ANALYSTS))
+	@"$$($(ENVIRONMENT) deploy)" -m infra.deploy deploy $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(EMAIL),--email $(EMAIL)) $(if $(ANALYSTS),--analyst-countries $(ANALYSTS))
 
 undeploy: ## Take countries off AWS; their data stays: make undeploy COUNTRIES=pt
 	@[ "$(origin COUNTRIES)" = "command line" ] || { echo "make undeploy: say which countries, as in make undeploy COUNTRIES=pt" >&2; exit 2; }
-	@$(STACK) --help >/dev/null
-	@$(VENV)/bin/python -m infra.deploy undeploy $(COUNTRIES) --prefix $(PREFIX)
+	@"$$($(ENVIRONMENT) deploy)" -m infra.deploy undeploy $(COUNTRIES) --prefix $(PREFIX)
 
 clean: ## Stop the servers and remove all that was made: data, caches, builds
 	@for run in .stack/run/*/; do [ ! -d "$$run" ] || STACK_NAME=$$(basename "$$run") $(STACK) down --wipe; done

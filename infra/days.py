@@ -27,11 +27,11 @@ def restate(invoke: Callable[[str, dict[str, Any]], Any], country: str, days: Se
     """Judges days again and tells what has changed; how many of the days failed. A day that fails stops no other."""
     failed = 0
     for day in days:
-        event: dict[str, Any] = {"country": country, "day": f"{day}", "restate": True}
+        event: dict[str, Any] = {"country": country, "day": f"{day}"}
         if stores:
             event["stores"] = stores
         try:
-            done = invoke(f"{country}-compact", event)
+            done = invoke(f"{country}-restate", event)
         except DeployError as error:
             failed += 1
             print(f"{country} {day}: {error}", file=sys.stderr)
@@ -51,7 +51,7 @@ def restate(invoke: Callable[[str, dict[str, Any]], Any], country: str, days: Se
 
 def repair(invoke: Callable[[str, dict[str, Any]], Any], country: str, first: date, last: date) -> None:
     """Makes the catalog equal to what lies on S3, and tells what was not."""
-    done = invoke(f"{country}-register", {"repair": True, "country": country, "from": f"{first}", "to": f"{last}"})
+    done = invoke(f"{country}-repair", {"country": country, "from": f"{first}", "to": f"{last}"})
     counts = ", ".join(f"{number:,} {what}" for what, number in done.items())
     print(f"{country} {first} to {last}: partitions {counts}")
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra import analytics, packaging, stacks
+from infra import analytics, packaging, stacks, version
 from infra.country_file import DIRECTORY, CountryFile
 from infra.errors import DeployError
 
@@ -82,13 +82,13 @@ class Deployment:
         return bucket
 
     def release(self, binaries: Path, work: Path) -> dict[str, str]:
-        """Packs and uploads the functions; the parameters that name them."""
+        """Packs and uploads the functions; the parameters that name them and their version."""
         bucket = self.artifact_bucket()
         zips = packaging.function_zips(binaries, work)
         folder = packaging.upload(self.client("s3"), bucket, "functions", {f"{name}.zip": zips[name] for name in zips})
         size = sum(file.stat().st_size for file in zips.values()) / 1e6
         self.say(f"functions: {folder} in {bucket} ({len(zips)} zips, {size:.0f} MB)")
-        return {"ArtifactBucket": bucket, "Release": folder}
+        return {"ArtifactBucket": bucket, "Release": folder, "Version": version.current()}
 
     def deploy_lake(self, release: Mapping[str, str], parameters: Mapping[str, str] | None = None) -> dict[str, str]:
         """Deploys lake.yaml and returns its outputs."""

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from infra.errors import DeployError
 
-FUNCTIONS = ("dispatch", "plan", "observe", "merge", "register", "compact")
+FUNCTIONS = ("dispatch", "plan", "observe", "merge", "register", "compact", "restate", "repair")
 STATE_MACHINES = ("tick", "daily", "country", "country-daily")
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -70,6 +70,17 @@ def outputs(cloudformation: Any, name: str) -> dict[str, str] | None:
     return _outputs(stack) if stack else None
 
 
+def parameters(cloudformation: Any, name_prefix: str) -> dict[str, dict[str, str]]:
+    """The parameters of every stack whose name begins so, by the stack's name."""
+    pages = cloudformation.get_paginator("describe_stacks").paginate()
+    return {
+        stack["StackName"]: {entry["ParameterKey"]: entry["ParameterValue"] for entry in stack.get("Parameters", [])}
+        for page in pages
+        for stack in page["Stacks"]
+        if stack["StackName"].startswith(name_prefix) and stack["StackStatus"] != "DELETE_COMPLETE"
+    }
+
+
 def _settled(cloudformation: Any, name: str) -> dict[str, Any] | None:
     """The stack once nothing is in progress any more; None if there is none."""
     deadline, pause = time.monotonic() + _TIMEOUT_SECONDS, 0.1

@@ -14,34 +14,34 @@ _OPENING = """\
 
 # Tables, views and queries for analysts
 
-Every 15 minutes, in every country, Storewatch compares each store's schedule with the live view that users are shown.
-This page says what it keeps of that and how to ask for it.
+Every 15 minutes, in every country, Storewatch compares each store's schedule with the live view that users see. This page
+describes the tables that hold the answer, and how to query them.
 
 **Where to ask.** In Athena, in the workgroup `<prefix>-analysts` and the database `storewatch`; the queries below are
-saved there. Locally, `make query SQL="select …"` asks Trino, which is Athena's engine, over the local lake.
+saved there. Locally, `make query SQL="select …"` asks Trino, Athena's engine, over the local lake.
 
 ## Read this first
 
-- **Filter by `country` and by `day`.** All tables and nearly all views are cut by them, both are text, and only what is
-  named is read and paid for: `country = 'es' and day between '2026-03-23' and '2026-03-29'`. Compare `day` with text, and
-  leave it bare: under a function, or compared with a date, the catalog is asked for every day there is.
+- **Filter by `country` and by `day`.** All tables and nearly all views are partitioned by them, both are text, and you pay
+  only for what you name: `country = 'es' and day between '2026-03-23' and '2026-03-29'`. Compare `day` with text and
+  without a function around it: otherwise the catalog is asked for every day there is.
 - **Name the countries that you may read.** A query that touches another one is refused as a whole, not cut.
-- **All times are UTC**, without a zone in their type: `timestamp` means UTC. `day` is the day of the slot in UTC.
-  Only `local_date` and `local_hour` are of the store's own clock. A local day lies in two days of UTC, so ask for one
-  more `day` at either end, then filter by `local_date`.
+- **All times are UTC**, without a zone in their type. `day` is the day of the slot in UTC; only `local_date` and
+  `local_hour` follow the store's own clock. A local day spans two days of UTC, so ask for one more `day` at either end,
+  then filter by `local_date`.
 - **A slot** is a quarter of an hour; `slot` is its start. A **store tick** is one store in one slot.
 - **Availability** is available / (available + unavailable + unlisted), in ticks; *weighted*, it is the same in
   `scheduled_seconds`. Stores that are closed, unexpected, orphan or unknown are in neither part.
-- **`unknown` is not offline.** It is what could not be judged, and `reason` says why. Coverage is 1 - unknown / all
+- **`unknown` is not offline.** Such a store could not be judged, and `reason` says why. Coverage is 1 - unknown / all
   stores of the schedule source. Look at coverage before you look at availability.
 - **A missed slot has no rows**, so averages do not show it. `expected_slots` and `coverage_daily` do.
 - **Never average shares**: sum the counts, then divide. And divide doubles: whole numbers divide to whole numbers.
 - **By which schedule a store was judged** is in `store_schedules` and `judged_by` once the day is compacted, which is
   the next day. Until then they have no rows of the day, or null.
-- **A day can be judged again**, by schedules that were mended since. `schedule_as_of` of such rows is after the slot's
-  end; with `country_ticks`, which says how the ticks went, they need not agree any more.
-- A store is looked at once in a slot. What happens between two looks is not seen.
-- A column that was added later is null in the rows of before.
+- **A day can be judged again**, by schedules that were corrected later. `schedule_as_of` of such rows is after the slot's
+  end. `country_ticks` still says how the ticks went, so the two may then disagree.
+- A store is looked at once per slot. What happens between two looks is not seen.
+- A column that was added later is null in older rows.
 """
 
 
@@ -57,7 +57,7 @@ def render(outputs: Mapping[str, str]) -> str:
         parts.append(_columns(view.columns))
     parts.append(
         "## Worked queries\n\nTheir results are of a fixed sample week, two countries with a few stores each"
-        " (`tests/sample/week.py`).\nChange the country and the days to yours.\n"
+        " (`infra/local/sample/week.py`).\nChange the country and the days to yours.\n"
     )
     for number, query in enumerate(schema.queries(), 1):
         output = f"<!-- output of {query.name} -->\n\n```text\n{outputs.get(query.name, '')}\n```\n"

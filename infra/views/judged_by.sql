@@ -22,7 +22,7 @@
 -- exceptions         varchar       dates near the day that replace their weekday, `2026-12-25 closed`; null: there are none, or its schedule is not there
 -- problem            varchar       what is wrong with its rows; null: nothing, or its schedule is not there
 -- valid_from         timestamp(3)  the first of the day's readings that had the store so, UTC; null: its schedule is not there
--- valid_until        timestamp(3)  the first reading that had it no more so, UTC; null: none of the day, or its schedule is not there
+-- valid_until        timestamp(3)  the first reading that no longer had it, UTC; null: none of the day, or its schedule is not there
 
 select
     a.country,

@@ -1,7 +1,7 @@
 -- How old the schedules were by which a slot was judged.
 --
 -- Counts from the instant at which they were read to the start of the slot, so it is negative in a slot whose own tick
--- has read them, which is as it should be. It grows where PostgreSQL is away and the last snapshot serves, and also
+-- has read them, which is as it should be. It grows while PostgreSQL is down and the last snapshot is used, and also
 -- where the country file has a `version` query that says that nothing has changed. See expected_slots for missed slots.
 --
 -- country         varchar       ISO 3166-1 alpha-2, lower case; filter by it

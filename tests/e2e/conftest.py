@@ -12,19 +12,20 @@ from typing import Any
 
 import pytest
 
-from e2e import lakes
-from e2e.deployment import Deployed
-from e2e.edges import add_edges
-from e2e.oracle import Country, Listing, ScheduledStore, read_live_view, read_schedules
 from infra.country_file import DIRECTORY, CountryFile
+from infra.local import slots
+from infra.local.commands import tick
+from infra.local.commands.deploy import deploy
+from infra.local.commands.undeploy import undeploy
+from infra.local.commands.up import up
+from infra.local.config import Stack
+from infra.local.sample.load import drop, load
+from infra.local.sample.places import Place
 from infra.packaging import FUNCTIONS, ROOT
-from sample.load import drop, load
-from sample.places import Place
-from stack import slots, tick
-from stack.config import Stack
-from stack.deploy_local import deploy
-from stack.undeploy_local import undeploy
-from stack.up import up
+from tests.harness import lakes
+from tests.harness.deployment import Deployed
+from tests.harness.edges import add_edges
+from tests.harness.oracle import Country, Listing, ScheduledStore, read_live_view, read_schedules
 
 COUNTRIES = ("es", "mx", "pt")
 STORES = 3000

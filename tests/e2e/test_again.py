@@ -3,9 +3,10 @@
 import hashlib
 from collections.abc import Callable
 
-from e2e.conftest import COUNTRIES, Ticked
-from e2e.deployment import TABLES
-from stack import slots, tick
+from infra.local import slots
+from infra.local.commands import tick
+from tests.e2e.conftest import COUNTRIES, Ticked
+from tests.harness.deployment import TABLES
 
 
 def state(ticked: Ticked) -> dict[str, object]:

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from e2e.lakes import Lake
 from infra import analytics, schema
-from sample import week
-from stack import sql, trino
-from stack.config import Stack
+from infra.local.config import Stack
+from infra.local.sample import week
+from infra.local.servers import sql, trino
+from tests.harness.lakes import Lake
 
 TABLES = {table.name: table for table in schema.tables()}
 # view -> the table that it reads, and days of the sample week that are to be read for a filter.
@@ -43,7 +43,7 @@ def days_read(lake: Lake, statement: str) -> list[tuple[str, list[str], list[str
         table = re.match(r"\w+\[table = \w+:\w+[:.]([\w$]+)", scan)
         rows = re.search(r"Input: (\d+) rows?", scan)
         assert table and rows
-        found.append((table[1], *(partition_values(scan, key) for key in ("country", "day")), int(rows[1])))
+        found.append((table[1], partition_values(scan, "country"), partition_values(scan, "day"), int(rows[1])))
     return found
 
 

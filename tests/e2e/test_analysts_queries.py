@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from e2e.conftest import Ticked
-from e2e.lakes import Lake
-from e2e.queries_oracle import ORACLES, Days, week_of
-from e2e.views_oracle import is_near
 from infra import schema, tables_page
-from stack import docs
-from stack.query import main as run_by_hand
+from infra.local.commands import docs
+from infra.local.commands.query import main as run_by_hand
+from tests.e2e.conftest import Ticked
+from tests.harness.lakes import Lake
+from tests.harness.queries_oracle import ORACLES, Days, week_of
+from tests.harness.views_oracle import is_near
 
 QUERIES = {query.name: query for query in schema.queries()}
 _DAY = r"day = '(\S+)'"

@@ -13,15 +13,15 @@ import boto3
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from e2e.conftest import Ticked
-from e2e.deployment import SCHEDULES, TABLES, Deployed
-from e2e.lakes import Lake
-from e2e.test_isolation import allowed
 from infra import analytics, schema, stacks
 from infra.deploy import TEMPLATES, Deployment
 from infra.errors import DeployError
-from stack import sql, trino
-from stack.local_aws import LocalAws
+from infra.local.local_aws import LocalAws
+from infra.local.servers import sql, trino
+from tests.e2e.conftest import Ticked
+from tests.e2e.test_isolation import allowed
+from tests.harness.deployment import SCHEDULES, TABLES, Deployed
+from tests.harness.lakes import Lake
 
 MINE, OTHERS = ("es", "pt"), "mx"
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from e2e import views_oracle as oracle
-from e2e.conftest import Ticked
-from e2e.lakes import Lake
-from e2e.oracle import Country, expected_unseen_row
-from e2e.schedule_texts import read_texts
-from e2e.views_oracle import Rows, Tables
-from infra import schema
+from infra import schema, vocabulary
+from tests.e2e.conftest import Ticked
+from tests.harness import views_oracle as oracle
+from tests.harness.lakes import Lake
+from tests.harness.oracle import Country, expected_unseen_row
+from tests.harness.schedule_texts import read_texts
+from tests.harness.views_oracle import Rows, Tables
 
 VIEWS = {view.name: view for view in schema.views()}
 # What makes a row of each view the only one of its kind.
@@ -83,10 +83,8 @@ def test_what_was_missed_shows_from_the_first_slot_until_now(lake: Lake, view: s
 
 def test_the_ticks_lake_holds_what_the_views_are_about(ticked_lake: Lake) -> None:
     stores, ticks = ticked_lake.tables["store_availability"], ticked_lake.tables["country_ticks"]
-    assert {row["status"] for row in stores} == {
-        "available", "unavailable", "unlisted", "unexpected", "closed", "orphan", "unknown",
-    }  # fmt: skip
-    assert {row["outcome"] for row in ticks} == {"complete", "partial", "failed"}
+    assert {row["status"] for row in stores} == set(vocabulary.STATUSES)
+    assert {row["outcome"] for row in ticks} == set(vocabulary.OUTCOMES)
     assert "late" in {row["reason"] for row in stores}
     assert len({row["day"] for row in stores}) >= 2
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from e2e.conftest import Sources, Ticked, redeploy
-from stack import slots
+from infra.local import slots
+from tests.e2e.conftest import Sources, Ticked, redeploy
 
 
 def refused(ticked: Ticked, function: str, event: Any, *words: str) -> None:

@@ -5,10 +5,10 @@ import time
 from datetime import timedelta
 from typing import Any
 
-from e2e.conftest import Sources, Ticked
-from e2e.deployment import TABLES
-from e2e.oracle import Country, expected_row, expected_unseen_row
-from e2e.test_tick import rows_of, utc
+from tests.e2e.conftest import Sources, Ticked
+from tests.e2e.test_tick import rows_of, utc
+from tests.harness.deployment import TABLES
+from tests.harness.oracle import Country, expected_row, expected_unseen_row
 
 _ALARM_SECONDS = 20
 

@@ -10,13 +10,13 @@ import pytest
 from pyarrow import parquet
 from samtranslator.yaml_helper import yaml_parse
 
-from e2e.conftest import Sources, Ticked
-from e2e.deployment import SCHEDULES, TABLES, Deployed
-from e2e.oracle import Country, expected_unseen_row
-from e2e.schedule_texts import read_texts
-from e2e.test_isolation import allowed, session_of
+from infra.local import slots
 from infra.packaging import ROOT
-from stack import slots
+from tests.e2e.conftest import Sources, Ticked
+from tests.e2e.test_isolation import allowed, session_of
+from tests.harness.deployment import SCHEDULES, TABLES, Deployed
+from tests.harness.oracle import Country, expected_unseen_row
+from tests.harness.schedule_texts import read_texts
 
 COUNTRIES = ("es", "pt")
 ORDER = {
@@ -175,7 +175,7 @@ def test_the_schedules_of_a_compacted_day_are_those_of_postgresql_and_tell_why_e
         store, texts = source[store_id], read_texts(row)
         assert (row["name"], row["city"], row["timezone"]) == (store.name, store.city, store.timezone)
         if row["problem"] is None:
-            assert texts.weekly == sorted(set(store.weekly))
+            assert texts.weekly == sorted(set(store.weekly), key=lambda one: (one[0], one[1] is not None, one))
             own = {exception for exception in store.exceptions if exception[0] in near}
             assert texts.exceptions == sorted(own, key=lambda one: (one[0], one[1] is not None, one))
     assert any(row["exceptions"] for row in schedules) and any(row["problem"] for row in schedules) == (country == "pt")
@@ -324,15 +324,80 @@ def test_compact_reaches_its_own_country_s_tables_and_changes_no_tick_s_file(
             ("put_object_tagging", {"Tagging": tagging}),
         ):
             assert not allowed(session, deployed, "s3", action, **snapshot, **more), action
-    # A reading by which a day is judged again is written beside those of the ticks.
+
+
+def test_only_restate_keeps_new_readings_and_reads_the_sources_it_needs(
+    daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]]
+) -> None:
+    del compacted
+    deployed, day = daily_deployment.deployed, f"{past(daily_deployment, 0):%Y-%m-%d}"
+    for function in ("compact", "restate", "repair", "register"):
+        session = session_of(deployed, f"es-{function}")
+        for country in ("es", "pt"):
+            right = (function, country) == ("restate", "es")
+            reading = {
+                "Bucket": deployed.bucket,
+                "Key": f"schedules/country={country}/restated/day={day}/1/chunk-00000.parquet",
+            }
+            assert allowed(session, deployed, "s3", "put_object", **reading, Body=b"") == right, function
+            deployed.s3.delete_object(**reading)
+            config = {"Bucket": deployed.bucket, "Key": deployed.objects(f"config/country={country}/")[0].key}
+            assert allowed(session, deployed, "s3", "get_object", **config) == right, function
+            for kind in ("postgres", "elasticsearch"):
+                secret = f"{deployed.prefix}/{country}/{kind}"
+                may_read = right and kind == "postgres"
+                found = allowed(session, deployed, "secretsmanager", "get_secret_value", SecretId=secret)
+                assert found == may_read, (function, secret)
+
+
+def test_compact_and_restate_read_their_own_country_s_zone_data(
+    daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]]
+) -> None:
+    del compacted
+    deployed = daily_deployment.deployed
+    for country in ("es", "pt"):
+        choice = f"config/country={country}/tzdb.json"
+        keys = (choice, f"config/country={country}/tzdb/2025b-test")
+        for key in keys:
+            deployed.s3.put_object(Bucket=deployed.bucket, Key=key, Body=b"")
+        try:
+            for function in ("compact", "restate", "repair", "register"):
+                session = session_of(deployed, f"es-{function}")
+                right = function in ("compact", "restate") and country == "es"
+                for key in keys:
+                    request = {"Bucket": deployed.bucket, "Key": key}
+                    assert allowed(session, deployed, "s3", "get_object", **request) == right, (function, key)
+                    assert not allowed(session, deployed, "s3", "put_object", **request, Body=b""), (function, key)
+                listing = {"Bucket": deployed.bucket, "Prefix": choice}
+                assert allowed(session, deployed, "s3", "list_objects_v2", **listing) == right, function
+        finally:
+            for key in keys:
+                deployed.s3.delete_object(Bucket=deployed.bucket, Key=key)
+
+
+def test_only_repair_deletes_partitions_and_it_reads_records_alone(
+    daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]]
+) -> None:
+    del compacted
+    deployed, day = daily_deployment.deployed, f"{past(daily_deployment, 0):%Y-%m-%d}"
+    for function in ("compact", "restate", "repair", "register"):
+        session = session_of(deployed, f"es-{function}")
+        # No partition has these values: what is refused is the right to delete, not the partition.
+        nothing = {"DatabaseName": deployed.database, "TableName": "country_ticks", "PartitionValues": ["es", "none"]}
+        try:
+            may_delete = allowed(session, deployed, "glue", "delete_partition", **nothing)
+        except deployed.glue.exceptions.EntityNotFoundException:
+            may_delete = True
+        assert may_delete == (function == "repair"), function
+    session = session_of(deployed, "es-repair")
     for country, right in (("es", True), ("pt", False)):
-        reading = {
-            "Bucket": deployed.bucket,
-            "Key": f"schedules/country={country}/restated/day={day}/1/chunk-00000.parquet",
-        }
-        assert allowed(session, deployed, "s3", "put_object", **reading, Body=b"") == right
-        deployed.s3.delete_object(**reading)
-        for kind in ("postgres", "elasticsearch"):
-            secret = f"{deployed.prefix}/{country}/{kind}"
-            may_read = right and kind == "postgres"
-            assert allowed(session, deployed, "secretsmanager", "get_secret_value", SecretId=secret) == may_read, secret
+        record = {"Bucket": deployed.bucket, "Key": f"compacted/country={country}/day={day}.json"}
+        assert allowed(session, deployed, "s3", "get_object", **record) == right
+        assert not allowed(session, deployed, "s3", "put_object", **record, Body=b"{}")
+        for table in ("store_availability", "compacted/store_availability"):
+            prefix = f"{table}/country={country}/"
+            listing = {"Bucket": deployed.bucket, "Prefix": prefix}
+            assert allowed(session, deployed, "s3", "list_objects_v2", **listing) == right
+            file = {"Bucket": deployed.bucket, "Key": deployed.objects(prefix)[-1].key}
+            assert not allowed(session, deployed, "s3", "get_object", **file)
+            assert not allowed(session, deployed, "s3", "delete_object", **file)

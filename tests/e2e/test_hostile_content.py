@@ -21,16 +21,16 @@ from typing import Any
 import psycopg
 import pytest
 
-from e2e.conftest import slot_with_time_left
-from e2e.deployment import TABLES, Deployed
-from e2e.oracle import Country, Listing, ScheduledStore, expected_orphan, expected_row, read_schedules
 from infra.country_file import DIRECTORY
-from sample.load import drop, load
-from sample.places import Place
-from stack import tick
-from stack.config import Stack
-from stack.deploy_local import deploy
-from stack.undeploy_local import undeploy
+from infra.local.commands import tick
+from infra.local.commands.deploy import deploy
+from infra.local.commands.undeploy import undeploy
+from infra.local.config import Stack
+from infra.local.sample.load import drop, load
+from infra.local.sample.places import Place
+from tests.e2e.conftest import slot_with_time_left
+from tests.harness.deployment import TABLES, Deployed
+from tests.harness.oracle import Country, Listing, ScheduledStore, expected_orphan, expected_row, read_schedules
 
 COUNTRY = "es"
 RULES = Country("Europe/Madrid", "closed")
@@ -91,7 +91,7 @@ def hostile(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     with socket.create_server(("127.0.0.1", 0)) as lookups:
         lookups.settimeout(0)
         texts = [*TEXTS, f"${{jndi:ldap://127.0.0.1:{lookups.getsockname()[1]}/x}}"]
-        stores = [(text, text, text, None) for text in texts]
+        stores: list[tuple[Any, ...]] = [(text, text, text, None) for text in texts]
         stores += [(f"zone {text}", text[::-1], text, text) for text in texts]
         stores += [("long name", LONG, LONG[1:], None), ("long zone", "x", None, LONG)]
         orphans = [NUL, *(f"orphan {text}" for text in texts)]

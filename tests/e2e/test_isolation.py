@@ -9,9 +9,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from e2e.conftest import COUNTRIES, Ticked
-from e2e.deployment import Deployed
-from stack import slots
+from infra.local import slots
+from tests.e2e.conftest import COUNTRIES, Ticked
+from tests.harness.deployment import Deployed
 
 
 def session_of(deployed: Deployed, function: str) -> boto3.session.Session:
@@ -63,7 +63,7 @@ def test_observe_may_neither_read_the_other_source_nor_write_tables(ticked: Tick
         assert not allowed(session, deployed, "s3", "put_object", Bucket=deployed.bucket, Key=key, Body=b"")
 
 
-@pytest.mark.parametrize("function", ["plan", "merge", "register", "compact"])
+@pytest.mark.parametrize("function", ["plan", "merge", "register", "compact", "restate", "repair"])
 def test_no_function_of_a_country_reaches_another_country(ticked: Ticked, function: str) -> None:
     deployed = ticked.deployed
     session = session_of(deployed, f"es-{function}")

@@ -1,21 +1,21 @@
-"""What is measured for the README is measured of what it says, and a measurement that went wrong says so."""
+"""What docs/benchmarks.md is measured by says what it measured, and a measurement that went wrong says so."""
 
 import argparse
 import io
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from e2e.deployment import TABLES
-from measure import queries
-from measure import repair as repairs
-from measure.queries import Day, Measured, ticked_day
-from stack.config import Stack
+from infra.local.config import Stack
+from tests.harness.deployment import TABLES
+from tests.measure import queries
+from tests.measure import repair as repairs
+from tests.measure.queries import Day, Measured, ticked_day
 
 STORES = 50
 COUNTRIES, DAYS = 2, 10
@@ -116,7 +116,7 @@ def _prefix() -> str:
     return f"e2e-{uuid.uuid4().hex[:6]}-m"
 
 
-def _arguments(module, *given: str) -> argparse.Namespace:
+def _arguments(module: ModuleType, *given: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     module.add_arguments(parser)
     return parser.parse_args([*given, "--prefix", _prefix()])

@@ -11,15 +11,15 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from e2e.conftest import slot_with_time_left
-from e2e.deployment import Deployed
 from infra.country_file import DIRECTORY
-from sample.load import drop, load
-from sample.places import Place
-from stack import slots
-from stack.config import Stack
-from stack.deploy_local import deploy
-from stack.undeploy_local import undeploy
+from infra.local import slots
+from infra.local.commands.deploy import deploy
+from infra.local.commands.undeploy import undeploy
+from infra.local.config import Stack
+from infra.local.sample.load import drop, load
+from infra.local.sample.places import Place
+from tests.e2e.conftest import slot_with_time_left
+from tests.harness.deployment import Deployed
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 import psycopg
 from psycopg import sql
 
-from e2e.conftest import Sources, Ticked
-from e2e.deployment import TABLES, Deployed
-from e2e.oracle import Country, expected_row, expected_unseen_row
-from e2e.test_tick import rows_of, utc
-from stack import slots
+from infra.local import slots
+from tests.e2e.conftest import Sources, Ticked
+from tests.e2e.test_tick import rows_of, utc
+from tests.harness.deployment import TABLES, Deployed
+from tests.harness.oracle import Country, expected_row, expected_unseen_row
 
 
 def run(deployed: Deployed, country: str, slot: datetime) -> dict[str, object]:

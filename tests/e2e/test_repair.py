@@ -7,8 +7,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from e2e.conftest import Ticked
-from e2e.deployment import TABLES, Deployed
+from tests.e2e.conftest import Ticked
+from tests.harness.deployment import TABLES, Deployed
 
 COUNTRY = "pt"
 # Long past, so that no tick of other tests is among them.
@@ -36,7 +36,7 @@ def year(deployed: Deployed) -> dict[str, set[str]]:
 
 def repair(deployed: Deployed, first: str = DAYS[0], last: str = DAYS[-1]) -> dict[str, int]:
     """What the function answers."""
-    answer = deployed.invoke(f"{COUNTRY}-register", {"repair": True, "country": COUNTRY, "from": first, "to": last})
+    answer = deployed.invoke(f"{COUNTRY}-repair", {"country": COUNTRY, "from": first, "to": last})
     assert not answer.is_error, answer.payload
     return answer.payload
 
@@ -87,14 +87,30 @@ def test_days_outside_of_the_event_are_left_as_they_are(files: Deployed) -> None
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        ({"repair": True, "country": "es", "from": DAYS[0], "to": DAYS[1]}, 'country "es" is not "pt"'),
-        ({"repair": True, "country": COUNTRY, "from": DAYS[1], "to": DAYS[0]}, "are 0 days"),
-        ({"repair": True, "country": COUNTRY, "from": "2024-02-30", "to": DAYS[1]}, "from"),
-        ({"repair": True, "country": COUNTRY, "from": DAYS[0]}, "to"),
-        ({"repair": False, "country": COUNTRY, "from": DAYS[0], "to": DAYS[1]}, '"repair" is false'),
+        ({"country": "es", "from": DAYS[0], "to": DAYS[1]}, 'country "es" is not "pt"'),
+        ({"country": COUNTRY, "from": DAYS[1], "to": DAYS[0]}, "are 0 days"),
+        ({"country": COUNTRY, "from": "2024-02-30", "to": DAYS[1]}, "from"),
+        ({"country": COUNTRY, "from": DAYS[0]}, "to"),
+        ({"repair": True, "country": COUNTRY, "from": DAYS[0], "to": DAYS[1]}, "unknown field `repair`"),
     ],
 )
 def test_a_repair_that_makes_no_sense_is_refused_by_name(ticked: Ticked, event: dict[str, object], said: str) -> None:
-    answer = ticked.deployed.invoke(f"{COUNTRY}-register", event)
+    answer = ticked.deployed.invoke(f"{COUNTRY}-repair", event)
     assert answer.error_type == "BadEvent", answer.payload
     assert said in answer.message
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted", "event"),
+    [
+        ("register", "repair", {"repair": True, "from": DAYS[0], "to": DAYS[1]}),
+        ("compact", "restate", {"restate": True, "day": DAYS[0]}),
+        ("compact", "restate", {"restate": True, "day": DAYS[0], "stores": ["1"]}),
+    ],
+)
+def test_an_event_of_an_earlier_release_is_told_which_function_to_call(
+    ticked: Ticked, asked: str, wanted: str, event: dict[str, object]
+) -> None:
+    answer = ticked.deployed.invoke(f"{COUNTRY}-{asked}", {"country": COUNTRY, **event})
+    assert answer.error_type == "BadEvent", answer.payload
+    assert f'call the function {wanted} without "{wanted}"' in answer.message

@@ -16,16 +16,16 @@ import pytest
 from psycopg import sql
 from pyarrow import parquet
 
-from e2e.conftest import Sources, ticking
-from e2e.deployment import TABLES, Deployed
-from e2e.oracle import Country, expected_orphan, expected_row, read_live_view, read_schedules
-from e2e.test_tick import utc
 from infra import days
-from sample.load import drop, load
-from stack.config import Stack
+from infra.local.config import Stack
+from infra.local.sample.load import drop, load
+from infra.vocabulary import STATUSES
+from tests.e2e.conftest import Sources, ticking
+from tests.e2e.test_tick import utc
+from tests.harness.deployment import TABLES, Deployed
+from tests.harness.oracle import Country, expected_orphan, expected_row, read_live_view, read_schedules
 
 Rows = dict[str, dict[str, Any]]
-STATUSES = ("available", "unavailable", "unlisted", "unexpected", "closed", "orphan", "unknown")
 # What a row has kept of the live view.
 SEEN = ("slot", "store_id", "observed_at", "listed", "online")
 
@@ -227,9 +227,7 @@ def test_stores_that_are_named_are_judged_again_alone_and_one_that_is_not_known_
         connection.execute("delete from store_hours")
     arguments = ["restate", "es", "--from", restated.day, "--stores"]
     assert command(restated.deployed, monkeypatch, *arguments, f"{store},none-such") == 1
-    assert (
-        'BadEvent: the event of compact is wrong: store "none-such" is not in the schedules' in capsys.readouterr().err
-    )
+    assert 'BadEvent: store "none-such" is not in the schedules of es' in capsys.readouterr().err
     assert by_id(restated.rows()) == before
     assert command(restated.deployed, monkeypatch, *arguments, store) == 0
     assert "1 of the stores judged again" in capsys.readouterr().out
@@ -267,4 +265,4 @@ def test_the_catalog_is_repaired_by_the_command(
         command(deployed, monkeypatch, "repair", "es", "--from", day, "--to", "2020-01-01")
     assert "is before" in capsys.readouterr().err
     assert command(deployed, monkeypatch, "repair", "xx", "--from", day) == 1
-    assert f"there is no function {deployed.prefix}-xx-register: deploy the country first" in capsys.readouterr().err
+    assert f"there is no function {deployed.prefix}-xx-repair: deploy the country first" in capsys.readouterr().err

@@ -16,18 +16,19 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from e2e.conftest import COUNTRIES, slot_with_time_left
-from e2e.deployment import Deployed
-from faults.http import Exchange, HttpProxy, Response
-from faults.listener import Loop
 from infra.country_file import DIRECTORY
-from sample.load import drop, load
-from soak import leaks
-from stack import slots, tick
-from stack.config import Elasticsearch, Stack
-from stack.deploy_local import deploy, log_file
-from stack.ports import any_free
-from stack.undeploy_local import undeploy
+from infra.local import slots
+from infra.local.commands import tick
+from infra.local.commands.deploy import deploy, log_file
+from infra.local.commands.undeploy import undeploy
+from infra.local.config import Elasticsearch, Stack
+from infra.local.sample.load import drop, load
+from infra.local.servers.ports import any_free
+from tests.e2e.conftest import COUNTRIES, slot_with_time_left
+from tests.faults.http import Exchange, HttpProxy, Response
+from tests.faults.listener import Loop
+from tests.harness import leaks
+from tests.harness.deployment import Deployed
 
 # What has to be escaped in an address, in JSON or in a header is in each.
 AWKWARD = "-%40:/?#[]@'\"\\ é"

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from soak.audit import Audit
-from soak.soaked import Soaked, soaked
-from stack.config import Stack
+from infra.local.config import Stack
+from tests.soak.audit import Audit
+from tests.soak.soaked import Soaked, soaked
 
 SLOTS = 4
 SEED = 3

@@ -1,13 +1,17 @@
 """The templates say what the code does: catalog, state machines, alarms, names, as they stand after deployment."""
 
 import re
+import tomllib
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from e2e.conftest import COUNTRIES, Ticked
-from e2e.deployment import SCHEDULES, TABLES, Deployed
+from infra import stacks
+from infra.packaging import ROOT
+from infra.vocabulary import NEVER_RETRIED
+from tests.e2e.conftest import COUNTRIES, Ticked
+from tests.harness.deployment import SCHEDULES, TABLES, Deployed
 
 MACHINES = ("tick", *(f"country-{code}" for code in COUNTRIES))
 DAILY_MACHINES = ("daily", *(f"country-{code}-daily" for code in COUNTRIES))
@@ -82,7 +86,7 @@ def test_the_daily_work_has_time_limits_and_ends_before_the_next(ticked: Ticked,
 
 @pytest.mark.parametrize("machine", MACHINES + DAILY_MACHINES)
 def test_wrong_events_and_wrong_country_files_are_never_retried(ticked: Ticked, machine: str) -> None:
-    never = {"BadEvent", "BadConfig", "States.ALL", "States.TaskFailed"}
+    never = NEVER_RETRIED | {"States.ALL", "States.TaskFailed"}
     for path, state in states_of(ticked.deployed.definition(machine)):
         for retry in state.get("Retry", []):
             assert never.isdisjoint(retry["ErrorEquals"]), path
@@ -97,6 +101,8 @@ def test_functions_get_the_environment_of_the_contract_and_no_secret(ticked: Tic
         "merge": {**metrics, "STOREWATCH_LOOK_AGAIN_SECONDS": "1"},
         "register": {**metrics, "STOREWATCH_DATABASE": deployed.database},
         "compact": {"STOREWATCH_DATABASE": deployed.database},
+        "restate": {"STOREWATCH_DATABASE": deployed.database},
+        "repair": {"STOREWATCH_DATABASE": deployed.database},
     }
     for country in COUNTRIES:
         (config,) = [entry.key for entry in deployed.objects(f"config/country={country}/")]
@@ -107,6 +113,7 @@ def test_functions_get_the_environment_of_the_contract_and_no_secret(ticked: Tic
                 "STOREWATCH_BUCKET": deployed.bucket,
                 "STOREWATCH_COUNTRY": country,
                 "STOREWATCH_CONFIG": config,
+                "STOREWATCH_VERSION": deployed.version,
             }
             assert found == {"RUST_LOG": "info", **expected, **more}
 
@@ -194,3 +201,13 @@ def reaches_the_topic(alarm: dict[str, Any], deployed: Deployed) -> None:
         (topic,) = alarm[action]
         assert topic.startswith("arn:aws:sns:") and topic.endswith(f":{deployed.prefix}-alerts")
     assert alarm["ActionsEnabled"]
+
+
+def test_stacks_name_the_release_and_the_commit_that_were_deployed(ticked: Ticked) -> None:
+    release = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
+    assert re.fullmatch(rf"{re.escape(release)}\+[0-9a-f]{{12}}(\.dirty)?", ticked.deployed.version)
+    deployed = stacks.parameters(
+        ticked.deployed.stack.aws.client("cloudformation"), f"{ticked.deployed.prefix}-country-"
+    )
+    assert {values["Version"] for values in deployed.values()} == {ticked.deployed.version}
+    assert len(deployed) == len(COUNTRIES)

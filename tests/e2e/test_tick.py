@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 from pyarrow import parquet
 
-from e2e.conftest import COUNTRIES, Sources, Ticked
-from e2e.deployment import TABLES
-from e2e.oracle import Country, expected_orphan, expected_row
-from stack import slots
+from infra.local import slots
+from infra.vocabulary import RATED, STATUSES
+from tests.e2e.conftest import COUNTRIES, Sources, Ticked
+from tests.harness.deployment import TABLES
+from tests.harness.oracle import Country, expected_orphan, expected_row
 
-STATUSES = ("available", "unavailable", "unlisted", "unexpected", "closed", "orphan", "unknown")
-RATED = ("available", "unavailable", "unlisted")
 # The catalog's types as Parquet has them: physical type and logical type.
 PARQUET = {
     "timestamp": ("INT64", "Timestamp(isAdjustedToUTC=false, timeUnit=microseconds, is_from_converted_type=false"),
@@ -191,4 +190,7 @@ def test_the_functions_log_json_lines_with_country_slot_and_chunk(ticked: Ticked
         (row,) = rows_of(ticked, "country_ticks", country)
         observed = [line for line in ticked.deployed.logged(f"{country}-observe") if line["message"] == "done"]
         assert {line["span"]["chunk"] for line in observed} == set(range(row["chunks"]))
+        assert ticked.deployed.version in {
+            line["version"] for line in ticked.deployed.logged(f"{country}-plan") if line["message"] == "started"
+        }
     assert any(line["message"] == "dispatched" for line in ticked.deployed.logged("dispatch"))

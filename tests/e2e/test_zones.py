@@ -10,16 +10,17 @@ import psycopg
 import pytest
 import tzdata
 
-from e2e.conftest import Sources, slot_with_time_left, ticking
-from e2e.deployment import Deployed
-from e2e.oracle import Country, expected_row, read_live_view, read_schedules
-from e2e.test_tick import utc
 from infra import zones
+from infra.errors import DeployError
+from infra.local.commands import status, tick
+from infra.local.config import Stack
+from infra.local.sample.load import drop, load
+from infra.local.zones import RELEASE, available_timezones
 from infra.packaging import ROOT
-from sample.load import drop, load
-from stack import status, tick
-from stack.config import Stack
-from stack.zones import RELEASE, available_timezones
+from tests.e2e.conftest import Sources, slot_with_time_left, ticking
+from tests.e2e.test_tick import utc
+from tests.harness.deployment import Deployed
+from tests.harness.oracle import Country, expected_row, read_live_view, read_schedules
 
 OLD = ROOT / "shared/domain/tests/zones/2025b.tzdata"
 RULES = Country("Europe/Madrid", "closed")
@@ -139,7 +140,7 @@ def test_a_file_that_is_no_zone_data_is_refused_before_anything_is_uploaded(
 ) -> None:
     file = tmp_path / "tzdata"
     file.write_bytes(content)
-    with pytest.raises(zones.DeployError, match=wanted):
+    with pytest.raises(DeployError, match=wanted):
         zones.Bundle.load(file)
 
 

@@ -13,15 +13,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 import h11
 
-from faults.listener import Listener, Loop, reset
-
-if TYPE_CHECKING:
-    from faults.kinds import Kind
+from tests.faults.listener import Listener, Loop, reset
 
 _BLOCK = 1 << 16
 # Requests that are kept to be looked at: more than a test makes, and no end of memory for what runs for hours.
@@ -64,11 +61,21 @@ class Response:
         return Response(self.status, headers, gzip.decompress(self.body) if packed else self.body)
 
 
+class Kind(Protocol):
+    """A way in which a request can go wrong; its name is what faults are counted by."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def apply(self, exchange: "Exchange") -> None:
+        """Does with the request what this kind does."""
+
+
 @dataclass
 class Fault:
     """A kind of fault for the requests that a pattern finds, so many times."""
 
-    kind: "Kind"
+    kind: Kind
     pattern: re.Pattern[str]
     where: Callable[[Request], bool]
     times: int | None
@@ -141,7 +148,7 @@ class HttpProxy(Listener):
     @contextmanager
     def fault(
         self,
-        kind: "Kind",
+        kind: Kind,
         pattern: str,
         *,
         times: int | None = None,

@@ -7,24 +7,14 @@ import signal
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
-from faults.http import Exchange, Response
-from faults.peer import process_of
+from tests.faults.http import Exchange, Response
+from tests.faults.peer import process_of
 
 # What a request is held for at most: longer than any time limit of a function.
 _HOLD_SECONDS = 120
 _POLL_SECONDS = 0.02
-
-
-class Kind(Protocol):
-    """One way; its name is what faults are counted by."""
-
-    @property
-    def name(self) -> str: ...
-
-    async def apply(self, exchange: Exchange) -> None:
-        """Does with the request what this kind does."""
 
 
 @dataclass(frozen=True)

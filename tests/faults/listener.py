@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from stack.ports import any_free
+from infra.local.servers.ports import any_free
 
 # SO_LINGER of zero seconds: closing then sends a reset, as a server does that was killed or a firewall that forgot.
 _RESET = struct.pack("ii", 1, 0)

@@ -3,16 +3,21 @@
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from faults.http import HttpProxy
-from faults.listener import Loop
+from tests.faults.http import HttpProxy
+from tests.faults.listener import Loop
 
 # The services whose calls go through a proxy.
 _SERVICES = ("S3", "GLUE", "CLOUDWATCH")
 P = TypeVar("P", bound=HttpProxy)
 
 
-def before(loop: Loop, url: str, kind: type[P] = HttpProxy) -> P:
-    """A proxy before the server at that address, of some kind."""
+def before(loop: Loop, url: str) -> HttpProxy:
+    """A proxy before the server at that address."""
+    return before_as(HttpProxy, loop, url)
+
+
+def before_as(kind: type[P], loop: Loop, url: str) -> P:
+    """The same, of a kind of its own."""
     parts = urlsplit(url)
     return kind(loop, parts.hostname or "", parts.port or 80)
 

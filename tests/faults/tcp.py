@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from faults.listener import Listener, Loop, reset
+from tests.faults.listener import Listener, Loop, reset
 
 _BLOCK = 1 << 14
 

@@ -1,1 +1,1 @@
-"""What README.md says in figures of the lake's size and speed: commands that measure it on the real parts."""
+"""Measures what docs/benchmarks.md says of the lake's size and speed, on the real parts."""

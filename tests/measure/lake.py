@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from e2e.deployment import Deployed
 from infra.country_file import DIRECTORY
-from stack.config import Stack
-from stack.deploy_local import deploy
-from stack.errors import StackError
-from stack.undeploy_local import undeploy
+from infra.local.commands.deploy import deploy
+from infra.local.commands.undeploy import undeploy
+from infra.local.config import Stack
+from infra.local.errors import StackError
+from tests.harness.deployment import Deployed
 
 # Objects that are put at once: more only wait for the local AWS, which is one process.
 _AT_ONCE = 8
@@ -59,9 +59,8 @@ def put_all(deployed: Deployed, objects: Iterable[tuple[str, bytes]]) -> int:
 
 
 def repair(deployed: Deployed, country: str, first: str, last: str) -> dict[str, int]:
-    """Has the deployed `register` make the catalog equal to the files, and returns what it counted."""
-    event = {"repair": True, "country": country, "from": first, "to": last}
-    answer = deployed.invoke(f"{country}-register", event)
+    """Has the deployed `repair` make the catalog equal to the files, and returns what it counted."""
+    answer = deployed.invoke(f"{country}-repair", {"country": country, "from": first, "to": last})
     if answer.is_error:
         raise StackError(f"the repair of {country} failed: {answer.error_type}: {answer.message}")
     return answer.payload

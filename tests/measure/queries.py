@@ -1,4 +1,4 @@
-"""`stack bench-queries`: what typical queries of a day read and how long they take, before it is compacted and after.
+"""`make bench-queries`: what typical queries of a day read and how long they take, before it is compacted and after.
 
 Both are measured in one run, on the same engine and the same rows; and both must answer the same.
 """
@@ -6,6 +6,7 @@ Both are measured in one run, on the same engine and the same rows; and both mus
 import argparse
 import json
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,15 +17,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from e2e.deployment import Deployed
-from e2e.lakes import engine
 from infra import schema
-from measure.lake import lake, put_all, repair
-from stack import sql, trino
-from stack.config import ROOT, Stack
-from stack.console import say, table
-from stack.errors import StackError
-from stack.up import up
+from infra.local import cli
+from infra.local.commands.up import up
+from infra.local.config import ROOT, Stack
+from infra.local.console import say, table
+from infra.local.errors import StackError
+from infra.local.servers import sql, trino
+from tests.harness.deployment import Deployed
+from tests.harness.lakes import engine
+from tests.measure.lake import lake, put_all, repair
 
 _COUNTRY = "es"  # of the stores that the day is made of
 # Rounds that are not counted: the engine compiles what it runs often, and would seem faster the later it is asked.
@@ -176,11 +178,11 @@ def ticked_day(stack: Stack, url: str, stores: int, prefix: str) -> Iterator[Day
         lake(stack, prefix, [_COUNTRY]) as made,
     ):
         say("measure", f"making a day of {stores:,} stores by the code of the functions")
-        _run([_day_maker(), "make", str(stores), folder])
+        _run([_day_maker(), str(stores), folder])
         files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
         days = {part.removeprefix("day=") for path in files for part in path.parts if part.startswith("day=")}
         if len(days) != 1:
-            raise StackError(f"functions/compact/benches/day.rs has made {len(days)} days in place of one")
+            raise StackError(f"make_day wrote {len(days)} days instead of one")
         day = days.pop()
         put_all(made, ((path.relative_to(folder).as_posix(), path.read_bytes()) for path in files))
         found = repair(made, _COUNTRY, day, day)
@@ -207,9 +209,9 @@ def report(before: Measured, after: Measured) -> str:
     for name, old in before.volumes.items():
         new = after.volumes[name]
         rows += [_row(name, "files", old.files, new.files), _row("", "bytes", old.bytes, new.bytes)]
-    old, new = [sum(v.bytes for v in form.volumes.values()) for form in (before, after)]
+    read = [sum(v.bytes for v in form.volumes.values()) for form in (before, after)]
     files = [sum(v.files for v in form.volumes.values()) for form in (before, after)]
-    rows += [_row("all tables", "files", *files), _row("", "bytes", old, new)]
+    rows += [_row("all tables", "files", *files), _row("", "bytes", *read)]
     for name, asked in before.asked.items():
         other = after.asked[name]
         rows += [
@@ -225,11 +227,11 @@ def _row(name: str, what: str, before: int, after: int) -> list[str]:
 
 
 def _day_maker() -> str:
-    """The benchmark of compaction, which makes days; built with the workspace, so that nothing is compiled twice."""
-    command = ["cargo", "build", "--workspace", "--bench", "day", "--message-format", "json"]
+    """The generator of days; built with the workspace, so that nothing is compiled twice."""
+    command = ["cargo", "build", "--workspace", "--example", "make_day", "--message-format", "json"]
     lines = [json.loads(line) for line in _run(command).splitlines()]
-    built = [line for line in lines if line["reason"] == "compiler-artifact" and line["target"]["kind"] == ["bench"]]
-    return next(line["executable"] for line in built if line["target"]["name"] == "day")
+    built = [line for line in lines if line["reason"] == "compiler-artifact" and line["target"]["kind"] == ["example"]]
+    return next(line["executable"] for line in built if line["target"]["name"] == "make_day")
 
 
 def _run(command: list[str]) -> str:
@@ -237,3 +239,7 @@ def _run(command: list[str]) -> str:
     if done.returncode:
         raise StackError(f"`{' '.join(command)}` failed:\n{done.stderr[-4000:]}")
     return done.stdout
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(__name__, "make bench-queries", sys.argv[1:]))

@@ -1,6 +1,6 @@
-"""`stack bench-repair`: what it takes to repair the catalog of many countries, in time and in requests to Glue and S3.
+"""`make bench-repair`: what it takes to repair the catalog of many countries, in time and in requests to Glue and S3.
 
-Every country's deployed `register` repairs its own partitions, one country after another, through its own role and
+Every country's deployed `repair` repairs its own partitions, one country after another, through its own role and
 clients. Between them and the local AWS is a proxy that counts requests: on AWS their number decides how long it takes.
 """
 
@@ -9,6 +9,7 @@ import itertools
 import json
 import re
 import string
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,18 +17,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from e2e.deployment import TABLES, Deployed
-from faults.http import HttpProxy, Request, Response
-from faults.listener import Loop
-from faults.routes import before, send_through
 from infra import schema
-from measure.lake import lake, put_all, repair
-from sample import week
-from stack import slots
-from stack.config import Stack
-from stack.console import say, table
-from stack.errors import StackError
-from stack.up import up
+from infra.local import cli, slots
+from infra.local.commands.up import up
+from infra.local.config import Stack
+from infra.local.console import say, table
+from infra.local.errors import StackError
+from infra.local.sample import week
+from tests.faults.http import HttpProxy, Request, Response
+from tests.faults.listener import Loop
+from tests.faults.routes import before_as, send_through
+from tests.harness.deployment import TABLES, Deployed
+from tests.measure.lake import lake, put_all, repair
 
 # Long past, so that every day is over.
 _FIRST = date(2024, 1, 1)
@@ -219,11 +220,11 @@ def year(stack: Stack, countries: int, days: int, prefix: str) -> Iterator[Year]
     codes = ["".join(pair) for pair in itertools.islice(letters, countries)]
     loop = Loop()
     with lake(stack, prefix, codes) as deployed:
-        proxy = before(loop, stack.aws.endpoint, CountingProxy)
+        proxy = before_as(CountingProxy, loop, stack.aws.endpoint)
         try:
             lambdas = stack.aws.client("lambda")
             for code in codes:
-                send_through(lambdas, f"{prefix}-{code}-register", proxy.url)
+                send_through(lambdas, f"{prefix}-{code}-repair", proxy.url)
             yield Year(deployed, proxy, codes, [f"{_FIRST + timedelta(days=n)}" for n in range(days)])
         finally:
             proxy.close()
@@ -259,3 +260,7 @@ def _file(day: str, compacted: bool) -> str:
 def _batches(found: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     for start in range(0, len(found), size):
         yield found[start : start + size]
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(__name__, "make bench-repair", sys.argv[1:]))

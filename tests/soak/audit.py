@@ -10,16 +10,15 @@ from typing import Any
 
 from pyarrow import parquet
 
-from e2e.deployment import TABLES
-from e2e.oracle import Listing, ScheduledStore, expected_orphan, expected_row, expected_unseen_row
-from soak.day import Ran
-from soak.disturbances import LATE
-from soak.servers import COUNTRIES, Served, Servers
-from soak.world import Past
-from stack import slots
+from infra.local import slots
+from infra.vocabulary import RATED, STATUSES
+from tests.harness.deployment import TABLES
+from tests.harness.oracle import Listing, ScheduledStore, expected_orphan, expected_row, expected_unseen_row
+from tests.soak.day import Ran
+from tests.soak.disturbances import LATE
+from tests.soak.servers import COUNTRIES, Served, Servers
+from tests.soak.world import Past
 
-_STATUSES = ("available", "unavailable", "unlisted", "unexpected", "closed", "orphan", "unknown")
-_RATED = ("available", "unavailable", "unlisted")
 # All that ticks and the deployment write, and nothing else.
 _FOLDERS = ("staging", "schedules", "levels", "config", *TABLES)
 
@@ -195,9 +194,9 @@ class Audit:
             city, seconds = sums[row["city"]], row["scheduled_seconds"] or 0
             city[row["status"]] += 1
             city["stores"] += row["status"] != "orphan"
-            city["scheduled_seconds"] += seconds if row["status"] in _RATED else 0
+            city["scheduled_seconds"] += seconds if row["status"] in RATED else 0
             city["available_seconds"] += seconds if row["status"] == "available" else 0
-        numbers = (*_STATUSES, "stores", "scheduled_seconds", "available_seconds")
+        numbers = (*STATUSES, "stores", "scheduled_seconds", "available_seconds")
         told = {row["city"]: {name: row[name] for name in numbers} for row in found}
         if len(told) < len(found) or told != {
             name: {number: city[number] for number in numbers} for name, city in sums.items()

@@ -10,8 +10,8 @@ Waiting goes by the monotonic clock, which stays the machine's: pauses and time 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from stack.errors import StackError
-from stack.packages import install
+from infra.local.errors import StackError
+from infra.local.servers.packages import install
 
 _LIBRARY = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 # What the library leaves there of a process that was killed.

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from soak.disturbances import AT_ONCE, LATE, STOPPED, TWICE, USUAL, Disturbance, Planned, held
-from soak.servers import COUNTRIES, Servers
-from soak.world import World
-from stack import slots
-from stack.console import say
-from stack.errors import StackError
-from stack.processes import wait_for
+from infra.local import slots
+from infra.local.console import say
+from infra.local.errors import StackError
+from infra.local.servers.processes import wait_for
+from tests.soak.disturbances import AT_ONCE, LATE, STOPPED, TWICE, USUAL, Disturbance, Planned, held
+from tests.soak.servers import COUNTRIES, Servers
+from tests.soak.world import World
 
 # How far into a slot it is ticked: a moment as EventBridge needs, later in some than in others.
 _INTO_SLOT = (2, 61, 240, 7)

@@ -12,21 +12,20 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from faults.http import Exchange, HttpProxy, Request
-from faults.kinds import (
+from tests.faults.http import Exchange, HttpProxy, Kind, Request
+from tests.faults.kinds import (
     Answer,
     CutAnswer,
     CutRequest,
     Hold,
     Kill,
-    Kind,
     LoseAnswer,
     Reset,
     Rewrite,
     aws_error,
     s3_error,
 )
-from soak.servers import COUNTRIES, PREFIX, Served
+from tests.soak.servers import COUNTRIES, PREFIX, Served
 
 UNAVAILABLE, INCOMPLETE = "live_view_unavailable", "live_view_incomplete"
 # A delivery of a tick, as it should be and otherwise.
@@ -173,7 +172,7 @@ def plan(seed: int, slots: int) -> list[Planned]:
     first, second = random.Random(f"{seed} catalog").sample(COUNTRIES, 2)
     later = random.Random(f"{seed} later").randrange(slots // 3, max(slots // 3 + 1, slots - _AWAY_SLOTS - 1))
     away = {first: range(_AWAY_SLOTS), second: range(later, later + _AWAY_SLOTS)}
-    found = []
+    found: list[Planned] = []
     for number in range(slots):
         draw = random.Random(f"{seed} slot {number}")
         is_last = number == slots - 1

@@ -8,20 +8,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from e2e.deployment import Deployed
-from e2e.oracle import Country
-from faults.http import HttpProxy
-from faults.listener import Loop
-from faults.routes import before, send_through
-from faults.tcp import TcpProxy
 from infra.country_file import DIRECTORY, CountryFile
-from sample.places import Place
-from soak.clock import Clock
-from stack import ministack
-from stack.config import Aws, Elasticsearch, Stack
-from stack.deploy_local import deploy
-from stack.ports import any_free
-from stack.processes import Server
+from infra.local.commands.deploy import deploy
+from infra.local.config import Aws, Elasticsearch, Stack
+from infra.local.sample.places import Place
+from infra.local.servers import ministack
+from infra.local.servers.ports import any_free
+from infra.local.servers.processes import Server
+from tests.faults.http import HttpProxy
+from tests.faults.listener import Loop
+from tests.faults.routes import before, send_through
+from tests.faults.tcp import TcpProxy
+from tests.harness.deployment import Deployed
+from tests.harness.oracle import Country
+from tests.soak.clock import Clock
 
 COUNTRIES = ("es", "mx", "pt")
 PREFIX = "soak"
@@ -84,13 +84,13 @@ def serving(stack: Stack, clock: Clock, places: Mapping[str, Place], secrets: Ma
             for code in COUNTRIES:
                 rules = _country_file(folder / "countries", code)
                 postgres = TcpProxy(loop, "127.0.0.1", stack.postgres.port)
-                http = [before(loop, url) for url in (stack.elasticsearch.url, aws.endpoint)]
-                proxies += [postgres, *http]
-                countries[code] = Served(code, places[code], rules, postgres, *http)
+                search, cloud = before(loop, stack.elasticsearch.url), before(loop, aws.endpoint)
+                proxies += [postgres, search, cloud]
+                countries[code] = Served(code, places[code], rules, postgres, search, cloud)
                 behind = replace(
                     stack,
                     postgres=replace(stack.postgres, port=postgres.port),
-                    elasticsearch=Elasticsearch(http[0].url),
+                    elasticsearch=Elasticsearch(search.url),
                 )
                 lake = deploy(
                     behind,

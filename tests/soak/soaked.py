@@ -10,17 +10,17 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from sample.load import drop
-from sample.places import Place
-from soak import leaks
-from soak.audit import Audit
-from soak.clock import Clock
-from soak.day import Day
-from soak.disturbances import Planned, plan
-from soak.servers import COUNTRIES, PREFIX, Servers, serving
-from soak.world import World, load_world
-from stack.config import Stack
-from stack.console import say
+from infra.local.config import Stack
+from infra.local.console import say
+from infra.local.sample.load import drop
+from infra.local.sample.places import Place
+from tests.harness import leaks
+from tests.soak.audit import Audit
+from tests.soak.clock import Clock
+from tests.soak.day import Day
+from tests.soak.disturbances import Planned, plan
+from tests.soak.servers import COUNTRIES, PREFIX, Servers, serving
+from tests.soak.world import World, load_world
 
 STORES = 600
 

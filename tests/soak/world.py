@@ -9,16 +9,16 @@ from datetime import datetime, timedelta
 
 import psycopg
 
-from e2e.edges import add_edges
-from e2e.oracle import Listing, ScheduledStore, read_live_view, read_schedules
-from sample.generate import stores
-from sample.index import Index
-from sample.live_view import documents
-from sample.load import load
-from sample.model import Store
-from sample.places import Place, read_parameters
-from soak.servers import COUNTRIES, PREFIX
-from stack.config import Stack
+from infra.local.config import Stack
+from infra.local.sample.generate import stores
+from infra.local.sample.index import Index
+from infra.local.sample.live_view import documents
+from infra.local.sample.load import load
+from infra.local.sample.model import Store
+from infra.local.sample.places import Place, read_parameters
+from tests.harness.edges import add_edges
+from tests.harness.oracle import Listing, ScheduledStore, read_live_view, read_schedules
+from tests.soak.servers import COUNTRIES, PREFIX
 
 # How many changes of the schedules a country has in a slot: none in most.
 _CHANGES = (0, 0, 0, 1, 2)

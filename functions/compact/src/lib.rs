@@ -1,61 +1,43 @@
-//! `compact`: makes the files of a day one, says which days wait for that, and judges a day again.
+//! `compact`: makes one file per table of a day's files, and says which days are due.
 
-pub mod day;
-pub mod days;
 pub mod handler;
-pub mod record;
-pub mod restate;
-pub mod schedules;
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
-use storewatch_runtime::FunctionError;
-use storewatch_runtime::clock::SystemClock;
-use storewatch_runtime::events::{check_country, parse};
+use storewatch_runtime::events::{check_country, parse_unless_moved};
+use storewatch_runtime::{FunctionError, SystemClock};
 
-pub use days::{Due, due};
-pub use handler::{Answer, Compacted, Event, Ports, compact, handle};
-pub use restate::Restated;
+pub use handler::{Answer, Event, Ports, handle};
 
 /// What lives as long as the process.
 pub use storewatch_runtime::CountryContext as Context;
 
+/// An event of an earlier release, `{"country", "day", "restate", "stores"?}`.
+#[derive(Deserialize)]
+struct OldRestate {
+    #[serde(rename = "restate")]
+    _restate: IgnoredAny,
+}
+
+/// Reads the event.
+///
+/// # Errors
+/// `BadEvent`. An event that asks for a restatement is told to call `restate`.
+pub fn parse(event: Value) -> Result<Event, FunctionError> {
+    parse_unless_moved::<_, OldRestate>("compact", event, "restate")
+}
+
 /// One invocation.
 ///
 /// # Errors
-/// As [`handle`] or [`restate::restate`]; `BadEvent` for another country.
-pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Reply, FunctionError> {
-    if event.get("restate").is_some() {
-        return Ok(Reply::Restated(invoke_restate(&context, event).await?));
-    }
-    let event: Event = parse("compact", event)?;
+/// As [`handle`]; `BadEvent` for another country.
+pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Answer, FunctionError> {
+    let event = parse(event)?;
     let lake = context.lake().await?;
     check_country("compact", event.country, lake.code)?;
     let catalog = context.aws().catalog()?;
-    let ports = Ports { objects: &*lake.objects, catalog, clock: &SystemClock };
-    Ok(Reply::Answer(handle(&ports, &event).await?))
-}
-
-/// The answer to any event.
-#[derive(Debug, Clone, Serialize)]
-#[serde(untagged)]
-pub enum Reply {
-    Answer(Answer),
-    Restated(Restated),
-}
-
-/// Judging again is the one thing here that needs the country's sources.
-async fn invoke_restate(context: &Context, event: Value) -> Result<Restated, FunctionError> {
-    let event: restate::Event = parse("compact", event)?;
-    let country = context.country().await?;
-    check_country("compact", event.country, country.code)?;
-    let catalog = context.aws().catalog()?;
-    let ports = Ports { objects: &*country.objects, catalog, clock: &SystemClock };
-    let restated = async {
-        let schedules = country.schedules().await?;
-        restate::restate(&ports, &country.file, schedules, &event).await
-    };
-    restated.await.map_err(|error| country.blame(error))
+    handle(&Ports { objects: &*lake.objects, catalog, clock: &SystemClock }, &event).await
 }

@@ -91,8 +91,8 @@ pub fn partitions(
     let partition = |table: &Table| Partition {
         table: *table,
         country,
-        location: keys::partition_location(objects.bucket(), *table, country, &day),
-        day: day.clone(),
+        location: keys::partition_location(objects.bucket(), *table, country, day),
+        day,
     };
     tables.iter().map(partition).collect()
 }

@@ -3,9 +3,9 @@
 use storewatch_domain::{Counts, Slot};
 use storewatch_lake::availability::Meeting;
 use storewatch_lake::objects::damaged;
-use storewatch_lake::{Objects, Outcome, ParquetError, Put, Table, TickRecord, availability, keys};
+use storewatch_lake::{Objects, Outcome, ParquetError, Put, Table, TickRecord, availability, keys, zones};
 use storewatch_runtime::events::ChunkItem;
-use storewatch_runtime::{CountryFile, FunctionError, Metric, zones};
+use storewatch_runtime::{CountryFile, FunctionError, Metric};
 
 use crate::commit::{Standing, commit, note_pending, partitions};
 use crate::gather::{Gathered, Missing, all_unknown, gather};

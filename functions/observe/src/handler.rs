@@ -8,10 +8,10 @@ use storewatch_domain::{
 };
 use storewatch_lake::availability::AvailabilityRows;
 use storewatch_lake::objects::damaged;
-use storewatch_lake::{Condition, Objects, Put, keys, snapshot};
+use storewatch_lake::{Condition, Objects, Put, keys, snapshot, zones};
 use storewatch_runtime::clock::from_rfc3339;
 use storewatch_runtime::events::{ChunkItem, OBSERVING_MICROS, Unobserved};
-use storewatch_runtime::{Clock, CountryFile, FunctionError, describe, zones};
+use storewatch_runtime::{Clock, CountryFile, FunctionError, describe};
 use storewatch_sources::LiveView;
 
 /// What observing needs of the world.

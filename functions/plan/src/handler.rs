@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 use storewatch_domain::{CountryCode, LocalDate, Slot, Zones, cut};
 use storewatch_lake::objects::damaged;
+use storewatch_lake::zones::{self, ZoneData};
 use storewatch_lake::{Condition, Objects, Put, keys};
 use storewatch_runtime::clock::{from_rfc3339, to_rfc3339};
 use storewatch_runtime::events::ChunkItem;
-use storewatch_runtime::zones::{self, ZoneData};
 use storewatch_runtime::{Clock, CountryFile, FunctionError};
 use storewatch_sources::{Read, ReadRequest, ScheduleError, Schedules};
 

@@ -86,6 +86,10 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 4] =
+        [Self::LiveViewUnavailable, Self::LiveViewIncomplete, Self::BadSchedule, Self::Late];
+
     /// The reason as the column has it.
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -4,6 +4,7 @@
 pub mod again;
 pub mod chunk;
 pub mod country;
+pub mod day;
 pub mod hours;
 pub mod judgement;
 pub mod slot;
@@ -15,6 +16,7 @@ pub mod zone;
 pub use again::{Look, Looks, judge_again};
 pub use chunk::{Chunk, JudgedStore, NoUsableIds, Observation, Rules, cut, judge_chunk};
 pub use country::{CountryCode, InvalidCountry};
+pub use day::{Day, InvalidDay};
 pub use hours::{
     ExceptionHours, HoursError, LocalDate, MissingHours, Opening, StoreHours, WallTime, WeeklyHours,
 };

@@ -6,13 +6,15 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::day::Day;
+
 /// The 15 minutes `[t, t + 15 min)` that start at :00, :15, :30 or :45 UTC.
 ///
 /// ```
 /// use storewatch_domain::Slot;
 /// let slot: Slot = "2026-11-23T04:15:00Z".parse().unwrap();
 /// assert_eq!(slot.key(), "20261123T0415Z");
-/// assert_eq!(slot.day(), "2026-11-23");
+/// assert_eq!(slot.day().to_string(), "2026-11-23");
 /// assert_eq!(Slot::containing(slot.start() + 899), slot);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -85,9 +87,9 @@ impl Slot {
         self.time().format("%Y%m%dT%H%MZ").to_string()
     }
 
-    /// The UTC day of the slot, as the partition value has it: `2026-11-23`.
-    pub fn day(self) -> String {
-        self.time().format("%Y-%m-%d").to_string()
+    /// The UTC day of the slot.
+    pub fn day(self) -> Day {
+        Day::of(self)
     }
 
     fn time(self) -> DateTime<Utc> {

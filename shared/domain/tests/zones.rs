@@ -136,7 +136,7 @@ fn a_bundle_is_judged_by_its_own_release() {
 
 #[test]
 fn the_embedded_release_is_that_of_the_python_oracles() {
-    let requirements = include_str!("../../../tests/stack/requirements.txt");
+    let requirements = include_str!("../../../requirements.lock");
     let version = requirements.lines().find_map(|line| line.strip_prefix("tzdata==")).unwrap();
     let (year, number) = version.split_once('.').unwrap();
     let letter = char::from(b'a' + number.parse::<u8>().unwrap() - 1);

@@ -5,7 +5,7 @@ use std::error::Error;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use storewatch_domain::CountryCode;
+use storewatch_domain::{CountryCode, Day};
 
 use crate::keys;
 use crate::tables::Table;
@@ -16,8 +16,7 @@ use crate::tables::Table;
 pub struct Partition {
     pub table: Table,
     pub country: CountryCode,
-    /// The UTC day, `2026-11-23`.
-    pub day: String,
+    pub day: Day,
     /// `s3://bucket/…/`, with a slash at its end.
     pub location: String,
 }
@@ -25,8 +24,8 @@ pub struct Partition {
 impl Partition {
     /// Whether a location is one of this partition's compacted versions, in the bucket of its files.
     pub fn is_compacted_at(&self, location: &str) -> bool {
-        let raw = keys::partition_prefix(self.table, self.country, &self.day);
-        let compacted = keys::compacted_prefix(self.table, self.country, &self.day);
+        let raw = keys::partition_prefix(self.table, self.country, self.day);
+        let compacted = keys::compacted_prefix(self.table, self.country, self.day);
         let bucket = self.location.strip_suffix(&raw);
         let version = bucket.and_then(|bucket| location.strip_prefix(bucket)?.strip_prefix(&compacted));
         version.is_some_and(|version| !version.is_empty())
@@ -48,14 +47,14 @@ pub enum CatalogError {
         database: String,
         table: Table,
         country: CountryCode,
-        day: String,
+        day: Day,
         code: String,
         message: String,
     },
     #[error(
         "{database}.{table} kept changing under country={country}/day={day}: it was created and gone again"
     )]
-    Unsettled { database: String, table: Table, country: CountryCode, day: String },
+    Unsettled { database: String, table: Table, country: CountryCode, day: Day },
 }
 
 /// A partition as the catalog holds it.
@@ -123,9 +122,9 @@ pub struct Registered {
 /// The catalog refused or did not answer; what was done before stays done, and running it again
 /// finishes the rest.
 pub async fn register(catalog: &dyn Catalog, partitions: &[Partition]) -> Result<Registered, CatalogError> {
-    let mut tables: BTreeMap<Table, BTreeMap<(CountryCode, &str), &Partition>> = BTreeMap::new();
+    let mut tables: BTreeMap<Table, BTreeMap<(CountryCode, Day), &Partition>> = BTreeMap::new();
     for partition in partitions {
-        let key = (partition.country, partition.day.as_str());
+        let key = (partition.country, partition.day);
         tables.entry(partition.table).or_default().insert(key, partition);
     }
     let (mut done, mut failure) = (Registered::default(), None);
@@ -185,7 +184,7 @@ async fn register_table(
                     database: catalog.database().to_owned(),
                     table: *table,
                     country: *country,
-                    day: day.clone(),
+                    day: *day,
                 });
             }
             Some(_) => {}

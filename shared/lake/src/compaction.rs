@@ -50,9 +50,9 @@ pub enum Rows {
     Only(BTreeSet<Slot>),
 }
 
-/// What two sets of rows have alike if they are the same rows, in whatever order.
+/// What identifies a set of rows, in any order: two sets with equal digests are the same rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Content {
+pub struct RowsDigest {
     pub rows: u64,
     pub slots: BTreeSet<Slot>,
     /// The sum of a hash of each row's slot and key columns, so that order does not matter and a row
@@ -82,13 +82,13 @@ fn order(table: Table) -> (&'static [&'static str], &'static [&'static str]) {
 ///
 /// # Errors
 /// A source is no file of the table, or has rows of another slot than it should.
-pub fn compact(table: Table, sources: &[Source]) -> Result<(Bytes, Content), ParquetError> {
+pub fn compact(table: Table, sources: &[Source]) -> Result<(Bytes, RowsDigest), ParquetError> {
     compact_by(table, sources, RANGE_ROWS)
 }
 
-fn compact_by(table: Table, sources: &[Source], range: usize) -> Result<(Bytes, Content), ParquetError> {
+fn compact_by(table: Table, sources: &[Source], range: usize) -> Result<(Bytes, RowsDigest), ParquetError> {
     let (wanted, cuts) = survey(table, sources, range)?;
-    let schema = parquet::schema(table);
+    let schema = parquet::schema(table)?;
     let mut body = Vec::new();
     let mut writer = parquet::writer(&mut body).batched(&schema)?;
     let (sorted_by, _) = order(table);
@@ -118,21 +118,21 @@ fn compact_by(table: Table, sources: &[Source], range: usize) -> Result<(Bytes, 
 ///
 /// # Errors
 /// It is no file of the table.
-pub fn content(table: Table, body: Bytes) -> Result<Content, ParquetError> {
+pub fn digest(table: Table, body: Bytes) -> Result<RowsDigest, ParquetError> {
     let (_, keys) = order(table);
-    let mut content = Content::default();
+    let mut content = RowsDigest::default();
     let source = Source { body, rows: Rows::Without(BTreeSet::new()) };
     each_block(table, &source, Some(&[&["slot"], keys].concat()), |block| content.add(&block, keys))?;
     Ok(content)
 }
 
 /// What the rows of all sources are, and where their order is to be cut.
-fn survey(table: Table, sources: &[Source], range: usize) -> Result<(Content, Vec<String>), ParquetError> {
+fn survey(table: Table, sources: &[Source], range: usize) -> Result<(RowsDigest, Vec<String>), ParquetError> {
     let (sorted_by, keys) = order(table);
     let mut columns = [sorted_by, keys].concat();
     columns.sort_unstable();
     columns.dedup();
-    let (mut content, mut sample) = (Content::default(), Vec::new());
+    let (mut content, mut sample) = (RowsDigest::default(), Vec::new());
     for source in sources {
         each_block(table, source, Some(&columns), |block| {
             content.add(&block, keys)?;
@@ -206,7 +206,7 @@ fn of_slots(block: &DataFrame, slots: &BTreeSet<Slot>, are: bool) -> Result<Data
 /// It is no file of the table.
 pub fn rows_of(body: Bytes, slots: BTreeSet<Slot>) -> Result<Vec<(Slot, AvailabilityRows)>, ParquetError> {
     let table = Table::StoreAvailability;
-    let mut rows = DataFrame::empty_with_schema(&parquet::schema(table));
+    let mut rows = DataFrame::empty_with_schema(&parquet::schema(table)?);
     let source = Source { body, rows: Rows::Only(slots.clone()) };
     each_block(table, &source, None, |block| append(&mut rows, block))?;
     rows.rechunk_mut();
@@ -228,7 +228,7 @@ fn between(
     Ok(ids.iter().map(inside).collect())
 }
 
-impl Content {
+impl RowsDigest {
     fn add(&mut self, block: &DataFrame, keys: &[&str]) -> Result<(), ParquetError> {
         let slots = block.column("slot")?.datetime()?.physical();
         let texts: Vec<&StringChunked> =
@@ -305,7 +305,7 @@ mod tests {
         for range in [1, 7, 500, 1500] {
             let (body, content) = compact_by(table, &sources, range).unwrap();
             assert_eq!(content, wanted);
-            assert_eq!(super::content(table, body.clone()).unwrap(), wanted);
+            assert_eq!(digest(table, body.clone()).unwrap(), wanted);
             let (mut found, mut all) = (places(&body), places(&whole));
             if range == 1500 {
                 let cuts = found.windows(2).filter(|pair| !sorted(pair)).count();
@@ -320,8 +320,8 @@ mod tests {
     #[test]
     fn a_day_without_rows_is_a_file_without_rows() {
         let (body, wanted) = compact(Table::StoreAvailability, &[of(0, file(0, 0..0))]).unwrap();
-        assert_eq!(wanted, Content::default());
-        assert_eq!(content(Table::StoreAvailability, body).unwrap(), wanted);
+        assert_eq!(wanted, RowsDigest::default());
+        assert_eq!(digest(Table::StoreAvailability, body).unwrap(), wanted);
     }
 
     #[test]
@@ -332,7 +332,7 @@ mod tests {
         let (body, found) = compact(table, &[base, of(1, file(1, 3..5))]).unwrap();
         assert_eq!(found.rows, 9 + 2);
         let (_, wanted) = compact(table, &[of(0, file(0, 0..9)), of(1, file(1, 3..5))]).unwrap();
-        assert_eq!(content(table, body).unwrap(), wanted);
+        assert_eq!(digest(table, body).unwrap(), wanted);
     }
 
     #[test]
@@ -354,12 +354,12 @@ mod tests {
     #[test]
     fn the_checksum_tells_a_row_that_is_missing_doubled_or_changed_and_not_their_order() {
         let table = Table::StoreAvailability;
-        let sum = |ids: Vec<u32>| content(table, file(0, ids.into_iter())).unwrap().checksum;
+        let sum = |ids: Vec<u32>| digest(table, file(0, ids.into_iter())).unwrap().checksum;
         let whole = sum(vec![1, 2, 3]);
         assert_eq!(sum(vec![3, 1, 2]), whole);
         for other in [vec![1, 2], vec![1, 2, 3, 3], vec![1, 2, 4], vec![1, 23], vec![12, 3]] {
             assert_ne!(sum(other.clone()), whole, "{other:?}");
         }
-        assert_ne!(content(table, file(1, 1..4)).unwrap().checksum, whole);
+        assert_ne!(digest(table, file(1, 1..4)).unwrap().checksum, whole);
     }
 }

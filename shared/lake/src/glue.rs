@@ -56,7 +56,7 @@ impl GlueCatalog {
             database: self.database.clone(),
             table: partition.table,
             country: partition.country,
-            day: partition.day.clone(),
+            day: partition.day,
             code: text(detail.and_then(ErrorDetail::error_code)),
             message: text(detail.and_then(ErrorDetail::error_message)),
         }
@@ -179,7 +179,7 @@ impl Catalog for GlueCatalog {
 }
 
 fn values(partition: &Partition) -> Vec<String> {
-    vec![partition.country.to_string(), partition.day.clone()]
+    vec![partition.country.to_string(), partition.day.to_string()]
 }
 
 /// Engines read a partition by its own descriptor: without SerdeInfo and columns it is unreadable.

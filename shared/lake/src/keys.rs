@@ -1,18 +1,23 @@
 //! The names of objects: a pure function of country, slot and chunk, so that running a function
 //! twice leaves one file where one belongs.
 
-use storewatch_domain::{CountryCode, Slot};
+use storewatch_domain::{CountryCode, Day, Slot};
 
 use crate::tables::Table;
 
 /// The file of one table for one country tick.
 pub fn table_file(table: Table, country: CountryCode, slot: Slot) -> String {
-    format!("{}{}.parquet", partition_prefix(table, country, &slot.day()), slot.key())
+    format!("{}{}.parquet", partition_prefix(table, country, slot.day()), slot.key())
 }
 
 /// Where the files of a partition lie while it is not compacted; ends in a slash.
-pub fn partition_prefix(table: Table, country: CountryCode, day: &str) -> String {
+pub fn partition_prefix(table: Table, country: CountryCode, day: Day) -> String {
     format!("{}day={day}/", table_prefix(table, country))
+}
+
+/// The day of a folder of a partition, the last one of `prefix`. `None` if the folder is no day's.
+pub fn day_of_folder(folder: &str, prefix: &str) -> Option<Day> {
+    folder.strip_prefix(prefix)?.strip_prefix("day=")?.strip_suffix('/')?.parse().ok()
 }
 
 /// Where a country's ticks write their files of a table; ends in a slash.
@@ -21,7 +26,7 @@ pub fn table_prefix(table: Table, country: CountryCode) -> String {
 }
 
 /// The location of a partition as the catalog has it; ends in a slash.
-pub fn partition_location(bucket: &str, table: Table, country: CountryCode, day: &str) -> String {
+pub fn partition_location(bucket: &str, table: Table, country: CountryCode, day: Day) -> String {
     format!("s3://{bucket}/{}", partition_prefix(table, country, day))
 }
 
@@ -43,8 +48,13 @@ pub fn slot_of_file(table: Table, country: CountryCode, key: &str) -> Option<Slo
 }
 
 /// Where the versions of a compacted partition lie; ends in a slash.
-pub fn compacted_prefix(table: Table, country: CountryCode, day: &str) -> String {
+pub fn compacted_prefix(table: Table, country: CountryCode, day: Day) -> String {
     format!("compacted/{}", partition_prefix(table, country, day))
+}
+
+/// Where the compacted partitions of a country's table lie; ends in a slash.
+pub fn compacted_table_prefix(table: Table, country: CountryCode) -> String {
+    format!("compacted/{}", table_prefix(table, country))
 }
 
 /// Where one version of a compacted partition lies, as the catalog has it; ends in a slash.
@@ -52,19 +62,19 @@ pub fn compacted_location(
     bucket: &str,
     table: Table,
     country: CountryCode,
-    day: &str,
+    day: Day,
     version: &str,
 ) -> String {
     format!("s3://{bucket}/{}{version}/", compacted_prefix(table, country, day))
 }
 
 /// The one file of a version of a compacted partition.
-pub fn compacted_file(table: Table, country: CountryCode, day: &str, version: &str) -> String {
+pub fn compacted_file(table: Table, country: CountryCode, day: Day, version: &str) -> String {
     format!("{}{version}/{day}.parquet", compacted_prefix(table, country, day))
 }
 
 /// What is known of a compacted day: which files it was made of, and where its own lie.
-pub fn compaction_record(country: CountryCode, day: &str) -> String {
+pub fn compaction_record(country: CountryCode, day: Day) -> String {
     format!("{}day={day}.json", compaction_records(country))
 }
 
@@ -119,19 +129,24 @@ pub fn snapshot_prefix(country: CountryCode, slot: Slot) -> String {
 }
 
 /// How the keys of all schedules begin that were read for slots of a UTC day; in the middle of a name.
-pub fn snapshots_of_day(country: CountryCode, day: &str) -> String {
-    format!("schedules/country={country}/{}T", day.replace('-', ""))
+pub fn snapshots_of_day(country: CountryCode, day: Day) -> String {
+    format!("schedules/country={country}/{}T", day.to_string().replace('-', ""))
 }
 
 /// The schedules of one chunk of stores, as they were read to judge a whole day again.
 ///
 /// The first chunk is written last: a reading that has it is whole.
-pub fn restated_snapshot_chunk(country: CountryCode, day: &str, read_at: i64, chunk: u32) -> String {
-    format!("{}{read_at}/chunk-{chunk:05}.parquet", restated_snapshot_prefix(country, day))
+pub fn restated_snapshot_chunk(country: CountryCode, day: Day, read_at: i64, chunk: u32) -> String {
+    format!("{}chunk-{chunk:05}.parquet", restated_snapshot(country, day, read_at))
+}
+
+/// Where one reading lies that was made to judge a whole day again; ends in a slash.
+pub fn restated_snapshot(country: CountryCode, day: Day, read_at: i64) -> String {
+    format!("{}{read_at}/", restated_snapshot_prefix(country, day))
 }
 
 /// Where the schedules lie that were read to judge a whole day again; ends in a slash.
-pub fn restated_snapshot_prefix(country: CountryCode, day: &str) -> String {
+pub fn restated_snapshot_prefix(country: CountryCode, day: Day) -> String {
     format!("schedules/country={country}/restated/day={day}/")
 }
 
@@ -200,7 +215,8 @@ mod tests {
 
     #[test]
     fn keys_are_those_of_the_contract() {
-        let (es, slot) = ("es".parse().unwrap(), "2026-11-23T04:15:00Z".parse().unwrap());
+        let (es, slot) = ("es".parse().unwrap(), "2026-11-23T04:15:00Z".parse::<Slot>().unwrap());
+        let day = slot.day();
         assert_eq!(
             table_file(Table::StoreAvailability, es, slot),
             "store_availability/country=es/day=2026-11-23/20261123T0415Z.parquet"
@@ -211,31 +227,32 @@ mod tests {
             "schedules/country=es/20261123T0415Z/1795407301000000/chunk-00007.parquet"
         );
         assert_eq!(
-            restated_snapshot_chunk(es, "2026-11-23", 1_795_407_301_000_000, 7),
+            restated_snapshot_chunk(es, day, 1_795_407_301_000_000, 7),
             "schedules/country=es/restated/day=2026-11-23/1795407301000000/chunk-00007.parquet"
         );
         assert_eq!(pending(es, slot), "pending/country=es/20261123T0415Z.json");
         assert_eq!(pending_failure(es, slot), "pending/country=es/20261123T0415Z.failed.json");
         assert_eq!(
-            partition_location("lake", Table::CountryTicks, es, "2026-11-23"),
+            partition_location("lake", Table::CountryTicks, es, day),
             "s3://lake/country_ticks/country=es/day=2026-11-23/"
         );
         assert_eq!(
-            compacted_file(Table::StoreAvailability, es, "2026-11-23", "00ff"),
+            compacted_file(Table::StoreAvailability, es, day, "00ff"),
             "compacted/store_availability/country=es/day=2026-11-23/00ff/2026-11-23.parquet"
         );
-        assert_eq!(compaction_record(es, "2026-11-23"), "compacted/country=es/day=2026-11-23.json");
+        assert_eq!(compaction_record(es, day), "compacted/country=es/day=2026-11-23.json");
     }
 
     #[test]
     fn a_chunk_of_a_snapshot_tells_its_reading_and_its_number_and_nothing_like_it_does() {
-        let (es, slot) = ("es".parse().unwrap(), "2026-11-23T04:15:00Z".parse().unwrap());
+        let (es, slot) = ("es".parse().unwrap(), "2026-11-23T04:15:00Z".parse::<Slot>().unwrap());
+        let day = slot.day();
         let (read_at, chunk) = (1_795_407_301_000_000, 7);
         let key = snapshot_chunk(es, slot, read_at, chunk);
-        assert!(key.starts_with(&snapshots_of_day(es, "2026-11-23")));
+        assert!(key.starts_with(&snapshots_of_day(es, day)));
         assert_eq!(reading_of_chunk(&key), Some((read_at, chunk)));
-        let restated = restated_snapshot_chunk(es, "2026-11-23", read_at, 123_456);
-        assert!(restated.starts_with(&restated_snapshot_prefix(es, "2026-11-23")));
+        let restated = restated_snapshot_chunk(es, day, read_at, 123_456);
+        assert!(restated.starts_with(&restated_snapshot_prefix(es, day)));
         assert_eq!(reading_of_chunk(&restated), Some((read_at, 123_456)));
         assert_eq!(reading_of_chunk(&latest_snapshot(es)), None);
         for (part, other) in

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use storewatch_domain::CountryCode;
+use storewatch_domain::{CountryCode, Day};
 
 use crate::catalog::{Catalog, CatalogError, Created, Held, Partition};
 use crate::objects::{Condition, LakeError, ListedObject, Objects, Put, Tag};
@@ -99,7 +99,7 @@ impl Objects for MemoryObjects {
 /// A database of the catalog in memory.
 #[derive(Debug, Default)]
 pub struct MemoryCatalog {
-    held: Mutex<BTreeMap<(Table, CountryCode, String), String>>,
+    held: Mutex<BTreeMap<(Table, CountryCode, Day), String>>,
 }
 
 impl MemoryCatalog {
@@ -110,15 +110,15 @@ impl MemoryCatalog {
             .map(|((table, country, day), location)| Partition {
                 table: *table,
                 country: *country,
-                day: day.clone(),
+                day: *day,
                 location: location.clone(),
             })
             .collect()
     }
 }
 
-fn key(partition: &Partition) -> (Table, CountryCode, String) {
-    (partition.table, partition.country, partition.day.clone())
+fn key(partition: &Partition) -> (Table, CountryCode, Day) {
+    (partition.table, partition.country, partition.day)
 }
 
 #[async_trait]
@@ -160,7 +160,7 @@ impl Catalog for MemoryCatalog {
                     database: self.database().to_owned(),
                     table,
                     country: partition.country,
-                    day: partition.day.clone(),
+                    day: partition.day,
                     code: "EntityNotFoundException".to_owned(),
                     message: "there is no such partition".to_owned(),
                 });

@@ -13,6 +13,8 @@ pub enum ParquetError {
     Polars(#[from] PolarsError),
     #[error("column {column:?} is {found}, and {expected} is wanted")]
     Column { column: String, found: String, expected: String },
+    #[error("the column type {0:?} of the catalog has no type in files")]
+    Type(String),
     #[error("{0}")]
     Content(String),
 }
@@ -56,17 +58,17 @@ pub(crate) fn read_part(
     let mut frame = reader.finish()?;
     if columns.is_none() {
         for (name, glue) in table.columns().iter().skip(frame.width()) {
-            frame
-                .with_column(Series::full_null((*name).into(), frame.height(), &dtype(glue)).into_column())?;
+            let nulls = Series::full_null((*name).into(), frame.height(), &dtype(glue)?);
+            frame.with_column(nulls.into_column())?;
         }
         check(table, &frame)?;
     }
     Ok(frame)
 }
 
-/// The type that a column of the catalog has in a frame, and so in a file.
-pub(crate) fn dtype(glue: &str) -> DataType {
-    match glue {
+/// The type in frames and files of a column that has this type in the catalog.
+pub(crate) fn dtype(glue: &str) -> Result<DataType, ParquetError> {
+    Ok(match glue {
         "timestamp" => DataType::Datetime(TimeUnit::Microseconds, None),
         "date" => DataType::Date,
         "boolean" => DataType::Boolean,
@@ -74,28 +76,28 @@ pub(crate) fn dtype(glue: &str) -> DataType {
         "smallint" => DataType::Int16,
         "bigint" => DataType::Int64,
         "double" => DataType::Float64,
-        _ => DataType::String,
-    }
+        "string" => DataType::String,
+        other => return Err(ParquetError::Type(other.to_owned())),
+    })
 }
 
 /// The columns that a table's frames and files have.
-pub(crate) fn schema(table: Table) -> Schema {
-    let columns = table.columns().iter().map(|(name, glue)| Field::new((*name).into(), dtype(glue)));
-    Schema::from_iter(columns)
+pub(crate) fn schema(table: Table) -> Result<Schema, ParquetError> {
+    table.columns().iter().map(|(name, glue)| Ok(Field::new((*name).into(), dtype(glue)?))).collect()
 }
 
 /// Checks that the frame has the table's columns, in their order and of their types.
 pub(crate) fn check(table: Table, frame: &DataFrame) -> Result<(), ParquetError> {
     let wanted = table.columns();
     for (n, (name, glue)) in wanted.iter().enumerate() {
-        let found = frame.columns().get(n);
-        let matches = found.is_some_and(|column| column.name() == name && *column.dtype() == dtype(glue));
+        let (found, dtype) = (frame.columns().get(n), dtype(glue)?);
+        let matches = found.is_some_and(|column| column.name() == name && *column.dtype() == dtype);
         if !matches {
             let describe = |column: &Column| format!("{:?} of {}", column.name(), column.dtype());
             return Err(ParquetError::Column {
                 column: (*name).to_owned(),
                 found: found.map_or_else(|| "missing".to_owned(), describe),
-                expected: format!("{name:?} of {}", dtype(glue)),
+                expected: format!("{name:?} of {dtype}"),
             });
         }
     }
@@ -125,5 +127,19 @@ pub(crate) fn texts(name: &str, values: &[Option<&str>]) -> Column {
 }
 
 fn typed(series: Series, glue: &str) -> Result<Column, ParquetError> {
-    Ok(series.cast(&dtype(glue))?.into_column())
+    Ok(series.cast(&dtype(glue)?)?.into_column())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_has_a_type_in_files_and_an_unknown_type_is_an_error() {
+        for table in Table::ALL {
+            assert_eq!(schema(table).unwrap().len(), table.columns().len());
+        }
+        let error = dtype("varchar").unwrap_err();
+        assert!(error.to_string().contains("\"varchar\""), "{error}");
+    }
 }

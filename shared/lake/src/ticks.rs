@@ -22,6 +22,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome, the better the later.
+    pub const ALL: [Self; 3] = [Self::Failed, Self::Partial, Self::Complete];
+
     /// The outcome as the column has it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -138,5 +141,41 @@ impl TickRecord {
     /// What a tick of the slot has to exceed to take the place of this one.
     pub fn worth(&self) -> (Outcome, f64) {
         (self.outcome, self.coverage.unwrap_or(0.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compaction;
+
+    #[test]
+    fn a_row_that_is_older_than_the_column_tzdb_is_read_without_a_release() {
+        let slot: Slot = "2026-11-23T09:00:00Z".parse().unwrap();
+        let record = TickRecord {
+            slot,
+            started_at: slot.start_micros(),
+            finished_at: slot.start_micros() + 1,
+            outcome: Outcome::Complete,
+            stores: Some(1),
+            chunks: Some(1),
+            chunks_unknown: Some(0),
+            coverage: Some(1.0),
+            schedule_as_of: Some(slot.start_micros()),
+            error: None,
+            tzdb: Some("2026f".to_owned()),
+        };
+        let mut frame = parquet::read(record.write().unwrap()).unwrap().drop("tzdb").unwrap();
+        let old = parquet::write(&mut frame).unwrap();
+        assert_eq!(TickRecord::read(old.clone()).unwrap(), TickRecord { tzdb: None, ..record.clone() });
+
+        // A day with ticks of before and after is compacted whole.
+        let source = |body, of: Slot| compaction::Source { body, rows: compaction::Rows::Of(of) };
+        let later = TickRecord { slot: Slot::containing(slot.end()), ..record };
+        let sources = [source(old, slot), source(later.write().unwrap(), later.slot)];
+        let (day, _) = compaction::compact(Table::CountryTicks, &sources).unwrap();
+        let found = TickRecord::read_all(day).unwrap();
+        let releases: Vec<Option<&str>> = found.iter().map(|tick| tick.tzdb.as_deref()).collect();
+        assert_eq!(releases, [None, Some("2026f")]);
     }
 }

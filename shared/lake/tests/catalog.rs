@@ -1,18 +1,20 @@
 //! The contract of a catalog, which Glue and the one in memory both keep.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod support;
-
-use aws_sdk_glue::types::{Column, DatabaseInput, StorageDescriptor, TableInput};
-use storewatch_domain::LocalDate;
+use aws_sdk_glue::types::StorageDescriptor;
+use storewatch_domain::Day;
 use storewatch_lake::catalog::{Catalog, CatalogError, Created, Registered, register};
 use storewatch_lake::glue::GlueCatalog;
-use storewatch_lake::memory::{MemoryCatalog, MemoryObjects};
-use storewatch_lake::{Objects, Partition, Repaired, Table, keys, repair};
-use storewatch_stack_client::unique_name;
+use storewatch_lake::memory::MemoryCatalog;
+use storewatch_lake::{Partition, Table};
+use storewatch_stack_client::aws;
+
+fn november(day: u32) -> Day {
+    format!("2026-11-{day:02}").parse().unwrap()
+}
 
 fn partition(table: Table, day: u32, place: &str) -> Partition {
-    let day = format!("2026-11-{day:02}");
+    let day = november(day);
     Partition {
         table,
         country: "es".parse().unwrap(),
@@ -24,6 +26,29 @@ fn partition(table: Table, day: u32, place: &str) -> Partition {
 /// The location of a day of es under a prefix, with nothing in front of it as ticks have it.
 fn at(table: Table, prefix: &str, day: u32) -> String {
     format!("s3://lake/{prefix}{table}/country=es/day=2026-11-{day:02}/")
+}
+
+/// Registering leaves a compacted partition where it is, and only there: another day's place, or another
+/// bucket's, is no such place.
+async fn compacted_partitions_stay(catalog: &dyn Catalog) {
+    let table = Table::StoreAvailability;
+    let raw = Partition { location: at(table, "", 4), ..partition(table, 4, "a") };
+    for (place, stays) in [
+        (at(table, "compacted/", 4) + "00ff/", true),
+        (at(table, "compacted/", 4), false),
+        (at(table, "compacted/", 5) + "00ff/", false),
+        (at(Table::CountryTicks, "compacted/", 4) + "00ff/", false),
+        ((at(table, "compacted/", 4) + "00ff/").replace("s3://lake/", "s3://lake2/"), false),
+    ] {
+        register(catalog, std::slice::from_ref(&raw)).await.unwrap();
+        catalog.update(table, &[Partition { location: place.clone(), ..raw.clone() }]).await.unwrap();
+        let done = register(catalog, std::slice::from_ref(&raw)).await.unwrap();
+        assert_eq!((done.unchanged, done.updated), if stays { (1, 0) } else { (0, 1) }, "{place}");
+        let held = catalog.get(table, std::slice::from_ref(&raw)).await.unwrap();
+        let held = &held[0].as_ref().unwrap().location;
+        assert_eq!(held, if stays { &place } else { &raw.location });
+        catalog.update(table, std::slice::from_ref(&raw)).await.unwrap();
+    }
 }
 
 async fn contract(catalog: &dyn Catalog) {
@@ -56,28 +81,12 @@ async fn contract(catalog: &dyn Catalog) {
     let held = catalog.get(table, std::slice::from_ref(&moved)).await.unwrap();
     assert_eq!(held[0].as_ref().unwrap().location, moved.location);
 
-    // What is compacted stays where it is, and only there: another day's, or another bucket's, is no such place.
-    let raw = Partition { location: at(table, "", 4), ..partition(table, 4, "a") };
-    for (place, stays) in [
-        (at(table, "compacted/", 4) + "00ff/", true),
-        (at(table, "compacted/", 4), false),
-        (at(table, "compacted/", 5) + "00ff/", false),
-        (at(Table::CountryTicks, "compacted/", 4) + "00ff/", false),
-        ((at(table, "compacted/", 4) + "00ff/").replace("s3://lake/", "s3://lake2/"), false),
-    ] {
-        register(catalog, std::slice::from_ref(&raw)).await.unwrap();
-        catalog.update(table, &[Partition { location: place.clone(), ..raw.clone() }]).await.unwrap();
-        let done = register(catalog, std::slice::from_ref(&raw)).await.unwrap();
-        assert_eq!((done.unchanged, done.updated), if stays { (1, 0) } else { (0, 1) }, "{place}");
-        let held = catalog.get(table, std::slice::from_ref(&raw)).await.unwrap();
-        let held = &held[0].as_ref().unwrap().location;
-        assert_eq!(held, if stays { &place } else { &raw.location });
-        catalog.update(table, std::slice::from_ref(&raw)).await.unwrap();
-    }
+    compacted_partitions_stay(catalog).await;
 
     // More than one batch of Glue's.
-    let many: Vec<Partition> =
-        (0..130).map(|n| Partition { day: format!("2025-{n:03}"), ..partition(table, 1, "m") }).collect();
+    let many: Vec<Partition> = (0..130)
+        .map(|n| Partition { day: november(1).plus_days(-100 - n).unwrap(), ..partition(table, 1, "m") })
+        .collect();
     assert_eq!(register(catalog, &many).await.unwrap().created, 130);
     assert_eq!(register(catalog, &many).await.unwrap().unchanged, 130);
 
@@ -89,91 +98,8 @@ async fn contract(catalog: &dyn Catalog) {
     }
 }
 
-/// Days with files that the catalog does not know, knows under another place, knows without files, and knows
-/// as they are: compacted ones too.
-async fn repair_contract(catalog: &dyn Catalog) {
-    let (objects, es) = (MemoryObjects::default(), "es".parse().unwrap());
-    let table = Table::AvailabilityByCity;
-    let at = |day: u32, location: String| Partition { location, ..partition(table, day, "") };
-    let raw = |day: u32| {
-        let location = keys::partition_location("memory", table, es, &format!("2026-11-{day:02}"));
-        at(day, location)
-    };
-    let folder = |day: u32| format!("{}v1/", keys::compacted_prefix(table, es, &format!("2026-11-{day:02}")));
-    let compacted = |day: u32| at(day, format!("s3://memory/{}", folder(day)));
-    for day in [1, 2, 3, 6, 7, 10] {
-        let key = format!("{}1.parquet", raw(day).location.trim_start_matches("s3://memory/"));
-        objects.put(&key, "".into()).await.unwrap();
-    }
-    for day in [5, 6, 8, 9, 10] {
-        objects.put(&format!("{}1.parquet", folder(day)), "".into()).await.unwrap();
-    }
-    for day in [8, 9] {
-        let location = format!("s3://memory/{}", folder(day));
-        let record = format!(r#"{{"tables":{{"availability_by_city":{{"location":"{location}"}}}}}}"#);
-        let key = keys::compaction_record(es, &format!("2026-11-{day:02}"));
-        objects.put(&key, record.into()).await.unwrap();
-    }
-    // 1 is missing, 2 is elsewhere, 3 is right, 4 has no files, 5 and 6 are compacted, what 7 was compacted to
-    // is gone, 8 is missing and compacted, 9 lies where an older version was, and what 10 was being compacted to
-    // is in no record; 20 is outside of the days that are repaired.
-    let elsewhere = at(2, "s3://memory/elsewhere/".to_owned());
-    let older = at(9, compacted(9).location.replace("v1", "v0"));
-    let held = [elsewhere, raw(3), raw(4), compacted(5), compacted(6), compacted(7), older, raw(10), raw(20)];
-    register(catalog, &held).await.unwrap();
-
-    let days = (LocalDate::from_days(20_758), LocalDate::from_days(20_767));
-    assert_eq!((days.0.to_string(), days.1.to_string()), ("2026-11-01".into(), "2026-11-10".into()));
-    let done = repair(&objects, catalog, es, days).await.unwrap();
-    assert_eq!(done, Repaired { created: 2, updated: 3, deleted: 1, unchanged: 4 });
-    let wanted = [
-        raw(1),
-        raw(2),
-        raw(3),
-        compacted(5),
-        compacted(6),
-        raw(7),
-        compacted(8),
-        compacted(9),
-        raw(10),
-        raw(20),
-    ];
-    for partition in wanted {
-        let held = catalog.get(table, std::slice::from_ref(&partition)).await.unwrap();
-        assert_eq!(held[0].as_ref().map(|held| &held.location), Some(&partition.location));
-    }
-    assert_eq!(catalog.get(table, &[raw(4)]).await.unwrap(), [None]);
-    let again = repair(&objects, catalog, es, days).await.unwrap();
-    assert_eq!(again, Repaired { unchanged: 9, ..Repaired::default() });
-}
-
-#[tokio::test]
-async fn a_repaired_catalog_in_memory_holds_what_lies_on_s3() {
-    repair_contract(&MemoryCatalog::default()).await;
-}
-
-#[tokio::test]
-async fn a_repaired_glue_catalog_holds_what_lies_on_s3() {
-    let (client, database) = glue().await;
-    repair_contract(&GlueCatalog::new(client, database)).await;
-}
-
 async fn glue() -> (aws_sdk_glue::Client, String) {
-    let client = aws_sdk_glue::Client::new(&support::sdk().await);
-    let database = unique_name("catalog");
-    let input = DatabaseInput::builder().name(&database).build().unwrap();
-    client.create_database().database_input(input).send().await.unwrap();
-    for table in Table::ALL {
-        let key = |name: &str| Column::builder().name(name).r#type("string").build().unwrap();
-        let input = TableInput::builder()
-            .name(table.name())
-            .partition_keys(key("country"))
-            .partition_keys(key("day"))
-            .build()
-            .unwrap();
-        client.create_table().database_name(&database).table_input(input).send().await.unwrap();
-    }
-    (client, database)
+    aws::glue_database(&Table::ALL.map(Table::name)).await
 }
 
 #[tokio::test]
@@ -215,7 +141,7 @@ async fn a_glue_partition_without_serde_and_columns_is_mended() {
 /// service that does not answer.
 #[tokio::test]
 async fn a_catalog_that_does_not_answer_is_an_error_and_never_an_empty_one() {
-    let sdk = support::sdk().await;
+    let sdk = aws::sdk().await;
     // Port 9, discard: nothing listens there.
     let config = aws_sdk_glue::config::Builder::from(&sdk).endpoint_url("http://127.0.0.1:9");
     let config = config.retry_config(aws_sdk_glue::config::retry::RetryConfig::disabled()).build();

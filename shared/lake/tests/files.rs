@@ -21,6 +21,7 @@ fn store(id: &str, city: Option<&str>) -> Store {
         hours: StoreHours {
             weekly: vec![
                 WeeklyHours::new(1, time(9), time(24)).unwrap(),
+                WeeklyHours::new(2, None, None).unwrap(),
                 WeeklyHours::new(7, time(20), time(2)).unwrap(),
             ],
             exceptions: vec![

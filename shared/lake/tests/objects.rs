@@ -1,13 +1,11 @@
 //! The contract of an object store, which the real one and the one in memory both keep.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-mod support;
-
 use bytes::Bytes;
 use storewatch_lake::memory::MemoryObjects;
 use storewatch_lake::s3::S3Objects;
 use storewatch_lake::{Condition, LakeError, Objects, Put, Tag};
-use storewatch_stack_client::unique_name;
+use storewatch_stack_client::{aws, unique_name};
 
 const TAG: Tag = Tag { name: "storewatch", value: "compacted" };
 
@@ -79,7 +77,7 @@ async fn objects_in_memory_keep_the_contract() {
 
 #[tokio::test]
 async fn objects_on_s3_keep_the_contract() {
-    let sdk = support::sdk().await;
+    let sdk = aws::sdk().await;
     let config = aws_sdk_s3::config::Builder::from(&sdk).force_path_style(true).build();
     let client = aws_sdk_s3::Client::from_conf(config);
     let bucket = unique_name("objects");
@@ -104,7 +102,7 @@ async fn objects_on_s3_keep_the_contract() {
 async fn answering(answers: &'static [(u16, &'static str)]) -> (S3Objects, tokio::task::JoinHandle<usize>) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let sdk = support::sdk().await;
+    let sdk = aws::sdk().await;
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let config =
         aws_sdk_s3::config::Builder::from(&sdk).endpoint_url(endpoint).force_path_style(true).build();

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use storewatch_domain::{ExceptionHours, LocalDate, Slot, Store, StoreHours, WallTime, WeeklyHours, Zones};
-use storewatch_lake::schedules::{self, Schedules};
 use storewatch_lake::snapshot;
+use storewatch_lake::store_schedules::{self, ScheduleIntervals};
 
 /// 2026-11-23, a Monday.
 const DAY: LocalDate = LocalDate::from_days(20_780);
@@ -15,7 +15,7 @@ const DAY: LocalDate = LocalDate::from_days(20_780);
 type Row = (Vec<Option<String>>, i64, Option<i64>);
 
 fn rows(body: &Bytes) -> Vec<Row> {
-    let rows = schedules::read(body.clone()).unwrap().into_iter();
+    let rows = store_schedules::read(body.clone()).unwrap().into_iter();
     rows.map(|row| {
         let told = row.schedule;
         let texts = [
@@ -44,9 +44,9 @@ fn whole(stores: Vec<Store>) -> Vec<(u32, Vec<Store>)> {
     vec![(0, stores)]
 }
 
-fn written(schedules: Schedules) -> Vec<Row> {
+fn written(schedules: ScheduleIntervals) -> Vec<Row> {
     let (body, content) = schedules.write().unwrap();
-    assert_eq!(schedules::content(body.clone()).unwrap(), content);
+    assert_eq!(store_schedules::digest(body.clone()).unwrap(), content);
     let found = rows(&body);
     assert_eq!(found.len() as u64, content.rows);
     found
@@ -54,7 +54,7 @@ fn written(schedules: Schedules) -> Vec<Row> {
 
 /// The texts of the only row of a store that was read once.
 fn told(store: Store) -> [Option<String>; 3] {
-    let mut schedules = Schedules::of(DAY, Zones::embedded());
+    let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
     schedules.take(1, &BTreeSet::new(), &whole(vec![store]));
     let (texts, ..) = written(schedules).remove(0);
     [texts[4].clone(), texts[5].clone(), texts[6].clone()]
@@ -74,6 +74,7 @@ fn hours_are_told_by_weekday_and_time_whatever_the_order_of_their_rows() {
         row(1, at(17, 0), Some(WallTime::END_OF_DAY)),
         row(1, at(9, 0), at(14, 0)),
         row(1, at(9, 0), at(14, 0)),
+        row(2, None, None),
         row(3, WallTime::from_seconds(8 * 3600 + 1), at(8, 0)),
         row(4, at(10, 0), at(10, 0)),
     ];
@@ -81,7 +82,9 @@ fn hours_are_told_by_weekday_and_time_whatever_the_order_of_their_rows() {
     let [weekly, exceptions, problem] = told(Store { hours, ..store("1") });
     assert_eq!(
         weekly.as_deref(),
-        Some("Mon 09:00-14:00; Mon 17:00-24:00; Wed 08:00:01-08:00; Thu 10:00-10:00; Sun 22:00-02:30")
+        Some(
+            "Mon 09:00-14:00; Mon 17:00-24:00; Tue closed; Wed 08:00:01-08:00; Thu 10:00-10:00; Sun 22:00-02:30"
+        )
     );
     assert_eq!((exceptions, problem), (None, None));
 }
@@ -120,7 +123,7 @@ fn a_zone_that_does_not_exist_is_a_problem_unless_the_rows_have_one_already() {
 #[test]
 fn a_store_that_comes_changes_and_goes_has_a_row_for_each_and_one_that_does_not_has_one() {
     let named = |id: &str, name: &str| Store { name: Some(name.to_owned()), ..store(id) };
-    let mut schedules = Schedules::of(DAY, Zones::embedded());
+    let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
     schedules.take(10, &BTreeSet::new(), &whole(vec![named("1", "a"), named("2", "b")]));
     schedules.take(20, &BTreeSet::new(), &whole(vec![named("1", "a"), named("2", "c"), named("10", "d")]));
     schedules.take(30, &BTreeSet::new(), &whole(vec![named("1", "a"), named("10", "d")]));
@@ -144,14 +147,14 @@ fn a_store_that_comes_changes_and_goes_has_a_row_for_each_and_one_that_does_not_
 
 #[test]
 fn a_reading_without_stores_ends_all_of_them_and_a_day_of_such_has_no_rows() {
-    let mut schedules = Schedules::of(DAY, Zones::embedded());
+    let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
     schedules.take(10, &BTreeSet::new(), &whole(Vec::new()));
     assert_eq!(schedules.rows(), 0);
     schedules.take(20, &BTreeSet::new(), &whole(vec![store("1")]));
     schedules.take(30, &BTreeSet::new(), &[]);
     let found = written(schedules);
     assert_eq!((found.len(), found[0].1, found[0].2), (1, 20, Some(30)));
-    assert_eq!(written(Schedules::of(DAY, Zones::embedded())), []);
+    assert_eq!(written(ScheduleIntervals::of(DAY, Zones::embedded())), []);
 }
 
 /// Numbers from a seed.
@@ -174,7 +177,8 @@ impl Random {
         let mut weekly = Vec::new();
         for _ in 0..self.below(3) {
             let day = self.below(7) as i64 + 1;
-            weekly.push(WeeklyHours::new(day, self.time(), self.time()).unwrap());
+            let hours = if self.below(4) == 0 { (None, None) } else { (self.time(), self.time()) };
+            weekly.push(WeeklyHours::new(day, hours.0, hours.1).unwrap());
         }
         let mut exceptions = Vec::new();
         for _ in 0..self.below(3) {
@@ -197,7 +201,7 @@ impl Random {
 /// Rows by whole snapshots: a store's row goes on while its texts are those of the reading before.
 fn naive(readings: &[(i64, Vec<Store>)]) -> Vec<Row> {
     let texts = |stores: &[Store]| -> BTreeMap<String, Vec<Option<String>>> {
-        let mut schedules = Schedules::of(DAY, Zones::embedded());
+        let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
         schedules.take(0, &BTreeSet::new(), &whole(stores.to_vec()));
         let rows = written(schedules).into_iter();
         rows.map(|(texts, ..)| (texts[0].clone().unwrap(), texts)).collect()
@@ -244,13 +248,13 @@ fn whatever_changes_and_however_it_is_cut_and_taken_up_the_rows_are_those_of_who
         let wanted = naive(&wholes);
 
         let file = |stores: &Vec<Store>| snapshot::write(stores).unwrap();
-        let mut schedules = Schedules::of(DAY, Zones::embedded());
+        let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
         let mut before: Vec<Bytes> = Vec::new();
         for (read_at, chunks) in &readings {
             if random.below(6) == 0 && schedules.last().is_some() {
                 // As on another day: what is known is in the file, and the next reading comes whole.
                 let (body, _) = schedules.write().unwrap();
-                schedules = Schedules::resume(DAY, Zones::embedded(), body).unwrap();
+                schedules = ScheduleIntervals::resume(DAY, Zones::embedded(), body).unwrap();
                 assert!(schedules.last().is_none_or(|last| last < *read_at));
                 before.clear();
             }
@@ -271,7 +275,7 @@ fn whatever_changes_and_however_it_is_cut_and_taken_up_the_rows_are_those_of_who
 #[test]
 fn of_an_id_that_is_twice_in_a_reading_the_first_counts() {
     let named = |name: &str| Store { name: Some(name.to_owned()), ..store("7") };
-    let mut schedules = Schedules::of(DAY, Zones::embedded());
+    let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
     schedules.take(10, &BTreeSet::new(), &whole(vec![named("a"), named("b")]));
     schedules.take(20, &BTreeSet::new(), &whole(vec![named("a"), named("b")]));
     let found = written(schedules);
@@ -281,7 +285,7 @@ fn of_an_id_that_is_twice_in_a_reading_the_first_counts() {
 #[test]
 fn a_file_is_the_same_bytes_each_time_and_its_content_tells_any_change() {
     let made = |name: &str, until: i64| {
-        let mut schedules = Schedules::of(DAY, Zones::embedded());
+        let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
         let named = Store { name: Some(name.to_owned()), ..store("77") };
         let stores = (0..50).map(|id| store(&id.to_string())).chain([named]).collect();
         schedules.take(10, &BTreeSet::new(), &whole(stores));
@@ -298,7 +302,7 @@ fn a_file_is_the_same_bytes_each_time_and_its_content_tells_any_change() {
 fn what_is_no_file_of_the_table_is_refused() {
     let other = snapshot::write(&[store("1")]).unwrap();
     for body in [other, Bytes::from_static(b"PAR1")] {
-        assert!(schedules::content(body.clone()).is_err());
-        assert!(Schedules::resume(DAY, Zones::embedded(), body).is_err());
+        assert!(store_schedules::digest(body.clone()).is_err());
+        assert!(ScheduleIntervals::resume(DAY, Zones::embedded(), body).is_err());
     }
 }

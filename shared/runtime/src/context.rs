@@ -8,6 +8,7 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use storewatch_days::DaysError;
 use storewatch_domain::CountryCode;
 use storewatch_lake::glue::GlueCatalog;
 use storewatch_lake::s3::S3Objects;
@@ -22,7 +23,6 @@ use crate::config::CountryFile;
 use crate::error::FunctionError;
 use crate::metrics::CloudWatchMetrics;
 use crate::secrets::AwsSecret;
-use crate::zones;
 
 /// The clients of AWS. Each is built when it is first needed and lives as long as the process: with it
 /// live its connections, which are costly to make.
@@ -273,10 +273,12 @@ impl Country {
     /// A fault that the country file is to blame for, with the file's name.
     pub fn blame(&self, error: FunctionError) -> FunctionError {
         match error.name() {
+            // Zone data are another object.
+            _ if matches!(error, FunctionError::Zones(_) | FunctionError::Days(DaysError::Zones(_))) => error,
             "BadConfig" => {
                 let problem = crate::error::describe(&error);
-                // One that names the file already needs no second mention, and zone data are another object.
-                if ["the secret", zones::PLACE, &self.place].iter().any(|place| problem.starts_with(place)) {
+                // One that names the file already needs no second mention.
+                if problem.starts_with(&self.place) || problem.starts_with("the secret") {
                     return error;
                 }
                 FunctionError::BadConfig { place: self.place.clone(), problem }

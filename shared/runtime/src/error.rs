@@ -4,8 +4,11 @@
 use std::error::Error;
 
 use lambda_runtime::Diagnostic;
-use storewatch_lake::{CatalogError, LakeError, ParquetError};
+use storewatch_days::DaysError;
+use storewatch_lake::{CatalogError, LakeError, ParquetError, ZonesError};
 use storewatch_sources::{LiveViewError, ScheduleError, SecretError};
+
+use crate::error_name::ErrorName;
 
 /// Why a function failed.
 #[derive(Debug, thiserror::Error)]
@@ -20,10 +23,14 @@ pub enum FunctionError {
     LiveView(#[from] LiveViewError),
     #[error(transparent)]
     Lake(#[from] LakeError),
+    #[error(transparent)]
+    Zones(#[from] ZonesError),
     #[error("{what} cannot be made into a file")]
     File { what: &'static str, source: ParquetError },
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    #[error(transparent)]
+    Days(#[from] DaysError),
     #[error("a fault of the program ended the invocation; the log has where: {what}")]
     Panicked { what: String },
 }
@@ -31,24 +38,51 @@ pub enum FunctionError {
 impl FunctionError {
     /// The name that state machines match.
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::BadEvent { .. } => "BadEvent",
+        let name = match self {
+            Self::BadEvent { .. } => ErrorName::BadEvent,
             Self::BadConfig { .. }
-            | Self::Schedule(
-                ScheduleError::Config { .. }
-                | ScheduleError::Secret { source: SecretError::Malformed { .. } },
-            )
             | Self::LiveView(
                 LiveViewError::Config { .. }
                 | LiveViewError::Secret { source: SecretError::Malformed { .. } },
-            ) => "BadConfig",
-            Self::Schedule(_) => "ScheduleUnavailable",
-            Self::LiveView(LiveViewError::Incomplete { .. }) => "LiveViewIncomplete",
-            Self::LiveView(_) => "LiveViewUnavailable",
-            Self::Lake(_) | Self::File { .. } => "LakeUnavailable",
-            Self::Catalog(_) => "CatalogUnavailable",
-            Self::Panicked { .. } => "Panicked",
+            ) => ErrorName::BadConfig,
+            Self::Schedule(error) => schedule_name(error),
+            Self::LiveView(LiveViewError::Incomplete { .. }) => ErrorName::LiveViewIncomplete,
+            Self::LiveView(_) => ErrorName::LiveViewUnavailable,
+            Self::Lake(_) | Self::File { .. } => ErrorName::LakeUnavailable,
+            Self::Zones(error) => zones_name(error),
+            Self::Catalog(_) => ErrorName::CatalogUnavailable,
+            Self::Days(error) => days_name(error),
+            Self::Panicked { .. } => ErrorName::Panicked,
+        };
+        name.as_str()
+    }
+}
+
+fn schedule_name(error: &ScheduleError) -> ErrorName {
+    match error {
+        ScheduleError::Config { .. } | ScheduleError::Secret { source: SecretError::Malformed { .. } } => {
+            ErrorName::BadConfig
         }
+        _ => ErrorName::ScheduleUnavailable,
+    }
+}
+
+fn zones_name(error: &ZonesError) -> ErrorName {
+    match error {
+        ZonesError::Unusable { .. } => ErrorName::BadConfig,
+        ZonesError::Lake(_) => ErrorName::LakeUnavailable,
+    }
+}
+
+fn days_name(error: &DaysError) -> ErrorName {
+    match error {
+        DaysError::Request(_) => ErrorName::BadEvent,
+        DaysError::Ids { .. } => ErrorName::BadConfig,
+        DaysError::Schedule(error) => schedule_name(error),
+        DaysError::Zones(error) => zones_name(error),
+        DaysError::NotRead => ErrorName::ScheduleUnavailable,
+        DaysError::Lake(_) | DaysError::File { .. } => ErrorName::LakeUnavailable,
+        DaysError::Catalog(_) => ErrorName::CatalogUnavailable,
     }
 }
 

@@ -79,6 +79,26 @@ pub fn parse<T: DeserializeOwned>(function: &'static str, event: Value) -> Resul
         .map_err(|error| FunctionError::BadEvent { function, problem: error.to_string() })
 }
 
+/// Reads an event of a function that did more in an earlier release. `Old` is what only the old event has;
+/// `to` names the function that does that work now, and the field by which the old event asked for it.
+///
+/// # Errors
+/// `BadEvent`, as [`parse`]; for an old event it says which function to call.
+pub fn parse_unless_moved<T: DeserializeOwned, Old: DeserializeOwned>(
+    function: &'static str,
+    event: Value,
+    to: &'static str,
+) -> Result<T, FunctionError> {
+    let is_old = Old::deserialize(&event).is_ok();
+    parse(function, event).map_err(|error| match is_old {
+        true => {
+            let problem = format!("it is of an earlier release; call the function {to} without \"{to}\"");
+            FunctionError::BadEvent { function, problem }
+        }
+        false => error,
+    })
+}
+
 /// Checks that the event is for the function's own country.
 ///
 /// # Errors

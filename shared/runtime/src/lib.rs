@@ -5,15 +5,16 @@ pub mod clock;
 pub mod config;
 pub mod context;
 pub mod error;
+mod error_name;
 pub mod events;
 pub mod metrics;
 mod secrets;
 pub mod serve;
-pub mod zones;
 
 pub use clock::{Clock, SystemClock};
 pub use config::CountryFile;
 pub use context::{AwsContext, CountryContext};
 pub use error::{FunctionError, describe};
+pub use error_name::ErrorName;
 pub use metrics::{Metric, Metrics};
 pub use serve::serve;

@@ -34,6 +34,8 @@ where
         .with_target(false)
         .with_env_filter(filter())
         .init();
+    let version = env::var("STOREWATCH_VERSION").unwrap_or_else(|_| "unknown".to_owned());
+    tracing::info!(version, "started");
     let context = Arc::new(context);
     lambda_runtime::run(service_fn(move |invocation: LambdaEvent<Value>| {
         let (event, lambda) = invocation.into_parts();

@@ -1,1 +1,5 @@
-//! Holds nothing: the benchmarks are in `benches/`.
+//! What benchmarks and measurements share: a generated day of ticks, and a bucket in a folder.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
+
+pub mod day;
+pub mod disk;

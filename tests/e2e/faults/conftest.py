@@ -10,20 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from e2e.deployment import Deployed
-from e2e.faults.faulty import COUNTRY, FUNCTIONS, NEIGHBOUR, Faulty, OwnPostgres
-from e2e.oracle import Country, read_live_view, read_schedules
-from faults.listener import Loop
-from faults.routes import before, send_through
-from faults.tcp import TcpProxy
 from infra.country_file import DIRECTORY, CountryFile
-from sample.load import drop, load
-from stack import postgres
-from stack.config import Elasticsearch, Stack
-from stack.deploy_local import deploy
-from stack.ports import any_free
-from stack.processes import Server
-from stack.undeploy_local import undeploy
+from infra.local.commands.deploy import deploy
+from infra.local.commands.undeploy import undeploy
+from infra.local.config import Elasticsearch, Stack
+from infra.local.sample.load import drop, load
+from infra.local.servers import postgres
+from infra.local.servers.ports import any_free
+from infra.local.servers.processes import Server
+from tests.e2e.faults.faulty import COUNTRY, FUNCTIONS, NEIGHBOUR, Faulty, OwnPostgres
+from tests.faults.listener import Loop
+from tests.faults.routes import before, send_through
+from tests.faults.tcp import TcpProxy
+from tests.harness.deployment import Deployed
+from tests.harness.oracle import Country, read_live_view, read_schedules
 
 STORES = 900
 SEED = 11

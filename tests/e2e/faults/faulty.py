@@ -15,16 +15,17 @@ from typing import Any
 import cbor2
 import psycopg
 
-from e2e.conftest import slot_with_time_left
-from e2e.deployment import TABLES, Answer, Deployed
-from e2e.oracle import Country, Listing, ScheduledStore, expected_orphan, expected_row, expected_unseen_row
-from faults.http import HttpProxy, Request
-from faults.listener import Loop
-from faults.tcp import TcpProxy
-from sample.places import Place
-from stack import postgres, slots
-from stack.config import Postgres, Stack
-from stack.processes import Server, wait_for
+from infra.local import slots
+from infra.local.config import Postgres, Stack
+from infra.local.sample.places import Place
+from infra.local.servers import postgres
+from infra.local.servers.processes import Server, wait_for
+from tests.e2e.conftest import slot_with_time_left
+from tests.faults.http import HttpProxy, Request
+from tests.faults.listener import Loop
+from tests.faults.tcp import TcpProxy
+from tests.harness.deployment import TABLES, Answer, Deployed
+from tests.harness.oracle import Country, Listing, ScheduledStore, expected_orphan, expected_row, expected_unseen_row
 
 COUNTRY = "pt"
 # A country beside it, which no fault is meant for.
@@ -262,8 +263,8 @@ class Faulty:
         wanted_tick = ("partial" if unknown else "complete", len(self.schedules), len(items), len(unknown))
         assert wanted_tick == tuple(tick[key] for key in ("outcome", "stores", "chunks", "chunks_unknown"))
         cause = f"{len(unknown)} of {len(items)} chunks: " if unknown else ""
-        stale = "stale schedules of " if stale else ""
-        assert (tick["error"] or "").startswith(cause or stale) and bool(tick["error"]) == bool(cause or stale), tick
+        wanted_error = cause or ("stale schedules of " if stale else "")
+        assert (tick["error"] or "").startswith(wanted_error) and bool(tick["error"]) == bool(wanted_error), tick
 
 
 def of_chunk(item: Mapping[str, Any], request: Request) -> bool:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from e2e.deployment import TABLES
-from e2e.faults.faulty import COUNTRY, Faulty
-from faults.kinds import Hold, Kind, RefusePartitions, Reset, Rewrite, aws_error
-from stack import slots
+from infra.local import slots
+from tests.e2e.faults.faulty import COUNTRY, Faulty
+from tests.faults.http import Kind
+from tests.faults.kinds import Hold, RefusePartitions, Reset, Rewrite, aws_error
+from tests.harness.deployment import TABLES
 
 GLUE = r"AWSGlue\."
 METRICS = r"/PutMetricData"

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import psycopg
 
-from e2e.deployment import TABLES
-from e2e.faults.faulty import COUNTRY, Faulty
-from e2e.oracle import read_schedules
-from faults.kinds import Hold
-from stack import slots
+from infra.local import slots
+from tests.e2e.faults.faulty import COUNTRY, Faulty
+from tests.faults.kinds import Hold
+from tests.harness.deployment import TABLES
+from tests.harness.oracle import read_schedules
 
 
 @contextmanager

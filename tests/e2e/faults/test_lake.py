@@ -7,11 +7,12 @@ from datetime import datetime
 import pytest
 from pyarrow import parquet
 
-from e2e.deployment import TABLES
-from e2e.faults.faulty import COUNTRY, FUNCTIONS, Faulty, of_chunk
-from e2e.faults.test_live_view import SEARCH
-from faults.kinds import Answer, CutAnswer, CutRequest, Delay, Kind, LoseAnswer, Reset, s3_error
-from stack import slots
+from infra.local import slots
+from tests.e2e.faults.faulty import COUNTRY, FUNCTIONS, Faulty, of_chunk
+from tests.e2e.faults.test_live_view import SEARCH
+from tests.faults.http import Kind
+from tests.faults.kinds import Answer, CutAnswer, CutRequest, Delay, LoseAnswer, Reset, s3_error
+from tests.harness.deployment import TABLES
 
 # Every put of a tick on which something else depends.
 PUTS = {

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from e2e.faults.faulty import COUNTRY, Faulty, of_chunk
-from faults.kinds import Answer, CutAnswer, Hold, Kind, Reset, Rewrite
+from tests.e2e.faults.faulty import COUNTRY, Faulty, of_chunk
+from tests.faults.http import Kind
+from tests.faults.kinds import Answer, CutAnswer, Hold, Reset, Rewrite
 
 SEARCH = r"POST /.*/_search"
 UNAVAILABLE, INCOMPLETE = "live_view_unavailable", "live_view_incomplete"
@@ -105,7 +106,7 @@ def test_what_passes_is_tried_again_with_growing_pauses_and_the_tick_is_complete
     faulty.plan(slot)
     items = faulty.items(slot)
     # The first two tries of two chunks; a plan that stands is kept, so their ranges are known.
-    kinds = {0: Answer(429, REJECTED), 2: Rewrite("failed shard", with_shards(total=2, failed=1))}
+    kinds: dict[int, Kind] = {0: Answer(429, REJECTED), 2: Rewrite("failed shard", with_shards(total=2, failed=1))}
     with ExitStack() as faults:
         for number, kind in kinds.items():
             where = where_chunk(items[number])

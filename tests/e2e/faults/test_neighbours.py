@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from e2e.deployment import TABLES
-from e2e.faults.faulty import COUNTRY, NEIGHBOUR, Faulty
-from e2e.faults.test_live_view import SEARCH, UNAVAILABLE
-from faults.kinds import Hold
-from stack import tick
+from infra.local.commands import tick
+from tests.e2e.faults.faulty import COUNTRY, NEIGHBOUR, Faulty
+from tests.e2e.faults.test_live_view import SEARCH, UNAVAILABLE
+from tests.faults.kinds import Hold
+from tests.harness.deployment import TABLES
 
 # What an execution's time differs by on a busy machine.
 _NOISE_SECONDS = 4

@@ -9,12 +9,12 @@ from datetime import datetime
 
 import pytest
 
-from e2e.deployment import TABLES
-from e2e.faults.faulty import COUNTRY, Faulty, of_chunk
-from e2e.faults.test_lake import PUTS
-from e2e.faults.test_live_view import SEARCH, UNAVAILABLE
-from faults.kinds import Hold, Kill
-from stack import slots
+from infra.local import slots
+from tests.e2e.faults.faulty import COUNTRY, Faulty, of_chunk
+from tests.e2e.faults.test_lake import PUTS
+from tests.e2e.faults.test_live_view import SEARCH, UNAVAILABLE
+from tests.faults.kinds import Hold, Kill
+from tests.harness.deployment import TABLES
 
 # Once a function's request was done, it is killed: every request that changes something, and two that read.
 POINTS = {

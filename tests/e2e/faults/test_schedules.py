@@ -6,8 +6,8 @@ from contextlib import AbstractContextManager
 
 import pytest
 
-from e2e.faults.faulty import COUNTRY, Faulty
-from stack import slots
+from infra.local import slots
+from tests.e2e.faults.faulty import COUNTRY, Faulty
 
 LATEST = f"schedules/country={COUNTRY}/latest.json"
 Failing = Callable[[Faulty, int], AbstractContextManager[object]]

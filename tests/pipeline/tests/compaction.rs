@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use compact::record::Record;
-use compact::{Answer, Compacted, Event, Ports};
+use compact::{Answer, Event, Ports};
 use futures_util::FutureExt;
-use storewatch_domain::Slot;
-use storewatch_lake::compaction::{self, Content};
+use serde_json::json;
+use storewatch_days::record::Record;
+use storewatch_days::{Compacted, REPLACED};
+use storewatch_domain::{Day, Slot};
+use storewatch_lake::compaction::{self, RowsDigest};
 use storewatch_lake::{Catalog, Objects, Outcome, Partition, Table, keys};
 use storewatch_pipeline_tests::World;
 use storewatch_pipeline_tests::disturbed::{Disturbed, End};
@@ -24,8 +26,12 @@ async fn tick(world: &mut World, number: i64) {
     world.tick(&[]).await;
 }
 
+fn the_day() -> Day {
+    DAY.parse().unwrap()
+}
+
 fn day_start() -> i64 {
-    Slot::containing_time(&format!("{DAY}T00:00:00Z")).unwrap().start()
+    the_day().first_slot().start()
 }
 
 /// A day with these ticks, after its end.
@@ -42,37 +48,37 @@ async fn ask(
     world: &World,
     objects: &dyn Objects,
     catalog: &dyn Catalog,
-    day: Option<&str>,
+    day: Option<Day>,
 ) -> Result<Answer, FunctionError> {
-    let event = Event { country: world.country, day: day.map(str::to_owned) };
+    let event = Event { country: world.country, day };
     compact::handle(&Ports { objects, catalog, clock: world }, &event).await
 }
 
 async fn compact(world: &World) -> Compacted {
-    match ask(world, &world.objects, &world.catalog, Some(DAY)).await.unwrap() {
-        Answer::Compacted(compacted) => compacted,
-        other => panic!("{other:?}"),
-    }
+    let answer = ask(world, &world.objects, &world.catalog, Some(the_day())).await.unwrap();
+    assert_eq!(answer.due, None);
+    answer.compacted.unwrap()
 }
 
-async fn due(world: &World) -> Vec<String> {
-    match ask(world, &world.objects, &world.catalog, None).await.unwrap() {
-        Answer::Due(due) => due.days,
-        other => panic!("{other:?}"),
-    }
+async fn due(world: &World) -> Vec<Day> {
+    let answer = ask(world, &world.objects, &world.catalog, None).await.unwrap();
+    assert_eq!(answer.compacted, None);
+    let days = answer.due.clone().unwrap().days;
+    assert_eq!(serde_json::to_value(answer).unwrap(), json!({ "country": "es", "days": days }));
+    days
 }
 
 /// What a query of the day sees of each table that ticks write, by the catalog's location, and in how
 /// many files.
-async fn seen(world: &World) -> BTreeMap<Table, (Content, usize)> {
-    let mut seen: BTreeMap<Table, (Content, usize)> = BTreeMap::new();
+async fn seen(world: &World) -> BTreeMap<Table, (RowsDigest, usize)> {
+    let mut seen: BTreeMap<Table, (RowsDigest, usize)> = BTreeMap::new();
     let ticked = |partition: &Partition| Table::TICKED.contains(&partition.table);
     for partition in world.catalog.partitions().into_iter().filter(ticked) {
         let prefix = partition.location.strip_prefix("s3://memory/").unwrap();
         let entry = seen.entry(partition.table).or_default();
         for object in world.objects.list(prefix).await.unwrap() {
             let body = world.objects.get(&object.key).await.unwrap();
-            let content = compaction::content(partition.table, body).unwrap();
+            let content = compaction::digest(partition.table, body).unwrap();
             assert!(entry.0.slots.is_disjoint(&content.slots), "a slot is seen twice");
             entry.0.rows += content.rows;
             entry.0.slots.extend(content.slots);
@@ -84,7 +90,7 @@ async fn seen(world: &World) -> BTreeMap<Table, (Content, usize)> {
 }
 
 /// The rows alone, without how many files they are in.
-async fn rows(world: &World) -> BTreeMap<Table, Content> {
+async fn rows(world: &World) -> BTreeMap<Table, RowsDigest> {
     seen(world).await.into_iter().map(|(table, (content, _))| (table, content)).collect()
 }
 
@@ -93,19 +99,19 @@ async fn everything(world: &World) -> (Vec<(String, Bytes)>, Vec<String>, Vec<Pa
     let mut objects = Vec::new();
     for object in world.objects.list("").await.unwrap() {
         let mut body = world.objects.get(&object.key).await.unwrap();
-        if object.key == keys::compaction_record(world.country, DAY) {
+        if object.key == keys::compaction_record(world.country, the_day()) {
             let mut record: Record = serde_json::from_slice(&body).unwrap();
             record.tables.values_mut().for_each(|version| version.inputs.clear());
             body = serde_json::to_vec(&record).unwrap().into();
         }
         objects.push((object.key, body));
     }
-    (objects, world.objects.tagged(compact::handler::COMPACTED), world.catalog.partitions())
+    (objects, world.objects.tagged(REPLACED), world.catalog.partitions())
 }
 
 /// Removes what is marked for removal, as lifecycle rules do.
 async fn expire(world: &World) -> usize {
-    let marked = world.objects.tagged(compact::handler::COMPACTED);
+    let marked = world.objects.tagged(REPLACED);
     for key in &marked {
         world.objects.delete(key).await.unwrap();
     }
@@ -147,7 +153,7 @@ async fn compacting_twice_changes_nothing() {
     assert_eq!(world.objects.list("").await.unwrap(), files, "not even written again");
     assert_eq!((again.stores.rows, again.stores.files_before), (first.stores.rows, 1));
     assert_eq!(again.stores.location, first.stores.location);
-    assert_eq!(due(&world).await, Vec::<String>::new());
+    assert_eq!(due(&world).await, Vec::<Day>::new());
 }
 
 #[tokio::test]
@@ -164,19 +170,19 @@ async fn a_late_tick_is_not_seen_until_the_day_is_compacted_again_and_then_with_
         let held = world.catalog.partitions();
         assert!(held.iter().all(|one| one.location.starts_with("s3://memory/compacted/")), "{held:?}");
         assert_eq!(rows(&world).await[&Table::StoreAvailability].rows, 18);
-        assert_eq!(due(&world).await, [DAY]);
+        assert_eq!(due(&world).await, [the_day()]);
 
         let second = compact(&world).await;
         assert_eq!(second.stores.rows, 27);
         assert_ne!(second.stores.location, first.stores.location);
         assert_eq!(rows(&world).await, rows(&day_of(&[0, 1, 7]).await).await);
         assert!(seen(&world).await.values().all(|(_, files)| *files == 1));
-        let marked = world.objects.tagged(compact::handler::COMPACTED);
+        let marked = world.objects.tagged(REPLACED);
         let old = marked.iter().filter(|key| key.starts_with("compacted/")).count();
         assert_eq!(old, 3, "the versions before: {marked:?}");
         expire(&world).await;
         assert_eq!(rows(&world).await[&Table::StoreAvailability].rows, 27);
-        assert_eq!(due(&world).await, Vec::<String>::new());
+        assert_eq!(due(&world).await, Vec::<Day>::new());
     }
 }
 
@@ -214,10 +220,10 @@ async fn a_slot_that_is_ticked_again_after_its_files_are_gone_is_replaced_by_a_b
     let failing: Vec<u32> = vec![];
     assert_eq!(world.tick(&failing).await.outcome, Outcome::Partial);
     world.now.store((day_start() + 90_000) * 1_000_000, Ordering::Relaxed);
-    assert_eq!(due(&world).await, [DAY]);
+    assert_eq!(due(&world).await, [the_day()]);
     assert_eq!(compact(&world).await.stores.rows, 9 + 4);
     assert_eq!((rows(&world).await, seen(&world).await), (good, files));
-    assert_eq!(due(&world).await, Vec::<String>::new());
+    assert_eq!(due(&world).await, Vec::<Day>::new());
     assert_eq!(expire(&world).await, 3);
 }
 
@@ -226,7 +232,7 @@ async fn without_its_record_a_compacted_day_loses_no_row() {
     let mut world = day_of(&[0, 1]).await;
     compact(&world).await;
     expire(&world).await;
-    world.objects.delete(&keys::compaction_record(world.country, DAY)).await.unwrap();
+    world.objects.delete(&keys::compaction_record(world.country, the_day())).await.unwrap();
     for (slot, wanted) in [(7, 27), (8, 36)] {
         tick(&mut world, slot).await;
         assert_eq!(compact(&world).await.stores.rows, wanted);
@@ -237,24 +243,24 @@ async fn without_its_record_a_compacted_day_loses_no_row() {
 #[tokio::test]
 async fn days_that_wait_are_those_that_are_over_and_have_files_which_their_compacted_ones_lack() {
     let mut world = day_of(&[0, 95]).await;
-    assert_eq!(due(&world).await, [DAY]);
+    assert_eq!(due(&world).await, [the_day()]);
     world.now.store((day_start() + 86_399) * 1_000_000, Ordering::Relaxed);
-    assert_eq!(due(&world).await, Vec::<String>::new(), "its last slot is not over");
+    assert_eq!(due(&world).await, Vec::<Day>::new(), "its last slot is not over");
     tick(&mut world, 96).await;
     let next = (day_start() + 2 * 86_400) * 1_000_000;
     world.now.store(next, Ordering::Relaxed);
-    assert_eq!(due(&world).await, [DAY, "2026-11-24"]);
+    assert_eq!(due(&world).await, [the_day(), the_day().plus_days(1).unwrap()]);
     compact(&world).await;
-    assert_eq!(due(&world).await, ["2026-11-24"]);
+    assert_eq!(due(&world).await, [the_day().plus_days(1).unwrap()]);
     // Whoever moves the partition back is corrected.
-    let raw = keys::partition_location("memory", Table::CountryTicks, world.country, DAY);
+    let raw = keys::partition_location("memory", Table::CountryTicks, world.country, the_day());
     let table = Table::CountryTicks;
-    let partition = Partition { table, country: world.country, day: DAY.to_owned(), location: raw };
+    let partition = Partition { table, country: world.country, day: the_day(), location: raw };
     world.catalog.update(table, &[partition]).await.unwrap();
     world.now.store(next, Ordering::Relaxed);
-    assert_eq!(due(&world).await, [DAY, "2026-11-24"]);
+    assert_eq!(due(&world).await, [the_day(), the_day().plus_days(1).unwrap()]);
     compact(&world).await;
-    assert_eq!(due(&world).await, ["2026-11-24"]);
+    assert_eq!(due(&world).await, [the_day().plus_days(1).unwrap()]);
 }
 
 #[tokio::test]
@@ -264,9 +270,23 @@ async fn a_day_without_files_is_nothing_to_compact_and_a_day_that_is_none_is_a_b
     assert_eq!((done.stores.rows, done.stores.location), (0, None));
     assert_eq!(world.objects.list("").await.unwrap(), []);
     for day in ["2026-13-01", "2026-11-3", "yesterday", "", "2026-11-23T00:00:00Z"] {
-        let error = ask(&world, &world.objects, &world.catalog, Some(day)).await.unwrap_err();
+        let error = compact::parse(json!({ "country": "es", "day": day })).unwrap_err();
         assert_eq!(error.name(), "BadEvent", "{day}");
     }
+}
+
+#[test]
+fn an_event_of_an_earlier_release_is_told_which_function_to_call() {
+    let restate = json!({ "country": "es", "day": DAY, "restate": true, "stores": ["1"] });
+    let repair = json!({ "repair": true, "country": "es", "from": DAY, "to": DAY });
+    for (error, wanted) in
+        [(compact::parse(restate).unwrap_err(), "restate"), (register::parse(repair).unwrap_err(), "repair")]
+    {
+        assert_eq!(error.name(), "BadEvent");
+        assert!(error.to_string().contains(&format!("call the function {wanted} ")), "{error}");
+    }
+    let error = compact::parse(json!({ "country": "es", "days": DAY })).unwrap_err();
+    assert!(error.to_string().contains("unknown field `days`"), "{error}");
 }
 
 #[tokio::test]
@@ -279,7 +299,7 @@ async fn a_file_that_is_damaged_or_of_another_slot_fails_by_name_and_leaves_the_
     let held = world.catalog.partitions();
     for body in [world.objects.get(&key(1)).await.unwrap(), Bytes::from_static(b"PAR1")] {
         world.objects.put(&key(2), body).await.unwrap();
-        let error = ask(&world, &world.objects, &world.catalog, Some(DAY)).await.unwrap_err();
+        let error = ask(&world, &world.objects, &world.catalog, Some(the_day())).await.unwrap_err();
         assert_eq!(error.name(), "LakeUnavailable");
         assert_eq!(world.catalog.partitions(), held);
         assert_eq!(expire(&world).await, 0);
@@ -299,7 +319,7 @@ async fn after_a_death_at_any_operation_queries_see_the_whole_day_and_another_ru
             let all_seen = || async { assert_eq!(rows(&world).await, whole) }.boxed();
             let end = if done_first { End::After } else { End::Before };
             let dying = Disturbed::new(&world, deaths, end, &all_seen);
-            let ended = ask(&world, &dying, &dying, Some(DAY)).await;
+            let ended = ask(&world, &dying, &dying, Some(the_day())).await;
             // The files that are marked may expire before the next run: nothing that is seen goes.
             let forgotten = deaths % 2 == 1 && ended.is_err() && expire(&world).await > 0;
             all_seen().await;
@@ -335,7 +355,7 @@ async fn deaths_and_late_ticks_by_turns_lose_and_double_nothing() {
             .boxed()
         };
         let dying = Disturbed::new(&world, deaths, End::Before, &old_or_new);
-        let _ = ask(&world, &dying, &dying, Some(DAY)).await;
+        let _ = ask(&world, &dying, &dying, Some(the_day())).await;
         expire(&world).await;
         old_or_new().await;
         compact(&world).await;
@@ -365,14 +385,10 @@ async fn a_compaction_that_is_crossed_by_a_late_tick_and_another_compaction_does
         };
         let crossed = Disturbed::new(&world, after, End::Crossed, &crossing);
         // Where what it reads has expired meanwhile, which takes days on S3, it ends with an error.
-        let ended = ask(&world, &crossed, &crossed, Some(DAY)).await;
+        let ended = ask(&world, &crossed, &crossed, Some(the_day())).await;
         if crossed.came() {
             assert_eq!(rows(&world).await, whole, "crossed after {after} operations: {ended:?}");
-            assert_eq!(
-                due(&world).await,
-                Vec::<String>::new(),
-                "crossed after {after} operations: {ended:?}"
-            );
+            assert_eq!(due(&world).await, Vec::<Day>::new(), "crossed after {after} operations: {ended:?}");
             assert!(expire(&world).await == 0 || rows(&world).await == whole);
         } else {
             ended.unwrap();

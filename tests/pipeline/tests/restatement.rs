@@ -5,11 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 
-use compact::record::Record;
-use compact::restate::{Event, Restated, restate};
-use compact::{Ports, compact};
 use futures_util::FutureExt;
-use storewatch_domain::{Slot, Store, WallTime, WeeklyHours};
+use restate::{Event, Ports, restate};
+use storewatch_days::record::Record;
+use storewatch_days::{CountryDay, Lake, REPLACED, Restated, compact};
+use storewatch_domain::{Day, Slot, Store, WallTime, WeeklyHours};
 use storewatch_lake::{Catalog, Objects, Table, compaction, keys};
 use storewatch_pipeline_tests::disturbed::{Disturbed, End};
 use storewatch_pipeline_tests::{Away, World};
@@ -21,9 +21,12 @@ const DAY: &str = "2026-11-23";
 /// By slot, a store's status.
 type Statuses = BTreeMap<(Slot, String), String>;
 
+fn day_of(text: &str) -> Day {
+    text.parse().unwrap()
+}
+
 fn slot(number: i64) -> Slot {
-    let start = Slot::containing_time(&format!("{DAY}T00:00:00Z")).unwrap().start();
-    Slot::containing(start + number * Slot::SECONDS)
+    Slot::containing(day_of(DAY).first_slot().start() + number * Slot::SECONDS)
 }
 
 async fn tick(world: &mut World, number: i64, failing: &[u32]) {
@@ -60,7 +63,7 @@ fn mend(world: &mut World) {
 
 fn event(stores: Option<&[&str]>) -> Event {
     let stores = stores.map(|stores| stores.iter().map(|id| (*id).to_owned()).collect());
-    Event { country: "es".parse().unwrap(), day: DAY.to_owned(), restate: true, stores }
+    Event { country: "es".parse().unwrap(), day: day_of(DAY), stores }
 }
 
 async fn ask(
@@ -70,6 +73,15 @@ async fn ask(
     event: &Event,
 ) -> Result<Restated, FunctionError> {
     restate(&Ports { objects, catalog, clock: world }, &world.file, &world.schedules, event).await
+}
+
+fn id(world: &World) -> CountryDay {
+    CountryDay { country: world.country, day: day_of(DAY) }
+}
+
+async fn compact_day(world: &World) {
+    let lake = Lake { objects: &world.objects, catalog: &world.catalog };
+    compact(lake, id(world)).await.unwrap();
 }
 
 async fn restate_all(world: &World) -> Restated {
@@ -100,7 +112,7 @@ async fn seen(world: &World) -> Statuses {
 }
 
 async fn record(world: &World) -> Record {
-    Record::find(&world.objects, world.country, DAY).await.unwrap().record
+    Record::find(&world.objects, id(world)).await.unwrap().record
 }
 
 /// The statuses of one slot by id.
@@ -144,9 +156,9 @@ async fn a_day_is_judged_by_the_schedules_as_they_are_now_and_the_first_judgemen
     assert_eq!(record(&world).await.restated, std::slice::from_ref(&done.restated));
     // The first judgement lies where the answer says, and never goes.
     assert_eq!(statuses_at(&world, &done.first[&Table::StoreAvailability]).await, before);
-    let marked = world.objects.tagged(compact::handler::COMPACTED);
+    let marked = world.objects.tagged(REPLACED);
     let kept = [Table::StoreAvailability, Table::AvailabilityByCity];
-    let versions = kept.map(|table| keys::compacted_prefix(table, world.country, DAY));
+    let versions = kept.map(|table| keys::compacted_prefix(table, world.country, day_of(DAY)));
     assert!(!marked.iter().any(|key| versions.iter().any(|prefix| key.starts_with(prefix))), "{marked:?}");
     // How the ticks went is as it was.
     assert_eq!(
@@ -169,9 +181,7 @@ async fn the_cities_are_the_sums_of_what_was_judged_again() {
     );
     // Judged by the same schedules from the start, the cities' file has the very same bytes.
     let mut other = day().await;
-    compact(&Ports { objects: &other.objects, catalog: &other.catalog, clock: &other }, other.country, DAY)
-        .await
-        .unwrap();
+    compact_day(&other).await;
     mend(&mut other);
     let again = restate_all(&other).await;
     let bytes = async |world: &World, table: Table| {
@@ -217,7 +227,7 @@ async fn judged_again_twice_the_first_judgement_stays_and_the_second_makes_place
     let after = seen(&world).await;
     assert_eq!(of(&after, slot(4))["1"], "unexpected");
     assert_eq!(of(&after, slot(4))["10"], "unlisted", "what it was judged as since stays");
-    assert!(world.objects.tagged(compact::handler::COMPACTED).contains(&second_file));
+    assert!(world.objects.tagged(REPLACED).contains(&second_file));
     assert_eq!(record(&world).await.restated.len(), 2);
 }
 
@@ -246,9 +256,7 @@ async fn a_tick_that_comes_after_brings_its_own_slot_and_leaves_the_others_judge
     let restated = seen(&world).await;
     tick(&mut world, 9, &[]).await;
     world.now.store(slot(100).start_micros(), Ordering::Relaxed);
-    compact(&Ports { objects: &world.objects, catalog: &world.catalog, clock: &world }, world.country, DAY)
-        .await
-        .unwrap();
+    compact_day(&world).await;
     let mut after = seen(&world).await;
     let late: Statuses = after.extract_if(.., |(of, _), _| *of == slot(9)).collect();
     assert_eq!(after, restated);
@@ -258,16 +266,11 @@ async fn a_tick_that_comes_after_brings_its_own_slot_and_leaves_the_others_judge
 #[tokio::test]
 async fn what_cannot_be_judged_again_is_refused_by_name_and_changes_nothing() {
     let world = day().await;
-    compact(&Ports { objects: &world.objects, catalog: &world.catalog, clock: &world }, world.country, DAY)
-        .await
-        .unwrap();
+    compact_day(&world).await;
     let before = (world.objects.list("").await.unwrap(), world.catalog.partitions());
-    let day_of = |day: &str| Event { day: day.to_owned(), ..event(None) };
     for (event, says) in [
         (event(Some(&["1", "77"])), "store \"77\" is not in the schedules of es"),
-        (day_of("2026-11-31"), "is not a date"),
-        (Event { restate: false, ..event(None) }, "\"restate\" is false"),
-        (event(Some(&[])), "\"stores\" names none"),
+        (event(Some(&[])), "\"stores\" is empty"),
     ] {
         let error = ask(&world, &world.objects, &world.catalog, &event).await.unwrap_err();
         assert_eq!(error.name(), "BadEvent");
@@ -277,8 +280,11 @@ async fn what_cannot_be_judged_again_is_refused_by_name_and_changes_nothing() {
     let away: &dyn Schedules = &Away;
     let error = restate(&ports, &world.file, away, &event(None)).await.unwrap_err();
     assert_eq!(error.name(), "ScheduleUnavailable");
-    let error = ask(&world, &world.objects, &world.catalog, &day_of("2026-11-22")).await.unwrap_err();
-    assert!(error.to_string().contains("there are no rows of stores of es on 2026-11-22"), "{error}");
+    let error =
+        ask(&world, &world.objects, &world.catalog, &Event { day: day_of("2026-11-22"), ..event(None) })
+            .await
+            .unwrap_err();
+    assert!(error.to_string().contains("es has no rows of stores on 2026-11-22"), "{error}");
     assert_eq!((world.objects.list("").await.unwrap(), world.catalog.partitions()), before);
 }
 
@@ -303,7 +309,7 @@ async fn after_a_death_at_any_operation_queries_see_one_judgement_whole_and_anot
             assert_eq!(seen(&world).await, wanted, "after {deaths} operations");
             let first = &finished.first[&Table::StoreAvailability];
             assert_eq!(statuses_at(&world, first).await, before, "after {deaths} operations");
-            for key in world.objects.tagged(compact::handler::COMPACTED) {
+            for key in world.objects.tagged(REPLACED) {
                 assert!(!record(&world).await.tables.values().any(|version| version.file == key));
                 assert!(!format!("s3://memory/{key}").starts_with(first.as_str()));
             }
@@ -329,6 +335,8 @@ async fn two_that_judge_a_day_again_at_once_end_as_one_after_the_other() {
         assert_eq!(statuses_at(&world, &ended.first[&Table::StoreAvailability]).await, before, "{after}");
         assert_eq!(of(&seen(&world).await, slot(3))["10"], "unlisted");
         assert_eq!(record(&world).await.restated.len(), 1 + usize::from(crossed.came()), "{after}");
-        assert!(world.objects.find(&keys::compaction_record(world.country, DAY)).await.unwrap().is_some());
+        assert!(
+            world.objects.find(&keys::compaction_record(world.country, day_of(DAY))).await.unwrap().is_some()
+        );
     }
 }

@@ -5,12 +5,12 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use compact::handler::COMPACTED;
-use compact::{Answer, Compacted, Event, Ports};
+use compact::{Event, Ports};
 use futures_util::FutureExt;
-use storewatch_domain::{LocalDate, Slot, Store, WallTime, WeeklyHours};
-use storewatch_lake::schedules::{self, Row};
-use storewatch_lake::{Objects, Partition, Table, TickRecord, keys, repair, snapshot};
+use storewatch_days::{Compacted, Lake, REPLACED, repair};
+use storewatch_domain::{Day, Slot, Store, WallTime, WeeklyHours};
+use storewatch_lake::store_schedules::{self, Row};
+use storewatch_lake::{Objects, Partition, Table, TickRecord, keys, snapshot};
 use storewatch_pipeline_tests::disturbed::{Disturbed, End};
 use storewatch_pipeline_tests::noting::Noting;
 use storewatch_pipeline_tests::{Away, World};
@@ -19,9 +19,12 @@ use storewatch_runtime::FunctionError;
 const DAY: &str = "2026-11-23";
 const TABLE: Table = Table::StoreSchedules;
 
+fn day() -> Day {
+    DAY.parse().unwrap()
+}
+
 fn slot(number: i64) -> Slot {
-    let start = Slot::containing_time(&format!("{DAY}T00:00:00Z")).unwrap().start();
-    Slot::containing(start + number * Slot::SECONDS)
+    Slot::containing(day().first_slot().start() + number * Slot::SECONDS)
 }
 
 /// The tick of a slot of the day, in time.
@@ -47,25 +50,19 @@ async fn read_at(world: &World, number: i64) -> i64 {
 
 async fn ask(world: &World, objects: &dyn Objects) -> Result<Compacted, FunctionError> {
     world.now.store((slot(96).start() + 3600) * 1_000_000, Ordering::Relaxed);
-    let event = Event { country: world.country, day: Some(DAY.to_owned()) };
+    let event = Event { country: world.country, day: Some(day()) };
     let ports = Ports { objects, catalog: &world.catalog, clock: world };
-    match compact::handle(&ports, &event).await? {
-        Answer::Compacted(compacted) => Ok(compacted),
-        other => panic!("{other:?}"),
-    }
+    Ok(compact::handle(&ports, &event).await?.compacted.unwrap())
 }
 
 async fn compact(world: &World) -> Compacted {
     ask(world, &world.objects).await.unwrap()
 }
 
-async fn due(world: &World) -> Vec<String> {
+async fn due(world: &World) -> Vec<Day> {
     let event = Event { country: world.country, day: None };
     let ports = Ports { objects: &world.objects, catalog: &world.catalog, clock: world };
-    match compact::handle(&ports, &event).await.unwrap() {
-        Answer::Due(due) => due.days,
-        other => panic!("{other:?}"),
-    }
+    compact::handle(&ports, &event).await.unwrap().due.unwrap().days
 }
 
 fn partition(world: &World) -> Option<Partition> {
@@ -77,7 +74,7 @@ async fn seen(world: &World) -> Option<Vec<Row>> {
     let location = partition(world)?.location;
     let files = world.objects.list(location.strip_prefix("s3://memory/").unwrap()).await.unwrap();
     assert_eq!(files.len(), 1, "{location}");
-    Some(schedules::read(world.objects.get(&files[0].key).await.unwrap()).unwrap())
+    Some(store_schedules::read(world.objects.get(&files[0].key).await.unwrap()).unwrap())
 }
 
 /// Store, name, begin and end of the rows.
@@ -87,7 +84,7 @@ fn spans(rows: &[Row]) -> Vec<(&str, Option<&str>, i64, Option<i64>)> {
 
 /// Removes what is marked for removal, as lifecycle rules do.
 async fn expire(world: &World) -> Vec<String> {
-    let marked = world.objects.tagged(COMPACTED);
+    let marked = world.objects.tagged(REPLACED);
     for key in &marked {
         world.objects.delete(key).await.unwrap();
     }
@@ -113,7 +110,7 @@ fn rename(world: &mut World, n: usize, name: &str) {
 /// A reading that restates the day, in two chunks, the first of which comes last.
 async fn restate(world: &World, read_at: i64) {
     for (chunk, stores) in world.schedules.stores.chunks(5).enumerate().rev() {
-        let key = keys::restated_snapshot_chunk(world.country, DAY, read_at, chunk as u32);
+        let key = keys::restated_snapshot_chunk(world.country, day(), read_at, chunk as u32);
         world.objects.put(&key, snapshot::write(stores).unwrap()).await.unwrap();
     }
 }
@@ -211,7 +208,7 @@ async fn a_reading_that_restates_the_day_follows_its_own_and_one_that_is_not_who
     // The one that was to come next died before it wrote its first chunk.
     rename(&mut world, 7, "never whole");
     restate(&world, restated + 1).await;
-    let first_chunk = keys::restated_snapshot_chunk(world.country, DAY, restated + 1, 0);
+    let first_chunk = keys::restated_snapshot_chunk(world.country, day(), restated + 1, 0);
     world.objects.delete(&first_chunk).await.unwrap();
     compact(&world).await;
     let rows = seen(&world).await.unwrap();
@@ -221,7 +218,7 @@ async fn a_reading_that_restates_the_day_follows_its_own_and_one_that_is_not_who
         [("8", None, first, Some(restated)), ("8", Some("restated"), restated, None)]
     );
     let old = before.strip_prefix("s3://memory/").unwrap();
-    let marked = world.objects.tagged(COMPACTED);
+    let marked = world.objects.tagged(REPLACED);
     assert_eq!(marked.iter().filter(|key| key.starts_with(old)).count(), 1, "the version before");
     expire(&world).await;
     assert_eq!(seen(&world).await.unwrap(), rows);
@@ -264,7 +261,7 @@ async fn a_late_tick_that_finds_the_same_schedules_leaves_the_file_and_an_older_
     tick(&mut world, 3).await;
     assert_eq!(compact(&world).await.stores.rows, 27);
     assert_eq!((partition(&world), seen(&world).await), (place, rows));
-    assert_eq!(due(&world).await, Vec::<String>::new());
+    assert_eq!(due(&world).await, Vec::<Day>::new());
 }
 
 #[tokio::test]
@@ -291,7 +288,7 @@ async fn a_reading_that_is_gone_or_damaged_is_passed_over_and_the_other_tables_a
         let files = world.objects.list("").await.unwrap();
         compact(&world).await;
         assert_eq!(world.objects.list("").await.unwrap(), files, "{damage}");
-        assert_eq!(due(&world).await, Vec::<String>::new());
+        assert_eq!(due(&world).await, Vec::<Day>::new());
     }
 }
 
@@ -302,7 +299,7 @@ async fn a_day_whose_readings_are_all_gone_and_one_of_failed_ticks_have_no_parti
     forget(&world, "schedules/").await;
     assert_eq!(compact(&world).await.stores.rows, 9);
     assert_eq!((compacted_tables(&world), partition(&world)), (3, None));
-    assert_eq!(due(&world).await, Vec::<String>::new());
+    assert_eq!(due(&world).await, Vec::<Day>::new());
 
     let world = World { slot: slot(0), ..World::default() };
     let error = serde_json::json!({ "error": { "Error": "ScheduleUnavailable", "Cause": "{}" } });
@@ -321,7 +318,7 @@ async fn without_its_record_and_its_snapshots_a_day_loses_no_schedule() {
     tick(&mut world, 1).await;
     compact(&world).await;
     let rows = seen(&world).await.unwrap();
-    world.objects.delete(&keys::compaction_record(world.country, DAY)).await.unwrap();
+    world.objects.delete(&keys::compaction_record(world.country, day())).await.unwrap();
     forget(&world, "schedules/").await;
     rename(&mut world, 0, "newer");
     tick(&mut world, 2).await;
@@ -342,12 +339,17 @@ async fn a_repaired_catalog_has_the_day_where_its_version_lies_and_no_day_withou
     compact(&world).await;
     let held = world.catalog.partitions();
     let own = partition(&world).unwrap();
-    let next_day = Partition { day: "2026-11-24".to_owned(), ..own.clone() };
+    let next_day = Partition { day: day().plus_days(1).unwrap(), ..own.clone() };
     let catalog: &dyn storewatch_lake::Catalog = &world.catalog;
     catalog.delete(TABLE, &[own]).await.unwrap();
     catalog.create(TABLE, &[next_day]).await.unwrap();
-    let day = |n| LocalDate::from_days((slot(0).start() / 86_400) as i32 + n);
-    let done = repair(&world.objects, catalog, world.country, (day(0), day(1))).await.unwrap();
+    let done = repair(
+        Lake { objects: &world.objects, catalog },
+        world.country,
+        (day(), day().plus_days(1).unwrap()),
+    )
+    .await
+    .unwrap();
     assert_eq!((done.created, done.updated, done.deleted, done.unchanged), (1, 0, 1, 3));
     assert_eq!(world.catalog.partitions(), held);
 }
@@ -360,7 +362,7 @@ async fn whoever_loses_the_partition_finds_it_again_by_the_next_run() {
     let held = world.catalog.partitions();
     let own = partition(&world).unwrap();
     storewatch_lake::Catalog::delete(&world.catalog, TABLE, &[own]).await.unwrap();
-    assert_eq!(due(&world).await, [DAY]);
+    assert_eq!(due(&world).await, [day()]);
     compact(&world).await;
     assert_eq!(world.catalog.partitions(), held);
 }
@@ -392,10 +394,10 @@ async fn while_s3_fails_on_snapshots_the_other_tables_are_shown_and_the_day_wait
     assert_eq!(error.name(), "LakeUnavailable");
     assert_eq!((compacted_tables(&world), partition(&world)), (3, None));
     assert_eq!(expire(&world).await, Vec::<String>::new(), "nothing is marked until all is done");
-    assert_eq!(due(&world).await, [DAY]);
+    assert_eq!(due(&world).await, [day()]);
     compact(&world).await;
     assert_eq!((compacted_tables(&world), seen(&world).await.unwrap().len()), (4, 8));
-    assert_eq!(due(&world).await, Vec::<String>::new());
+    assert_eq!(due(&world).await, Vec::<Day>::new());
 }
 
 /// A compacted day to which a reading has come that changes it.
@@ -429,7 +431,7 @@ async fn after_a_death_at_any_operation_queries_see_the_schedules_before_or_afte
                 .boxed()
             };
             let dying = Disturbed::new(&world, deaths, end, &old_or_new);
-            let event = Event { country: world.country, day: Some(DAY.to_owned()) };
+            let event = Event { country: world.country, day: Some(day()) };
             let ports = Ports { objects: &dying, catalog: &dying, clock: &world };
             let ended = compact::handle(&ports, &event).await;
             expire(&world).await;
@@ -465,7 +467,7 @@ async fn a_compaction_that_is_crossed_by_another_reading_and_another_compaction_
             .boxed()
         };
         let crossed = Disturbed::new(&world, after, End::Crossed, &crossing);
-        let event = Event { country: world.country, day: Some(DAY.to_owned()) };
+        let event = Event { country: world.country, day: Some(day()) };
         let ports = Ports { objects: &crossed, catalog: &crossed, clock: &world };
         // Where what it reads has expired meanwhile, which takes days on S3, it ends with an error.
         let ended = compact::handle(&ports, &event).await;
@@ -482,7 +484,7 @@ async fn a_compaction_that_is_crossed_by_another_reading_and_another_compaction_
             "crossed after {after} operations: {ended:?}"
         );
         assert_eq!(compacted_tables(&world), 4);
-        assert_eq!(due(&world).await, Vec::<String>::new(), "crossed after {after} operations: {ended:?}");
+        assert_eq!(due(&world).await, Vec::<Day>::new(), "crossed after {after} operations: {ended:?}");
         after += 1;
     }
 }

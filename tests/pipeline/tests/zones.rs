@@ -5,14 +5,14 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use compact::restate::{Event, restate};
-use compact::{Ports, compact};
+use restate::{Event, Ports, restate};
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use storewatch_domain::{Store, StoreHours, WallTime, WeeklyHours};
-use storewatch_lake::{Objects, Outcome, keys};
+use storewatch_days::{Compacted, CountryDay, DaysError, Lake, compact, due};
+use storewatch_domain::{Day, Store, StoreHours, WallTime, WeeklyHours};
+use storewatch_lake::{Objects, Outcome, Table, keys, zones};
 use storewatch_pipeline_tests::World;
-use storewatch_runtime::{FunctionError, describe, zones};
+use storewatch_runtime::{FunctionError, describe};
 
 /// Eleven zones of release 2025b, which has Casablanca at +01 on the day.
 const OLD: &[u8] = include_bytes!("../../../shared/domain/tests/zones/2025b.tzdata");
@@ -58,6 +58,18 @@ fn statuses(statuses: &[(String, String)]) -> Vec<&str> {
     statuses.iter().map(|(_, status)| status.as_str()).collect()
 }
 
+fn day() -> Day {
+    DAY.parse().unwrap()
+}
+
+fn lake(world: &World) -> Lake<'_> {
+    Lake { objects: &world.objects, catalog: &world.catalog }
+}
+
+async fn compact_day(world: &World) -> Result<Compacted, DaysError> {
+    compact(lake(world), CountryDay { country: world.country, day: day() }).await
+}
+
 #[tokio::test]
 async fn a_tick_is_judged_by_the_bundle_that_its_country_has_and_says_so() {
     let embedded = world();
@@ -91,16 +103,41 @@ async fn a_day_that_was_judged_by_old_zones_is_put_right_by_judging_it_again() {
     let world = world();
     give(&world, OLD).await;
     world.tick(&[]).await;
+    compact_day(&world).await.unwrap();
     world.now.store(world.slot.start_micros() + 86_400_000_000, Ordering::Relaxed);
     world.objects.delete(&keys::zones_choice(world.country)).await.unwrap();
     let ports = Ports { objects: &world.objects, catalog: &world.catalog, clock: &world };
-    compact(&ports, world.country, DAY).await.unwrap();
-    let event = Event { country: world.country, day: DAY.to_owned(), restate: true, stores: None };
+    let event = Event { country: world.country, day: day(), stores: None };
     let restated = restate(&ports, &world.file, &world.schedules, &event).await.unwrap().restated;
     assert_eq!(restated.tzdb.as_deref(), Some("2026f"));
     let changes: Vec<(&str, u64)> =
         restated.changes.0.iter().map(|(change, rows)| (change.as_str(), *rows)).collect();
     assert_eq!(changes, [("available to unexpected", 1), ("unavailable to closed", 1)]);
+}
+
+#[tokio::test]
+async fn zone_data_that_cannot_be_used_keep_no_table_but_the_schedules_from_being_compacted() {
+    let world = world();
+    world.tick(&[]).await;
+    choose(&world, "{").await;
+    let error = FunctionError::from(compact_day(&world).await.unwrap_err());
+    assert_eq!(error.name(), "BadConfig");
+    assert!(describe(&error).starts_with("time zone data (s3://memory/config/country=es/tzdb.json): EOF"));
+    let partitions = world.catalog.partitions();
+    let location = |table| {
+        let of_table = partitions.iter().find(|partition| partition.table == table);
+        of_table.map(|partition| partition.location.contains("/compacted/"))
+    };
+    for table in Table::TICKED {
+        assert_eq!(location(table), Some(true), "{table:?}");
+    }
+    assert_eq!(location(Table::StoreSchedules), None);
+    let (lake, tomorrow) = (lake(&world), "2026-11-26".parse().unwrap());
+    assert_eq!(due(lake, world.country, tomorrow).await.unwrap().days, [day()]);
+    world.objects.delete(&keys::zones_choice(world.country)).await.unwrap();
+    let compacted = compact_day(&world).await.unwrap();
+    assert_eq!(compacted.tables[&Table::StoreSchedules].rows, 2);
+    assert_eq!(due(lake, world.country, tomorrow).await.unwrap().days, []);
 }
 
 #[tokio::test]

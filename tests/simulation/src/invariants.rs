@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
-use storewatch_domain::{CountryCode, Slot, Status};
+use storewatch_domain::{CountryCode, Day, Slot, Status};
 use storewatch_lake::availability::{AvailabilityRows, by_city};
 use storewatch_lake::{Objects, Outcome, Partition, Table, TickRecord, keys};
 use storewatch_runtime::clock::from_rfc3339;
@@ -48,7 +48,7 @@ impl Invariants {
         if touched.catalog {
             self.registered = world.catalog.partitions().into_iter().collect();
             for partition in &self.registered {
-                let wanted = location(world, partition.table, partition.country, &partition.day);
+                let wanted = location(world, partition.table, partition.country, partition.day);
                 if partition.location != wanted && partition.location != ELSEWHERE {
                     return Err(format!("the catalog holds {partition:?}"));
                 }
@@ -75,7 +75,7 @@ impl Invariants {
                     None => Vec::new(),
                 };
                 for partition in &noted {
-                    let wanted = location(world, partition.table, country.code, &partition.day);
+                    let wanted = location(world, partition.table, country.code, partition.day);
                     if partition.location != wanted || partition.country != country.code {
                         return Err(format!("it notes {partition:?}"));
                     }
@@ -139,7 +139,7 @@ impl Invariants {
     ) -> Result<(), String> {
         let code = country.code;
         let day = slot.day();
-        let location = location(world, table, code, &day);
+        let location = location(world, table, code, day);
         self.filled.insert(Partition { table, country: code, day, location });
         let was = self.records.get(&(code, slot)).copied();
         let is_final = was.is_some_and(|(outcome, _)| outcome == Outcome::Complete);
@@ -245,7 +245,7 @@ impl Invariants {
                 usize::from(self.outcome(code, slot) == Some(Outcome::Complete));
             wanted.extend(Table::TICKED.map(|table| {
                 let (day, table) = (slot.day(), table);
-                Partition { location: location(world, table, code, &day), table, country: code, day }
+                Partition { location: location(world, table, code, day), table, country: code, day }
             }));
         }
         let files = all
@@ -275,7 +275,7 @@ impl Invariants {
     }
 }
 
-fn location(world: &World, table: Table, country: CountryCode, day: &str) -> String {
+fn location(world: &World, table: Table, country: CountryCode, day: Day) -> String {
     keys::partition_location(world.objects.bucket(), table, country, day)
 }
 

@@ -1,6 +1,10 @@
 //! Finds the real servers that tests run against, and starts them where they are down: no test is
 //! skipped because a server is absent.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+pub mod aws;
+
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Stdio};
 use std::sync::OnceLock;
@@ -56,7 +60,7 @@ impl Stack {
 
     fn bring_up() -> Result<Self, String> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let command = root.join("tests/stack/stack");
+        let command = root.join("infra/local/stack");
         // Idempotent and quick where everything runs; a lock keeps test processes apart.
         let up = Command::new(&command).arg("up").stdout(Stdio::null()).stderr(Stdio::inherit()).status();
         let up = up.map_err(|error| format!("{}: {error}", command.display()))?;

@@ -165,7 +165,7 @@ pub(crate) fn texts(bytes: &[u8]) {
     match Slot::containing_time(&text) {
         Ok(slot) => {
             assert_eq!(slot.to_string().parse(), Ok(slot));
-            assert_eq!((slot.key().len(), slot.day().len(), slot.start() % 900), (14, 10, 0));
+            assert_eq!((slot.key().len(), slot.day().to_string().len(), slot.start() % 900), (14, 10, 0));
         }
         Err(error) => assert_eq!(text.parse::<Slot>(), Err(error)),
     }

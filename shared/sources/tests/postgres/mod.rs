@@ -14,7 +14,7 @@ use storewatch_sources::{
 use storewatch_stack_client::{Stack, unique_name};
 use tokio_postgres::{Client, NoTls};
 
-const SCHEMA: &str = include_str!("../../../../tests/sample/schema.sql");
+const SCHEMA: &str = include_str!("../../../../infra/local/sample/schema.sql");
 
 pub(crate) const ROWS: &str = "
 insert into stores (id, name, city, timezone, active) values

@@ -27,7 +27,7 @@ impl PgBouncer {
     /// Starts it, with `extra` lines in its configuration.
     pub(crate) fn start(certificate: Option<&Certificate>, extra: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-        let found = Command::new(root.join("tests/stack/stack")).arg("pgbouncer").output().unwrap();
+        let found = Command::new(root.join("infra/local/stack")).arg("pgbouncer").output().unwrap();
         assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
         let printed = String::from_utf8(found.stdout).unwrap();
         let program = printed.lines().last().unwrap().to_owned();

@@ -1,0 +1,9 @@
+//! The `repair` function: its clients are built once, then it serves invocations.
+
+use lambda_runtime::Error;
+use storewatch_runtime::serve;
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    serve(repair::Context::new().await, repair::invoke).await
+}

@@ -1,0 +1,9 @@
+//! The `restate` function: its clients are built once, then it serves invocations.
+
+use lambda_runtime::Error;
+use storewatch_runtime::serve;
+
+#[tokio::main]
+async fn main() -> Result<(), Error> {
+    serve(restate::Context::new().await, restate::invoke).await
+}

@@ -1,0 +1,103 @@
+"""Checks the state machines: the language, what their templates give them, their errors and time limits."""
+
+import json
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from samtranslator.yaml_helper import yaml_parse
+
+from infra import vocabulary
+from infra.local.checks.programs import run
+from infra.local.checks.retries import states_of
+from infra.local.config import CACHE, ROOT
+from infra.local.console import say
+from infra.local.errors import StackError
+from infra.local.servers.packages import install
+from infra.packaging import STATE_MACHINES
+
+# The machine of each definition: template and resource.
+MACHINES = {
+    "tick": ("lake", "TickMachine"),
+    "daily": ("lake", "DailyMachine"),
+    "country": ("country", "CountryMachine"),
+    "country-daily": ("country", "CountryDailyMachine"),
+}
+# Errors that Step Functions and Lambda raise by themselves; every other one in a state machine is the functions' own.
+_PLATFORM_ERRORS = re.compile(r"(States|Lambda|Runtime|Sandbox|StepFunctions)\.\w+|ExecutionAlreadyExists")
+_NEVER_RETRIED = vocabulary.NEVER_RETRIED | {"States.ALL", "States.TaskFailed"}
+_NODE = Path(__file__).parent / "node"
+
+
+def validate() -> list[str]:
+    """Every definition, with its substitutions rendered, by the language's own validator."""
+    validator = _validator()
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = []
+        for name in STATE_MACHINES:
+            rendered = Path(folder) / f"{name}.asl.json"
+            # ARNs where the definition wants ARNs; a bucket's name may look like one to a validator.
+            text = re.sub(r"\$\{\w+}", "arn:aws:lambda:eu-west-1:123456789012:function:rendered", _definition(name))
+            rendered.write_text(text)
+            arguments += ["--json-path", str(rendered)]
+        return run(validator, *arguments)
+
+
+def check_substitutions() -> list[str]:
+    """Every ${Name} of a definition is given by its template, and the template gives no other."""
+    problems = []
+    for name, (template, resource) in MACHINES.items():
+        content = yaml_parse((ROOT / "infra" / f"{template}.yaml").read_text())
+        given = set(content["Resources"][resource]["Properties"]["DefinitionSubstitutions"])
+        used = set(re.findall(r"\$\{(\w+)}", _definition(name)))
+        problems += [f"{name}.asl.json uses ${{{key}}}, which {template}.yaml does not give" for key in used - given]
+        problems += [f"{template}.yaml gives {key}, which {name}.asl.json does not use" for key in given - used]
+    return problems
+
+
+def check_states() -> list[str]:
+    """Every task has a time limit of its own; errors are known by name; what cannot succeed is not retried."""
+    problems = []
+    for name in STATE_MACHINES:
+        definition = json.loads(_definition(name))
+        if "TimeoutSeconds" not in definition:
+            problems.append(f"{name}.asl.json has no TimeoutSeconds")
+        for state, content in states_of(definition):
+            where = f"{name}.asl.json: {state}"
+            if content["Type"] == "Task" and "TimeoutSeconds" not in content:
+                problems.append(f"{where} is a Task without TimeoutSeconds")
+            retried = {error for retry in content.get("Retry", []) for error in retry["ErrorEquals"]}
+            caught = {error for catch in content.get("Catch", []) for error in catch["ErrorEquals"]}
+            problems += [
+                f"{where} retries {error}, which fails the same way again" for error in retried & _NEVER_RETRIED
+            ]
+            problems += [
+                f"{where} names the error {error}, which nothing raises"
+                for error in sorted(retried | caught)
+                if error not in vocabulary.ERRORS and not _PLATFORM_ERRORS.fullmatch(error)
+            ]
+    return problems
+
+
+def _definition(name: str) -> str:
+    return (ROOT / "statemachine" / f"{name}.asl.json").read_text()
+
+
+def _validator() -> Path:
+    """asl-validator, installed by its lock file once."""
+    target = CACHE / "node"
+    stamp, wanted = target / "stamp", (_NODE / "package-lock.json").read_text()
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        if not shutil.which("npm"):
+            install(
+                "check", ["nodejs", "npm"], "the state machines' validator is a Node.js program, and there is no npm"
+            )
+        target.mkdir(parents=True, exist_ok=True)
+        for file in ("package.json", "package-lock.json"):
+            shutil.copy(_NODE / file, target / file)
+        say("check", f"installing asl-validator into {target.relative_to(ROOT)}")
+        if problems := run("npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", cwd=target):
+            raise StackError(f"npm could not install asl-validator into {target}:\n" + "\n".join(problems))
+        stamp.write_text(wanted)
+    return target / "node_modules/.bin/asl-validator"

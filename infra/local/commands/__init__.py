@@ -1,0 +1,1 @@
+"""The commands behind `make`, one module each, with `add_arguments(parser)` and `main(args) -> int`."""

@@ -1,0 +1,42 @@
+"""Checks what no compiler sees: templates, state machines, how the two fit, country files, and the Python."""
+
+import argparse
+from collections.abc import Callable
+
+from infra import tables_page
+from infra.local.checks import dependencies, links, newest_zones, python, retries, state_machines, templates
+from infra.local.console import say
+
+CHECKS: dict[str, Callable[[], list[str]]] = {
+    "ruff": python.lint,
+    "mypy": python.types,
+    "imports": python.imports,
+    "requirements.lock": python.packages,
+    "templates": templates.lint,
+    "docs/tables.md": tables_page.problems,
+    "state machines": state_machines.validate,
+    "substitutions": state_machines.check_substitutions,
+    "errors and time limits": state_machines.check_states,
+    "retry policy": retries.check_retries,
+    "tables": templates.tables,
+    "country files": templates.country_files,
+    "dependencies": dependencies.problems,
+    "links": links.problems,
+}
+
+
+def add_arguments(_: argparse.ArgumentParser) -> None:
+    """No options."""
+
+
+def main(_: argparse.Namespace) -> int:
+    """Runs every check, and prints all that is wrong before it ends with 1."""
+    failed = 0
+    for name, check in CHECKS.items():
+        problems = check()
+        say("check", f"{name}: {'failed' if problems else 'fine'}")
+        for problem in problems:
+            print(problem)
+        failed += bool(problems)
+    say("check", f"time zones: {newest_zones.advice()}")
+    return 1 if failed else 0

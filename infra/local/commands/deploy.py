@@ -1,0 +1,134 @@
+"""Deploys the templates to the running stack, with the sample's stores as the countries' sources."""
+
+import argparse
+import json
+import secrets as random_words
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.country_file import DIRECTORY, CountryFile
+from infra.deploy import Deployment
+from infra.errors import DeployError
+from infra.local.config import CACHE, Stack
+from infra.local.console import say
+from infra.local.errors import StackError
+from infra.local.local_aws import LocalAws
+from infra.local.prefix import DEFAULT_PREFIX, add_prefix_argument
+from infra.local.sample.places import Place, read_places
+from infra.local.servers.packages import install
+from infra.packaging import ROOT
+
+Secrets = Mapping[str, Mapping[str, Mapping[str, str]]]  # country -> postgres or elasticsearch -> value
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What can be told apart between deployments that stand side by side."""
+    add_prefix_argument(parser)
+    parser.add_argument("--database", default="storewatch", help="Glue database (default: %(default)s)")
+    parser.add_argument("--countries", default="es,mx,pt", help="codes of country files (default: %(default)s)")
+    parser.add_argument(
+        "--country-files", type=Path, default=DIRECTORY, metavar="DIR", help="where they are (default: infra/countries)"
+    )
+    parser.add_argument(
+        "--binaries", type=Path, default=ROOT / "target/debug", metavar="DIR", help="default: target/debug"
+    )
+    parser.add_argument("--rule", choices=["ENABLED", "DISABLED"], default="ENABLED", help="whether it goes on ticking")
+    parser.add_argument(
+        "--secrets", type=Path, metavar="FILE", help="JSON of secrets for sources that are not the sample's"
+    )
+    parser.add_argument("--analyst-countries", default="", metavar="es,mx", help="those that analysts may read")
+    parser.add_argument("--sample", metavar="PREFIX", help="which sample to read (default: that of the same prefix)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Deploys the lake and the countries."""
+    deploy(
+        Stack.load(),
+        prefix=args.prefix,
+        database=args.database,
+        countries=args.countries.split(","),
+        country_files=args.country_files,
+        binaries=args.binaries,
+        rule=args.rule,
+        secrets=read_secrets(args.secrets),
+        sample=args.sample,
+        analyst_countries=args.analyst_countries.split(",") if args.analyst_countries else (),
+    )
+    return 0
+
+
+def deploy(
+    stack: Stack,
+    *,
+    prefix: str = DEFAULT_PREFIX,
+    database: str = "storewatch",
+    countries: list[str],
+    country_files: Path = DIRECTORY,
+    binaries: Path = ROOT / "target/debug",
+    rule: str = "ENABLED",
+    secrets: Secrets | None = None,
+    sample: str | None = None,
+    parameters: Mapping[str, str] | None = None,
+    analyst_countries: Sequence[str] = (),
+) -> dict[str, str]:
+    """Deploys all to a running stack and returns the lake's outputs; tests call it with a prefix of their own.
+
+    `parameters` are further ones for the countries' stacks, such as MetricsNamespace. `analyst_countries` are those that
+    analysts may read, if not all.
+    """
+    started = time.monotonic()
+    if not shutil.which("strip"):
+        install("deploy", ["binutils"], "`strip`, which takes the debugging symbols off the functions, is missing")
+    # The sample of a deployment under another name is the one loaded under that name, if there is one.
+    places = read_places(stack, sample or (prefix if prefix != DEFAULT_PREFIX else None)) or read_places(stack)
+    adapter = LocalAws(stack, prefix, places, lambda text: say("deploy", text))
+    deployment = Deployment(stack.aws.client, prefix, database, adapter, lambda text: say("deploy", text))
+    try:
+        files = [CountryFile.load(country, country_files) for country in countries]
+        release = deployment.release(binaries, CACHE / "zips")
+        lake = deployment.deploy_lake(release, {"RuleState": rule})
+        deployment.deploy_analytics(lake, countries, analyst_countries)
+        for file in files:
+            values = _secrets(file, places.get(file.country), (secrets or {}).get(file.country, {}))
+            deployment.deploy_country(file, release, lake, values, parameters)
+    except DeployError as error:
+        raise StackError(str(error)) from None
+    except (ClientError, BotoCoreError) as error:
+        raise StackError(
+            f"the local AWS at {stack.aws.endpoint} did not take it: {error}; see {log_file(stack)}"
+        ) from None
+    ticking = "ticks by itself at :00, :15, :30 and :45" if rule == "ENABLED" else "its rule is disabled"
+    say("deploy", f"{prefix} with {', '.join(countries)} deployed in {time.monotonic() - started:.1f} s; {ticking}")
+    return lake
+
+
+def log_file(stack: Stack) -> Path:
+    """Where the local AWS says what it did."""
+    return stack.run_dir / "logs" / "aws.log"
+
+
+def _secrets(file: CountryFile, place: Place | None, given: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """The values of a country's secrets: those given, else the sample's where the sample is the source."""
+    values: dict[str, Any] = {}
+    if place and LocalAws.is_example(file, "schedule"):
+        values["postgres"] = {"username": place.role, "password": place.password}
+    if place and LocalAws.is_example(file, "live_view"):
+        # The local Elasticsearch asks for none, but a secret has to hold something of the right form.
+        values["elasticsearch"] = {"username": place.role, "password": random_words.token_urlsafe(12)}
+    return values | dict(given)
+
+
+def read_secrets(file: Path | None) -> Secrets:
+    """Secrets' values by country, from a JSON file."""
+    if file is None:
+        return {}
+    try:
+        return json.loads(file.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        # The error tells a line and a column, and nothing of what stands there.
+        raise StackError(f"--secrets {file} cannot be read: {error}") from None

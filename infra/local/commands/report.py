@@ -1,0 +1,162 @@
+"""Reads a tick's result back from Parquet on S3, by the partitions of the Glue catalog, and prints it by country."""
+
+import argparse
+import io
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+from pyarrow import parquet
+
+from infra import stacks
+from infra.local import slots
+from infra.local.config import Stack
+from infra.local.console import table
+from infra.local.errors import StackError
+from infra.local.prefix import add_prefix_argument
+from infra.vocabulary import RATED, STATUSES
+
+
+@dataclass(frozen=True)
+class CountryReport:
+    """What the tables say of one country in one slot."""
+
+    country: str
+    outcome: str
+    error: str | None
+    counts: Counter[str]
+
+    @property
+    def stores(self) -> int:
+        """Stores of the schedule source, which orphans are not."""
+        return sum(self.counts.values()) - self.counts["orphan"]
+
+    @property
+    def availability(self) -> float | None:
+        """Available of all that were scheduled and could be judged."""
+        scheduled = sum(self.counts[status] for status in RATED)
+        return self.counts["available"] / scheduled if scheduled else None
+
+    @property
+    def coverage(self) -> float | None:
+        """The part of the stores that could be judged."""
+        return 1 - self.counts["unknown"] / self.stores if self.stores else None
+
+
+class Lake:
+    """The tables of a deployment, read as a query engine would: catalog first, then what lies at the locations."""
+
+    def __init__(self, stack: Stack, database: str):
+        self._glue, self._s3 = stack.aws.client("glue"), stack.aws.client("s3")
+        self._database = database
+
+    def files(self, table_name: str) -> dict[tuple[str, datetime], tuple[str, str]]:
+        """(country, slot) -> (bucket, key) of every file in the table's partitions."""
+        found = {}
+        for page in self._glue.get_paginator("get_partitions").paginate(
+            DatabaseName=self._database, TableName=table_name
+        ):
+            for partition in page["Partitions"]:
+                location = partition["StorageDescriptor"]["Location"]
+                bucket, _, prefix = location.removeprefix("s3://").partition("/")
+                for key in self._keys(bucket, prefix.rstrip("/") + "/"):
+                    if slot := slots.in_key(key):
+                        found[partition["Values"][0], slot] = bucket, key
+        return found
+
+    def rows(self, place: tuple[str, str], columns: list[str]) -> list[dict[str, Any]]:
+        """Some columns of one file."""
+        bucket, key = place
+        content = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        # Opened as a single file: by its path, pyarrow would add the partition keys as columns. Without its threads:
+        # they can outlive the interpreter, which then ends in an abort.
+        file = parquet.ParquetFile(io.BytesIO(content), pre_buffer=False)
+        return file.read(columns=columns, use_threads=False).to_pylist()
+
+    def _keys(self, bucket: str, prefix: str) -> list[str]:
+        pages = self._s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which deployment and which slot."""
+    add_prefix_argument(parser)
+    parser.add_argument("--slot", default="latest", help="such as 2026-11-23T04:15:00Z (default: %(default)s)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Prints the table."""
+    show(Stack.load(), args.prefix, None if args.slot == "latest" else slots.parse(args.slot))
+    return 0
+
+
+def show(stack: Stack, prefix: str, slot: datetime | None) -> None:
+    """Prints the report of a slot, and where to look next."""
+    slot, reports = read(stack, prefix, slot)
+    print(f"slot {slots.iso(slot)}, read back from the Parquet that the catalog's partitions name")
+    print()
+    print(render(reports))
+    for report in reports:
+        if report.error:
+            print(f"\n{report.country}, {report.outcome}: {report.error}")
+    print()
+    print(
+        "where to look next:\n"
+        "  make invoke FUNCTION=observe   runs one function on a sample event, against this same stack\n"
+        "  make logs                      what the functions said; make logs FUNCTION=plan for one of them\n"
+        "  make status                    the servers, their addresses and logs\n"
+        "  make tick                      ticks again; make report SLOT=… shows another slot\n"
+        "  make stop                      stops it all"
+    )
+
+
+def read(stack: Stack, prefix: str, slot: datetime | None) -> tuple[datetime, list[CountryReport]]:
+    """The report of a slot; None means the latest that any country has."""
+    made = stacks.outputs(stack.aws.client("cloudformation"), f"{prefix}-lake")
+    if made is None:
+        raise StackError(f"there is no stack {prefix}-lake: deploy it by `stack deploy`")
+    lake = Lake(stack, made["Database"])
+    try:
+        ticks, stores = lake.files("country_ticks"), lake.files("store_availability")
+    except ClientError as error:
+        raise StackError(f"the tables of {made['Database']} cannot be read back: {error}") from None
+    if not ticks:
+        raise StackError("there is no tick in the catalog yet: run one by `make tick`")
+    slot = slot or max(found for _, found in ticks)
+    reports = []
+    for country in sorted(code for code, found in ticks if found == slot):
+        tick = lake.rows(ticks[country, slot], ["outcome", "error"])[0]
+        place = stores.get((country, slot))
+        counts = Counter(row["status"] for row in lake.rows(place, ["status"])) if place else Counter()
+        reports.append(CountryReport(country, tick["outcome"], tick["error"], counts))
+    if not reports:
+        newest = slots.iso(max(found for _, found in ticks))
+        raise StackError(f"no country has a row for {slots.iso(slot)}: the slot was missed; the latest is {newest}")
+    return slot, reports
+
+
+def render(reports: list[CountryReport]) -> str:
+    """A row a country, and one for all of them."""
+    total = CountryReport("all", "", None, sum((report.counts for report in reports), Counter()))
+    head = ["country", "outcome", "stores", *STATUSES, "availability", "coverage"]
+    rows = [
+        [
+            report.country,
+            report.outcome,
+            f"{report.stores:,}",
+            *(f"{report.counts[status]:,}" for status in STATUSES),
+            _percent(report.availability),
+            _percent(report.coverage),
+        ]
+        for report in [*reports, total]
+    ]
+    # Numbers stand under each other's last digit.
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    aligned = [[cell if n < 2 else cell.rjust(widths[n]) for n, cell in enumerate(row)] for row in [head, *rows]]
+    return table(aligned[0], aligned[1:])
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f} %"

@@ -1,0 +1,72 @@
+"""Takes a deployment off the running stack: its countries, then its lake, then what the lake's bucket keeps."""
+
+import argparse
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from infra.deploy import Deployment
+from infra.errors import DeployError
+from infra.local.config import Stack
+from infra.local.console import say
+from infra.local.errors import StackError
+from infra.local.prefix import add_prefix_argument
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Which deployment."""
+    add_prefix_argument(parser)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Undeploys all of one prefix."""
+    undeploy(Stack.load(), args.prefix)
+    return 0
+
+
+def undeploy(stack: Stack, prefix: str) -> None:
+    """Leaves nothing of a deployment behind, its data neither: on this machine it is sample data."""
+    deployment = Deployment(stack.aws.client, prefix, say=lambda text: say("undeploy", text))
+    cloudformation, s3 = stack.aws.client("cloudformation"), stack.aws.client("s3")
+    try:
+        _end_functions(stack, prefix)
+        names = [
+            found["StackName"]
+            for page in _pages(cloudformation, "list_stacks", "StackSummaries")
+            for found in page
+            if found["StackStatus"] != "DELETE_COMPLETE"
+        ]
+        for name in names:
+            country = name.removeprefix(f"{prefix}-country-")
+            if country != name:
+                deployment.undeploy_country(country)
+        deployment.undeploy_lake()
+        account = stack.aws.client("sts").get_caller_identity()["Account"]
+        bucket = f"{prefix}-lake-{account}"
+        for page in _pages(s3, "list_objects_v2", "Contents", Bucket=bucket):
+            s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": entry["Key"]} for entry in page]})
+        s3.delete_bucket(Bucket=bucket)
+        say("undeploy", f"bucket {bucket}: deleted with all that was in it, since on this machine it is sample data")
+    except DeployError as error:
+        raise StackError(str(error)) from None
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchBucket":
+            raise StackError(f"the local AWS at {stack.aws.endpoint} did not undeploy {prefix}: {error}") from None
+
+
+def _end_functions(stack: Stack, prefix: str) -> None:
+    """Deleted with its stack only, a function leaves its processes behind for as long as the local AWS runs."""
+    lambdas = stack.aws.client("lambda")
+    for page in _pages(lambdas, "list_functions", "Functions"):
+        for name in (found["FunctionName"] for found in page):
+            if re.fullmatch(rf"{re.escape(prefix)}-(dispatch|[a-z]{{2}}-[a-z]+)", name):
+                lambdas.delete_function(FunctionName=name)
+
+
+def _pages(client: Any, operation: str, key: str, **request: Any) -> Iterator[list[dict[str, Any]]]:
+    """The non-empty pages of a listing."""
+    for page in client.get_paginator(operation).paginate(**request):
+        if page.get(key):
+            yield page[key]

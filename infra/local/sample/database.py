@@ -1,0 +1,110 @@
+"""Loads a country's stores into a database of their own, by COPY, and makes the role that may read it."""
+
+from collections.abc import Iterable, Iterator
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import islice
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from infra.local.config import Postgres
+from infra.local.sample.model import Exceptions, Store, Week, clock
+from infra.local.sample.places import Place
+
+_SCHEMA = Path(__file__).with_name("schema.sql")
+# Stores that are in memory at once.
+_BATCH = 10_000
+
+
+def replace_database(postgres: Postgres, place: Place, stores: Iterable[Store], today: date) -> int:
+    """Makes the database anew with these stores; the number of them. Its readers' connections are cut."""
+    database, role = sql.Identifier(place.database), sql.Identifier(place.role)
+    with psycopg.connect(postgres.conninfo(), autocommit=True) as admin:
+        admin.execute(sql.SQL("drop database if exists {} with (force)").format(database))
+        admin.execute(sql.SQL("create database {} template template0").format(database))
+        # Else every role may connect to every database, and a country's role must not open another's.
+        admin.execute(sql.SQL("revoke connect on database {} from public").format(database))
+        if not admin.execute("select 1 from pg_roles where rolname = %s", [place.role]).fetchone():
+            admin.execute(sql.SQL("create role {}").format(role))
+        admin.execute(sql.SQL("alter role {} login password {}").format(role, sql.Literal(place.password)))
+        admin.execute(sql.SQL("grant connect on database {} to {}").format(database, role))
+    with psycopg.connect(postgres.conninfo(place.database)) as connection:
+        connection.execute(_SCHEMA.read_text())
+        # What is loaded refers only to what is loaded with it: checking each row would take most of the time.
+        connection.execute("set local session_replication_role = replica")
+        count = _copy(connection, stores, datetime.combine(today, time(), UTC))
+        connection.execute(sql.SQL("grant select on all tables in schema public to {}").format(role))
+    with psycopg.connect(postgres.conninfo(place.database), autocommit=True) as connection:
+        connection.execute("vacuum analyze")
+    return count
+
+
+def drop_database(postgres: Postgres, place: Place) -> None:
+    """Removes the database and its role."""
+    with psycopg.connect(postgres.conninfo(), autocommit=True) as admin:
+        admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(place.database)))
+        admin.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(place.role)))
+
+
+def _copy(connection: psycopg.Connection, stores: Iterable[Store], midnight: datetime) -> int:
+    count = 0
+    weeks = _Templates()
+    for batch in _batches(stores):
+        changed = {store.id: (midnight - timedelta(minutes=store.updated_minutes)).isoformat() for store in batch}
+        tables = {
+            "stores (id, name, city, timezone, active, updated_at)": (
+                _store_row(store, changed[store.id]) for store in batch
+            ),
+            "store_hours (store_id, weekday, opens, closes, updated_at)": (
+                weeks.rows(store.week, store.id, changed[store.id]) for store in batch
+            ),
+            "store_exceptions (store_id, date, opens, closes, updated_at)": (
+                weeks.rows(store.exceptions, store.id, changed[store.id]) for store in batch
+            ),
+        }
+        for table, rows in tables.items():
+            with connection.cursor().copy(f"copy {table} from stdin") as copy:
+                copy.write("".join(rows))
+        count += len(batch)
+    return count
+
+
+def _batches(stores: Iterable[Store]) -> Iterator[list[Store]]:
+    iterator = iter(stores)
+    while batch := list(islice(iterator, _BATCH)):
+        yield batch
+
+
+def _store_row(store: Store, changed: str) -> str:
+    active = "t" if store.active else "f"
+    return f"{store.id}\t{store.name}\t{_text(store.city)}\t{_text(store.timezone)}\t{active}\t{changed}\n"
+
+
+def _text(value: str | None) -> str:
+    return "\\N" if value is None else value
+
+
+class _Templates:
+    """The rows of shared weeks and exceptions, written once with gaps where the store's id and date of change go."""
+
+    # Neither is in any row.
+    _ID = "\x01"
+    _CHANGED = "\x02"
+
+    def __init__(self) -> None:
+        self._known: dict[Week | Exceptions, str] = {}
+
+    def rows(self, hours: Week | Exceptions, store_id: int, changed: str) -> str:
+        """The rows of one store."""
+        template = self._known.get(hours)
+        if template is None:
+            template = self._known[hours] = "".join(
+                f"{self._ID}\t{day}\t{_time(opens)}\t{_time(closes)}\t{self._CHANGED}\n"
+                for day, opens, closes in hours.rows
+            )
+        return template.replace(self._ID, str(store_id)).replace(self._CHANGED, changed)
+
+
+def _time(value: int | None) -> str:
+    return "\\N" if value is None else clock(value)

@@ -1,0 +1,194 @@
+"""Makes plausible stores: the same seed, country and day give the same ones, however many are asked for."""
+
+import itertools
+import random
+from collections.abc import Iterator
+from datetime import date, timedelta
+
+from infra.local.sample.countries import COUNTRIES, Country
+from infra.local.sample.holidays import holidays
+from infra.local.sample.model import Exceptions, Store, Week, minutes
+
+# Each block of stores has random numbers and a range of ids of its own, so that stores can be made in a stream.
+BLOCK = 10_000
+# The ids of a block: with gaps, as deleted stores leave them. The ids that no store has are of use for orphans.
+_IDS_PER_BLOCK = 5 * BLOCK
+_DAYS = range(1, 8)
+_NONE = Exceptions(())
+
+
+def stores(country: str, count: int, seed: int, today: date) -> Iterator[Store]:
+    """The first stores of a country, in the order of their ids: `count` active ones, and what lies between them."""
+    kinds = _kinds(country, today)
+    active = 0
+    for block in itertools.count():
+        for store in _block(country, block, BLOCK, seed, today, kinds):
+            yield store
+            active += store.active
+            if active == count:
+                return
+
+
+class _Kind:
+    """A kind of store: the weeks it may have, and what it does on holidays."""
+
+    def __init__(
+        self, name: str, weight: int, weeks: list[tuple[int, Week]], on_holidays: list[tuple[int, Exceptions]]
+    ):
+        self.name = name
+        self.weight = weight
+        self.weeks = [week for _, week in weeks]
+        self.week_weights = [weight for weight, _ in weeks]
+        self.exceptions = [exceptions for _, exceptions in on_holidays]
+        self.exception_weights = [weight for weight, _ in on_holidays]
+
+
+def _week(*days_and_hours: tuple[str, str]) -> Week:
+    """`("1-5", "09:00-14:00 17:00-20:30")`: the hours of a range of weekdays."""
+    rows: list[tuple[int, int | None, int | None]] = []
+    for days, hours in days_and_hours:
+        first, _, last = days.partition("-")
+        for weekday in range(int(first), int(last or first) + 1):
+            for span in hours.split():
+                opens, closes = span.split("-")
+                rows.append((weekday, minutes(opens), minutes(closes)))
+    return Week(tuple(sorted(rows, key=lambda row: (row[0], row[1] or 0))))
+
+
+def _kinds(country: str, today: date) -> list[_Kind]:
+    days = holidays(country, today - timedelta(days=30), today + timedelta(days=60))
+    great_days = [day for day in days if (day.month, day.day) in ((12, 25), (1, 1))]
+
+    def closed(dates: list[date]) -> Exceptions:
+        return Exceptions(tuple((day, None, None) for day in dates))
+
+    def shortened(opens: str, closes: str) -> Exceptions:
+        return Exceptions(tuple((day, minutes(opens), minutes(closes)) for day in days))
+
+    return [
+        _Kind(
+            "restaurant",
+            30,
+            [
+                (40, _week(("1-7", "13:00-16:00 20:00-23:30"))),
+                (25, _week(("2-7", "13:00-16:30 20:30-00:00"))),  # closes as the next day begins
+                (15, _week(("1-5", "12:30-16:00"), ("6-7", "12:30-17:00 20:00-24:00"))),
+                (10, _week(("3-7", "12:00-16:00 19:30-00:30"))),
+                (10, _week(("1-7", "12:00-23:45"))),
+            ],
+            [(40, closed(great_days)), (30, _NONE), (20, shortened("13:00", "17:00")), (10, closed(days))],
+        ),
+        _Kind(
+            "bar",
+            14,
+            [
+                (40, _week(("1-4", "18:00-01:00"), ("5-6", "18:00-03:30"), ("7", "18:00-00:30"))),
+                (30, _week(("3-7", "20:00-03:00"))),
+                (20, _week(("4-6", "22:00-06:00"))),
+                (10, _week(("1-7", "08:00-02:00"))),
+            ],
+            [(50, _NONE), (30, closed(great_days)), (20, shortened("19:00", "02:30"))],
+        ),
+        _Kind(
+            "all_day",
+            6,
+            [
+                (60, _week(("1-7", "00:00-00:00"))),
+                (20, _week(("1-7", "00:00-24:00"))),
+                (20, _week(("1-7", "08:00-08:00"))),
+            ],
+            [(95, _NONE), (5, closed(great_days))],
+        ),
+        _Kind(
+            "shop",
+            28,
+            [
+                (30, _week(("1-6", "09:30-14:00 17:00-20:30"))),
+                (25, _week(("1-6", "09:00-21:00"))),
+                (15, _week(("1-7", "08:00-22:00"))),
+                (15, _week(("1-5", "10:00-20:00"), ("6", "10:00-14:00"))),
+                (10, _week(("1-6", "07:00-15:00"), ("7", "08:00-13:30"))),
+                (5, _week(("1-6", "09:15-13:50 16:40-20:10"))),  # not on the quarter of an hour
+            ],
+            [(50, closed(days)), (30, shortened("10:00", "14:00")), (20, closed(great_days))],
+        ),
+        _Kind(
+            "office",
+            7,
+            [
+                (60, _week(("1-5", "09:00-18:00"))),
+                (40, _week(("1-4", "08:30-14:00 15:00-17:30"), ("5", "08:30-14:00"))),
+            ],
+            [(100, closed(days))],
+        ),
+        _Kind(
+            "fast_food",
+            14,
+            [
+                (50, _week(("1-7", "11:00-24:00"))),
+                (30, _week(("1-4", "12:00-23:00"), ("5-7", "12:00-01:30"))),
+                (20, _week(("1-7", "18:00-05:00"))),
+            ],
+            [(60, _NONE), (25, closed(great_days)), (15, shortened("12:00", "18:00"))],
+        ),
+        # Registered, but never given hours.
+        _Kind("shop", 1, [(1, _week())], [(1, _NONE)]),
+    ]
+
+
+def _block(country: str, block: int, count: int, seed: int, today: date, kinds: list[_Kind]) -> Iterator[Store]:
+    land = COUNTRIES[country]
+    # Seeded by text, whose hash does not change between runs or versions of Python.
+    rng = random.Random(f"{seed} {country} {block}")
+    chosen_kinds = rng.choices(kinds, [kind.weight for kind in kinds], k=BLOCK)
+    cities = rng.choices(land.cities, [weight for _, weight, _ in land.cities], k=BLOCK)
+    store_id = land.first_id + block * _IDS_PER_BLOCK
+    for kind, (city, _, zone) in zip(chosen_kinds[:count], cities, strict=False):
+        store_id += rng.choice((1, 1, 1, 2, 3, 5))
+        week = rng.choices(kind.weeks, kind.week_weights)[0]
+        exceptions = rng.choices(kind.exceptions, kind.exception_weights)[0]
+        luck = rng.random()
+        if luck < 0.03:
+            exceptions = _own_exceptions(exceptions, today, rng)
+        elif luck < 0.031:
+            week, zone = _bad(week, zone, rng)
+        yield Store(
+            id=store_id,
+            name=_name(land, kind.name, city, rng),
+            city=city if rng.random() > 0.002 else None,
+            # Where the zone is the country's, most rows leave it out.
+            timezone=None if zone == land.default_timezone and rng.random() < 0.6 else zone,
+            active=rng.random() > 0.01,
+            week=week,
+            exceptions=exceptions,
+            updated_minutes=rng.randrange(2 * 365 * 24 * 60),
+        )
+
+
+def _own_exceptions(usual: Exceptions, today: date, rng: random.Random) -> Exceptions:
+    """Days that are this store's own: away for some, or open at other times on one of the days around today."""
+    first = today + timedelta(days=rng.randint(-6, 3))
+    rows: list[tuple[date, int | None, int | None]]
+    if rng.random() < 0.6:
+        rows = [(first + timedelta(days=day), None, None) for day in range(rng.randint(1, 10))]
+    else:
+        opens = rng.randrange(7 * 60, 20 * 60, 15)
+        rows = [(first, opens, (opens + rng.randrange(120, 720, 15)) % (24 * 60))]
+    own = {day for day, _, _ in rows}
+    return Exceptions(tuple(sorted(rows + [row for row in usual.rows if row[0] not in own], key=lambda row: row[0])))
+
+
+def _bad(week: Week, zone: str, rng: random.Random) -> tuple[Week, str]:
+    """A store with a row that makes no sense: a zone that is not, an eighth day, or an end without a beginning."""
+    match rng.randrange(3):
+        case 0:
+            return week, rng.choice(("Europe/Atlantis", "GMT+25", ""))
+        case 1:
+            return Week((*week.rows, (8, minutes("09:00"), minutes("18:00")))), zone
+        case _:
+            return Week((*week.rows, (rng.choice(_DAYS), None, minutes("18:00")))), zone
+
+
+def _name(land: Country, kind: str, city: str, rng: random.Random) -> str:
+    name = f"{rng.choice(land.signs[kind])} {rng.choice(land.names)}"
+    return f"{name} {city}" if rng.random() < 0.3 else name

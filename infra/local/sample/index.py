@@ -1,0 +1,112 @@
+"""Writes a country's live view into its Elasticsearch index, so that readers see all of it at once or nothing."""
+
+import http.client
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC
+from itertools import islice
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from infra.local.errors import StackError
+from infra.local.sample.live_view import Document
+
+_BATCH = 5_000
+_SETTINGS = {
+    "number_of_shards": 1,
+    "number_of_replicas": 0,
+    # What is written shows when a whole view has been written and a refresh is asked for, never a part of it.
+    "refresh_interval": "-1",
+}
+_MAPPINGS = {
+    "dynamic": "strict",
+    "properties": {
+        "store_id": {"type": "long"},
+        "country": {"type": "keyword"},
+        "online": {"type": "boolean"},
+        "offline_reason": {"type": "keyword"},
+        "updated_at": {"type": "date"},
+    },
+}
+
+
+class Index:
+    """One index of one Elasticsearch."""
+
+    def __init__(self, url: str, name: str):
+        parts = urlsplit(url)
+        self._url = url
+        self._name = name
+        self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=120)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+
+    def create(self) -> None:
+        """Makes the index anew, empty."""
+        self.delete()
+        self._call("PUT", "", {"settings": _SETTINGS, "mappings": _MAPPINGS})
+
+    def delete(self) -> None:
+        """Removes the index if it is there."""
+        self._call("DELETE", "?ignore_unavailable=true")
+
+    def write(self, country: str, documents: Iterable[Document]) -> int:
+        """Writes a whole live view over the one before and shows it; the number of documents that are present.
+
+        A document keeps its id from view to view, so that writing it replaces the one before.
+        """
+        present = 0
+        for batch in _batches(documents):
+            present += sum(document.present for document in batch)
+            lines = "".join(_lines(country, document) for document in batch)
+            answer = self._call("POST", "/_bulk?filter_path=errors,items.*.error", lines)
+            if answer["errors"]:
+                raise StackError(
+                    f"{self._url}/{self._name}: _bulk refused a document: {json.dumps(answer['items'][0])}"
+                )
+        self._call("POST", "/_refresh")
+        return present
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | str | None = None) -> dict[str, Any]:
+        headers = (
+            {}
+            if body is None
+            else {"Content-Type": "application/json" if isinstance(body, dict) else "application/x-ndjson"}
+        )
+        payload = json.dumps(body) if isinstance(body, dict) else body
+        try:
+            self._connection.request(method, f"/{self._name}{path}", payload and payload.encode(), headers)
+            response = self._connection.getresponse()
+            content = response.read()
+        except (OSError, http.client.HTTPException) as error:
+            self._connection.close()
+            raise StackError(
+                f"{method} {self._url}/{self._name}{path} failed ({error!r}): see `stack status`"
+            ) from error
+        if response.status >= http.client.BAD_REQUEST:
+            text = content.decode(errors="replace")[:500]
+            raise StackError(f"{method} {self._url}/{self._name}{path} gave {response.status}: {text}")
+        return json.loads(content)
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    iterator = iter(documents)
+    while batch := list(islice(iterator, _BATCH)):
+        yield batch
+
+
+def _lines(country: str, document: Document) -> str:
+    # By hand, because json.dumps takes most of the time of a large view; none of these values needs escaping.
+    if not document.present:
+        return f'{{"delete":{{"_id":"{document.id}"}}}}\n'
+    online = "true" if document.online else "false"
+    reason = f',"offline_reason":"{document.reason}"' if document.reason else ""
+    updated_at = f"{document.updated_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if document.updated_at else ""
+    return (
+        f'{{"index":{{"_id":"{document.id}"}}}}\n'
+        f'{{"store_id":{document.store_id},"country":"{country}","online":{online}{reason},"updated_at":"{updated_at}"}}\n'
+    )

@@ -1,0 +1,1 @@
+"""The local servers: how each is installed, started, asked whether it is well, and stopped."""

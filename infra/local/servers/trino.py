@@ -1,0 +1,174 @@
+"""Trino, the engine behind Athena, over the stack's own lake and catalog: heavy, so started only when it is asked for."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from infra.local.config import Aws, Stack, lock_file, write_private
+from infra.local.console import say
+from infra.local.errors import StackError
+from infra.local.servers import ports, sql, trino_files
+from infra.local.servers.locks import exclusive
+from infra.local.servers.processes import Server
+
+NAME = "trino"
+# As Athena names the Glue catalog; views are kept with this name in them.
+CATALOG = "awsdatacatalog"
+_HEAP = "1g"
+_TIMEOUT_SECONDS = 240
+
+_CONFIG = """\
+node.environment=local
+coordinator=true
+node-scheduler.include-coordinator=true
+http-server.http.port={port}
+discovery.uri=http://127.0.0.1:{port}
+http-server.log.enabled=false
+catalog.management=dynamic
+plugin.dir={files}/plugin
+query.max-memory=256MB
+query.max-memory-per-node=256MB
+memory.heap-headroom-per-node=256MB
+task.concurrency=2
+task.max-worker-threads=4
+query.min-expire-age=1m
+"""
+
+
+def up(stack: Stack) -> str:
+    """Starts it on the running stack, and returns its address; a running one with the same settings is left alone."""
+    server = Server(NAME, stack.run_dir)
+    with exclusive(lock_file(stack.name), "stack"):
+        port = ports.choose(stack.run_dir, {NAME: server.pid() is not None})[NAME]
+        url = f"http://127.0.0.1:{port}"
+        home = stack.run_dir / NAME
+        files = trino_files.home()
+        # Where the local AWS has come up on another port, a running engine would look for it in vain.
+        changed = _configure(home, files, stack.aws, port, is_running=server.pid() is not None)
+        if not changed and server.answers(lambda: is_healthy(url)):
+            return url
+        server.stop()
+        java_home = trino_files.java_home()
+        command: list[str | Path] = [
+            java_home / "bin" / "java",
+            *_options(home),
+            "-cp",
+            f"{files}/lib/*",
+            "io.trino.server.TrinoServer",
+        ]
+        say(NAME, f"starting {trino_files.VERSION} on {java_home}")
+        process = server.start(command, env={"PATH": os.defpath, "LANG": "C.UTF-8"}, cwd=home)
+        # Its own health page answers before it can run a query. (See sql.py for what comes after that.)
+        server.wait_until(lambda: is_healthy(url), seconds=_TIMEOUT_SECONDS, process=process)
+    say(NAME, f"{trino_files.VERSION} ready on {url} (pid {process.pid}); `stack trino down` stops it")
+    return url
+
+
+def down(stack: Stack) -> bool:
+    """Stops it; False if it was not running."""
+    server = Server(NAME, stack.run_dir)
+    with exclusive(lock_file(stack.name), "stack"):
+        pid = server.pid()
+        stopped = server.stop()
+    if stopped:
+        say(NAME, f"stopped (pid {pid})")
+    return stopped
+
+
+def running(stack: Stack) -> str | None:
+    """The address of the one that runs, or None."""
+    if Server(NAME, stack.run_dir).pid() is None:
+        return None
+    return f"http://127.0.0.1:{ports.choose(stack.run_dir, {NAME: True})[NAME]}"
+
+
+def is_healthy(url: str) -> bool:
+    """Whether it answers a query on the catalog."""
+    with suppress(OSError, StackError):
+        return bool(sql.run(url, f"show schemas from {CATALOG}").rows)
+    return False
+
+
+def catalog_properties(aws: Aws, role: str | None = None) -> dict[str, str]:
+    """What makes a catalog of the local Glue and S3, read with the account's own rights or with those of a role."""
+    properties = {
+        "hive.metastore": "glue",
+        "hive.metastore.glue.region": aws.region,
+        "hive.metastore.glue.endpoint-url": aws.endpoint,
+        "hive.metastore.glue.aws-access-key": aws.access_key_id,
+        "hive.metastore.glue.aws-secret-key": aws.secret_access_key,
+        "hive.metastore.glue.max-error-retries": "1",
+        # The local Glue ignores segments and sends all partitions for each of them.
+        "hive.metastore.glue.partitions-segments": "1",
+        # What was registered a moment ago is to be seen at once.
+        "hive.metastore-cache-ttl": "0s",
+        # The local Glue has no statistics of columns.
+        "hive.table-statistics-enabled": "false",
+        "hive.parquet.time-zone": "UTC",
+        "fs.native-s3.enabled": "true",
+        "s3.endpoint": aws.endpoint,
+        "s3.region": aws.region,
+        "s3.path-style-access": "true",
+        "s3.aws-access-key": aws.access_key_id,
+        "s3.aws-secret-key": aws.secret_access_key,
+    }
+    if role:
+        for part in ("hive.metastore.glue", "s3"):
+            properties |= {
+                f"{part}.iam-role": role,
+                f"{part}.sts.endpoint": aws.endpoint,
+                f"{part}.sts.region": aws.region,
+            }
+    return properties
+
+
+def _configure(home: Path, files: Path, aws: Aws, port: int, *, is_running: bool) -> bool:
+    """Writes its settings, which hold the local AWS's key; whether they are others than before."""
+    texts = {
+        "config.properties": _CONFIG.format(port=port, home=home, files=files),
+        "node.properties": "",
+        f"catalog/{CATALOG}.properties": "connector.name=hive\n"
+        + "".join(f"{name}={value}\n" for name, value in catalog_properties(aws).items()),
+        "log.properties": "io.trino=INFO\n",
+    }
+    changed = False
+    for name, text in texts.items():
+        file = home / "etc" / name
+        if not file.exists() or file.read_text() != text:
+            write_private(file, text)
+            changed = True
+    # Catalogs that a test has added and not dropped again: their roles are gone.
+    if changed or not is_running:
+        for file in (home / "etc/catalog").iterdir():
+            if file.stem != CATALOG:
+                file.unlink()
+    (home / "data").mkdir(exist_ok=True)
+    (home / "tmp").mkdir(exist_ok=True)
+    return changed
+
+
+def _options(home: Path) -> list[str]:
+    """What the launcher of the distribution would give, less of everything that costs memory."""
+    return [
+        f"-Xmx{_HEAP}",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",  # queries here are small: what the second compiler costs is never earned back
+        "-XX:+ExitOnOutOfMemoryError",
+        "-XX:-OmitStackTraceInFastThrow",
+        "-XX:ReservedCodeCacheSize=256M",
+        f"-XX:ErrorFile={home}/jvm-crash.log",
+        f"-Djava.io.tmpdir={home}/tmp",
+        "-XX:+EnableDynamicAgentLoading",
+        "-Djdk.attach.allowAttachSelf=true",
+        "-Djdk.nio.maxCachedBufferSize=2000000",
+        "-Dfile.encoding=UTF-8",
+        "-Duser.timezone=UTC",
+        "--enable-native-access=ALL-UNNAMED",
+        "--sun-misc-unsafe-memory-access=allow",
+        f"-Dconfig={home}/etc/config.properties",
+        f"-Dlog.levels-file={home}/etc/log.properties",
+        "-Dnode.id=local",
+        f"-Dnode.data-dir={home}/data",
+        "-Dnode.bind-ip=127.0.0.1",
+        "-Dnode.internal-address=127.0.0.1",
+    ]

@@ -1,0 +1,150 @@
+//! Compacting a day: versions are written beside the ticks' files, checked, recorded, and then shown to
+//! queries by one change of the catalog per table.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use storewatch_lake::{Objects, Put, Table};
+
+use crate::record::{Found, Record, TRIES, Version, crossed};
+use crate::rows::{Base, next_version, slots_to_take};
+use crate::tick_files::TickFiles;
+use crate::{CountryDay, DaysError, Lake, day_schedules, publish};
+
+/// A compacted day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Compacted {
+    /// `store_availability`.
+    #[serde(flatten)]
+    pub stores: CompactedTable,
+    /// Every table, `store_availability` too.
+    pub tables: BTreeMap<Table, CompactedTable>,
+}
+
+/// A table's compacted day.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct CompactedTable {
+    pub rows: u64,
+    /// How many files it was made from; 1 if it was compacted already.
+    pub files_before: usize,
+    /// Null if the table has no file of that day.
+    pub location: Option<String>,
+}
+
+/// How many files each table's version was made from.
+type FilesBefore = BTreeMap<Table, usize>;
+
+/// Makes one file per table of the day's files, and points the catalog to it.
+///
+/// What always holds, whoever else compacts the same day:
+/// - The record is written only over the one that was read. So versions follow each other in one order,
+///   and each has all rows of the one before.
+/// - The record is written before the catalog is changed. After a crash in between, the next run finds the
+///   record and follows it. The other order would leave a version that nothing knows of.
+/// - The record is read again after the catalog was changed. Glue changes a partition whatever it holds, so
+///   a slow run can undo what a newer one did. It then finds the newer record and follows that.
+/// - Nothing is marked for removal before that. So the files that a version was made from can be read until
+///   queries see the version, and for as long after that as the longest query runs.
+///
+/// Compacting a day that is not over hides its later ticks until it is compacted again.
+///
+/// # Errors
+/// A file is damaged, or a written version does not hold the rows that it was made from. S3 or the catalog
+/// failed. The next run continues from there.
+pub async fn compact(lake: Lake<'_>, id: CountryDay) -> Result<Compacted, DaysError> {
+    for _ in 0..TRIES {
+        if let Some(compacted) = once(lake, id).await? {
+            return Ok(compacted);
+        }
+        tracing::warn!(day = %id.day, "another compaction of the day came in between; starting again");
+    }
+    Err(crossed(lake.objects, id).into())
+}
+
+/// One try. `None` if another compaction came in between.
+async fn once(lake: Lake<'_>, id: CountryDay) -> Result<Option<Compacted>, DaysError> {
+    let objects = lake.objects;
+    let Found { record: before, condition } = Record::find(objects, id).await?;
+    let ticks = TickFiles::list_all(objects, id, &before).await?;
+    let held = publish::locations(lake, id, &ticks).await?;
+    let (mut record, mut files) = next_record(objects, id, &before, &ticks, &held).await?;
+    let held_schedules = held.get(&Table::StoreSchedules).map(String::as_str);
+    let schedules = day_schedules::add(objects, id, &mut record, held_schedules).await;
+    if record != before && record.write(objects, condition).await? == Put::Conflict {
+        return Ok(None);
+    }
+    if !publish::swap(lake, &record, &held).await? {
+        return Ok(None);
+    }
+    // Failures come only now: the tables are shown even if their explanation is missing.
+    files.insert(Table::StoreSchedules, schedules?);
+    if !settle(objects, &mut record).await? {
+        return Ok(None);
+    }
+    let compacted = answer(&record, &ticks, &files);
+    let CompactedTable { rows, files_before, .. } = compacted.stores;
+    tracing::info!(day = %id.day, rows, files_before, "compacted");
+    Ok(Some(compacted))
+}
+
+/// The record with the next version of each table that has fresh files or slots to take.
+async fn next_record(
+    objects: &dyn Objects,
+    id: CountryDay,
+    before: &Record,
+    ticks: &[TickFiles],
+    held: &BTreeMap<Table, String>,
+) -> Result<(Record, FilesBefore), DaysError> {
+    let (mut fresh, mut bases) = (BTreeSet::new(), BTreeMap::new());
+    for ticks in ticks {
+        let (old, held) = (before.tables.get(&ticks.table), held.get(&ticks.table).map(String::as_str));
+        fresh.extend(ticks.fresh(old));
+        bases.insert(ticks.table, Base::find(objects, ticks.table, id, old, held).await?);
+    }
+    let own = ticks.iter().find(|ticks| ticks.table == Table::CountryTicks);
+    let taken = match own.and_then(|own| Some((own, bases.get(&own.table)?))) {
+        Some((own, base)) => slots_to_take(objects, fresh, own, base).await?,
+        None => fresh,
+    };
+    let (mut record, mut files) = (before.clone(), FilesBefore::new());
+    for ticks in ticks {
+        let is_fresh = ticks.fresh(before.tables.get(&ticks.table)).next().is_some();
+        let Some(base) = bases.remove(&ticks.table).filter(|_| is_fresh || ticks.have(&taken)) else {
+            continue;
+        };
+        let (version, made_from) = next_version(objects, id, ticks, base, &taken).await?;
+        files.insert(ticks.table, made_from);
+        record.replace(ticks.table, version);
+    }
+    Ok((record, files))
+}
+
+/// Marks what was replaced, once the record is still the one that the catalog follows. Returns `false` if
+/// another compaction has changed it.
+async fn settle(objects: &dyn Objects, record: &mut Record) -> Result<bool, DaysError> {
+    let found = Record::find(objects, record.id()).await?;
+    if found.record != *record {
+        return Ok(false);
+    }
+    if record.settled {
+        return Ok(true);
+    }
+    publish::mark_replaced(objects, record).await?;
+    record.superseded.clear();
+    record.settled = true;
+    Ok(record.write(objects, found.condition).await? == Put::Done)
+}
+
+fn answer(record: &Record, ticks: &[TickFiles], files: &FilesBefore) -> Compacted {
+    let listed = ticks.iter().map(|ticks| ticks.table);
+    let with_version = record.tables.keys().copied();
+    let table = |table: Table| {
+        let files_before = files.get(&table).copied().unwrap_or(1);
+        let version = record.tables.get(&table);
+        let (rows, location) =
+            version.map_or((0, None), |Version { rows, location, .. }| (*rows, Some(location.clone())));
+        (table, CompactedTable { rows, files_before, location })
+    };
+    let tables: BTreeMap<Table, CompactedTable> = listed.chain(with_version).map(table).collect();
+    Compacted { stores: tables.get(&Table::StoreAvailability).cloned().unwrap_or_default(), tables }
+}

@@ -1,0 +1,131 @@
+//! The readings of the schedules by which a day was judged, and where their chunks lie.
+//!
+//! They explain what the other tables say. So a reading that has expired or is damaged is skipped.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use storewatch_domain::{Chunk, Day, Store};
+use storewatch_lake::objects::damaged;
+use storewatch_lake::{LakeError, ListedObject, Objects, keys, snapshot};
+
+use crate::rows::tick_records;
+use crate::{CountryDay, DaysError};
+
+/// Chunks read or written at once.
+const PARALLEL: usize = 8;
+
+/// The days for whose slots a reading may have been made, counted from the day of the reading: what `plan`
+/// accepts as its last good snapshot. It serves other slots too while PostgreSQL is down or has not changed.
+const READ_FOR: [i32; 9] = [0, -1, 1, -2, -3, -4, -5, -6, -7];
+
+/// A reading of the schedules: its chunks by number.
+pub(crate) type Reading = BTreeMap<u32, ListedObject>;
+
+/// Readings by the instant at which they were made, in Unix microseconds.
+pub(crate) type Readings = BTreeMap<i64, Reading>;
+
+/// The whole readings of the day that are not known yet: those that its ticks name, and those made to judge
+/// the day again. `ticks` is the key of the day's file of `country_ticks`.
+///
+/// # Errors
+/// S3 failed, or the file of `country_ticks` is damaged.
+pub(crate) async fn find(
+    objects: &dyn Objects,
+    id: CountryDay,
+    ticks: &str,
+    known: &BTreeSet<i64>,
+) -> Result<Readings, LakeError> {
+    let rows = tick_records(objects, ticks).await?;
+    let named = rows.iter().filter_map(|tick| Some((tick.schedule_as_of?, tick.chunks)));
+    let mut named: BTreeMap<i64, Option<u32>> = named.collect();
+    let restated = keys::restated_snapshot_prefix(id.country, id.day);
+    let mut found = by_instant(objects.list(&restated).await?);
+    found.retain(|read_at, _| !known.contains(read_at));
+    named.retain(|read_at, _| !known.contains(read_at) && !found.contains_key(read_at));
+    let mut listed_days = BTreeSet::new();
+    for read_at in named.keys() {
+        for day in likely_days(id.day, *read_at) {
+            if !found.contains_key(read_at) && listed_days.insert(day) {
+                let listed = objects.list(&keys::snapshots_of_day(id.country, day)).await?;
+                let wanted = by_instant(listed).into_iter();
+                found.extend(wanted.filter(|(read_at, _)| named.contains_key(read_at)));
+            }
+        }
+        if !found.contains_key(read_at) {
+            skipped(id, *read_at, "a reading of the day no longer exists");
+        }
+    }
+    found.retain(|read_at, reading| {
+        let planned = named.get(read_at).copied().flatten();
+        let is_whole = reading.keys().copied().eq(0..planned.unwrap_or(reading.len() as u32));
+        if !is_whole {
+            skipped(id, *read_at, "a reading of the day has lost chunks");
+        }
+        is_whole
+    });
+    Ok(found)
+}
+
+/// The days whose slots the reading was made for, the likeliest first: nearly always `day` itself.
+fn likely_days(day: Day, read_at: i64) -> impl Iterator<Item = Day> {
+    let read_on = Day::containing(read_at);
+    std::iter::once(day).chain(READ_FOR.iter().filter_map(move |after| read_on.plus_days(*after)))
+}
+
+/// Logs that a reading is left out of the day's schedules.
+pub(crate) fn skipped(id: CountryDay, read_at: i64, why: &str) {
+    tracing::warn!(day = %id.day, read_at, "{why}; skipping it");
+}
+
+/// Groups a listing's chunks by reading. Ignores objects that are not chunks.
+fn by_instant(listed: Vec<ListedObject>) -> Readings {
+    let mut readings = Readings::new();
+    for object in listed {
+        if let Some((read_at, number)) = keys::reading_of_chunk(&object.key) {
+            readings.entry(read_at).or_default().insert(number, object);
+        }
+    }
+    readings
+}
+
+/// The stores of a reading's chunks, except the chunks in `same`.
+///
+/// # Errors
+/// A chunk is missing or damaged, or S3 failed.
+pub(crate) async fn fetch(
+    objects: &dyn Objects,
+    reading: &Reading,
+    same: &BTreeSet<u32>,
+) -> Result<Vec<(u32, Vec<Store>)>, LakeError> {
+    let changed = reading.iter().filter(|(number, _)| !same.contains(number));
+    let changed: Vec<(u32, String)> = changed.map(|(number, chunk)| (*number, chunk.key.clone())).collect();
+    let fetched = stream::iter(changed).map(|(number, key)| async move {
+        let body = objects.get(&key).await?;
+        Ok((number, snapshot::read(body).map_err(|error| damaged(objects, &key, error))?))
+    });
+    fetched.buffered(PARALLEL).try_collect().await
+}
+
+/// Keeps a reading that was made to judge the day again. Returns its objects with their entity tags.
+///
+/// # Errors
+/// S3 failed.
+pub(crate) async fn write_restated(
+    objects: &dyn Objects,
+    id: CountryDay,
+    read_at: i64,
+    chunks: &[Chunk],
+) -> Result<BTreeMap<String, String>, DaysError> {
+    let put = |number: usize| async move {
+        let key = keys::restated_snapshot_chunk(id.country, id.day, read_at, number as u32);
+        let body = snapshot::write(&chunks[number].stores);
+        let body = body.map_err(|source| DaysError::File { what: "a chunk of schedules", source })?;
+        Ok::<_, DaysError>(objects.put(&key, body).await?)
+    };
+    stream::iter(1..chunks.len()).map(put).buffered(PARALLEL).try_collect::<()>().await?;
+    // The first chunk is written after all others: a reading that has it is whole.
+    put(0).await?;
+    let listed = objects.list(&keys::restated_snapshot(id.country, id.day, read_at)).await?;
+    Ok(listed.into_iter().map(|object| (object.key, object.etag)).collect())
+}

@@ -1,0 +1,208 @@
+//! Judging a day again.
+//!
+//! The schedules are read as they are now. Every slot of the day is judged by them and by what its rows say
+//! about the live view. `store_availability` and `availability_by_city` get a new version. `country_ticks`
+//! says how the ticks went, which does not change. The first judgement is kept.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+use storewatch_domain::{Chunk, CountryCode, Rules, Slot, Store, cut};
+use storewatch_lake::availability::{AvailabilityRows, by_city};
+use storewatch_lake::compaction::{self, RANGE_ROWS, Rows, Source};
+use storewatch_lake::objects::damaged;
+use storewatch_lake::rejudged::{Changes, judged_again};
+use storewatch_lake::{Objects, ParquetError, Put, Table};
+use storewatch_sources::{Read, ReadRequest, Schedules};
+
+use crate::compact::{Compacted, compact};
+use crate::error::RequestError;
+use crate::record::{Found, Record, Restatement, TRIES, Version, crossed};
+use crate::rows::write_version;
+use crate::{CountryDay, DaysError, Lake, readings};
+
+/// By what rules a day is judged again, and which of its stores.
+#[derive(Debug, Clone)]
+pub struct RestateRequest {
+    pub rules: Rules,
+    /// The most stores in a chunk of the schedules that are kept, as in a plan: 1 to 10,000.
+    pub chunk_stores: usize,
+    /// The ids of the stores to judge; `None` for all in the schedules.
+    pub stores: Option<Vec<String>>,
+}
+
+/// A day that was judged again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Restated {
+    #[serde(flatten)]
+    pub compacted: Compacted,
+    pub restated: Restatement,
+    /// Where the first judgement lies, by table.
+    pub first: BTreeMap<Table, String>,
+}
+
+/// The local dates whose exceptions are read, counted from the day: those whose hours can reach into it.
+const DATES: (i32, i32) = (-3, 2);
+
+/// Judges a day again. `now` tells the time in Unix microseconds; it is asked just before the schedules
+/// are read.
+///
+/// The day is compacted first, so that everything its ticks have written is judged. The new version is then
+/// published like any other: recorded if nothing else has changed the record, then shown by the catalog. A
+/// later tick brings its own slot with its own judgement.
+///
+/// # Errors
+/// The day has no rows, or a store is not in the schedules; then nothing has changed. The schedules cannot
+/// be read. As [`compact`]; running it again finishes it.
+pub async fn restate(
+    lake: Lake<'_>,
+    id: CountryDay,
+    schedules: &dyn Schedules,
+    now: &(dyn Fn() -> i64 + Sync),
+    request: &RestateRequest,
+) -> Result<Restated, DaysError> {
+    if request.stores.as_ref().is_some_and(Vec::is_empty) {
+        return Err(RequestError::NoStores.into());
+    }
+    if compact(lake, id).await?.stores.location.is_none() {
+        return Err(RequestError::NoRows { country: id.country, day: id.day }.into());
+    }
+    let read_at = now();
+    let chunks = read(schedules, id, request).await?;
+    check_known(request, id.country, &chunks)?;
+    let reading = readings::write_restated(lake.objects, id, read_at, &chunks).await?;
+    let wanted = request.stores.as_ref().map(|stores| stores.iter().collect::<HashSet<_>>());
+    let is_wanted = |store: &Store| wanted.as_ref().is_none_or(|wanted| wanted.contains(&store.id));
+    let stores: Vec<Store> = chunks.into_iter().flat_map(|chunk| chunk.stores).filter(is_wanted).collect();
+    let judging = Judging { rules: &request.rules, stores: &stores, read_at };
+    for _ in 0..TRIES {
+        let Found { record: before, condition } = Record::find(lake.objects, id).await?;
+        let (versions, changes) = judging.versions(lake.objects, &before, &reading).await?;
+        let restated = Restatement {
+            schedule_as_of: rfc3339(read_at),
+            tzdb: Some(request.rules.zones.release().to_owned()),
+            stores: request.stores.clone(),
+            changes,
+        };
+        let record = next_record(before, versions, restated.clone());
+        if record.write(lake.objects, condition).await? == Put::Conflict {
+            tracing::warn!(day = %id.day, "a compaction of the day came in between; judging it again");
+            compact(lake, id).await?;
+            continue;
+        }
+        let first = record.first.into_iter().map(|(table, version)| (table, version.location)).collect();
+        // Compacting shows queries what is recorded.
+        let compacted = compact(lake, id).await?;
+        tracing::info!(day = %id.day, stores = stores.len(), changes = ?restated.changes, "judged again");
+        return Ok(Restated { compacted, restated, first });
+    }
+    Err(crossed(lake.objects, id).into())
+}
+
+/// Reads the schedules as they are now, with the exceptions of the day, in chunks as plans have them.
+async fn read(
+    schedules: &dyn Schedules,
+    id: CountryDay,
+    request: &RestateRequest,
+) -> Result<Vec<Chunk>, DaysError> {
+    let date = id.day.date();
+    let exceptions = (date.plus_days(DATES.0), date.plus_days(DATES.1));
+    match schedules.read(&ReadRequest { exceptions, known_version: None }).await? {
+        Read::Schedules { stores, .. } => cut(stores, request.rules.id_type, request.chunk_stores)
+            .map_err(|source| DaysError::Ids { source }),
+        Read::Unchanged => Err(DaysError::NotRead),
+    }
+}
+
+/// Checks that the schedules have every store that was asked for.
+fn check_known(request: &RestateRequest, country: CountryCode, chunks: &[Chunk]) -> Result<(), RequestError> {
+    let known: HashSet<&String> =
+        chunks.iter().flat_map(|chunk| &chunk.stores).map(|store| &store.id).collect();
+    let wanted = request.stores.iter().flatten();
+    match wanted.filter(|id| !known.contains(id)).min() {
+        Some(id) => Err(RequestError::UnknownStore { id: id.clone(), country }),
+        None => Ok(()),
+    }
+}
+
+/// The record after a restatement. The first judgement's versions are kept; later ones are superseded.
+fn next_record(mut record: Record, versions: Vec<(Table, Version)>, restated: Restatement) -> Record {
+    for (table, version) in versions {
+        if let Some(old) = record.tables.insert(table, version) {
+            match record.first.entry(table) {
+                Entry::Vacant(first) => drop(first.insert(old)),
+                Entry::Occupied(_) => record.superseded.push(old.file),
+            }
+        }
+    }
+    record.restated.push(restated);
+    record.settled = false;
+    record
+}
+
+/// By what a day is judged again.
+struct Judging<'a> {
+    rules: &'a Rules,
+    stores: &'a [Store],
+    /// When the schedules were read, in Unix microseconds.
+    read_at: i64,
+}
+
+impl Judging<'_> {
+    /// The next versions of the two tables, and how many rows changed their status.
+    async fn versions(
+        &self,
+        objects: &dyn Objects,
+        record: &Record,
+        reading: &BTreeMap<String, String>,
+    ) -> Result<(Vec<(Table, Version)>, Changes), DaysError> {
+        let (mut rows, mut cities, mut changes) = (Vec::new(), Vec::new(), Changes::default());
+        if let Some(old) = record.tables.get(&Table::StoreAvailability) {
+            let unreadable = |error| damaged(objects, &old.file, error);
+            let body = objects.get(&old.file).await?;
+            for slots in batches(old) {
+                for (slot, before) in compaction::rows_of(body.clone(), slots).map_err(unreadable)? {
+                    let (one, by_city) = self.slot(slot, before, &mut changes).map_err(unreadable)?;
+                    rows.push(one);
+                    cities.push(by_city);
+                }
+            }
+        }
+        let mut versions = Vec::new();
+        for (table, sources) in [(Table::StoreAvailability, rows), (Table::AvailabilityByCity, cities)] {
+            let Some(old) = record.tables.get(&table) else { continue };
+            let mut inputs = old.inputs.clone();
+            inputs.extend(reading.clone());
+            versions.push((table, write_version(objects, record.id(), table, sources, inputs).await?));
+        }
+        Ok((versions, changes))
+    }
+
+    /// The rows of a slot and of its cities.
+    fn slot(
+        &self,
+        slot: Slot,
+        before: AvailabilityRows,
+        changes: &mut Changes,
+    ) -> Result<(Source, Source), ParquetError> {
+        let mut rows = judged_again(before, slot, self.rules, self.stores, self.read_at, changes)?;
+        let cities = by_city(slot, &rows.summary()?)?;
+        let source = |body| Source { body, rows: Rows::Of(slot) };
+        Ok((source(rows.write()?), source(cities)))
+    }
+}
+
+/// The slots of a version, in parts that fit in memory.
+fn batches(version: &Version) -> Vec<BTreeSet<Slot>> {
+    let each = (version.rows as usize / version.slots.len().max(1)).max(1);
+    let slots = (RANGE_ROWS / each).max(1);
+    version.slots.chunks(slots).map(|slots| slots.iter().copied().collect()).collect()
+}
+
+/// Unix microseconds as text. Instants outside the calendar of chrono, 262,000 years, count as its last.
+fn rfc3339(micros: i64) -> String {
+    let time = DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MAX_UTC);
+    time.to_rfc3339_opts(SecondsFormat::Micros, true)
+}

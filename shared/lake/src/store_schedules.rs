@@ -1,0 +1,406 @@
+//! The day's schedules as a table: the readings of a day as the rows of `store_schedules`, so that an
+//! analyst sees by which hours a store was judged.
+//!
+//! A day has 96 readings, nearly always of the same schedules. So a store has one row for as long as no
+//! reading says otherwise, and of a reading only those chunks are looked at that are not, byte for
+//! byte, those of the reading before.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use polars::prelude::*;
+use storewatch_domain::{LocalDate, Store, StoreHours, WallTime, Zones};
+
+use crate::hash;
+use crate::parquet::{self, ParquetError};
+use crate::tables::Table;
+
+/// Rows in a row group, as in the other compacted files.
+const ROW_GROUP: usize = 65_536;
+
+/// Local dates that can lie in a slot of a UTC day or spill over into it, in days from that day. The
+/// exceptions of others are left out: a reading has those of some weeks, and which ones moves on.
+const DATES: (i32, i32) = (-2, 1);
+
+const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+
+/// A text of a column, or null.
+pub type Text = Option<Arc<str>>;
+
+/// The columns of [`Schedule::texts`].
+const TEXTS: [&str; 6] = ["name", "city", "timezone", "weekly", "exceptions", "problem"];
+
+/// A store's schedule as the columns of the same names have it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Schedule {
+    pub name: Text,
+    pub city: Text,
+    pub timezone: Text,
+    pub weekly: Text,
+    pub exceptions: Text,
+    pub problem: Text,
+}
+
+impl Schedule {
+    fn texts(&self) -> [Option<&str>; 6] {
+        [&self.name, &self.city, &self.timezone, &self.weekly, &self.exceptions, &self.problem]
+            .map(Option::as_deref)
+    }
+}
+
+/// A row of the table. Times are readings, Unix microseconds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub store_id: Arc<str>,
+    pub schedule: Schedule,
+    pub from: i64,
+    /// Nothing where the last reading had it so too.
+    pub until: Option<i64>,
+}
+
+/// A store as the last reading had it.
+#[derive(Debug)]
+struct Open {
+    schedule: Schedule,
+    from: i64,
+    /// The chunk in which it was; nothing where it is of a file.
+    chunk: Option<u32>,
+    /// The last reading that was looked at for it, Unix microseconds.
+    seen: i64,
+}
+
+/// What identifies the rows of a file of the table: two files with equal digests have the same rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SchedulesDigest {
+    pub rows: u64,
+    /// The sum of a hash of each whole row.
+    pub checksum: u64,
+}
+
+/// The schedules of a day's readings, which are taken up in the order of time.
+#[derive(Debug)]
+pub struct ScheduleIntervals {
+    dates: (LocalDate, LocalDate),
+    zones: Zones,
+    open: HashMap<Arc<str>, Open>,
+    closed: Vec<Row>,
+    /// Texts are kept once: thousands of stores share their hours, and a changed store most of its texts.
+    texts: HashSet<Arc<str>>,
+    /// What is wrong with a zone's name, by the name.
+    zone_problems: HashMap<String, Option<String>>,
+    last: Option<i64>,
+}
+
+impl ScheduleIntervals {
+    /// Those of a UTC day before its first reading. `zones` tells which names of zones exist.
+    pub fn of(day: LocalDate, zones: Zones) -> Self {
+        Self {
+            zones,
+            dates: (day.plus_days(DATES.0), day.plus_days(DATES.1)),
+            open: HashMap::new(),
+            closed: Vec::new(),
+            texts: HashSet::new(),
+            zone_problems: HashMap::new(),
+            last: None,
+        }
+    }
+
+    /// Those of a UTC day after the readings that a file of the table was made of.
+    ///
+    /// # Errors
+    /// It is no file of the table.
+    pub fn resume(day: LocalDate, zones: Zones, body: Bytes) -> Result<Self, ParquetError> {
+        let mut schedules = Self::of(day, zones);
+        each_row(body, |row| {
+            let Row { store_id, schedule: told, from, until } = row;
+            let mut text = |text: Text| text.map(|text| schedules.kept(text));
+            let schedule = Schedule {
+                name: text(told.name),
+                city: text(told.city),
+                timezone: text(told.timezone),
+                weekly: text(told.weekly),
+                exceptions: text(told.exceptions),
+                problem: text(told.problem),
+            };
+            schedules.last = schedules.last.max(Some(until.unwrap_or(from)));
+            if until.is_some() {
+                schedules.closed.push(Row { store_id, schedule, from, until });
+            } else {
+                schedules.open.insert(store_id, Open { schedule, from, chunk: None, seen: from });
+            }
+        })?;
+        Ok(schedules)
+    }
+
+    /// The last reading that has been taken up, Unix microseconds; of a file, the last one that changed
+    /// something. Nothing where there was none.
+    pub fn last(&self) -> Option<i64> {
+        self.last
+    }
+
+    /// How many rows there are by now.
+    pub fn rows(&self) -> usize {
+        self.open.len() + self.closed.len()
+    }
+
+    /// Takes up a reading that was made at `at` (Unix microseconds), later than those before: the chunks
+    /// that are the same as in the reading before, by their numbers, and all others with their stores.
+    ///
+    /// The first reading after a file has to come with all of its chunks.
+    pub fn take(&mut self, at: i64, same: &BTreeSet<u32>, others: &[(u32, Vec<Store>)]) {
+        self.last = Some(at);
+        for (chunk, stores) in others {
+            for store in stores {
+                self.take_store(at, *chunk, store);
+            }
+        }
+        let gone = |open: &Open| open.seen != at && open.chunk.is_none_or(|chunk| !same.contains(&chunk));
+        let closed = self.open.extract_if(|_, open| gone(open));
+        self.closed.extend(closed.map(|(store_id, open)| Row {
+            store_id,
+            schedule: open.schedule,
+            from: open.from,
+            until: Some(at),
+        }));
+    }
+
+    fn take_store(&mut self, at: i64, chunk: u32, store: &Store) {
+        let schedule = self.schedule(store);
+        let Some(open) = self.open.get_mut(store.id.as_str()) else {
+            let open = Open { schedule, from: at, chunk: Some(chunk), seen: at };
+            self.open.insert(store.id.as_str().into(), open);
+            return;
+        };
+        if open.seen == at {
+            // A reading has each id once. Were one there twice, the first would count.
+            return;
+        }
+        (open.chunk, open.seen) = (Some(chunk), at);
+        if open.schedule == schedule {
+            return;
+        }
+        let (schedule, from) = (std::mem::replace(&mut open.schedule, schedule), open.from);
+        open.from = at;
+        if let Some((store_id, _)) = self.open.get_key_value(store.id.as_str()) {
+            let store_id = Arc::clone(store_id);
+            self.closed.push(Row { store_id, schedule, from, until: Some(at) });
+        }
+    }
+
+    fn schedule(&mut self, store: &Store) -> Schedule {
+        let problem = store.problem.clone().or_else(|| self.zone_problem(store.timezone.as_deref()));
+        Schedule {
+            name: self.text(store.name.as_deref()),
+            city: self.text(store.city.as_deref()),
+            timezone: self.text(store.timezone.as_deref()),
+            weekly: self.text(weekly(&store.hours).as_deref()),
+            exceptions: self.text(exceptions(&store.hours, self.dates).as_deref()),
+            problem: self.text(problem.as_deref()),
+        }
+    }
+
+    /// A zone that does not exist is no fault of the store's rows by the source, and it cannot be judged
+    /// all the same.
+    fn zone_problem(&mut self, zone: Option<&str>) -> Option<String> {
+        let zone = zone?;
+        if let Some(known) = self.zone_problems.get(zone) {
+            return known.clone();
+        }
+        let problem = self.zones.get(zone).err().map(|error| error.to_string());
+        self.zone_problems.insert(zone.to_owned(), problem.clone());
+        problem
+    }
+
+    fn text(&mut self, text: Option<&str>) -> Text {
+        let text = text?;
+        Some(match self.texts.get(text) {
+            Some(known) => Arc::clone(known),
+            None => self.kept(text.into()),
+        })
+    }
+
+    /// The text that is kept of those that say the same.
+    fn kept(&mut self, text: Arc<str>) -> Arc<str> {
+        if let Some(known) = self.texts.get(&*text) {
+            return Arc::clone(known);
+        }
+        self.texts.insert(Arc::clone(&text));
+        text
+    }
+
+    /// The file of the table, and what is in it: in the order of stores and times.
+    ///
+    /// # Errors
+    /// Polars cannot make or write it.
+    pub fn write(mut self) -> Result<(Bytes, SchedulesDigest), ParquetError> {
+        let mut rows = std::mem::take(&mut self.closed);
+        rows.extend(self.open.drain().map(|(store_id, open)| Row {
+            store_id,
+            schedule: open.schedule,
+            from: open.from,
+            until: None,
+        }));
+        rows.sort_unstable_by(|a, b| (&a.store_id, a.from).cmp(&(&b.store_id, b.from)));
+        let schema = parquet::schema(Table::StoreSchedules)?;
+        let mut body = Vec::new();
+        let mut writer = parquet::writer(&mut body).batched(&schema)?;
+        let mut content = SchedulesDigest::default();
+        for group in rows.chunks(ROW_GROUP) {
+            let frame = frame(group)?;
+            content.add(&frame)?;
+            writer.write_batch(&frame)?;
+        }
+        writer.finish()?;
+        drop(writer);
+        Ok((body.into(), content))
+    }
+}
+
+/// What is in a file of the table, read from its bytes.
+///
+/// # Errors
+/// It is no file of the table.
+pub fn digest(body: Bytes) -> Result<SchedulesDigest, ParquetError> {
+    let mut content = SchedulesDigest::default();
+    each_block(body, |block| content.add(&block))?;
+    Ok(content)
+}
+
+/// The rows of a file of the table, in their order.
+///
+/// # Errors
+/// It is no file of the table.
+pub fn read(body: Bytes) -> Result<Vec<Row>, ParquetError> {
+    let mut rows = Vec::new();
+    each_row(body, |row| rows.push(row))?;
+    Ok(rows)
+}
+
+fn each_row(body: Bytes, mut take: impl FnMut(Row)) -> Result<(), ParquetError> {
+    let missing = |name: &str| ParquetError::Content(format!("{name} is null"));
+    each_block(body, |block| {
+        let (ids, texts, (from, until)) =
+            (block.column("store_id")?.str()?, text_columns(&block)?, times(&block)?);
+        for n in 0..block.height() {
+            let text = |column: usize| texts[column].get(n).map(Into::into);
+            take(Row {
+                store_id: ids.get(n).ok_or_else(|| missing("store_id"))?.into(),
+                schedule: Schedule {
+                    name: text(0),
+                    city: text(1),
+                    timezone: text(2),
+                    weekly: text(3),
+                    exceptions: text(4),
+                    problem: text(5),
+                },
+                from: from.get(n).ok_or_else(|| missing("valid_from"))?,
+                until: until.get(n),
+            });
+        }
+        Ok(())
+    })
+}
+
+fn each_block(
+    body: Bytes,
+    mut take: impl FnMut(DataFrame) -> Result<(), ParquetError>,
+) -> Result<(), ParquetError> {
+    for start in (0..parquet::height(&body)?).step_by(ROW_GROUP) {
+        take(parquet::read_part(Table::StoreSchedules, body.clone(), None, (start, ROW_GROUP))?)?;
+    }
+    Ok(())
+}
+
+fn frame(rows: &[Row]) -> Result<DataFrame, ParquetError> {
+    let ids: Vec<Option<&str>> = rows.iter().map(|row| Some(&*row.store_id)).collect();
+    let mut columns = vec![parquet::texts("store_id", &ids)];
+    for (n, name) in TEXTS.into_iter().enumerate() {
+        let values: Vec<Option<&str>> = rows.iter().map(|row| row.schedule.texts()[n]).collect();
+        columns.push(parquet::texts(name, &values));
+    }
+    columns.push(parquet::timestamps("valid_from", rows.iter().map(|row| Some(row.from)).collect())?);
+    columns.push(parquet::timestamps("valid_until", rows.iter().map(|row| row.until).collect())?);
+    let frame = DataFrame::new(rows.len(), columns)?;
+    parquet::check(Table::StoreSchedules, &frame)?;
+    Ok(frame)
+}
+
+fn text_columns(block: &DataFrame) -> Result<Vec<&StringChunked>, ParquetError> {
+    Ok(TEXTS.into_iter().map(|name| block.column(name)?.str()).collect::<PolarsResult<_>>()?)
+}
+
+fn times(block: &DataFrame) -> Result<(Int64Chunked, Int64Chunked), ParquetError> {
+    let time = |name: &str| -> PolarsResult<_> { Ok(block.column(name)?.datetime()?.physical().clone()) };
+    Ok((time("valid_from")?, time("valid_until")?))
+}
+
+impl SchedulesDigest {
+    fn add(&mut self, block: &DataFrame) -> Result<(), ParquetError> {
+        let ids = block.column("store_id")?.str()?;
+        let texts = text_columns(block)?;
+        let (from, until) = times(block)?;
+        for n in 0..block.height() {
+            let mut hash = hash::text(hash::START, ids.get(n));
+            for text in &texts {
+                hash = hash::text(hash, text.get(n));
+            }
+            for time in [from.get(n), until.get(n)] {
+                hash = hash::bytes(hash, &time.unwrap_or(i64::MIN).to_le_bytes());
+            }
+            self.checksum = self.checksum.wrapping_add(hash::mixed(hash));
+        }
+        self.rows += block.height() as u64;
+        Ok(())
+    }
+}
+
+/// The weekly hours as the column has them: by weekday and time, each once; nothing where there are none.
+fn weekly(hours: &StoreHours) -> Option<String> {
+    let mut rows = hours.weekly.clone();
+    rows.sort_unstable();
+    rows.dedup();
+    let mut text = String::new();
+    for row in rows {
+        // A weekday is 1 to 7.
+        let weekday = WEEKDAYS.get(usize::from(row.weekday()) - 1).copied().unwrap_or_default();
+        start(&mut text, weekday);
+        range(&mut text, row.hours());
+    }
+    Some(text).filter(|text| !text.is_empty())
+}
+
+/// The exceptions of these dates, both included, as the column has them: by date and time, each once;
+/// nothing where there are none.
+fn exceptions(hours: &StoreHours, dates: (LocalDate, LocalDate)) -> Option<String> {
+    let mut rows = hours.exceptions.clone();
+    rows.retain(|row| (dates.0..=dates.1).contains(&row.date()));
+    rows.sort_unstable();
+    rows.dedup();
+    let mut text = String::new();
+    for row in rows {
+        start(&mut text, &row.date().to_string());
+        range(&mut text, row.hours());
+    }
+    Some(text).filter(|text| !text.is_empty())
+}
+
+fn start(text: &mut String, day: &str) {
+    if !text.is_empty() {
+        text.push_str("; ");
+    }
+    text.push_str(day);
+}
+
+/// ` 09:00-14:00`: a space before, and seconds only where they are not 0. ` closed` for a row without hours.
+fn range(text: &mut String, hours: Option<(WallTime, WallTime)>) {
+    let Some((opens, closes)) = hours else {
+        text.push_str(" closed");
+        return;
+    };
+    for (mark, time) in [(' ', opens), ('-', closes)] {
+        let whole = time.to_string();
+        text.push(mark);
+        text.push_str(whole.strip_suffix(":00").unwrap_or(&whole));
+    }
+}

@@ -1,0 +1,1 @@
+"""Tests, and the harness that several of them share. Nothing that `make run` needs is here."""

@@ -1,0 +1,99 @@
+"""Two lakes to ask: one that the deployed pipeline has written in a few slots, and the sample week of docs/tables.md."""
+
+import fcntl
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+
+from pyarrow import parquet
+
+from infra.local import slots
+from infra.local.commands import docs, tick
+from infra.local.config import Stack
+from infra.local.servers import sql, trino
+from tests.harness.deployment import SCHEDULES, TABLES, Deployed
+from tests.harness.views_oracle import Tables
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A database with tables and views, the engine to ask it by, and the rows of its tables."""
+
+    url: str
+    database: str
+    day: str | None  # to be put in place of the worked queries' own; None: they are of this lake
+    tables: Tables
+
+    def ask(self, statement: str) -> sql.Result:
+        """The engine's answer."""
+        return sql.run(self.url, statement, catalog=trino.CATALOG, database=self.database)
+
+    def rows_of(self, table: str, country: str, *days: str) -> int:
+        """How many rows a table has of a country's days."""
+        return sum(row["country"] == country and row["day"] in days for row in self.tables[table])
+
+
+@contextmanager
+def engine(stack: Stack) -> Iterator[str]:
+    """The address of Trino. It is large, so it is stopped again if it was not running and no other test run uses it."""
+    was_running = trino.running(stack) is not None
+    with (stack.run_dir / "trino.users").open("a") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        try:
+            yield trino.up(stack)
+        finally:
+            with suppress(BlockingIOError):
+                # Others hold it too for as long as they ask queries.
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not was_running:
+                    trino.down(stack)
+
+
+def run_slots(deployed: Deployed, now: tick.Tick) -> None:
+    """Further slots beside the one that was ticked in time: two that are late, of today and of yesterday, one failed."""
+    for before in (timedelta(minutes=45), timedelta(hours=24)):
+        done = tick.run(deployed.stack, prefix=deployed.prefix, slot=now.slot - before)
+        assert done.status == "SUCCEEDED", done.error
+    event = {"country": "mx", "slot": slots.iso(now.slot - timedelta(minutes=30))}
+    cause = '{"errorType":"ScheduleUnavailable","errorMessage":"PostgreSQL at db.mx.example:5432, connecting"}'
+    failed = deployed.invoke("mx-merge", event | {"error": {"Error": "ScheduleUnavailable", "Cause": cause}})
+    assert not failed.is_error, failed.message
+    # As the state machine does: at midnight the partition may be of another day.
+    registered = deployed.invoke("mx-register", {"partitions": failed.payload["partitions"]})
+    assert not registered.is_error, registered.message
+    # Yesterday with its schedules, but for one country, of which the daily work has not been yet.
+    for country in ("es", "pt"):
+        event = {"country": country, "day": f"{now.slot - timedelta(hours=24):%Y-%m-%d}"}
+        compacted = deployed.invoke(f"{country}-compact", event)
+        assert not compacted.is_error, compacted.message
+
+
+def read(deployed: Deployed) -> Tables:
+    """All rows of a deployment's tables, found as an engine finds them: by the catalog's partitions."""
+    found: Tables = {}
+    for table in (*TABLES, SCHEDULES):
+        rows = found.setdefault(table, [])
+        pages = deployed.glue.get_paginator("get_partitions").paginate(DatabaseName=deployed.database, TableName=table)
+        for partition in [one for page in pages for one in page["Partitions"]]:
+            keys = dict(zip(("country", "day"), partition["Values"], strict=True))
+            prefix = partition["StorageDescriptor"]["Location"].removeprefix(f"s3://{deployed.bucket}/")
+            for entry in deployed.objects(prefix):
+                content = parquet.ParquetFile(io.BytesIO(deployed.body(entry.key))).read()
+                rows += [row | keys for row in content.to_pylist()]
+    return found
+
+
+@contextmanager
+def sample_week(stack: Stack, url: str) -> Iterator[Lake]:
+    """The week that the page's queries are shown on."""
+    with docs.sample_week(stack) as (database, made):
+        tables = {
+            table: [row | {"country": country, "day": day} for (country, day), rows in parts.items() for row in rows]
+            for table, parts in made.items()
+        }
+        # Columns that a row does not name are null.
+        names = {table: {name for row in rows for name in row} for table, rows in tables.items()}
+        filled = {table: [dict.fromkeys(names[table]) | row for row in rows] for table, rows in tables.items()}
+        yield Lake(url, database, None, filled)
