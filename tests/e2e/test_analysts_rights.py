@@ -209,7 +209,7 @@ def test_a_deployment_that_does_not_say_leaves_analysts_the_countries_that_they_
 
 @pytest.mark.parametrize("country", ["*", "ES", "e?", ""])
 def test_what_is_no_country_gets_into_no_policy(country: str) -> None:
-    with pytest.raises(DeployError, match="is no country"):
+    with pytest.raises(DeployError, match="is not a country code"):
         analytics.country_objects("arn:aws:s3:::lake", [country])
 
 

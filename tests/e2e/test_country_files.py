@@ -99,7 +99,7 @@ def test_authorities_are_brought_along_and_change_the_file_s_key(tmp_path: Path)
     pem = tmp_path / "ca/es-postgres.pem"
     for text in ("no certificate", CERTIFICATE + "-----BEGIN PRIVATE KEY-----\n"):
         pem.write_text(text)
-        with pytest.raises(DeployError, match="must hold certificates as PEM, and no key"):
+        with pytest.raises(DeployError, match="must hold PEM certificates and no private key"):
             CountryFile.load("es", tmp_path)
     pem.write_text(CERTIFICATE)
     file = CountryFile.load("es", tmp_path)
@@ -121,5 +121,5 @@ def test_authorities_are_brought_along_and_change_the_file_s_key(tmp_path: Path)
 @pytest.mark.parametrize("name", ["es.pem", "ca/../es.pem", "/etc/ca/es.pem", "ca/es.key"])
 def test_authorities_are_in_the_folder_ca(tmp_path: Path, name: str) -> None:
     write(tmp_path, "live_view", f'ca = "{name}"')
-    with pytest.raises(DeployError, match=r"\[live_view\] ca is .* must be of the form"):
+    with pytest.raises(DeployError, match=r"\[live_view\] ca is .* must look like"):
         CountryFile.load("es", tmp_path)

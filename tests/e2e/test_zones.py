@@ -127,10 +127,10 @@ def test_a_bundle_that_is_broken_stops_the_tick_and_is_named(zoned: tuple[Deploy
 @pytest.mark.parametrize(
     ("content", "wanted"),
     [
-        (b"", "neither a wheel nor a folder nor a bundle"),
+        (b"", "is not a wheel, a folder or a bundle"),
         (b"tzdata2025b\0", "damaged or cut off"),
         (OLD.read_bytes()[:2000], "damaged or cut off"),
-        (OLD.read_bytes().replace(b"America/New_York", b"America/Old_York"), "without UTC, Europe/London or"),
+        (OLD.read_bytes().replace(b"America/New_York", b"America/Old_York"), "lacks UTC, Europe/London or"),
         (OLD.read_bytes().replace(b"TZif2", b"TZxf2", 1), "its zone Africa/Casablanca cannot be read"),
         (OLD.read_bytes().replace(b"2025b", b"25b  ", 1), "its release is '25b  '"),
     ],
