@@ -108,8 +108,8 @@ def test_a_repair_that_does_not_do_what_it_says_is_reported(
     monkeypatch.setattr(repairs, "repair", lambda *_: {"created": len(TABLES) * DAYS})
     assert repairs.main(_arguments(repairs, "--countries", "1", "--days", f"{DAYS}")) == 1
     printed = capsys.readouterr().out
-    assert "27 partitions are not what lies on S3" in printed
-    assert "nothing to do: counted {'created': 30} in place of {'unchanged': 27}" in printed
+    assert "27 partitions differ from S3" in printed
+    assert "nothing to do: counted {'created': 30} instead of {'unchanged': 27}" in printed
 
 
 def _prefix() -> str:
