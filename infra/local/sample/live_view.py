@@ -25,7 +25,7 @@ REASONS = (
     "weather",
 )
 
-# Per mille. Every slot draws anew which stores are missing, offline, or online out of hours. Stores with two documents
+# Per mille. Each slot redraws which stores are missing, offline, or online out of hours. Stores with two documents
 # and orphans are fixed, and each slot shows half of them, so it is known what earlier slots left.
 _MISSING = 10
 _OFFLINE = 30
