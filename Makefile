@@ -1,5 +1,5 @@
-# Every task of the project, by name: `make help` lists them. The work is done by infra/local/stack (servers, local
-# deployment, ticks), cargo, and infra/ (AWS); here they are only put together.
+# Every task of the project: `make help` lists them. infra/local/stack (servers, local deployment, ticks), cargo and
+# infra/ (AWS) do the work.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -7,7 +7,7 @@ SHELL := /bin/bash
 .PHONY: help run test test-rust test-e2e test-hours test-engines simulate soak fuzz mutants bench bench-compact bench-queries bench-repair check fmt lint generate lock build up stop status sample tick report query restate repair zones docs invoke logs deploy undeploy release clean
 
 STACK := infra/local/stack
-# Python with the packages of a group of pyproject.toml: made, or brought up to date, when it is first used.
+# Prints the path of a Python with the packages of a group in pyproject.toml. Creates or updates it on first use.
 ENVIRONMENT := infra/environment
 TESTS := "$$($(ENVIRONMENT) test)"
 VENV := .stack/cache/venv
@@ -19,7 +19,7 @@ comma := ,
 empty :=
 space := $(empty) $(empty)
 
-# What can be set on the command line, as in `make run STORES=100000`.
+# Variables for the command line, as in `make run STORES=100000`.
 STORES ?= 10000
 COUNTRIES ?= es mx pt
 CASES ?= 10000000
@@ -48,35 +48,35 @@ TICKS ?=
 ENGINES ?=
 DAYS ?=
 
-# Locally by the stack's own AWS, else by that of the credentials in use.
-ON_DAYS = [ -n "$(COUNTRY)" ] && [ -n "$(FROM)" ] || { echo "make $@: say which country and which days, as in make $@ COUNTRY=es FROM=2026-11-01 TO=2026-11-03" >&2; exit 2; }; \
+# Uses the stack's local AWS, or with AWS=1 the account of your AWS credentials.
+ON_DAYS = [ -n "$(COUNTRY)" ] && [ -n "$(FROM)" ] || { echo "make $@: name the country and the days, as in make $@ COUNTRY=es FROM=2026-11-01 TO=2026-11-03" >&2; exit 2; }; \
 	$(if $(AWS),,eval "$$($(STACK) env)" &&) "$$($(ENVIRONMENT) $(if $(AWS),deploy,local))" -m infra.days
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  STACK_NAME=other in front makes another stack beside the first; everything is under .stack/ and target/."
+	@echo "  STACK_NAME=other in front of make uses another stack beside the first. Everything is under .stack/ and target/."
 
-run: ## All from a fresh clone: servers, build, sample, deployment, one tick, its result (STORES, COUNTRIES, SECRETS)
+run: ## Do everything from a fresh clone: servers, build, sample, deployment, a tick, its result (STORES, COUNTRIES, SECRETS)
 	@$(STACK) run --stores $(STORES) --countries $(subst $(space),$(comma),$(strip $(COUNTRIES))) $(if $(SECRETS),--secrets $(SECRETS))
 
-test: ## The whole test suite, on the real parts; from a fresh clone too
+test: ## Run the whole test suite on real servers, also from a fresh clone
 	@$(STACK) build
 	@$(MAKE) --no-print-directory test-rust test-e2e
 
-test-rust: ## Only the Rust tests, against the running stack
+test-rust: ## Run only the Rust tests, on the running stack
 	@eval "$$($(STACK) env)"; cargo test --workspace
 
-test-e2e: ## Only the end-to-end tests of the deployed templates, against the running stack
+test-e2e: ## Run only the end-to-end tests of the deployed templates, on the running stack
 	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e
 
-test-hours: ## Hold the hours of many random stores against the naive implementation, optimised (CASES)
+test-hours: ## Compare the hours of many random stores with the naive implementation, optimised (CASES)
 	HOURS_CASES=$(CASES) cargo test --release -p storewatch-domain --test against_naive
 
-test-engines: ## Only the live view's tests, against each Elasticsearch and OpenSearch that docs/sources.md names (ENGINES)
+test-engines: ## Run the live view's tests on each Elasticsearch and OpenSearch in docs/sources.md (ENGINES)
 	@$(STACK) test-engines $(ENGINES)
 
-soak: ## A day of ticks in minutes, with faults, then an audit of all that they wrote (SLOTS=24 for less; SEED)
+soak: ## Run a day of ticks in minutes, with faults, then audit everything they wrote (SLOTS=24 for less; SEED)
 	@$(STACK) build
 	@$(TESTS) -m tests.soak --slots $(SLOTS) $(if $(SEED),--seed $(SEED))
 
@@ -86,20 +86,20 @@ mutants: $(CARGO_MUTANTS) ## Show the changes to shared/domain that no test noti
 bench: ## Measure how fast a million stores are judged, and how fast their bytes can be read
 	cargo bench -p storewatch-bench
 
-bench-compact: ## Measure memory, time and bytes of compacting a day (STORES, 100000 is its own default)
+bench-compact: ## Measure memory, time and bytes of compacting a day (STORES, default here 100000)
 	$(if $(filter file,$(origin STORES)),,STORES=$(STORES)) cargo bench --workspace --profile dev --bench day
 
-bench-queries: ## Measure what queries of a day (STORES) read and take, before it is compacted and after
+bench-queries: ## Measure bytes and time of queries on a day, before and after compaction (STORES)
 	@$(STACK) build
 	@$(TESTS) -m tests.measure.queries --stores $(STORES)
 
-bench-repair: ## Measure what a repair of the catalog takes and asks (COUNTRIES=30 DAYS=365 are its own defaults)
+bench-repair: ## Measure time and requests of a catalog repair (defaults here: COUNTRIES=30 DAYS=365)
 	@$(STACK) build
 	@$(TESTS) -m tests.measure.repair $(if $(filter file,$(origin COUNTRIES)),,--countries $(COUNTRIES)) $(if $(DAYS),--days $(DAYS))
 
-# Without a sanitizer, which only nightly has: safe Rust fails by panicking. To trace compares costs nine tenths of the
-# speed of `hours`, and the targets make well-formed input by themselves.
-fuzz: $(CARGO_FUZZ) ## Fuzz the domain, led by coverage, SECONDS a target (TARGET for one of hours, texts, rows)
+# Without a sanitizer, which needs nightly: safe Rust fails by panicking. Without tracing compares: it would make `hours`
+# ten times slower, and the targets generate well-formed input anyway.
+fuzz: $(CARGO_FUZZ) ## Fuzz the domain, guided by coverage (SECONDS per target; TARGET for one of hours, texts, rows)
 	@mkdir -p .stack/fuzz
 	@for target in $(TARGET); do \
 		log=.stack/fuzz/$$target.log; echo "$$target: $(SECONDS) seconds, log in $$log"; \
@@ -115,10 +115,10 @@ $(CARGO_FUZZ):
 $(CARGO_MUTANTS):
 	cargo install cargo-mutants --version 27.1.0 --locked --root $(TOOLS)
 
-simulate: ## Simulate country ticks from other seeds than the tests do (TICKS), or show one seed again (SEED)
+simulate: ## Simulate country ticks with new seeds (TICKS), or replay one seed (SEED)
 	@SIMULATION_SEED=$(or $(SEED),$$RANDOM$$RANDOM) $(if $(SEED),,SIMULATION_TICKS=$(or $(TICKS),10000)) cargo test --workspace --test country_ticks -- --nocapture whatever
 
-check: ## Formatting and linting: Rust, Python, templates, state machines
+check: ## Check formatting and lint: Rust, Python, templates, state machines
 	cargo fmt --all --check
 	cargo fmt --manifest-path $(FUZZ)/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -133,11 +133,11 @@ fmt: ## Format Rust and Python
 	$(VENV)/bin/ruff format .
 	$(VENV)/bin/ruff check --fix .
 
-generate: ## Write what is generated: vocabulary.json from the code, Retry blocks from retries.toml
+generate: ## Write generated files: vocabulary.json from the code, Retry blocks from retries.toml
 	WRITE_VOCABULARY=1 cargo test --workspace --test vocabulary --quiet
 	@$(STACK) generate
 
-lock: ## Write requirements.lock anew: the newest packages that pyproject.toml allows
+lock: ## Rewrite requirements.lock with the newest packages that pyproject.toml allows
 	rm -rf $(VENV)-lock
 	python3 -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip install --quiet --upgrade pip
@@ -146,66 +146,66 @@ lock: ## Write requirements.lock anew: the newest packages that pyproject.toml a
 	mv $(VENV)-lock/new requirements.lock
 	rm -rf $(VENV)-lock
 
-build: ## Compile the workspace as `make run` and `make test` use it
+build: ## Compile the workspace for `make run` and `make test`
 	cargo build --workspace
 
 up: ## Start the servers
 	@$(STACK) up
 
-stop: ## Stop the servers; their data stays, but the local AWS forgets what was deployed
+stop: ## Stop the servers. Their data stays, but the local AWS forgets its deployments
 	@$(STACK) down
 
 status: ## Show the servers, their addresses and logs
 	@$(STACK) status --prefix $(PREFIX)
 
-sample: ## Load sample stores anew (STORES)
+sample: ## Replace the sample stores (STORES)
 	@$(STACK) sample load --stores $(STORES)
 	@$(STACK) sample follow
 
-tick: ## Run one tick now (SLOT for another slot; AFRESH=1 removes first what the slot has written)
+tick: ## Run one tick now (SLOT for another slot; AFRESH=1 first deletes what the slot has written)
 	@$(STACK) tick --prefix $(PREFIX) $(if $(SLOT),--slot $(SLOT)) $(if $(AFRESH),--afresh)
 
-report: ## Show the latest tick as it stands in the lake (SLOT for another slot)
+report: ## Show the latest tick, read back from the lake (SLOT for another slot)
 	@$(STACK) report --prefix $(PREFIX) $(if $(SLOT),--slot $(SLOT))
 
-# By the environment, because SQL is full of quotes.
+# Passed in the environment, because SQL is full of quotes.
 query: export SQL := $(value SQL)
-query: ## Ask the local lake as an analyst would, through Trino: make query SQL="select …" (the first time fetches 450 MB)
-	@[ -n "$$SQL" ] || { echo 'make query: say what, as in make query SQL="select * from coverage_daily"' >&2; exit 2; }
+query: ## Query the local lake through Trino, as analysts do: make query SQL="select …" (downloads 450 MB the first time)
+	@[ -n "$$SQL" ] || { echo 'make query: write a statement, as in make query SQL="select * from coverage_daily"' >&2; exit 2; }
 	@$(STACK) query --prefix $(PREFIX) "$$SQL"
 
-restate: ## Judge days again by the schedules as they are now: make restate COUNTRY=es FROM=2026-11-01 TO=2026-11-03 (IDS=12,15 for some stores; AWS=1 on AWS)
+restate: ## Judge days again by the current schedules: make restate COUNTRY=es FROM=2026-11-01 TO=2026-11-03 (IDS=12,15 for some stores; AWS=1 on AWS)
 	@$(ON_DAYS) restate $(COUNTRY) --prefix $(PREFIX) --from $(FROM) $(if $(TO),--to $(TO)) $(if $(IDS),--stores $(IDS))
 
-repair: ## Make the catalog equal to what lies on S3: make repair COUNTRY=es FROM=2025-11-01 TO=2026-10-31 (AWS=1 on AWS)
+repair: ## Make the catalog equal to S3: make repair COUNTRY=es FROM=2025-11-01 TO=2026-10-31 (AWS=1 on AWS)
 	@$(ON_DAYS) repair $(COUNTRY) --prefix $(PREFIX) --from $(FROM) $(if $(TO),--to $(TO))
 
-# `none` for FILE goes back to what is built in; without FILE nothing is changed.
-zones: ## Show the time zone data that countries use, or give them other: make zones COUNTRIES="es mx" FILE=tzdata-2026.7-py2.py3-none-any.whl (FILE=none takes it away; AWS=1 on AWS)
+# FILE=none goes back to the built-in data. Without FILE nothing changes.
+zones: ## Show or change the time zone data that countries use: make zones COUNTRIES="es mx" FILE=tzdata-2026.7-py2.py3-none-any.whl (FILE=none removes it; AWS=1 on AWS)
 	@$(if $(AWS),,eval "$$($(STACK) env)";) "$$($(ENVIRONMENT) $(if $(AWS),deploy,local))" -m infra.zones $(if $(FILE),$(if $(filter none,$(FILE)),remove,put),show) $(if $(filter file,$(origin COUNTRIES)),,$(COUNTRIES)) --prefix $(PREFIX) $(if $(filter-out none,$(FILE)),--file $(FILE))
 
-docs: ## Write docs/tables.md anew from the schema, with its queries run by Trino on a fixed sample
+docs: ## Write docs/tables.md from the schema, with query results from Trino on a fixed sample
 	@$(STACK) up
 	@$(STACK) docs
 
-invoke: ## Run one function by cargo lambda on its sample events: make invoke FUNCTION=observe [EVENT=file.json]
-	@[ -n "$(FUNCTION)" ] || { echo "make invoke: say which function, as in make invoke FUNCTION=observe" >&2; exit 2; }
+invoke: ## Run one function with cargo lambda on its sample events: make invoke FUNCTION=observe [EVENT=file.json]
+	@[ -n "$(FUNCTION)" ] || { echo "make invoke: name the function, as in make invoke FUNCTION=observe" >&2; exit 2; }
 	@$(STACK) invoke --prefix $(PREFIX) $(FUNCTION) $(EVENT)
 
-logs: ## Show what the functions have logged (FUNCTION for one of them)
+logs: ## Show the functions' logs (FUNCTION for one of them)
 	@$(STACK) logs --prefix $(PREFIX) $(FUNCTION)
 
 release: ## Build the functions for AWS (ARCHITECTURE=arm64 for Graviton)
 	@$(ENVIRONMENT) deploy >/dev/null
 	PATH="$(CURDIR)/$(VENV)-deploy/bin:$$PATH" cargo lambda build --workspace --release --output-format zip $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
 
-deploy: release ## Deploy to the AWS account of the credentials in use (COUNTRIES, ANALYSTS, PREFIX, DATABASE, SECRETS, EMAIL)
+deploy: release ## Deploy to the account of your AWS credentials (COUNTRIES, ANALYSTS, PREFIX, DATABASE, SECRETS, EMAIL)
 	@"$$($(ENVIRONMENT) deploy)" -m infra.deploy deploy $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(EMAIL),--email $(EMAIL)) $(if $(ANALYSTS),--analyst-countries $(ANALYSTS))
 
-undeploy: ## Take countries off AWS; their data stays: make undeploy COUNTRIES=pt
-	@[ "$(origin COUNTRIES)" = "command line" ] || { echo "make undeploy: say which countries, as in make undeploy COUNTRIES=pt" >&2; exit 2; }
+undeploy: ## Remove countries from AWS. Their data stays: make undeploy COUNTRIES=pt
+	@[ "$(origin COUNTRIES)" = "command line" ] || { echo "make undeploy: name the countries, as in make undeploy COUNTRIES=pt" >&2; exit 2; }
 	@"$$($(ENVIRONMENT) deploy)" -m infra.deploy undeploy $(COUNTRIES) --prefix $(PREFIX)
 
-clean: ## Stop the servers and remove all that was made: data, caches, builds
+clean: ## Stop the servers and delete everything: data, caches, builds
 	@for run in .stack/run/*/; do [ ! -d "$$run" ] || STACK_NAME=$$(basename "$$run") $(STACK) down --wipe; done
 	rm -rf .stack target $(FUZZ)/corpus $(FUZZ)/artifacts

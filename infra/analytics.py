@@ -1,7 +1,7 @@
-"""Puts into analytics.yaml what is written elsewhere: the views of infra/views and the saved queries of infra/queries.
+"""Fills analytics.yaml with the views of infra/views and the saved queries of infra/queries.
 
-A view of Athena is a table of the Glue catalog that carries its query as base64 of JSON. Written by hand nobody could
-read it, so it is made of the .sql file when the stack is deployed: on AWS and locally of the same bytes.
+An Athena view is a table of the Glue catalog that holds its query as base64 of JSON. Nobody could read or edit that,
+so it is made from the .sql file at deployment, the same for AWS and the local stack.
 """
 
 import base64
@@ -18,9 +18,9 @@ _MARK = "  # <views and saved queries>\n"
 
 
 def render(template: str, database: str) -> str:
-    """The template with a resource for each view and each saved query, a line each: YAML that is also JSON."""
+    """The template with one line per view and per saved query. A line is JSON, which is also YAML."""
     if template.count(_MARK) != 1:
-        raise DeployError(f"analytics.yaml wants one line {_MARK.strip()!r} among its resources")
+        raise DeployError(f"analytics.yaml must have exactly one line {_MARK.strip()!r} among its resources")
     resources = {_logical("View", view.name): _view(view, database) for view in schema.views()}
     resources |= {_logical("Query", query.name): _query(query) for query in schema.queries()}
     lines = [f"  {name}: {json.dumps(resource, separators=(', ', ': '))}\n" for name, resource in resources.items()]
@@ -28,19 +28,19 @@ def render(template: str, database: str) -> str:
 
 
 def table_input(view: schema.View, database: str) -> dict[str, Any]:
-    """A view as the Glue catalog holds it, in the form in which Athena writes its own and Trino reads them."""
+    """A view as the Glue catalog holds it. Athena writes this form, and Trino reads it."""
     definition = {
         "originalSql": view.sql,
         "catalog": CATALOG,
-        "schema": database,  # so that its tables need no database in their names
+        "schema": database,  # so that table names in the query need no database
         "columns": [{"name": column.name, "type": column.type} for column in view.columns],
-        # Whoever asks reads with their own rights, and not with those of the one who made the view.
+        # Queries run with the rights of whoever asks, not of whoever made the view.
         "runAsInvoker": True,
     }
     text = base64.b64encode(json.dumps(definition).encode()).decode()
     return {
         "Name": view.name,
-        # Trino knows a view by these words in this place; what a view means is told by its columns' comments.
+        # Trino recognises a view by this exact text here. The columns' comments describe the view.
         "Description": "Presto View",
         "TableType": "VIRTUAL_VIEW",
         "Parameters": {"presto_view": "true", "comment": "Presto View"},
@@ -59,10 +59,10 @@ def table_input(view: schema.View, database: str) -> dict[str, Any]:
 
 
 def country_objects(bucket_arn: str, countries: Sequence[str]) -> list[str]:
-    """The tables' files of some countries, compacted ones too, as ARNs: nothing else lies under a `day=`."""
+    """ARNs of some countries' table files, compacted ones included. Only these have a `day=` in their key."""
     for country in countries:
         if not re.fullmatch("[a-z]{2}", country):
-            raise DeployError(f"{country!r} is no country: write ISO 3166-1 alpha-2 in lower case, such as es")
+            raise DeployError(f"{country!r} is not a country code: write ISO 3166-1 alpha-2 in lower case, such as es")
     return [f"{bucket_arn}/*/country={country}/day=*" for country in countries]
 
 
@@ -91,5 +91,5 @@ def _query(query: schema.Query) -> dict[str, Any]:
 
 
 def _logical(kind: str, name: str) -> str:
-    """`worst_stores` as the name of a resource, `ViewWorstStores`."""
+    """The resource name: `worst_stores` becomes `ViewWorstStores`."""
     return kind + "".join(part.capitalize() for part in re.split(r"[_-]", name))

@@ -1,4 +1,4 @@
-"""Reads a country file as far as a deployment needs it: the functions themselves judge the rest when they start."""
+"""Reads what a deployment needs from a country file. The functions check the rest when they start."""
 
 import hashlib
 import re
@@ -12,13 +12,13 @@ from infra.errors import DeployError
 
 DIRECTORY = Path(__file__).resolve().parent / "countries"
 SECTIONS = ("schedule", "live_view")
-# As the functions want it, and so no way out of the folder.
+# The functions check the same form. It cannot lead out of the folder.
 _CA_NAME = re.compile(r"ca/[A-Za-z0-9_-][A-Za-z0-9._-]*\.pem")
 
 
 @dataclass(frozen=True)
 class CountryFile:
-    """One country's file: its code and its text, from which its key in the lake follows."""
+    """One country's file: its code and its text. Its key in the lake follows from both."""
 
     country: str
     path: Path
@@ -26,13 +26,13 @@ class CountryFile:
 
     @classmethod
     def load(cls, country: str, directory: Path = DIRECTORY) -> "CountryFile":
-        """Reads <directory>/<country>.toml and checks that it is that country's."""
+        """Reads <directory>/<country>.toml and checks that it names that country."""
         path = directory / f"{country}.toml"
         try:
             text = path.read_text()
         except FileNotFoundError:
             there = ", ".join(sorted(file.stem for file in directory.glob("*.toml"))) or "none"
-            raise DeployError(f"there is no country file {path}; there are: {there}") from None
+            raise DeployError(f"there is no country file {path}; available: {there}") from None
         file = cls(country, path, text)
         if (named := file.content.get("country")) != country:
             raise DeployError(f'{path}: country is {named!r}, but the file\'s name says "{country}": make them agree')
@@ -51,36 +51,36 @@ class CountryFile:
 
     @property
     def key(self) -> str:
-        """Its key in the lake bucket: a changed file is another key, and so a change of the functions' environment."""
+        """Its key in the lake bucket. A changed file gets a new key, and so changes the functions' environment."""
         digest = hashlib.sha256(self.text.encode())
         for name, pem in sorted(self.authorities().items()):
             digest.update(name.encode() + pem)
         return f"config/country={self.country}/{digest.hexdigest()[:16]}.toml"
 
     def url(self, section: str) -> str:
-        """A source's address, or nothing."""
+        """A source's address; empty if there is none."""
         return str(self.content.get(section, {}).get("url", ""))
 
     def check_passwords(self) -> None:
-        """An address with a password would end up in the lake in plain. The message does not quote it."""
+        """Refuses an address with a password: the lake would hold it as plain text. The error does not quote it."""
         for section in SECTIONS:
             place, _, query = self.url(section).partition("?")
-            # All that stands before an @, wherever a slash in a password may have cut it.
+            # Everything before an @, even if a slash in a password cut the address earlier.
             user, at, _ = place.rpartition("@")
             password = user.partition("//")[2].partition(":")[2]
             keys = {unquote(pair.partition("=")[0]).lower() for pair in query.split("&")}
             if password or keys & {"password", "sslpassword"} or (at and section == "live_view") or "@" in query:
                 raise DeployError(
-                    f"{self.path}: [{section}] url holds a password or a user's name where none belongs: "
+                    f"{self.path}: [{section}] url must not hold a password or this user name: "
                     "put them into the country's secret, and write an @ in a value as %40"
                 )
 
     def check_tls(self) -> None:
-        """A secret goes to another machine only where nobody on the way can read it."""
+        """Refuses to send a secret to another machine without TLS."""
         for section in SECTIONS:
             url = self.url(section)
             hidden = url.startswith("https:") or re.search(r"[?&]sslmode=(require|verify-)", url)
-            # hostaddr is where psql connects to, whatever the host's name.
+            # libpq connects to hostaddr, whatever the host's name is.
             hosts = re.findall(r"[?&]host(?:addr)?=([^&]*)", url) or self.hosts(section)
             away = [host for host in hosts if not _is_this_machine(unquote(host))]
             if "secret" in self.content.get(section, {}) and away and not hidden:
@@ -90,21 +90,21 @@ class CountryFile:
                 )
 
     def authorities(self) -> dict[str, bytes]:
-        """The PEM files that the sections' `ca` name, from beside the country file, by name."""
+        """The PEM files that `ca` names in each section: name to content. They lie beside the country file."""
         found: dict[str, bytes] = {}
         for section in SECTIONS:
             name = self.content.get(section, {}).get("ca")
             if name is None:
                 continue
             if not isinstance(name, str) or not _CA_NAME.fullmatch(name):
-                raise DeployError(f'{self.path}: [{section}] ca is {name!r}, and must be of the form "ca/name.pem"')
+                raise DeployError(f'{self.path}: [{section}] ca is {name!r}, but must look like "ca/name.pem"')
             file = self.path.parent / name
             try:
                 found[name] = file.read_bytes()
             except OSError as error:
                 raise DeployError(f"{self.path}: [{section}] ca names {file}: {error.strerror}") from None
             if b"-----BEGIN CERTIFICATE-----" not in found[name] or b"PRIVATE KEY-----" in found[name]:
-                raise DeployError(f"{self.path}: [{section}] ca: {file} must hold certificates as PEM, and no key")
+                raise DeployError(f"{self.path}: [{section}] ca: {file} must hold PEM certificates and no private key")
         return found
 
     def hosts(self, section: str) -> list[str]:
@@ -113,16 +113,16 @@ class CountryFile:
         return [re.sub(r":[^:\]]*$", "", server).strip("[]") for server in servers.split(",")]
 
     def check_hosts(self) -> None:
-        """Hosts that end in `.example` exist nowhere (RFC 2606): the file was not adapted yet."""
+        """Refuses hosts that end in `.example`: such hosts never exist (RFC 2606)."""
         for section in SECTIONS:
             for host in self.hosts(section):
                 if host.endswith(".example"):
-                    raise DeployError(f"{self.path}: [{section}] url names {host}, which is no real host: put yours in")
+                    raise DeployError(f"{self.path}: [{section}] url names {host}, which is not a real host: use yours")
 
     def opensearch_domain(self, partition: str, account: str) -> str:
-        """The ARN of the domain that requests are signed for, read from its own address; empty if none are signed.
+        """The ARN of the OpenSearch domain that requests are signed for; empty if they are not signed.
 
-        The address of a domain is search-NAME-ID.REGION.es.amazonaws.com, or vpc-NAME-ID for one in a VPC.
+        It is read from the domain's address: search-NAME-ID.REGION.es.amazonaws.com, or vpc-NAME-ID… inside a VPC.
         """
         section = self.content.get("live_view", {})
         host = urlsplit(section.get("url", "")).hostname or ""
@@ -133,13 +133,13 @@ class CountryFile:
         )
         if not match:
             raise DeployError(
-                f"{self.path}: [live_view] has aws_sigv4 = true, but {host} is no domain's own address, such as"
-                " search-NAME-ID.REGION.es.amazonaws.com: put that in"
+                f"{self.path}: [live_view] has aws_sigv4 = true, but {host} is not the address of a domain, such as"
+                " search-NAME-ID.REGION.es.amazonaws.com"
             )
         return f"arn:{partition}:es:{match[2]}:{account}:domain/{match[1]}"
 
     def check_secrets(self, prefix: str) -> None:
-        """The functions may read the two secrets that their stack makes, and no others."""
+        """Refuses other secrets than the two that the country's stack makes. The functions may read no others."""
         for section, kind in (("schedule", "postgres"), ("live_view", "elasticsearch")):
             named = self.content.get(section, {}).get("secret")
             if named is not None and named != (made := f"{prefix}/{self.country}/{kind}"):
@@ -149,5 +149,5 @@ class CountryFile:
 
 
 def _is_this_machine(host: str) -> bool:
-    """Whether a host's name, address or socket folder is of the machine itself."""
+    """Whether a host name, address or socket folder belongs to this machine."""
     return host.startswith("/") or host in ("localhost", "::1") or re.fullmatch(r"127(\.\d+){3}", host) is not None

@@ -1,10 +1,10 @@
-"""Works on days that are past, on AWS and locally alike, by the deployed functions.
+"""Corrects past days with the deployed functions, on AWS and locally.
 
     python -m infra.days restate es --from 2026-11-01 --to 2026-11-03
     python -m infra.days repair es --from 2025-11-01 --to 2026-10-31
 
-restate judges days again by the schedules as they are now, one day after the other; repair makes the catalog equal to
-what lies on S3. The account and the region are those of the AWS credentials in use.
+restate judges days again by the current schedules, one day after the other. repair makes the catalog equal to S3.
+Both use the account and region of your AWS credentials.
 """
 
 import argparse
@@ -19,12 +19,12 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import DeployError
 
-# The functions' own limit is 600 s. A second request would be a second restatement, so none is made by itself.
+# The functions may take 600 s. No automatic retry: a second request would restate the day a second time.
 _CONFIG = Config(read_timeout=630, retries={"total_max_attempts": 1})
 
 
 def restate(invoke: Callable[[str, dict[str, Any]], Any], country: str, days: Sequence[date], stores: list[str]) -> int:
-    """Judges days again and tells what has changed; how many of the days failed. A day that fails stops no other."""
+    """Judges days again and prints what changed. Goes on after a failed day; returns how many failed."""
     failed = 0
     for day in days:
         event: dict[str, Any] = {"country": country, "day": f"{day}"}
@@ -44,20 +44,20 @@ def restate(invoke: Callable[[str, dict[str, Any]], Any], country: str, days: Se
         for change, rows in sorted(restated["changes"].items(), key=lambda entry: -entry[1]):
             print(f"    {rows:>11,} rows from {change}")
         if not restated["changes"]:
-            print("    no row has another status")
+            print("    no row changed its status")
         print(f"    first judgement: {done['first']['store_availability']}")
     return failed
 
 
 def repair(invoke: Callable[[str, dict[str, Any]], Any], country: str, first: date, last: date) -> None:
-    """Makes the catalog equal to what lies on S3, and tells what was not."""
+    """Makes the catalog equal to S3, and prints what differed."""
     done = invoke(f"{country}-repair", {"country": country, "from": f"{first}", "to": f"{last}"})
     counts = ", ".join(f"{number:,} {what}" for what, number in done.items())
     print(f"{country} {first} to {last}: partitions {counts}")
 
 
 def invoker(client: Any, prefix: str) -> Callable[[str, dict[str, Any]], Any]:
-    """Invokes a function of the deployment and gives its answer."""
+    """A call that invokes a function of the deployment and returns its answer."""
 
     def invoke(name: str, event: dict[str, Any]) -> Any:
         try:
@@ -80,19 +80,19 @@ def main(argv: Sequence[str]) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m infra.days", description=__doc__.partition("\n")[0])
     parser.add_argument("action", choices=["restate", "repair"])
-    parser.add_argument("country", help="code of a country, such as es")
+    parser.add_argument("country", help="country code, such as es")
     parser.add_argument("--from", dest="first", type=date.fromisoformat, required=True, help="first UTC day")
     parser.add_argument("--to", dest="last", type=date.fromisoformat, help="last UTC day (default: the first)")
-    parser.add_argument("--stores", default="", help="ids to judge again, with commas between (default: all)")
-    parser.add_argument("--prefix", default="storewatch", help="begins every name (%(default)s)")
+    parser.add_argument("--stores", default="", help="ids of stores, separated by commas (default: all)")
+    parser.add_argument("--prefix", default="storewatch", help="prefix of all names (%(default)s)")
     args = parser.parse_args(argv)
     last, stores = args.last or args.first, [store for store in args.stores.split(",") if store]
     if last < args.first:
         parser.error(f"--to {last} is before --from {args.first}")
     if args.action == "repair" and stores:
-        parser.error("--stores is for restate")
+        parser.error("--stores only works with restate")
     if args.action == "restate" and last >= datetime.now(UTC).date():
-        print(f"{last} is not over: its ticks to come will be seen the day after", file=sys.stderr)
+        print(f"{last} is not over: its later ticks stay hidden until the next day", file=sys.stderr)
     try:
         import boto3
 

@@ -1,10 +1,10 @@
-"""Deploys Storewatch: the lake, what analysts work with, then one stack a country, on AWS and locally by this same code.
+"""Deploys Storewatch: the lake, the analysts' stack, one stack per country. The local stack uses this code too.
 
     python -m infra.deploy deploy es mx pt --binaries target/lambda --secrets secrets.json
     python -m infra.deploy undeploy pt
 
-The account and the region are those of the AWS credentials in use. Secrets' values come from a JSON file,
-{"es": {"postgres": {"username": …, "password": …}, "elasticsearch": {"api_key": …}}}, or are put in by hand later.
+It uses the account and region of your AWS credentials. Secrets come from a JSON file,
+{"es": {"postgres": {"username": …, "password": …}, "elasticsearch": {"api_key": …}}}, or you set them by hand later.
 """
 
 import argparse
@@ -26,10 +26,10 @@ SECRETS = ("postgres", "elasticsearch")
 
 
 class Adapter:
-    """What a deployment changes of the project's files before it uploads them: on AWS nothing."""
+    """Changes files before they are deployed. This one, for AWS, changes nothing."""
 
     def template(self, name: str, text: str) -> str:
-        """A template, `lake.yaml`, `analytics.yaml` or `country.yaml`."""
+        """A template: `lake.yaml`, `analytics.yaml` or `country.yaml`."""
         return text
 
     def definitions(self, files: dict[str, str], country: CountryFile | None) -> dict[str, str]:
@@ -43,7 +43,7 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Deployment:
-    """Where to deploy to, and under which names."""
+    """Where to deploy, and under which names."""
 
     client: Callable[[str], Any]  # a boto3 client for a service
     prefix: str = "storewatch"
@@ -58,7 +58,7 @@ class Deployment:
 
     @property
     def analytics_stack(self) -> str:
-        """The name of the stack that analysts work with."""
+        """The name of the analysts' stack."""
         return f"{self.prefix}-analytics"
 
     def country_stack(self, country: str) -> str:
@@ -66,7 +66,7 @@ class Deployment:
         return f"{self.prefix}-country-{country}"
 
     def artifact_bucket(self) -> str:
-        """The bucket for packaged code, made if it is not there. All prefixes share it: its folders are content."""
+        """The bucket for packaged code, made if it is missing. All prefixes share it."""
         s3 = self.client("s3")
         region = s3.meta.region_name
         account = self.client("sts").get_caller_identity()["Account"]
@@ -76,13 +76,13 @@ class Deployment:
         except ClientError as error:
             if error.response["Error"]["Code"] not in ("404", "NoSuchBucket"):
                 raise DeployError(f"bucket {bucket} cannot be used: {error}") from None
-            self.say(f"making bucket {bucket} for packaged code")
+            self.say(f"creating bucket {bucket} for packaged code")
             elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": region}} if region != "us-east-1" else {}
             s3.create_bucket(Bucket=bucket, **elsewhere)
         return bucket
 
     def release(self, binaries: Path, work: Path) -> dict[str, str]:
-        """Packs and uploads the functions; the parameters that name them and their version."""
+        """Packs and uploads the functions. Returns the stack parameters that name them and their version."""
         bucket = self.artifact_bucket()
         zips = packaging.function_zips(binaries, work)
         folder = packaging.upload(self.client("s3"), bucket, "functions", {f"{name}.zip": zips[name] for name in zips})
@@ -104,15 +104,15 @@ class Deployment:
     def deploy_analytics(
         self, lake: Mapping[str, str], countries: Sequence[str], readable: Sequence[str] = ()
     ) -> dict[str, str]:
-        """Deploys analytics.yaml into a lake and returns its outputs.
+        """Deploys analytics.yaml on top of a lake and returns its outputs.
 
-        Analysts may read the countries of `readable`; where it is empty those of before, so that adding a country gives
-        them nothing and takes nothing away; the first time, the `countries` that are deployed.
+        Analysts may read the countries in `readable`. If it is empty, their countries stay as they were, so adding a
+        country changes no rights; on the first deployment they are `countries`, those that are deployed.
         """
         before = (stacks.outputs(self.client("cloudformation"), self.analytics_stack) or {}).get("AnalystCountries")
         readable = readable or (before.split(",") if before else countries)
         if not readable:
-            self.say(f"stack {self.analytics_stack}: not deployed, since there is no country yet that could be read")
+            self.say(f"stack {self.analytics_stack}: not deployed yet, because there is no country to read")
             return {}
         bucket = lake["LakeBucket"]
         partition = self.client("sts").get_caller_identity()["Arn"].split(":")[1]
@@ -135,7 +135,7 @@ class Deployment:
         secrets: Mapping[str, Mapping[str, str]] | None = None,
         parameters: Mapping[str, str] | None = None,
     ) -> dict[str, str]:
-        """Deploys one country into a lake. Its entry in the registry comes last: it is ticked when all is there."""
+        """Deploys one country on top of a lake. Registers it last, so that it is ticked only once it is complete."""
         file = self.adapter.country_file(file)
         file.check_secrets(self.prefix)
         # arn:PARTITION:sts::ACCOUNT:…
@@ -168,23 +168,23 @@ class Deployment:
         return made
 
     def undeploy_country(self, country: str) -> None:
-        """Takes a country out of the registry, so that it is ticked no more, then deletes its stack. Data stays."""
+        """Unregisters a country, so that it is no longer ticked, then deletes its stack. Its data stays."""
         lake = stacks.outputs(self.client("cloudformation"), self.lake_stack)
         if lake:
             self.client("s3").delete_object(Bucket=lake["LakeBucket"], Key=_registry_key(country))
         gone = stacks.delete_stack(self.client("cloudformation"), self.country_stack(country))
-        self.say(f"stack {self.country_stack(country)}: {'deleted' if gone else 'was not there'}; its data is left")
+        self.say(f"stack {self.country_stack(country)}: {'deleted' if gone else 'was not there'}; its data stays")
 
     def undeploy_lake(self) -> None:
-        """Deletes the analysts' stack and the lake's; the lake's bucket and what is in it stay, by its DeletionPolicy."""
+        """Deletes the analysts' stack, then the lake's. The lake's bucket and its content stay (DeletionPolicy)."""
         made = stacks.outputs(self.client("cloudformation"), self.analytics_stack)
         if made:
-            # CloudFormation deletes no bucket that holds something, and results can be had again.
+            # CloudFormation only deletes empty buckets. Query results can be computed again.
             self._empty(made["ResultsBucket"])
         gone = stacks.delete_stack(self.client("cloudformation"), self.analytics_stack)
         self.say(f"stack {self.analytics_stack}: {'deleted' if gone else 'was not there'}")
         gone = stacks.delete_stack(self.client("cloudformation"), self.lake_stack)
-        self.say(f"stack {self.lake_stack}: {'deleted' if gone else 'was not there'}; its bucket is left")
+        self.say(f"stack {self.lake_stack}: {'deleted' if gone else 'was not there'}; its bucket stays")
 
     def _definitions(self, bucket: str, country: CountryFile | None) -> str:
         files = self.adapter.definitions(packaging.definitions(), country)
@@ -200,7 +200,7 @@ class Deployment:
         return made
 
     def upload_template(self, text: str) -> str:
-        """Where CloudFormation can read a template that is too large for a request."""
+        """Uploads a template that is too large for a request, and returns the address where CloudFormation reads it."""
         s3, bucket = self.client("s3"), self.artifact_bucket()
         folder = packaging.upload(s3, bucket, "templates", {"template.yaml": text})
         return f"{s3.meta.endpoint_url}/{bucket}/{folder}/template.yaml"
@@ -216,10 +216,10 @@ class Deployment:
         for kind in SECRETS:
             name = f"{self.prefix}/{country}/{kind}"
             if secrets and kind in secrets:
-                # Values go in here and into no parameter, where stack events and the console would show them.
+                # Set here, not as a stack parameter: stack events and the console would show it.
                 self.client("secretsmanager").put_secret_value(SecretId=name, SecretString=json.dumps(secrets[kind]))
             else:
-                self.say(f"secret {name}: left as it is; put its value in by `aws secretsmanager put-secret-value`")
+                self.say(f"secret {name}: unchanged; set its value with `aws secretsmanager put-secret-value`")
 
 
 def _registry_key(country: str) -> str:
@@ -230,23 +230,23 @@ def main(argv: Sequence[str]) -> int:
     """The command line, for AWS."""
     parser = argparse.ArgumentParser(prog="python -m infra.deploy", description=__doc__.partition("\n")[0])
     parser.add_argument("action", choices=["deploy", "undeploy"])
-    parser.add_argument("countries", nargs="*", metavar="COUNTRY", help="codes of country files; none: only the lake")
-    parser.add_argument("--prefix", default="storewatch", help="begins every name (%(default)s)")
+    parser.add_argument("countries", nargs="*", metavar="COUNTRY", help="country codes (default: only the lake)")
+    parser.add_argument("--prefix", default="storewatch", help="prefix of all names (%(default)s)")
     parser.add_argument("--database", default="storewatch", help="Glue database (%(default)s)")
-    parser.add_argument("--architecture", default="x86_64", choices=["x86_64", "arm64"], help="what was built for")
+    parser.add_argument("--architecture", default="x86_64", choices=["x86_64", "arm64"], help="as built")
     parser.add_argument(
         "--binaries", type=Path, default=packaging.ROOT / "target/lambda", help="folder of the functions"
     )
     parser.add_argument("--country-files", type=Path, default=DIRECTORY, help="folder of the country files")
-    parser.add_argument("--secrets", type=Path, help="JSON file with the secrets' values, by country")
+    parser.add_argument("--secrets", type=Path, help="JSON file with each country's secrets")
     parser.add_argument(
         "--analyst-countries",
         nargs="+",
         default=[],
         metavar="COUNTRY",
-        help="countries that analysts may read (default: as before; the first time, those that are deployed)",
+        help="countries that analysts may read (default: no change; on the first deployment, those deployed)",
     )
-    parser.add_argument("--email", default="", help="address that alarms are mailed to")
+    parser.add_argument("--email", default="", help="mail address for alarms")
     args = parser.parse_args(argv)
     try:
         import boto3

@@ -1,5 +1,5 @@
-"""The one error that a deployment ends with in words: everything else is a defect and keeps its traceback."""
+"""The error that ends a deployment with a message. Any other exception is a bug and keeps its traceback."""
 
 
 class DeployError(Exception):
-    """Something failed that the user can act on: the message says what, where to look and what to do."""
+    """A failure that the user can act on. The message says what failed, where, and what to do."""

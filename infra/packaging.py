@@ -1,7 +1,7 @@
-"""Packs functions and state machines, and uploads them under folders named after their content.
+"""Packs functions and state machines, and uploads them to folders named by a hash of their content.
 
-A folder's name is a hash of what is in it, so that what is deployed can be told from its name, an unchanged one is
-not uploaded again, and a stack whose parameters name the same folders has nothing to update.
+The folder's name then identifies what is deployed, unchanged folders are not uploaded again, and a stack whose
+parameters name the same folders needs no update.
 """
 
 import hashlib
@@ -22,15 +22,15 @@ FUNCTIONS = ("dispatch", "plan", "observe", "merge", "register", "compact", "res
 STATE_MACHINES = ("tick", "daily", "country", "country-daily")
 ROOT = Path(__file__).resolve().parents[1]
 
-# Zips carry times; a fixed one makes the same binary the same zip. 1980 is the earliest that they can.
+# Zip entries carry a time. A fixed one makes the same binary give the same zip. 1980 is the earliest possible.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def function_zips(binaries: Path, work: Path) -> dict[str, Path]:
-    """The functions as zips of one file, `bootstrap`: those that cargo lambda made, or made here of bare binaries.
+    """The functions as zips of one file, `bootstrap`: made by cargo lambda, or here from plain binaries.
 
-    `binaries` is `target/lambda` (holding <name>/bootstrap.zip) or a cargo folder such as `target/debug` (holding
-    <name>). Zips made here are kept in `work`, by the content of their binary, and not made twice.
+    `binaries` is `target/lambda` (with <name>/bootstrap.zip) or a cargo folder such as `target/debug` (with <name>).
+    Zips made here are cached in `work`, keyed by the binary's content.
     """
 
     def find(name: str) -> Path:
@@ -44,18 +44,18 @@ def function_zips(binaries: Path, work: Path) -> dict[str, Path]:
             "run `cargo build --workspace` (local) or `make release` (AWS) first"
         )
 
-    # Side by side: stripping and compressing wait for no one, and a debug build's binaries are large.
+    # In parallel: stripping and compressing large debug binaries is slow.
     with ThreadPoolExecutor() as pool:
         return dict(zip(FUNCTIONS, pool.map(find, FUNCTIONS), strict=True))
 
 
 def definitions() -> dict[str, str]:
-    """The state machines as they stand in the project: file name to text."""
+    """The state machines as they are in the repository: file name to text."""
     return {f"{name}.asl.json": (ROOT / "statemachine" / f"{name}.asl.json").read_text() for name in STATE_MACHINES}
 
 
 def upload(s3: Any, bucket: str, kind: str, files: Mapping[str, Path | str]) -> str:
-    """Uploads files to the folder of their content and returns the folder; files that are there stay as they are."""
+    """Uploads files to a folder named by their content and returns the folder. Skips files that exist."""
     contents = {name: _read(file) for name, file in sorted(files.items())}
     digest = hashlib.sha256()
     for name, content in contents.items():
@@ -69,7 +69,7 @@ def upload(s3: Any, bucket: str, kind: str, files: Mapping[str, Path | str]) -> 
 
 
 def _zip(binary: Path, work: Path) -> Path:
-    """One binary, without its debugging symbols, as the `bootstrap` of a zip."""
+    """Zips one binary, stripped of debugging symbols, as `bootstrap`."""
     with binary.open("rb") as stream:
         content = hashlib.file_digest(stream, "sha256").hexdigest()[:16]
     target = work / f"{binary.name}-{content}.zip"
@@ -83,7 +83,7 @@ def _zip(binary: Path, work: Path) -> Path:
         entry.external_attr = 0o755 << 16
         entry.compress_type = zipfile.ZIP_DEFLATED
         packed = Path(folder) / "bootstrap.zip"
-        # Level 1: a tenth larger than the default, and made in a third of the time.
+        # Level 1 takes a third of the default's time, for zips a tenth larger.
         with (
             bootstrap.open("rb") as source,
             zipfile.ZipFile(packed, "w", compresslevel=1) as archive,
@@ -97,7 +97,7 @@ def _zip(binary: Path, work: Path) -> Path:
 
 
 def _strip(binary: Path, target: Path) -> None:
-    """Copies a binary without symbols, which are most of a debug build; whole if it is no ELF file."""
+    """Copies a binary without its symbols, which are most of a debug build. Copies other than ELF files whole."""
     with binary.open("rb") as stream:
         if stream.read(4) != b"\x7fELF":
             shutil.copyfile(binary, target)

@@ -1,6 +1,6 @@
-"""What analysts see, read from where it is written down: tables from lake.yaml, views and saved queries from .sql files.
+"""What analysts see: tables read from lake.yaml, views and saved queries from .sql files.
 
-The deployment, the page docs/tables.md, its check and the tests all take it from here, so that they cannot differ.
+The deployment, docs/tables.md, its check and the tests all read it from here, so they cannot differ.
 """
 
 import re
@@ -16,7 +16,7 @@ ROOT = _HERE.parent
 VIEWS = _HERE / "views"
 QUERIES = _HERE / "queries"
 
-# A view's columns are written with the engine's types, and kept in the catalog with Hive's.
+# View comments use the engine's types; the catalog wants Hive's.
 _HIVE = {
     "varchar": "string",
     "bigint": "bigint",
@@ -29,7 +29,7 @@ _HIVE = {
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its type as its table or view is described, and what it means."""
+    """A column: its type, written as in its table or view, and its meaning."""
 
     name: str
     type: str
@@ -57,7 +57,7 @@ class View:
     sql: str
 
     def hive_type(self, column: Column) -> str:
-        """A column's type as the catalog writes it."""
+        """A column's type in the catalog's spelling."""
         return _HIVE[column.type]
 
 
@@ -72,7 +72,7 @@ class Query:
 
 
 def tables() -> list[Table]:
-    """The tables, in the order in which lake.yaml describes them."""
+    """The tables, in the order of lake.yaml."""
     resources = yaml_parse((_HERE / "lake.yaml").read_text())["Resources"].values()
     found = [entry["Properties"]["TableInput"] for entry in resources if entry["Type"] == "AWS::Glue::Table"]
     return [
@@ -87,12 +87,12 @@ def tables() -> list[Table]:
 
 
 def views() -> list[View]:
-    """The views, by name. Those that are made of other views come after them in no order: engines do not mind."""
+    """The views, by name. A view may come before one that it uses: engines resolve them when queried."""
     return [_view(file) for file in sorted(VIEWS.glob("*.sql"))]
 
 
 def queries() -> list[Query]:
-    """The worked queries, in the order of their files' numbers."""
+    """The worked queries, in the order of their file numbers."""
     return [_query(file) for file in sorted(QUERIES.glob("*.sql"))]
 
 
@@ -103,13 +103,13 @@ def _column(entry: dict[str, str]) -> Column:
 def _view(file: Path) -> View:
     paragraphs, sql = _split(file)
     if len(paragraphs) != 3:
-        raise DeployError(f"{file}: its comment wants three paragraphs, a sentence, what it counts, and its columns")
+        raise DeployError(f"{file}: its comment needs three paragraphs: a sentence, what it counts, its columns")
     summary, notes, listing = paragraphs
     columns = []
     for line in listing:
         match = re.fullmatch(r"(\w+) +(\S+) +(\S.*)", line)
         if not match or match[2] not in _HIVE:
-            raise DeployError(f"{file}: `{line}` is no column: write name, one of {', '.join(_HIVE)}, and a comment")
+            raise DeployError(f"{file}: `{line}` is no column: write a name, one of {', '.join(_HIVE)}, and a comment")
         columns.append(Column(*match.groups()))
     return View(file.stem, " ".join(summary), " ".join(notes), columns, sql)
 
@@ -117,16 +117,16 @@ def _view(file: Path) -> View:
 def _query(file: Path) -> Query:
     paragraphs, sql = _split(file)
     if len(paragraphs) != 2:
-        raise DeployError(f"{file}: its comment wants two paragraphs, what it answers and how to read that")
+        raise DeployError(f"{file}: its comment needs two paragraphs: what it answers, how to read it")
     title, notes = paragraphs
     return Query(file.stem, " ".join(title).rstrip("."), " ".join(notes), sql)
 
 
 def _split(file: Path) -> tuple[list[list[str]], str]:
-    """The paragraphs of the comment that a file opens with, as lines, and the statement after it."""
+    """A file's opening comment as paragraphs of lines, and the statement after it."""
     comment, _, sql = file.read_text().partition("\n\n")
     lines = comment.splitlines()
     if not sql.strip() or not all(line.startswith("--") for line in lines):
-        raise DeployError(f"{file}: wants a comment, an empty line, and a statement")
+        raise DeployError(f"{file}: must be a comment, an empty line, and a statement")
     text = "\n".join(line.removeprefix("--").strip() for line in lines)
     return [paragraph.splitlines() for paragraph in text.split("\n\n")], sql.strip()

@@ -1,4 +1,4 @@
-"""Creates, updates and deletes CloudFormation stacks, and says which resource failed and why when one does."""
+"""Creates, updates and deletes CloudFormation stacks. If one fails, says which resource failed and why."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,17 +9,17 @@ from botocore.exceptions import ClientError
 
 from infra.errors import DeployError
 
-# The templates name their roles' policies inline and use the SAM transform.
+# The templates define role policies inline and use the SAM transform.
 _CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
 _TIMEOUT_SECONDS = 1800
-# CloudFormation takes a template of up to this size in the request; a larger one it reads from S3.
+# The largest template that a request may hold. CloudFormation reads a larger one from S3.
 _TEMPLATE_BYTES = 51_200
 
 
 def deploy_stack(
     cloudformation: Any, name: str, template: str, parameters: Mapping[str, str], upload: Callable[[str], str]
 ) -> dict[str, str]:
-    """Brings a stack to a template and parameters, whether it exists or not, and returns its outputs.
+    """Creates a stack, or updates it to a template and parameters, and returns its outputs.
 
     `upload` puts a template that is too large for a request where CloudFormation can read it, and returns its URL.
     """
@@ -32,7 +32,7 @@ def deploy_stack(
     }
     stack = _settled(cloudformation, name)
     if stack and stack["StackStatus"] in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):
-        # Its creation failed: CloudFormation lets such a stack only be deleted.
+        # A stack whose creation failed can only be deleted.
         delete_stack(cloudformation, name)
         stack = None
     started = datetime.now(UTC)
@@ -53,7 +53,7 @@ def deploy_stack(
 
 
 def delete_stack(cloudformation: Any, name: str) -> bool:
-    """Deletes a stack and waits for it to be gone; False if there was none."""
+    """Deletes a stack and waits until it is gone; False if there was none."""
     if not _settled(cloudformation, name):
         return False
     started = datetime.now(UTC)
@@ -71,7 +71,7 @@ def outputs(cloudformation: Any, name: str) -> dict[str, str] | None:
 
 
 def parameters(cloudformation: Any, name_prefix: str) -> dict[str, dict[str, str]]:
-    """The parameters of every stack whose name begins so, by the stack's name."""
+    """The parameters of every stack whose name starts with `name_prefix`, by stack name."""
     pages = cloudformation.get_paginator("describe_stacks").paginate()
     return {
         stack["StackName"]: {entry["ParameterKey"]: entry["ParameterValue"] for entry in stack.get("Parameters", [])}
@@ -82,7 +82,7 @@ def parameters(cloudformation: Any, name_prefix: str) -> dict[str, dict[str, str
 
 
 def _settled(cloudformation: Any, name: str) -> dict[str, Any] | None:
-    """The stack once nothing is in progress any more; None if there is none."""
+    """The stack, once nothing is in progress; None if there is none."""
     deadline, pause = time.monotonic() + _TIMEOUT_SECONDS, 0.1
     while (stack := _describe(cloudformation, name)) and stack["StackStatus"].endswith("_IN_PROGRESS"):
         if time.monotonic() > deadline:
@@ -90,7 +90,7 @@ def _settled(cloudformation: Any, name: str) -> dict[str, Any] | None:
                 f"stack {name} is still {stack['StackStatus']} after {_TIMEOUT_SECONDS} s: see its events"
             )
         time.sleep(pause)
-        # The local stack is done in a second, AWS in minutes: asked often at first, then seldom.
+        # The local stack takes a second, AWS minutes: poll often at first, then less.
         pause = min(pause * 1.3, 5)
     return stack
 
@@ -110,7 +110,7 @@ def _outputs(stack: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _failure(cloudformation: Any, name: str, stack: Mapping[str, Any] | None, since: datetime) -> str:
-    """What went wrong with which resource, the first cause first."""
+    """Which resources failed and why, the first cause first."""
     status = stack["StackStatus"] if stack else "gone"
     reasons = []
     for event in cloudformation.describe_stack_events(StackName=name)["StackEvents"] if stack else []:

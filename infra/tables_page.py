@@ -1,4 +1,4 @@
-"""Writes docs/tables.md, the analysts' page, from the schema: what the catalog says and what is printed are one text."""
+"""Writes docs/tables.md, the analysts' page, from the schema, so that page and catalog use the same text."""
 
 import re
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ saved there. Locally, `make query SQL="select …"` asks Trino, Athena's engine,
 
 
 def render(outputs: Mapping[str, str]) -> str:
-    """The whole page. `outputs` are the queries' results, by the queries' names."""
+    """The whole page. `outputs` maps each query's name to its result."""
     parts = [_OPENING, "## Tables\n"]
     for table in schema.tables():
         parts.append(f"### {table.name}\n\n{table.description}\n")
@@ -66,18 +66,18 @@ def render(outputs: Mapping[str, str]) -> str:
 
 
 def outputs(page: Path = PAGE) -> dict[str, str]:
-    """The results that the page shows now."""
+    """The results that the page shows now, by query name."""
     return dict(_OUTPUT.findall(page.read_text())) if page.exists() else {}
 
 
 def problems(page: Path = PAGE) -> list[str]:
-    """What of the page is not what the schema says; that the results are right is for the tests to tell."""
+    """Where the page differs from the schema. The tests check the query results themselves."""
     shown = outputs(page)
     missing = [query.name for query in schema.queries() if not shown.get(query.name)]
     if missing:
         return [f"docs/tables.md has no output of {', '.join(missing)}: run `make docs`"]
     if page.read_text() != render(shown):
-        return ["docs/tables.md is not what lake.yaml, infra/views and infra/queries say: run `make docs`"]
+        return ["docs/tables.md does not match lake.yaml, infra/views and infra/queries: run `make docs`"]
     return []
 
 
@@ -90,7 +90,7 @@ def _columns(columns: list[schema.Column]) -> str:
 
 
 def _split(comment: str) -> tuple[str, str]:
-    """`what it is; null: why` in its two halves; what says nothing of null never is."""
+    """Splits `what it is; null: why` in two. A comment that does not mention null means never null."""
     match = re.fullmatch(r"(?:(.*?); )?(?:null: (.*)|never null)", comment)
     meaning, null = (match[1] or "", match[2] or "never") if match else (comment, "never")
     return meaning.replace("|", "\\|"), null.replace("|", "\\|")

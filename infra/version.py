@@ -1,4 +1,4 @@
-"""The version that a deployment carries: the release of Cargo.toml and the commit that was deployed."""
+"""The version of a deployment: the release in Cargo.toml and the deployed commit."""
 
 import subprocess
 import tomllib
@@ -8,14 +8,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def current(root: Path = ROOT) -> str:
-    """`0.1.0+9670b91a2b3c`, with `.dirty` at the end if files differ from the commit; `0.1.0` outside of a git checkout."""
+    """`0.1.0+9670b91a2b3c`, with `.dirty` if files differ from the commit; only `0.1.0` outside a git checkout."""
     release = str(tomllib.loads((root / "Cargo.toml").read_text())["workspace"]["package"]["version"])
     described = _git(root, "describe", "--always", "--exclude=*", "--abbrev=12", "--dirty=.dirty")
     return f"{release}+{described}" if described else release
 
 
 def _git(root: Path, *arguments: str) -> str:
-    """What git prints; empty if there is no git or no repository."""
+    """What git prints; empty if git or the repository is missing."""
     try:
         done = subprocess.run(["git", *arguments], check=False, cwd=root, capture_output=True, text=True)
     except FileNotFoundError:

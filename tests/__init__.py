@@ -1,1 +1,1 @@
-"""Tests, and the harness that several of them share. Nothing that `make run` needs is here."""
+"""Tests, and the harness that several of them share. `make run` needs nothing from here."""

@@ -1,1 +1,1 @@
-"""The real parts of Storewatch on one machine: servers, deployment and reports for development and tests."""
+"""Storewatch on one machine: real servers, deployment and reports for development and tests."""

@@ -1,4 +1,4 @@
-"""Finds the command that was asked for and runs it: one table, so that a new command is one line and one module."""
+"""Finds and runs the requested command."""
 
 import argparse
 import sys
@@ -6,43 +6,43 @@ from collections.abc import Sequence
 
 from infra.local import cli
 
-# The module of a command is infra.local.commands.<name>. It is imported only when its command is asked for, so that a
-# broken one leaves the others working.
+# A command's module is infra.local.commands.<name>. It is imported only when the command runs, so a broken one does
+# not break the others.
 COMMANDS = {
-    "run": "all from here to a tick's result: servers, build, sample, deployment, tick, report",
+    "run": "do everything: servers, build, sample, deployment, tick, report",
     "build": "start the servers while the workspace compiles",
     "up": "start the servers that are not running",
     "down": "stop the servers",
     "status": "show the servers, their addresses and logs",
-    "env": "print the variables that point AWS clients and tests at the stack",
-    "sample": "fill the servers with sample stores and keep their live view current",
-    "deploy": "deploy the templates to the local AWS, with the sample as source",
-    "undeploy": "take a deployment off it again, its data too",
-    "tick": "run one tick through the deployed state machines",
+    "env": "print shell exports that point AWS clients and tests at the stack",
+    "sample": "fill the servers with sample stores and keep the live view current",
+    "deploy": "deploy the templates to the local AWS, with the sample as sources",
+    "undeploy": "remove a deployment and its data",
+    "tick": "run one tick with the deployed state machines",
     "report": "print a tick's result, read back from the lake",
-    "invoke": "run one function by hand through cargo lambda",
-    "pgbouncer": "print the path of PgBouncer for tests, installed first if it is missing",
+    "invoke": "run one function with cargo lambda",
+    "pgbouncer": "print the path of PgBouncer for tests; installs it if it is missing",
     "trino": "start or stop Trino, the engine behind Athena, over the local lake",
     "query": "run SQL on the local lake through Trino and print the result",
-    "docs": "write docs/tables.md anew from the schema, its queries run on a fixed sample",
+    "docs": "write docs/tables.md from the schema and run its queries on a fixed sample",
     "generate": "write the Retry blocks of the state machines from statemachine/retries.toml",
-    "logs": "show what the functions have logged",
-    "test-engines": "run the live view's tests against every Elasticsearch and OpenSearch supported",
+    "logs": "show the functions' logs",
+    "test-engines": "run the live view's tests against every supported Elasticsearch and OpenSearch",
     "check": "lint templates, state machines, country files and Python",
 }
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs one command; its exit status."""
+    """Runs one command and returns its exit status."""
     listing = "\n".join(f"  {name:<13} {text}" for name, text in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="stack",
-        description="The real parts of Storewatch on this machine.",
-        epilog=f"commands:\n{listing}\n\n`stack COMMAND --help` tells a command's options.",
+        description="Storewatch on this machine, on real servers.",
+        epilog=f"commands:\n{listing}\n\n`stack COMMAND --help` lists a command's options.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
-    # Only the first word is parsed here: the rest belongs to the command, whose module is not imported yet.
+    # Parses only the first word. The command's own module parses the rest.
     name = parser.parse_args(argv[:1]).command
     return cli.run(f"infra.local.commands.{name.replace('-', '_')}", f"stack {name}", argv[1:])
 

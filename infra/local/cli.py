@@ -1,4 +1,4 @@
-"""Parses a command's arguments and runs it: the same for the commands of the stack and for those that live in tests/."""
+"""Parses a command's arguments and runs it, for the stack's commands and those in tests/."""
 
 import argparse
 import importlib
@@ -9,9 +9,9 @@ from infra.local.errors import StackError
 
 
 def run(module_name: str, prog: str, argv: Sequence[str]) -> int:
-    """Runs a module that has `add_arguments(parser)` and `main(args) -> int`; its exit status.
+    """Runs a module that has `add_arguments(parser)` and `main(args) -> int`. Returns its exit status.
 
-    1 with a message when it fails for a reason that the user can act on, 130 when it is interrupted.
+    That is 1, with a message, if it fails for a reason that the user can act on, and 130 if it is interrupted.
     """
     module = importlib.import_module(module_name)
     parser = argparse.ArgumentParser(prog=prog, description=module.__doc__)

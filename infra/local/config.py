@@ -1,4 +1,4 @@
-"""Where everything of a stack is: its folders, and its addresses as `stack up` wrote them to stack.json."""
+"""A stack's folders and its servers' addresses, which `stack up` writes to stack.json."""
 
 import json
 import os
@@ -16,27 +16,27 @@ DEFAULT_NAME = "main"
 
 
 def stack_name() -> str:
-    """The name of the stack that is meant: STACK_NAME, else `main`. Stacks of different names run side by side."""
+    """The name of the current stack: STACK_NAME, or `main`. Stacks with different names run side by side."""
     name = os.environ.get("STACK_NAME") or DEFAULT_NAME
-    # The name becomes a folder and part of messages: nothing that could leave .stack/run or need quoting.
+    # The name becomes a folder and part of messages. It must not leave .stack/run or need quoting.
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,39}", name):
         raise StackError(f"STACK_NAME is {name!r}: use up to 40 lower case letters, digits and dashes")
     return name
 
 
 def run_dir(name: str | None = None) -> Path:
-    """The folder of one stack's data, logs and pids."""
+    """The folder of a stack's data, logs and pids."""
     return ROOT / ".stack" / "run" / (name or stack_name())
 
 
 def lock_file(name: str) -> Path:
-    """Held by `up` and `down`; beside the stack's folder, because `down --wipe` removes that."""
+    """The lock of `up` and `down`. It is outside the stack's folder, because `down --wipe` removes that."""
     return run_dir(name).with_name(f"{name}.lock")
 
 
 @dataclass(frozen=True)
 class Postgres:
-    """PostgreSQL: its certificate names `localhost` only, so a client that verifies names must use that host."""
+    """PostgreSQL. Its certificate only names `localhost`, so clients that verify names must use that host."""
 
     host: str
     port: int
@@ -45,7 +45,7 @@ class Postgres:
     ca_file: str
 
     def conninfo(self, database: str = "postgres", user: str | None = None, password: str | None = None) -> str:
-        """A libpq connection string; the administrator's unless another role is named."""
+        """A libpq connection string, for the administrator unless another role is named."""
         user, password = (user, password) if user else (self.admin_user, self.admin_password)
         return (
             f"host={self.host} port={self.port} dbname={database} user={user} password={password} "
@@ -55,14 +55,14 @@ class Postgres:
 
 @dataclass(frozen=True)
 class Elasticsearch:
-    """Elasticsearch: no authentication, because its Maven jars have no security."""
+    """Elasticsearch, without authentication: its Maven jars have no security."""
 
     url: str
 
 
 @dataclass(frozen=True)
 class Aws:
-    """The local AWS and the credentials of its account's root, which deployments and tests use."""
+    """The local AWS, with the root credentials that deployments and tests use."""
 
     endpoint: str
     region: str
@@ -80,8 +80,8 @@ class Aws:
         }
 
     def client(self, service: str, **options: Any) -> Any:
-        """A boto3 client for this AWS, whatever the user's own profile and environment say."""
-        import boto3  # here, because it takes a second to import and most commands do not need it
+        """A boto3 client for this AWS. Ignores the user's own profile and environment."""
+        import boto3  # imported here: it takes a second, and most commands do not need it
 
         return boto3.client(
             service,
@@ -95,7 +95,7 @@ class Aws:
 
 @dataclass(frozen=True)
 class Stack:
-    """The addresses of one stack's servers."""
+    """The addresses of a stack's servers."""
 
     name: str
     root: str
@@ -110,7 +110,7 @@ class Stack:
 
     @property
     def file(self) -> Path:
-        """Where these addresses are written for other programs."""
+        """The file that holds these addresses for other programs."""
         return self.run_dir / "stack.json"
 
     @classmethod
@@ -122,7 +122,7 @@ class Stack:
         except FileNotFoundError:
             raise StackError(f"there is no stack {name or stack_name()!r} ({file}): start it with `stack up`") from None
         except json.JSONDecodeError as error:
-            raise StackError(f"{file} is not JSON ({error}): run `stack up`, which writes it again") from None
+            raise StackError(f"{file} is not JSON ({error}): run `stack up` to write it again") from None
         return cls(
             name=content["name"],
             root=content["root"],
@@ -132,12 +132,12 @@ class Stack:
         )
 
     def save(self) -> None:
-        """Writes stack.json whole or not at all; it holds the administrator's password, hence the mode."""
+        """Writes stack.json in one step, readable by its owner only: it holds the administrator's password."""
         write_private(self.file, json.dumps(asdict(self), indent=2) + "\n")
 
 
 def write_private(file: Path, text: str) -> None:
-    """Writes a file that only its owner may read, in one step for whoever reads it meanwhile."""
+    """Writes a file that only its owner may read. Readers see the old content or the new, never a part."""
     file.parent.mkdir(parents=True, exist_ok=True)
     partial = file.with_name(f"{file.name}.{os.getpid()}.tmp")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -1,4 +1,4 @@
-"""Tells what the stack is doing, a line a step, with the time since the command began."""
+"""Prints what the stack is doing: one line per step, with the time since the command began."""
 
 import sys
 import threading
@@ -9,18 +9,18 @@ _lock = threading.Lock()
 
 
 def elapsed() -> float:
-    """Seconds since this process began to work."""
+    """Seconds since this process started."""
     return time.monotonic() - _started
 
 
 def say(subject: str, text: str) -> None:
-    """Prints one step. To stderr, because stdout belongs to what a command answers (`stack env`, tables)."""
+    """Prints one step, to stderr: stdout is for a command's answer (`stack env`, tables)."""
     with _lock:
         print(f"[{elapsed():6.1f} s] {subject + ':':<14} {text}", file=sys.stderr, flush=True)
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
-    """Lines up columns for a terminal."""
+    """Aligns columns for a terminal."""
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [head, *rows]]
     return "\n".join(line.rstrip() for line in lines)

@@ -1,5 +1,5 @@
-"""The one error that commands end with in words: everything else is a defect and keeps its traceback."""
+"""The error that ends a command with a message. Any other exception is a bug and keeps its traceback."""
 
 
 class StackError(Exception):
-    """Something failed that the user can act on: the message says what, where to look and what to do."""
+    """A failure that the user can act on. The message says what failed, where, and what to do."""

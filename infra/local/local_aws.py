@@ -1,7 +1,7 @@
-"""What the local AWS cannot take of the project's files, and the addresses of the local servers: told aloud, each time.
+"""Adapts the project's files to the local AWS and the local servers, and prints every change.
 
-The templates, state machines and country files go to AWS as they are. Here a few things are changed on the way, so
-that what runs locally is what stands in the files, less the lines that this module prints.
+AWS gets the templates, state machines and country files as they are. Locally the same files run, apart from the
+changes that this module prints.
 """
 
 import json
@@ -17,18 +17,18 @@ from infra.errors import DeployError
 from infra.local.config import Stack
 from infra.local.sample.places import Place
 
-# template -> resource -> why it is left out.
-_PLAIN_HTTP = "it refuses plain http, and the local AWS is spoken to by nothing else"
+# Template -> resource -> why it is left out.
+_PLAIN_HTTP = "it refuses plain http, which is all that the local AWS speaks"
 LEFT_OUT = {
     "lake.yaml": {"LakeBucketPolicy": _PLAIN_HTTP},
     "analytics.yaml": {"ResultsBucketPolicy": _PLAIN_HTTP},
 }
-# A type of which the local CloudFormation makes nothing. Its resources are lines that infra/analytics.py has put in.
+# A resource type that the local CloudFormation does not support. infra/analytics.py writes each of them on one line.
 _SAVED_QUERY = re.compile(r'(?m)^  \w+: \{"Type": "AWS::Athena::NamedQuery".*\n')
 
 
 class LocalAws(Adapter):
-    """Adapts the project's files to one running stack."""
+    """Adapts the project's files to a running stack."""
 
     def __init__(self, stack: Stack, prefix: str, places: Mapping[str, Place], say: Callable[[str], None]):
         self._stack = stack
@@ -37,38 +37,36 @@ class LocalAws(Adapter):
         self._say = say
 
     def template(self, name: str, text: str) -> str:
-        """Takes out, by name, what the local AWS would not do right; every other byte stays."""
+        """Removes the resources that the local AWS does not support. Every other byte stays."""
         for resource, why in LEFT_OUT.get(name, {}).items():
             text, found = re.subn(rf"(?m)^  {resource}:\n(?:    .*\n|\n)*", "", text)
             if found != 1:
-                raise DeployError(
-                    f"{name} has no resource {resource} to leave out: take it out of LEFT_OUT in {__file__}"
-                )
-            self._say(f"{name}: {resource} is left out: {why}")
+                raise DeployError(f"{name} has no resource {resource}: remove it from LEFT_OUT in {__file__}")
+            self._say(f"{name}: left out {resource}: {why}")
         text, found = _SAVED_QUERY.subn("", text)
         if found:
-            self._say(f"{name}: {found} saved queries are left out: the local CloudFormation knows no such resource")
+            self._say(f"{name}: left out {found} saved queries: the local CloudFormation does not support them")
         return text
 
     def definitions(self, files: dict[str, str], country: CountryFile | None) -> dict[str, str]:
-        """Writes the country's concurrency into its state machine, because MaxConcurrencyPath is ignored here."""
+        """Writes the country's concurrency into its state machine: the local AWS ignores MaxConcurrencyPath."""
         if country is None:
             return files
-        concurrency = country.content.get("run", {}).get("concurrency", 4)  # 4 is the functions' own default
+        concurrency = country.content.get("run", {}).get("concurrency", 4)  # 4 is the functions' default
         definition, found = _with_concurrency(json.loads(files["country.asl.json"]), concurrency)
         if found:
             self._say(
-                f"country.asl.json for {country.country}: MaxConcurrencyPath, which the local Step Functions ignores, "
-                f"is MaxConcurrency {concurrency}"
+                f"country.asl.json for {country.country}: MaxConcurrency is {concurrency}, because Step Functions here "
+                "ignores MaxConcurrencyPath"
             )
         return files | {"country.asl.json": json.dumps(definition, indent=2)}
 
     def country_file(self, file: CountryFile) -> CountryFile:
-        """Puts the local servers' addresses where the file has example ones. A real address stays and is used."""
+        """Replaces example addresses with those of the local servers. Keeps real addresses."""
         place = self._places.get(file.country)
         postgres, elasticsearch = self._stack.postgres, self._stack.elasticsearch
         if place and self.is_example(file, "schedule"):
-            # By name and not by number: the server's certificate is for `localhost`.
+            # The name, not the number: the server's certificate is for `localhost`.
             address = f"localhost:{postgres.port}/{place.database}"
             trust = f"sslmode=verify-full&sslrootcert={quote(postgres.ca_file)}"
             file = self._put(file, "schedule", "url", f"postgresql://{place.role}@{address}?{trust}")
@@ -80,18 +78,18 @@ class LocalAws(Adapter):
         for section in ("schedule", "live_view"):
             if self.is_example(file, section):
                 raise DeployError(
-                    f"{file.path}: the host in [{section}] url is an example and there is no sample of {file.country}: "
-                    "write a real address there, or load a sample by `stack sample load`"
+                    f"{file.path}: the host in [{section}] url is an example, and {file.country} has no sample: "
+                    "use a real address, or load a sample with `stack sample load`"
                 )
         return file
 
     @staticmethod
     def is_example(file: CountryFile, section: str) -> bool:
-        """Whether a source's host ends in .example, which RFC 2606 keeps from ever being real."""
+        """Whether a source's host ends in .example, so that it cannot be real (RFC 2606)."""
         return any(host.endswith(".example") for host in file.hosts(section))
 
     def _put(self, file: CountryFile, section: str, key: str, value: str) -> CountryFile:
-        """The file with one value of a section replaced in its text, so that the rest stays as it was written."""
+        """The file with one value of a section replaced in its text. The rest stays as written."""
         old = file.content.get(section, {}).get(key)
         if old is None or old == value:
             return file
@@ -107,7 +105,7 @@ class LocalAws(Adapter):
 
 
 def _with_concurrency(node: Any, concurrency: int) -> tuple[Any, int]:
-    """The definition with each MaxConcurrencyPath replaced by the number, and how many there were."""
+    """The definition with each MaxConcurrencyPath replaced by the number, and how many were replaced."""
     if isinstance(node, list):
         pairs = [_with_concurrency(item, concurrency) for item in node]
         return [item for item, _ in pairs], sum(found for _, found in pairs)
@@ -124,5 +122,5 @@ def _with_concurrency(node: Any, concurrency: int) -> tuple[Any, int]:
 
 
 def _shown(value: str) -> str:
-    """A value without the parts that only make a line long."""
+    """A value, shortened for display."""
     return value.partition("?")[0]

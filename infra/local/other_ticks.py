@@ -1,4 +1,4 @@
-"""Finds the tick of a slot that something else has started, mostly the rule: two at once would run a country twice.
+"""Finds the tick that something else, usually the rule, has started for a slot, so that no country runs twice.
 
 On AWS the second execution of a country does not start, because its name exists. The local Step Functions starts it,
 and one of the two fails.
@@ -15,15 +15,15 @@ from infra.local import slots
 from infra.local.config import Stack
 from infra.local.console import say
 
-# The local rule fires a fraction of a second after its time. By now it will not fire any more.
+# The local rule fires within a fraction of a second. After this time it will not fire any more.
 _DUE = timedelta(seconds=20)
 _POLL_SECONDS = 0.1
 
 
 def find(stack: Stack, machine: str, rule: str, slot: datetime) -> str | None:
-    """The ARN of the tick machine's execution for a slot that runs, or that the rule is about to start.
+    """The ARN of a running execution of the tick machine for a slot, or of one that the rule is about to start.
 
-    Waits for the rule while its tick is due. `None` if there is no such execution.
+    Waits for the rule while its tick is due. `None` if there is none.
     """
     step_functions = stack.aws.client("stepfunctions")
     is_told = False
@@ -39,7 +39,7 @@ def find(stack: Stack, machine: str, rule: str, slot: datetime) -> str | None:
 
 
 def _executions(step_functions: Any, machine: str, slot: datetime, *, since: datetime | None) -> list[str]:
-    """Executions of a slot: those that run, and with `since` also those that have ended and were started after it."""
+    """Executions of a slot that are running; with `since`, also those that started after it and have ended."""
     found = []
     for page in step_functions.get_paginator("list_executions").paginate(stateMachineArn=machine):
         for entry in page["executions"]:
@@ -54,7 +54,7 @@ def _slot_of(step_functions: Any, entry: dict[str, Any]) -> datetime | None:
     try:
         return slots.floor(event["time"] if "time" in event else event["slot"])
     except (KeyError, TypeError, ValueError):
-        return None  # an event that no tick can be made of
+        return None  # not an event that a tick can start from
 
 
 def _is_enabled(stack: Stack, rule: str) -> bool:

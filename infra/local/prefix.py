@@ -1,4 +1,4 @@
-"""The prefix that tells deployments on one stack apart, and the names that follow from it."""
+"""The prefix that separates deployments on one stack, and the names made from it."""
 
 import argparse
 
@@ -6,5 +6,5 @@ DEFAULT_PREFIX = "storewatch"
 
 
 def add_prefix_argument(parser: argparse.ArgumentParser) -> None:
-    """The option that every command on a deployment has."""
+    """Adds the option that every command on a deployment has."""
     parser.add_argument("--prefix", default=DEFAULT_PREFIX, help="which deployment (default: %(default)s)")

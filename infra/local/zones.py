@@ -1,6 +1,6 @@
-"""Python's zoneinfo on the PyPI package tzdata, so that the tests judge by the release the functions are built with.
+"""Python's zoneinfo with the data of the PyPI package tzdata: the release that is built into the functions.
 
-Python prefers the machine's own zone data, which may be of any release. Import ZoneInfo from here and not from zoneinfo.
+Python prefers the machine's own data, which may be any release. Import ZoneInfo from here, not from zoneinfo.
 """
 
 import zoneinfo

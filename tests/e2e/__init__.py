@@ -1,1 +1,1 @@
-"""End-to-end tests: the deployed templates on the local stack, judged from outside."""
+"""End-to-end tests: the deployed templates on the local stack, tested from outside."""

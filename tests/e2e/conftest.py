@@ -1,4 +1,4 @@
-"""The deployments that the tests share: one in which all is well, and one with a broken country of each kind."""
+"""The deployments that tests share: one that works, one with a broken country of each kind, and some special ones."""
 
 import json
 import re
@@ -30,13 +30,13 @@ from tests.harness.oracle import Country, Listing, ScheduledStore, read_live_vie
 COUNTRIES = ("es", "mx", "pt")
 STORES = 3000
 SEED = 20_261
-# What must be left of a slot for a cold tick on a busy machine, and for what is done in the same slot after it.
+# What a slot must have left for a cold tick on a busy machine, plus what a test does in the same slot.
 _NEEDED = timedelta(seconds=60)
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The stores of the sample: where they are, and what stands there."""
+    """The sample: where its stores are, and what they contain."""
 
     prefix: str
     places: dict[str, Place]
@@ -59,7 +59,7 @@ class Ticked:
 
 @pytest.fixture(scope="session")
 def stack() -> Stack:
-    """The local servers. No test is skipped because one of them is down: it is started."""
+    """The local servers, started if they are down. No test is skipped because a server is missing."""
     missing = [name for name in FUNCTIONS if not (ROOT / "target/debug" / name).is_file()]
     assert not missing, f"target/debug has no {', '.join(missing)}: run `make build` first"
     return up()
@@ -67,11 +67,11 @@ def stack() -> Stack:
 
 @pytest.fixture(scope="session")
 def sources(stack: Stack) -> Iterator[Sources]:
-    """A sample of the tests' own, with stores at the edges of the rules among it."""
+    """The tests' own sample, including stores at the edges of the rules."""
     prefix = f"e2e-{uuid.uuid4().hex[:6]}"
     try:
         places = load(stack, count=STORES, seed=SEED, countries=list(COUNTRIES), prefix=prefix)
-        # Twice that, so that it is still this slot that is ticked once all is deployed.
+        # Twice the time, so that the slot still lasts when the tick runs.
         add_edges(stack, places["pt"], slot_with_time_left(2 * _NEEDED))
         yield Sources(
             prefix,
@@ -85,7 +85,7 @@ def sources(stack: Stack) -> Iterator[Sources]:
 
 @pytest.fixture(scope="session")
 def country_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's country files, with chunks so small that a country has several, and pt open without hours."""
+    """The project's country files, with small chunks so that a country has several. pt is open without hours."""
     folder = tmp_path_factory.mktemp("countries")
     for code in COUNTRIES:
         text = re.sub(r"(?m)^chunk_stores = \d+", "chunk_stores = 400", (DIRECTORY / f"{code}.toml").read_text())
@@ -97,20 +97,20 @@ def country_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def rules(country_files: Path) -> dict[str, Country]:
-    """What the country files say that the judgement depends on."""
+    """What the country files set for the judgement."""
     contents = {code: CountryFile.load(code, country_files).content for code in COUNTRIES}
     return {code: Country(found["default_timezone"], found["missing_hours"]) for code, found in contents.items()}
 
 
 @pytest.fixture(scope="session")
 def ticked(stack: Stack, sources: Sources, country_files: Path) -> Iterator[Ticked]:
-    """All three countries deployed, and one tick through the tick machine."""
+    """All three countries deployed, after one tick of the tick machine."""
     yield from ticking(stack, sources.prefix, sources, country_files, {})
 
 
 @pytest.fixture(scope="session")
 def broken_files(stack: Stack, country_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Country files with wrong addresses: mx names a database that is not there, pt an index that is not."""
+    """Country files with wrong addresses: mx names a missing database, pt a missing index."""
     folder = tmp_path_factory.mktemp("broken")
     (folder / "es.toml").write_text((country_files / "es.toml").read_text())
     address = f"postgresql://localhost:{stack.postgres.port}/no_such_database?sslmode=require"
@@ -122,7 +122,7 @@ def broken_files(stack: Stack, country_files: Path, tmp_path_factory: pytest.Tem
 
 @pytest.fixture(scope="session")
 def broken_secrets(sources: Sources) -> dict[str, Any]:
-    """Secrets for the addresses that are no examples, which the deployment does not know the values of."""
+    """Secrets for the real addresses. The deployment only knows the sample's."""
     place = sources.places["mx"]
     return {
         "mx": {"postgres": {"username": place.role, "password": place.password}},
@@ -134,8 +134,8 @@ def broken_secrets(sources: Sources) -> dict[str, Any]:
 def broken(
     stack: Stack, sources: Sources, ticked: Ticked, broken_files: Path, broken_secrets: dict[str, Any]
 ) -> Iterator[Ticked]:
-    """es as it should be, mx without its database, pt without its index, and xx without a state machine."""
-    del ticked  # its tick comes first: it is the one that must not be late
+    """es works, mx has no database, pt has no index, and xx has no state machine."""
+    del ticked  # its tick comes first, because it must not be late
     yield from ticking(stack, f"{sources.prefix}-b", sources, broken_files, broken_secrets, machineless="xx")
 
 
@@ -148,7 +148,7 @@ def mended(
     broken_secrets: dict[str, Any],
     country_files: Path,
 ) -> Iterator[Ticked]:
-    """mx and pt, broken as above while their slot is ticked, then deployed again with the right addresses."""
+    """mx and pt, broken as above when their slot ticks, then deployed again with the right addresses."""
     del broken  # one tick at a time
     prefix, countries = f"{sources.prefix}-m", ("mx", "pt")
     for ticked in ticking(stack, prefix, sources, broken_files, broken_secrets, countries=countries):
@@ -158,7 +158,7 @@ def mended(
 
 @pytest.fixture(scope="session")
 def analysed(stack: Stack, sources: Sources, country_files: Path) -> Iterator[Ticked]:
-    """All three countries with several slots, of which analysts may read es and pt."""
+    """All three countries with several slots. Analysts may read es and pt."""
     prefix = f"{sources.prefix}-q"
     for ticked in ticking(stack, prefix, sources, country_files, {}, analyst_countries=("es", "pt")):
         lakes.run_slots(ticked.deployed, ticked.tick)
@@ -167,40 +167,40 @@ def analysed(stack: Stack, sources: Sources, country_files: Path) -> Iterator[Ti
 
 @pytest.fixture(scope="session")
 def trino_url(stack: Stack) -> Iterator[str]:
-    """Trino over the stack's catalog."""
+    """Trino on the stack's catalog."""
     with lakes.engine(stack) as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def sample_week(stack: Stack, trino_url: str) -> Iterator[lakes.Lake]:
-    """The lake on which the queries of docs/tables.md are shown."""
+    """The lake of the queries in docs/tables.md."""
     with lakes.sample_week(stack, trino_url) as lake:
         yield lake
 
 
 @pytest.fixture(scope="session")
 def ticked_lake(analysed: Ticked, trino_url: str) -> lakes.Lake:
-    """The lake that the deployed pipeline has written."""
+    """The lake that the deployed functions wrote."""
     deployed = analysed.deployed
     return lakes.Lake(trino_url, deployed.database, f"{analysed.slot:%Y-%m-%d}", lakes.read(deployed))
 
 
 @pytest.fixture(params=["ticks", "week"])
 def lake(request: pytest.FixtureRequest) -> lakes.Lake:
-    """Each of the two."""
+    """Each of the two lakes."""
     return request.getfixturevalue({"ticks": "ticked_lake", "week": "sample_week"}[request.param])
 
 
 @pytest.fixture(scope="session")
 def daily_deployment(stack: Stack, sources: Sources, country_files: Path, ticked: Ticked) -> Iterator[Ticked]:
-    """es and pt for the daily work: it moves days that other tests look at where ticks have left them."""
+    """es and pt for the daily work, which moves days. Other tests expect the days where ticks left them."""
     del ticked  # one tick at a time
     yield from ticking(stack, f"{sources.prefix}-d", sources, country_files, {}, countries=("es", "pt"))
 
 
 def redeploy(deployed: Deployed, sources: Sources, countries: list[str], files: Path) -> None:
-    """Deploys countries again, with other country files."""
+    """Deploys countries again with other country files."""
     deploy(
         deployed.stack,
         prefix=deployed.prefix,
@@ -250,11 +250,11 @@ def ticking(
 
 
 def _subscribe(deployed: Deployed, topic: str) -> None:
-    """A queue that gets what the alerts' topic sends, named as the deployment."""
+    """Creates a queue, named like the deployment, that gets what the alerts' topic sends."""
     queue = deployed.stack.aws.client("sqs").create_queue(QueueName=f"{deployed.prefix}-alerts")["QueueUrl"]
     attributes = deployed.stack.aws.client("sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
     arn = attributes["Attributes"]["QueueArn"]
-    # The topic's account sends to the queue only if the queue lets it, here as on AWS.
+    # The queue must allow the topic to send to it, here as on AWS.
     policy = {
         "Version": "2012-10-17",
         "Statement": [
@@ -272,7 +272,7 @@ def _subscribe(deployed: Deployed, topic: str) -> None:
 
 
 def _remove(stack: Stack, prefix: str) -> None:
-    """Takes a deployment off the stack, with what its templates do not hold."""
+    """Removes a deployment from the stack, and what its templates do not cover."""
     sqs = stack.aws.client("sqs")
     for queue in sqs.list_queues(QueueNamePrefix=f"{prefix}-alerts").get("QueueUrls", []):
         sqs.delete_queue(QueueUrl=queue)
@@ -280,14 +280,14 @@ def _remove(stack: Stack, prefix: str) -> None:
 
 
 def slot_with_time_left(needed: timedelta = _NEEDED) -> datetime:
-    """The current slot, or the next one once it has begun: an observation after its slot's end is of no use to it."""
+    """The current slot, or the next one once it has begun: observations after a slot's end are useless."""
     while (slot := slots.current()) + slots.SLOT - datetime.now(UTC) < needed:
-        # By short waits, so that a clock that was set or a machine that slept is noticed.
+        # In short waits, to notice if the clock was set or the machine slept.
         time.sleep(1)
     return slot
 
 
 def _with(file: Path, pattern: str, replacement: str) -> str:
     text, found = re.subn(pattern, lambda _: replacement, file.read_text(), count=1)
-    assert found == 1, f"{file} has nothing like {pattern}"
+    assert found == 1, f"{file} has no match for {pattern}"
     return text

@@ -1,4 +1,4 @@
-"""A slot that is complete stays as it is, whoever runs it again and under whatever name."""
+"""Running a complete slot again changes nothing, whoever does it and under whatever name."""
 
 import hashlib
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from tests.harness.deployment import TABLES
 
 
 def state(ticked: Ticked) -> dict[str, object]:
-    """All that analysts can see: every file with its bytes and ETag, every partition."""
+    """What analysts can see: every file with its bytes and ETag, and every partition."""
     deployed = ticked.deployed
     files = [found for table in TABLES for found in deployed.objects(f"{table}/")]
     partitions = [found for table in TABLES for code in COUNTRIES for found in deployed.partitions(table, code)]
@@ -21,14 +21,14 @@ def state(ticked: Ticked) -> dict[str, object]:
 
 
 def leaves_all_as_it_is(ticked: Ticked, run: Callable[[], None]) -> None:
-    """Holds what stands before against what stands after."""
+    """Asserts that a run changes nothing."""
     before = state(ticked)
     assert len(before) == 1 + len(TABLES) * len(COUNTRIES)
     run()
     assert state(ticked) == before
 
 
-def test_the_same_tick_again_changes_no_byte_and_adds_no_file_or_partition(ticked: Ticked) -> None:
+def test_repeating_a_tick_changes_no_file_and_no_partition(ticked: Ticked) -> None:
     def run() -> None:
         again = tick.run(ticked.deployed.stack, prefix=ticked.deployed.prefix, slot=ticked.slot)
         assert again.status == "SUCCEEDED", again.error
@@ -36,7 +36,7 @@ def test_the_same_tick_again_changes_no_byte_and_adds_no_file_or_partition(ticke
     leaves_all_as_it_is(ticked, run)
 
 
-def test_a_country_again_under_another_execution_name_changes_nothing(ticked: Ticked) -> None:
+def test_repeating_a_country_under_another_execution_name_changes_nothing(ticked: Ticked) -> None:
     def run() -> None:
         for country in COUNTRIES:
             done = ticked.deployed.run_machine(
@@ -47,5 +47,5 @@ def test_a_country_again_under_another_execution_name_changes_nothing(ticked: Ti
     leaves_all_as_it_is(ticked, run)
 
 
-def test_no_note_of_a_pending_partition_is_left(ticked: Ticked) -> None:
+def test_no_pending_note_is_left(ticked: Ticked) -> None:
     assert ticked.deployed.objects("pending/") == []

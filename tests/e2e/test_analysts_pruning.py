@@ -1,4 +1,4 @@
-"""Only what is asked for is read: partitions that a query on a view leaves out, as the engine itself counts them."""
+"""Queries read only what they ask for. The engine's own statistics show which partitions a query on a view skips."""
 
 import re
 import uuid
@@ -18,7 +18,7 @@ from infra.local.servers import sql, trino
 from tests.harness.lakes import Lake
 
 TABLES = {table.name: table for table in schema.tables()}
-# view -> the table that it reads, and days of the sample week that are to be read for a filter.
+# View -> its table, a filter, and the days of the sample week that must be read.
 DAY = "country = 'es' and day = '2026-03-25'"
 FILTERS = {
     "availability_hourly": ("availability_by_city", DAY, ["2026-03-25"]),
@@ -36,7 +36,7 @@ FILTERS = {
 
 
 def days_read(lake: Lake, statement: str) -> list[tuple[str, list[str], list[str], int]]:
-    """Each scan of a table as the engine has run it: the table, the countries and days of its partitions, its rows."""
+    """Each table scan as the engine ran it: the table, the countries and days of its partitions, its rows."""
     plan = lake.ask(f"explain analyze {statement}").rows[0][0]
     found = []
     for scan in re.split(r"(?=Scan\w*\[table = )", plan)[1:]:
@@ -48,38 +48,38 @@ def days_read(lake: Lake, statement: str) -> list[tuple[str, list[str], list[str
 
 
 def partition_values(scan: str, key: str) -> list[str]:
-    """The values of a partition key for which a scan was planned; none where it has no such key."""
+    """The values of a partition key that a scan was planned for; none if it has no such key."""
     listing = re.search(rf"{key}(?:_\d+)? := {key}:string:PARTITION_KEY\s+:: \[(.*)\]\n", scan)
     return re.findall(r"\[([^][]+)\]", listing[1]) if listing else []
 
 
 @pytest.mark.parametrize("view", FILTERS)
-def test_a_filter_on_a_view_reads_only_the_days_that_it_names(sample_week: Lake, view: str) -> None:
+def test_a_filter_on_a_view_reads_only_its_days(sample_week: Lake, view: str) -> None:
     table, where, days = FILTERS[view]
     whole, part = (
         sample_week.ask(f"select * from {view}").stats,
         sample_week.ask(f"select * from {view} where {where}").stats,
     )
-    # Not all of them where a file's statistics tell that it holds no such status.
+    # Fewer if a file's statistics show that it does not contain the status.
     assert part["processedRows"] < whole["processedRows"] <= len(sample_week.tables[table])
     assert part["processedRows"] == sample_week.rows_of(table, "es", *days)
     assert 0 < part["physicalInputBytes"] < whole["physicalInputBytes"]
 
 
-def test_the_plan_names_the_one_partition_of_a_day(sample_week: Lake) -> None:
+def test_the_plan_for_a_day_has_one_partition(sample_week: Lake) -> None:
     scans = days_read(sample_week, f"select * from availability_hourly where {DAY}")
     expected = sample_week.rows_of("availability_by_city", "es", "2026-03-25")
     assert scans == [("availability_by_city", ["es"], ["2026-03-25"], expected)]
 
 
-def test_a_range_of_days_is_pruned_too(sample_week: Lake) -> None:
+def test_a_range_of_days_is_pruned(sample_week: Lake) -> None:
     where = "country = 'mx' and day between '2026-03-24' and '2026-03-26'"
     stats = sample_week.ask(f"select * from reasons_ranked where {where}").stats
     days = ("2026-03-24", "2026-03-25", "2026-03-26")
     assert stats["processedRows"] == sample_week.rows_of("store_availability", "mx", *days)
 
 
-def test_a_day_that_is_joined_with_its_schedules_is_named_once_and_pruned_on_both_sides(sample_week: Lake) -> None:
+def test_one_filter_prunes_both_sides_of_a_join_with_schedules(sample_week: Lake) -> None:
     scans = days_read(sample_week, f"select * from judged_by where {DAY}")
     assert sorted(scans) == [
         (table, ["es"], ["2026-03-25"], sample_week.rows_of(table, "es", "2026-03-25"))
@@ -88,10 +88,10 @@ def test_a_day_that_is_joined_with_its_schedules_is_named_once_and_pruned_on_bot
 
 
 @pytest.mark.parametrize("view", ["expected_slots", "coverage_daily"])
-def test_a_calendar_reads_the_ticks_of_the_days_that_it_names(sample_week: Lake, view: str) -> None:
+def test_a_calendar_reads_only_the_ticks_of_its_days(sample_week: Lake, view: str) -> None:
     scans = days_read(sample_week, f"select * from {view} where {DAY}")
     partitions = len({row["day"] for row in sample_week.tables["country_ticks"] if row["country"] == "es"})
-    # The country's first day is of the names of its partitions, which come from the catalog: no file is read for it.
+    # The country's first day comes from its partitions' names in the catalog. No file is read for it.
     assert sorted(scans) == [
         ("country_ticks", ["es"], ["2026-03-25"], sample_week.rows_of("country_ticks", "es", "2026-03-25")),
         ("country_ticks$partitions", [], [], partitions),
@@ -99,7 +99,7 @@ def test_a_calendar_reads_the_ticks_of_the_days_that_it_names(sample_week: Lake,
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_days_filter_on_what_ticks_have_written_reads_that_days_files(ticked_lake: Lake, table: str) -> None:
+def test_a_filter_on_a_day_of_ticks_reads_only_that_days_files(ticked_lake: Lake, table: str) -> None:
     assert ticked_lake.day
     where = f"country = 'es' and day = '{ticked_lake.day}'"
     stats = ticked_lake.ask(f"select * from {table} where {where}").stats
@@ -109,7 +109,7 @@ def test_a_days_filter_on_what_ticks_have_written_reads_that_days_files(ticked_l
 
 @dataclass(frozen=True)
 class Bench:
-    """A database and a bucket of one test's own."""
+    """A database and a bucket for one test."""
 
     stack: Stack
     url: str
@@ -121,7 +121,7 @@ class Bench:
         return self.name.replace("-", "_")
 
     def put(self, table: schema.Table, day: str, body: bytes) -> None:
-        """A file and its partition, which is described by the table's columns as they are given here."""
+        """Writes a file and its partition, which is described by the given columns of the table."""
         prefix = f"{table.name}/country=es/day={day}/"
         self.stack.aws.client("s3").put_object(Bucket=self.name, Key=f"{prefix}one.parquet", Body=body)
         entry = week.partition(self.name, table, "es", day, prefix)
@@ -136,7 +136,7 @@ class Bench:
 
 @pytest.fixture
 def bench(stack: Stack, trino_url: str) -> Iterator[Bench]:
-    """An empty database with the tables and the views."""
+    """An empty database with the tables and views."""
     name = f"bench-{uuid.uuid4().hex[:8]}"
     s3, glue = stack.aws.client("s3"), stack.aws.client("glue")
     s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": stack.aws.region})
@@ -155,7 +155,7 @@ def bench(stack: Stack, trino_url: str) -> Iterator[Bench]:
         s3.delete_bucket(Bucket=name)
 
 
-def test_a_day_that_cannot_be_read_harms_nobody_who_does_not_ask_for_it(bench: Bench) -> None:
+def test_a_damaged_day_only_fails_queries_that_read_it(bench: Bench) -> None:
     ticks = TABLES["country_ticks"]
     row = {"slot": datetime(2026, 3, 24), "outcome": "complete", "stores": 5, "coverage": 1.0}
     bench.put(ticks, "2026-03-24", week.file(ticks, [row]))
@@ -166,14 +166,14 @@ def test_a_day_that_cannot_be_read_harms_nobody_who_does_not_ask_for_it(bench: B
 
 
 @pytest.mark.parametrize("described", ["as it was then", "as it is now"])
-def test_a_column_that_was_added_later_is_null_in_the_rows_of_before(bench: Bench, described: str) -> None:
+def test_a_column_that_was_added_later_is_null_in_older_rows(bench: Bench, described: str) -> None:
     now = TABLES["country_ticks"]
     before = schema.Table(now.name, now.description, now.columns[:-1], now.keys)
     assert now.columns[-1].name == "error"
     row = {"slot": datetime(2026, 3, 24), "outcome": "failed", "error": "LakeUnavailable"}
     old = week.file(before, [row])
     assert "error" not in parquet.read_schema(pa.BufferReader(old)).names
-    # A partition keeps the columns that it was registered with, until a tick next names it.
+    # A partition keeps the columns that it was registered with, until a tick names it again.
     bench.put(before if described == "as it was then" else now, "2026-03-24", old)
     bench.put(now, "2026-03-25", week.file(now, [row | {"slot": datetime(2026, 3, 25)}]))
     found = bench.ask("select day, outcome, error from country_ticks order by day")
@@ -185,7 +185,7 @@ def test_a_column_that_was_added_later_is_null_in_the_rows_of_before(bench: Benc
     assert [row["error"] for row in through_a_view] == [None, "LakeUnavailable"]
 
 
-def test_a_partition_without_files_is_empty_and_no_error(bench: Bench) -> None:
+def test_a_partition_without_files_is_empty(bench: Bench) -> None:
     ticks = TABLES["country_ticks"]
     entry = week.partition(bench.name, ticks, "es", "2026-03-24", "country_ticks/country=es/day=2026-03-24/")
     bench.stack.aws.client("glue").create_partition(

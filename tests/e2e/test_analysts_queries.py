@@ -1,4 +1,4 @@
-"""The worked queries answer what plain Python answers, and the page shows what they answer."""
+"""The worked queries give the same answers as plain Python, and the page shows those answers."""
 
 import argparse
 import re
@@ -22,7 +22,7 @@ _BETWEEN = r"day between '(\S+)' and '(\S+)'"
 
 
 def about(statement: str, lake: Lake) -> tuple[str, Days]:
-    """A query as it is if the lake is the one that it was written for, else with that lake's days; and these days."""
+    """A query and the days it covers. For another lake than the one it was written for, with that lake's days."""
     if lake.day:
         first, last = week_of(lake.day)
         statement = re.sub(_DAY, f"day = '{lake.day}'", statement)
@@ -34,7 +34,7 @@ def about(statement: str, lake: Lake) -> tuple[str, Days]:
 
 
 def is_same(query: str, found: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> bool:
-    """Whether the rows agree in their order, numbers to the digit that the query rounds to."""
+    """Whether the rows agree, in order. Numbers are compared to the digit that the query rounds to."""
     within = 0.501 * 10 ** -min((int(digits) for digits in re.findall(r", (\d)\) as", QUERIES[query].sql)), default=9)
     return len(found) == len(expected) and all(
         len(row) == len(other) and all(is_near(*pair, within) for pair in zip(row, other, strict=True))
@@ -48,33 +48,33 @@ def test_every_worked_query_has_an_oracle() -> None:
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_a_worked_query_answers_what_python_answers(lake: Lake, query: str) -> None:
+def test_a_worked_query_agrees_with_python(lake: Lake, query: str) -> None:
     statement, days = about(QUERIES[query].sql, lake)
     before = ORACLES[query](lake.tables, days)
     found = [tuple(row) for row in lake.ask(statement).rows]
-    # Where a slot has ended meanwhile, those that count slots say one more.
+    # If a slot has ended meanwhile, queries that count slots count one more.
     if not is_same(query, found, before):
         after = ORACLES[query](lake.tables, days)
         assert is_same(query, found, after), f"{found}\n{after}"
 
 
 @pytest.mark.parametrize("query", QUERIES)
-def test_a_worked_query_names_the_country_and_the_days(query: str) -> None:
+def test_a_worked_query_names_its_country_and_days(query: str) -> None:
     text = QUERIES[query].sql
     assert re.search(r"country (= '\w\w'|in \()", text)
     assert re.search(f"{_DAY}|{_WEEK}|{_BETWEEN}", text)
 
 
-def test_the_page_shows_what_the_queries_answer(sample_week: Lake) -> None:
+def test_the_page_shows_the_queries_results(sample_week: Lake) -> None:
     found = docs.run_queries(sample_week.url, sample_week.database)
     assert tables_page.outputs() == {name: "\n".join(text.splitlines()) for name, text in found.items()}
 
 
-def test_the_page_is_what_the_schema_says() -> None:
+def test_the_page_matches_the_schema() -> None:
     assert tables_page.problems() == []
 
 
-def test_a_page_that_says_something_else_is_noticed(tmp_path: Path) -> None:
+def test_an_outdated_page_is_detected(tmp_path: Path) -> None:
     page = tmp_path / "tables.md"
     page.write_text(tables_page.PAGE.read_text().replace("start of the 15 minutes", "end of the 15 minutes", 1))
     assert tables_page.problems(page) != []
@@ -89,10 +89,10 @@ def test_a_page_that_says_something_else_is_noticed(tmp_path: Path) -> None:
     assert tables_page.problems(page) == ["docs/tables.md has no output of 05_online_out_of_hours: run `make docs`"]
 
 
-def test_a_statement_by_hand_prints_its_rows_and_what_was_read(
+def test_make_query_prints_the_rows_and_the_bytes_read(
     analysed: Ticked, trino_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    del trino_url  # it runs
+    del trino_url  # must run
     statement = "select outcome, count(*) as slots from country_ticks where country = 'mx' group by 1 order by 1"
     assert run_by_hand(argparse.Namespace(prefix=analysed.deployed.prefix, statement=statement)) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -1,8 +1,8 @@
-"""Analysts reach the tables of the countries that were chosen for them, in their own workgroup, and nothing else.
+"""Analysts can read the tables of their own countries in their own workgroup, and nothing else.
 
-The role is tried against the local AWS, which enforces its policies. Of Glue it compares the database and not the table
-(and GetDatabase with no resource that there is), and it takes Athena's limits without applying them: that those are set is
-what is tested here.
+The tests use the role on the local AWS, which enforces its policies, with gaps: for Glue it checks the database but not
+the table, and GetDatabase with no resource at all. It accepts Athena's limits without applying them, so the tests only
+check that the limits are set.
 """
 
 import uuid
@@ -27,7 +27,7 @@ MINE, OTHERS = ("es", "pt"), "mx"
 
 
 def outputs(deployed: Deployed) -> dict[str, str]:
-    """What the analysts' stack says of itself."""
+    """The outputs of the analysts' stack."""
     found = stacks.outputs(deployed.stack.aws.client("cloudformation"), f"{deployed.prefix}-analytics")
     assert found
     return found
@@ -35,7 +35,7 @@ def outputs(deployed: Deployed) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def analyst(analysed: Ticked) -> boto3.session.Session:
-    """A session with the rights of an analyst."""
+    """A session with an analyst's rights."""
     aws, role = analysed.deployed.stack.aws, outputs(analysed.deployed)["AnalystsRole"]
     given = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="e2e")["Credentials"]
     return boto3.session.Session(
@@ -44,13 +44,13 @@ def analyst(analysed: Ticked) -> boto3.session.Session:
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_analysts_read_and_list_the_files_of_their_countries_only(
+def test_analysts_read_and_list_only_their_countries_files(
     analysed: Ticked, analyst: boto3.session.Session, table: str
 ) -> None:
     deployed = analysed.deployed
     for country in (*MINE, OTHERS):
         files = deployed.objects(f"{table}/country={country}/")
-        assert files  # they are there: what refuses is the policy
+        assert files  # they exist, so it is the policy that refuses
         for file in files:
             request = {"Bucket": deployed.bucket, "Key": file.key}
             assert allowed(analyst, deployed, "s3", "get_object", **request) == (country in MINE), file.key
@@ -64,7 +64,7 @@ def test_analysts_read_and_list_the_files_of_their_countries_only(
 
 @pytest.mark.parametrize("table", ["store_availability", SCHEDULES])
 @pytest.mark.parametrize("country", [*MINE, OTHERS])
-def test_a_compacted_day_is_read_by_the_same_right(
+def test_analysts_read_compacted_days_too(
     analysed: Ticked, analyst: boto3.session.Session, country: str, table: str
 ) -> None:
     deployed = analysed.deployed
@@ -77,9 +77,7 @@ def test_a_compacted_day_is_read_by_the_same_right(
         deployed.s3.delete_object(Bucket=deployed.bucket, Key=key)
 
 
-def test_analysts_neither_read_what_is_no_table_nor_write_anything(
-    analysed: Ticked, analyst: boto3.session.Session
-) -> None:
+def test_analysts_read_nothing_but_tables_and_write_nothing(analysed: Ticked, analyst: boto3.session.Session) -> None:
     deployed = analysed.deployed
     others = [
         file.key
@@ -97,7 +95,7 @@ def test_analysts_neither_read_what_is_no_table_nor_write_anything(
     assert not allowed(analyst, deployed, "secretsmanager", "get_secret_value", SecretId=secret)
 
 
-def test_analysts_read_the_catalog_and_do_not_change_it(analysed: Ticked, analyst: boto3.session.Session) -> None:
+def test_analysts_read_the_catalog_but_cannot_change_it(analysed: Ticked, analyst: boto3.session.Session) -> None:
     deployed = analysed.deployed
     where = {"DatabaseName": deployed.database}
     assert allowed(analyst, deployed, "glue", "get_tables", **where)
@@ -110,7 +108,7 @@ def test_analysts_read_the_catalog_and_do_not_change_it(analysed: Ticked, analys
     assert not allowed(analyst, deployed, "glue", "get_tables", DatabaseName=f"{deployed.database}_of_others")
 
 
-def test_analysts_run_queries_in_their_own_workgroup_only(analysed: Ticked, analyst: boto3.session.Session) -> None:
+def test_analysts_query_only_in_their_own_workgroup(analysed: Ticked, analyst: boto3.session.Session) -> None:
     deployed, names = analysed.deployed, outputs(analysed.deployed)
     request: dict[str, Any] = {"QueryString": "select 1", "QueryExecutionContext": {"Database": deployed.database}}
 
@@ -122,7 +120,7 @@ def test_analysts_run_queries_in_their_own_workgroup_only(analysed: Ticked, anal
     assert not may("primary")
 
 
-def test_results_are_read_and_written_below_ones_own_prefix_only(
+def test_analysts_read_and_write_results_only_under_their_own_prefix(
     analysed: Ticked, analyst: boto3.session.Session
 ) -> None:
     deployed, bucket = analysed.deployed, outputs(analysed.deployed)["ResultsBucket"]
@@ -136,7 +134,7 @@ def test_results_are_read_and_written_below_ones_own_prefix_only(
 
 @pytest.fixture(scope="module")
 def as_analyst(analysed: Ticked, trino_url: str) -> Iterator[Callable[[str], sql.Result]]:
-    """The engine with an analyst's role in place of the account's rights, on the catalog and on files."""
+    """Runs SQL with an analyst's role instead of the root's rights, for both catalog and files."""
     deployed, catalog = analysed.deployed, f"analyst_{uuid.uuid4().hex[:8]}"
     properties = trino.catalog_properties(deployed.stack.aws, outputs(deployed)["AnalystsRole"])
     settings = ", ".join(f"\"{name}\" = '{value}'" for name, value in properties.items())
@@ -148,15 +146,15 @@ def as_analyst(analysed: Ticked, trino_url: str) -> Iterator[Callable[[str], sql
 
 
 @pytest.mark.parametrize("view", [view.name for view in schema.views() if view.name != "coverage_daily"])
-def test_with_an_analysts_rights_a_views_query_answers_for_their_countries_and_fails_for_others(
+def test_analysts_query_views_for_their_own_countries_only(
     ticked_lake: Lake, as_analyst: Callable[[str], sql.Result], view: str
 ) -> None:
-    """Its query and not the view, which names the account's own catalog; coverage_daily is made of another view."""
+    """Runs the view's query, because the view itself names root's catalog. coverage_daily uses another view."""
     (text,) = [found.sql for found in schema.views() if found.name == view]
     for country in MINE:
         where = f"where country = '{country}'"
         if view == "expected_slots":
-            where += f" and slot < timestamp '{ticked_lake.day} 00:00:00'"  # of which no more slots end meanwhile
+            where += f" and slot < timestamp '{ticked_lake.day} 00:00:00'"  # so that no more slots end meanwhile
         mine, all_rights = (
             as_analyst(f"select * from ({text}) {where}"),
             ticked_lake.ask(f"select * from {view} {where}"),
@@ -168,10 +166,8 @@ def test_with_an_analysts_rights_a_views_query_answers_for_their_countries_and_f
 
 
 @pytest.mark.parametrize(("kind", "limit"), [("analysts", 100 * 2**30), ("dashboard", 10 * 2**30)])
-def test_a_workgroup_enforces_a_scan_limit_and_encrypted_results_of_its_own(
-    analysed: Ticked, kind: str, limit: int
-) -> None:
-    """Whether Athena cancels a query at the limit cannot be seen here: the local one keeps the settings, and no more."""
+def test_a_workgroup_enforces_a_scan_limit_and_encrypted_results(analysed: Ticked, kind: str, limit: int) -> None:
+    """Only AWS can show whether Athena cancels a query at the limit. The local AWS just stores the settings."""
     deployed, bucket = analysed.deployed, outputs(analysed.deployed)["ResultsBucket"]
     athena = deployed.stack.aws.client("athena")
     found = athena.get_work_group(WorkGroup=f"{deployed.prefix}-{kind}")["WorkGroup"]["Configuration"]
@@ -183,8 +179,8 @@ def test_a_workgroup_enforces_a_scan_limit_and_encrypted_results_of_its_own(
     assert results["EncryptionConfiguration"] == {"EncryptionOption": "SSE_S3"}
 
 
-def test_results_are_encrypted_and_go_after_some_days() -> None:
-    """Of the template as it stands: the local AWS keeps neither of a bucket that CloudFormation has made."""
+def test_results_are_encrypted_and_expire() -> None:
+    """Tests the template: the local AWS ignores both settings on a bucket made by CloudFormation."""
     content = yaml_parse((TEMPLATES / "analytics.yaml").read_text())
     bucket = content["Resources"]["ResultsBucket"]["Properties"]
     days = [
@@ -195,7 +191,7 @@ def test_results_are_encrypted_and_go_after_some_days() -> None:
     assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
 
 
-def test_a_deployment_that_does_not_say_leaves_analysts_the_countries_that_they_had(analysed: Ticked) -> None:
+def test_a_deployment_keeps_the_analysts_countries_by_default(analysed: Ticked) -> None:
     deployed = analysed.deployed
     client = deployed.stack.aws.client
     lake = stacks.outputs(client("cloudformation"), f"{deployed.prefix}-lake")
@@ -208,12 +204,12 @@ def test_a_deployment_that_does_not_say_leaves_analysts_the_countries_that_they_
 
 
 @pytest.mark.parametrize("country", ["*", "ES", "e?", ""])
-def test_what_is_no_country_gets_into_no_policy(country: str) -> None:
-    with pytest.raises(DeployError, match="is no country"):
+def test_only_country_codes_get_into_a_policy(country: str) -> None:
+    with pytest.raises(DeployError, match="is not a country code"):
         analytics.country_objects("arn:aws:s3:::lake", [country])
 
 
-def test_a_template_that_is_too_large_for_a_request_goes_by_s3(analysed: Ticked) -> None:
+def test_a_template_too_large_for_a_request_goes_through_s3(analysed: Ticked) -> None:
     client = analysed.deployed.stack.aws.client
     deployment, name = Deployment(client, analysed.deployed.prefix), f"{analysed.deployed.prefix}-large"
     text = (

@@ -1,4 +1,4 @@
-"""Every view says on Trino what plain Python makes of the same rows: on what ticks have written, and on a sample week."""
+"""Every view on Trino gives what plain Python computes from the same rows: ticks' rows and a sample week's."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ from tests.harness.schedule_texts import read_texts
 from tests.harness.views_oracle import Rows, Tables
 
 VIEWS = {view.name: view for view in schema.views()}
-# What makes a row of each view the only one of its kind.
+# The columns that identify a row of each view.
 KEYS = {
     "availability_hourly": ("country", "day", "hour"),
     "availability_city_daypart": ("country", "day", "city", "local_date", "daypart"),
@@ -38,10 +38,10 @@ CALENDARS: dict[str, Callable[[Tables, datetime], Rows]] = {
 
 
 def keyed(view: str, rows: Rows) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """The rows by their keys, with the columns of the view."""
+    """The rows by key, with the columns of the view."""
     assert all(row.keys() == {column.name for column in VIEWS[view].columns} for row in rows)
     found = {tuple(row[name] for name in KEYS[view]): row for row in rows}
-    assert len(found) == len(rows), f"{view} has rows of the same {', '.join(KEYS[view])}"
+    assert len(found) == len(rows), f"{view} has several rows with the same {', '.join(KEYS[view])}"
     return found
 
 
@@ -55,7 +55,7 @@ def test_every_view_has_an_oracle() -> None:
 
 
 @pytest.mark.parametrize("view", [name for name in KEYS if name not in CALENDARS])
-def test_a_view_says_what_python_makes_of_the_same_rows(lake: Lake, view: str) -> None:
+def test_a_view_agrees_with_python(lake: Lake, view: str) -> None:
     expected = keyed(view, getattr(oracle, view)(lake.tables))
     found = keyed(view, lake.ask(f"select * from {view}").dicts)
     assert expected
@@ -65,8 +65,8 @@ def test_a_view_says_what_python_makes_of_the_same_rows(lake: Lake, view: str) -
 
 
 @pytest.mark.parametrize("view", CALENDARS)
-def test_what_was_missed_shows_from_the_first_slot_until_now(lake: Lake, view: str) -> None:
-    # All of the days that have rows, and the day after them: of months of silence since, one is like the other.
+def test_missed_slots_show_from_the_first_slot_until_now(lake: Lake, view: str) -> None:
+    # All days with rows, and the day after. The months of silence since are all alike.
     last = max(row["day"] for row in lake.tables["country_ticks"])
     until = f"{date.fromisoformat(last) + timedelta(days=1)}"
 
@@ -81,7 +81,7 @@ def test_what_was_missed_shows_from_the_first_slot_until_now(lake: Lake, view: s
     assert is_same(found, before) or is_same(found, expected())
 
 
-def test_the_ticks_lake_holds_what_the_views_are_about(ticked_lake: Lake) -> None:
+def test_the_ticks_lake_has_rows_for_every_view(ticked_lake: Lake) -> None:
     stores, ticks = ticked_lake.tables["store_availability"], ticked_lake.tables["country_ticks"]
     assert {row["status"] for row in stores} == set(vocabulary.STATUSES)
     assert {row["outcome"] for row in ticks} == set(vocabulary.OUTCOMES)
@@ -89,7 +89,7 @@ def test_the_ticks_lake_holds_what_the_views_are_about(ticked_lake: Lake) -> Non
     assert len({row["day"] for row in stores}) >= 2
 
 
-def test_rows_of_a_compacted_day_have_the_schedule_that_they_were_judged_by_and_others_have_none(
+def test_only_rows_of_compacted_days_have_their_schedule(
     ticked_lake: Lake,
 ) -> None:
     where = "where status <> 'orphan'"
@@ -104,10 +104,10 @@ def test_rows_of_a_compacted_day_have_the_schedule_that_they_were_judged_by_and_
         assert explained == (0 if today or country == "mx" else rows)
 
 
-def test_in_the_sample_week_every_store_s_row_has_the_schedule_that_says_whether_it_was_open(
+def test_the_sample_week_s_rows_have_the_schedule_that_judged_them(
     sample_week: Lake,
 ) -> None:
-    """What the columns say is read as an analyst would, and judged by the tests' own hours."""
+    """Reads the columns as an analyst would, and judges them by the tests' own hours."""
     rules = Country("UTC", "closed")  # every store names its zone
     rows = sample_week.ask(
         "select * from judged_by where country = 'es' and day between '2026-03-26' and '2026-03-29'"
@@ -124,9 +124,9 @@ def test_in_the_sample_week_every_store_s_row_has_the_schedule_that_says_whether
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_views_columns_have_the_types_that_its_file_says(sample_week: Lake, view: str) -> None:
+def test_a_views_columns_have_the_types_in_its_file(sample_week: Lake, view: str) -> None:
     found = sample_week.ask(f"select * from ({VIEWS[view].sql}) limit 0").columns
-    # A type that could be cast would be taken in silence, here by the engine and there by whoever reads the page.
+    # Engines and readers would silently cast a wrong type.
     types = [
         (column.name, column.type.partition("(")[0] if "varchar" in column.type else column.type) for column in found
     ]
@@ -134,7 +134,7 @@ def test_a_views_columns_have_the_types_that_its_file_says(sample_week: Lake, vi
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_deployed_view_is_the_text_of_its_file(analysed: Ticked, view: str) -> None:
+def test_a_deployed_view_has_the_text_of_its_file(analysed: Ticked, view: str) -> None:
     deployed = analysed.deployed
     found = deployed.glue.get_table(DatabaseName=deployed.database, Name=view)["Table"]
     assert (found["TableType"], found["Description"]) == ("VIRTUAL_VIEW", "Presto View")

@@ -1,4 +1,4 @@
-"""Wrong events and wrong country files are refused by their stable names, in words that name what is wrong."""
+"""Wrong events and country files are refused with their stable error name and a message that names the mistake."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +11,7 @@ from tests.e2e.conftest import Sources, Ticked, redeploy
 
 
 def refused(ticked: Ticked, function: str, event: Any, *words: str) -> None:
-    """The function answers BadEvent with the words in its message, and the country's part of the lake stays as it is."""
+    """Asserts that the function answers BadEvent with these words, and leaves the country's lake as it is."""
     before = ticked.deployed.objects()
     answer = ticked.deployed.invoke(function, event)
     assert answer.is_error, answer.payload
@@ -22,12 +22,12 @@ def refused(ticked: Ticked, function: str, event: Any, *words: str) -> None:
 
 
 @pytest.mark.parametrize("function", ["plan", "merge"])
-def test_an_event_of_another_country_is_refused_by_name(ticked: Ticked, function: str) -> None:
+def test_an_event_for_another_country_is_refused(ticked: Ticked, function: str) -> None:
     event = {"country": "mx", "slot": slots.iso(ticked.slot), **({"error": "x"} if function == "merge" else {})}
     refused(ticked, f"es-{function}", event, function, "mx", "es")
 
 
-def test_a_chunk_of_another_country_is_refused_by_name(ticked: Ticked) -> None:
+def test_a_chunk_of_another_country_is_refused(ticked: Ticked) -> None:
     event = {
         "country": "mx",
         "slot": slots.iso(ticked.slot),
@@ -41,7 +41,7 @@ def test_a_chunk_of_another_country_is_refused_by_name(ticked: Ticked) -> None:
     refused(ticked, "es-observe", event, "observe", "mx", "es")
 
 
-def test_a_partition_of_another_country_is_refused_by_name(ticked: Ticked) -> None:
+def test_a_partition_of_another_country_is_refused(ticked: Ticked) -> None:
     day = f"{ticked.slot:%Y-%m-%d}"
     location = f"s3://{ticked.deployed.bucket}/country_ticks/country=mx/day={day}/"
     partition = {"table": "country_ticks", "country": "mx", "day": day, "location": location}
@@ -50,29 +50,25 @@ def test_a_partition_of_another_country_is_refused_by_name(ticked: Ticked) -> No
 
 @pytest.mark.parametrize("value", ["yesterday", "2026-13-01T00:00:00Z", "2026-11-23 04:15", ""])
 @pytest.mark.parametrize("function", ["es-plan", "es-merge", "dispatch"])
-def test_a_slot_that_cannot_be_read_is_refused_with_its_name_and_value(
-    ticked: Ticked, function: str, value: str
-) -> None:
+def test_an_invalid_slot_is_refused_and_quoted(ticked: Ticked, function: str, value: str) -> None:
     event = {"slot": value} if function == "dispatch" else {"country": "es", "slot": value, "error": "x"}
     refused(ticked, function, event, function.rpartition("-")[2], "slot", f'"{value}"')
 
 
 @pytest.mark.parametrize(("value", "shown"), [(7, "7"), (None, "null")])
 @pytest.mark.parametrize("function", ["es-plan", "es-merge", "dispatch"])
-def test_a_slot_that_is_no_text_is_refused_with_field_and_value(
-    ticked: Ticked, function: str, value: Any, shown: str
-) -> None:
+def test_a_slot_that_is_not_text_is_refused_and_quoted(ticked: Ticked, function: str, value: Any, shown: str) -> None:
     event = {"slot": value} if function == "dispatch" else {"country": "es", "slot": value, "error": "x"}
     refused(ticked, function, event, function.rpartition("-")[2], "slot", shown)
 
 
 @pytest.mark.parametrize("event", [{}, [], "text", None, 7])
 @pytest.mark.parametrize("function", ["es-plan", "es-observe", "es-merge", "es-register", "dispatch"])
-def test_an_event_of_the_wrong_form_is_refused(ticked: Ticked, function: str, event: Any) -> None:
+def test_a_malformed_event_is_refused(ticked: Ticked, function: str, event: Any) -> None:
     refused(ticked, function, event, function.rpartition("-")[2])
 
 
-def test_a_country_that_is_not_in_the_registry_is_refused_by_name(ticked: Ticked) -> None:
+def test_an_unregistered_country_is_refused(ticked: Ticked) -> None:
     refused(ticked, "dispatch", {"slot": slots.iso(ticked.slot), "countries": ["es", "fr"]}, "fr", "registry")
 
 
@@ -80,7 +76,7 @@ def test_a_country_that_is_not_in_the_registry_is_refused_by_name(ticked: Ticked
 def plan_with(
     broken: Ticked, sources: Sources, country_files: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str, str], str]:
-    """Deploys pt with a country file in which one line is another, and plans: the message of the BadConfig."""
+    """Deploys pt with one line of its country file changed, and runs plan. Returns the message of the BadConfig."""
 
     def plan(old: str, new: str) -> str:
         folder = tmp_path_factory.mktemp("changed")
@@ -89,7 +85,7 @@ def plan_with(
         (folder / "pt.toml").write_text(text.replace(old, new, 1))
         deployed = broken.deployed
         redeploy(deployed, sources, ["pt"], folder)
-        # Another slot: one that was planned stays planned, and its sources are not asked again.
+        # Another slot: a slot that is planned already would not ask its sources again.
         slot = broken.slot - slots.SLOT
         before = {entry.key for entry in deployed.country_objects("pt")}
         answer = deployed.invoke("pt-plan", {"country": "pt", "slot": slots.iso(slot)})
@@ -101,12 +97,12 @@ def plan_with(
     return plan
 
 
-def test_an_unknown_key_of_a_country_file_is_named(plan_with: Callable[[str, str], str]) -> None:
+def test_an_unknown_key_in_a_country_file_is_named(plan_with: Callable[[str, str], str]) -> None:
     message = plan_with("timeout_seconds = 20", "timeout_secs = 20")
     assert "timeout_secs" in message
 
 
-def test_a_time_zone_that_does_not_exist_is_named(plan_with: Callable[[str, str], str]) -> None:
+def test_an_unknown_time_zone_is_named(plan_with: Callable[[str, str], str]) -> None:
     message = plan_with('default_timezone = "Europe/Lisbon"', 'default_timezone = "Europe/Lisboa"')
     assert "default_timezone" in message and "Europe/Lisboa" in message
 
@@ -117,7 +113,7 @@ def test_a_query_with_the_wrong_columns_is_named(plan_with: Callable[[str, str],
     assert "[schedule].weekly" in message and "closes" in message
 
 
-def test_a_query_that_names_what_is_not_there_is_named(plan_with: Callable[[str, str], str]) -> None:
+def test_a_query_on_a_missing_table_is_named(plan_with: Callable[[str, str], str]) -> None:
     query = 'timeout_seconds = 20\nstores = "select id, name, city, tz from shops"'
     message = plan_with("timeout_seconds = 20", query)
     assert "[schedule].stores" in message and "shops" in message

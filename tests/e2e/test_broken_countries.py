@@ -1,4 +1,4 @@
-"""What is broken in one country stays in that country, and shows: in its rows, in the tick's end, in alarms."""
+"""A broken country affects no other, and its failure shows: in its rows, in the tick's result, in alarms."""
 
 import json
 import time
@@ -14,20 +14,18 @@ _ALARM_SECONDS = 20
 
 
 def outcomes(broken: Ticked) -> dict[str, str]:
-    """How each country fared."""
+    """How each country did."""
     return {country.country: country.outcome for country in broken.tick.countries}
 
 
-def test_a_tick_with_broken_countries_ends_as_failed_and_names_them(broken: Ticked) -> None:
+def test_a_tick_with_broken_countries_fails_and_names_them(broken: Ticked) -> None:
     assert broken.tick.status == "FAILED"
     assert outcomes(broken) == {"es": "complete", "mx": "failed", "pt": "partial", "xx": "failed"}
     assert "mx" in broken.tick.error and "xx" in broken.tick.error
     assert "es" not in broken.tick.error.partition(":")[2] and "pt" not in broken.tick.error.partition(":")[2]
 
 
-def test_the_others_rows_are_complete_beside_a_broken_country(
-    broken: Ticked, sources: Sources, rules: dict[str, Country]
-) -> None:
+def test_other_countries_rows_are_complete(broken: Ticked, sources: Sources, rules: dict[str, Country]) -> None:
     schedules, live_view = sources.schedules["es"], sources.live_views["es"]
     found = {row["store_id"]: row for row in rows_of(broken, "store_availability", "es")}
     assert found.keys() == schedules.keys() | live_view.keys()
@@ -37,7 +35,7 @@ def test_the_others_rows_are_complete_beside_a_broken_country(
         assert {key: row[key] for key in expected} == expected
 
 
-def test_a_country_without_its_database_has_a_failed_row_that_says_why_and_no_other_file(broken: Ticked) -> None:
+def test_a_country_without_its_database_only_writes_a_failed_row_that_says_why(broken: Ticked) -> None:
     (row,) = rows_of(broken, "country_ticks", "mx")
     assert row["outcome"] == "failed"
     assert "ScheduleUnavailable" in row["error"]
@@ -49,7 +47,7 @@ def test_a_country_without_its_database_has_a_failed_row_that_says_why_and_no_ot
         assert len(broken.deployed.objects(f"{table}/country=mx/")) == (table == "country_ticks")
 
 
-def test_no_secret_is_in_an_error(broken: Ticked, sources: Sources) -> None:
+def test_no_error_holds_a_secret(broken: Ticked, sources: Sources) -> None:
     (row,) = rows_of(broken, "country_ticks", "mx")
     logged = json.dumps([broken.deployed.logged(f"mx-{function}") for function in ("plan", "merge")])
     assert sources.places["mx"].password not in row["error"] + logged
@@ -61,7 +59,7 @@ def test_a_country_without_a_state_machine_fails_alone_and_writes_nothing(broken
     assert broken.deployed.country_objects("xx") == []
 
 
-def test_stores_whose_index_is_missing_are_unknown_and_never_offline(
+def test_stores_of_a_missing_index_are_unknown_not_offline(
     broken: Ticked, sources: Sources, rules: dict[str, Country]
 ) -> None:
     rows = rows_of(broken, "store_availability", "pt")
@@ -80,7 +78,7 @@ def test_stores_whose_index_is_missing_are_unknown_and_never_offline(
     assert tick["chunks_unknown"] == tick["chunks"] > 1
 
 
-def test_metrics_tell_a_failed_and_a_partial_country_tick_from_a_complete_one(broken: Ticked) -> None:
+def test_metrics_distinguish_failed_partial_and_complete_ticks(broken: Ticked) -> None:
     since, until = broken.slot - timedelta(minutes=1), broken.slot + timedelta(hours=1)
     outcomes = {"es": "TicksComplete", "mx": "TicksFailed", "pt": "TicksPartial"}
     for country, outcome in outcomes.items():
@@ -90,12 +88,12 @@ def test_metrics_tell_a_failed_and_a_partial_country_tick_from_a_complete_one(br
     assert broken.deployed.metric("Unavailable", "pt", since, until) == [0]
 
 
-def test_a_failed_country_tick_raises_its_alarm_which_reaches_the_topic(broken: Ticked) -> None:
-    """From the metric through the alarm and the topic to a subscriber.
+def test_the_alarm_of_a_failed_country_tick_reaches_the_topic(broken: Ticked) -> None:
+    """Follows the metric through alarm and topic to a subscriber.
 
-    The local CloudWatch ignores dimensions and missing data, and no service puts AWS/States metrics there: that the
-    alarm of no other country fires, that silence raises the alarms on missing ticks, and that a failed execution
-    raises those on executions, can be tested on AWS only. That they are set up for it is tested from the templates.
+    The local CloudWatch ignores dimensions and missing data, and no service puts AWS/States metrics there. So only AWS
+    can show that other countries' alarms stay quiet, that silence raises the alarms on missing ticks, and that a failed
+    execution raises those on executions. Tests of the templates check that the alarms are set up for it.
     """
     sqs = broken.deployed.stack.aws.client("sqs")
     queue = sqs.get_queue_url(QueueName=f"{broken.deployed.prefix}-alerts")["QueueUrl"]
@@ -108,4 +106,4 @@ def test_a_failed_country_tick_raises_its_alarm_which_reaches_the_topic(broken: 
             told = json.loads(json.loads(message["Body"])["Message"])
             if told["NewStateValue"] == "ALARM":
                 raised[told["AlarmName"]] = told
-    assert alarm in raised, f"within {_ALARM_SECONDS} s only {sorted(raised)} were raised"
+    assert alarm in raised, f"only {sorted(raised)} were raised within {_ALARM_SECONDS} s"

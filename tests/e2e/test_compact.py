@@ -1,4 +1,4 @@
-"""The daily work: a day becomes one file a table, and whoever asks meanwhile sees all of its rows, once."""
+"""The daily work: a day becomes one file per table, and queries meanwhile see all of its rows exactly once."""
 
 import io
 import json
@@ -28,7 +28,7 @@ Row = tuple[Any, ...]
 
 
 def past(ticked: Ticked, number: int) -> datetime:
-    """A slot of a day that is over. The past cannot be observed: its rows are all `late`, and rows all the same."""
+    """A slot of a past day. Nobody can observe the past, so its rows are all `late`, but they are rows."""
     day = ticked.slot.replace(hour=0, minute=0) - timedelta(days=2)
     return day + number * slots.SLOT
 
@@ -41,27 +41,27 @@ def tick(ticked: Ticked, country: str, number: int) -> None:
 
 
 def daily(ticked: Ticked, run: int, *more: str) -> dict[str, Any]:
-    """Runs the daily machine; runs have slots of their own, for which executions are named."""
+    """Runs the daily machine. Each run has its own slot, because executions are named by it."""
     event = {"slot": slots.iso(ticked.slot + run * slots.SLOT), "countries": [*COUNTRIES, *more]}
     return ticked.deployed.run_machine("daily", event)
 
 
 def location(deployed: Deployed, table: str, country: str, day: str) -> str:
-    """Where queries find a day."""
+    """The folder where queries find a day."""
     found = [one for one in deployed.partitions(table, country) if one["Values"] == [country, day]]
     assert len(found) == 1
     return found[0]["StorageDescriptor"]["Location"]
 
 
 def files(deployed: Deployed, table: str, country: str, day: str) -> dict[str, pa.Table]:
-    """What a query of a day reads."""
+    """The files that a query of a day reads."""
     prefix = location(deployed, table, country, day).removeprefix(f"s3://{deployed.bucket}/")
     found = [entry.key for entry in deployed.objects(prefix)]
     return {key: parquet.ParquetFile(io.BytesIO(deployed.body(key))).read() for key in found}
 
 
 def seen(deployed: Deployed, country: str, day: str) -> dict[str, list[str]]:
-    """The rows of a day by table, in no order."""
+    """The rows of a day by table, unordered."""
     return {
         table: sorted(str(row) for file in files(deployed, table, country, day).values() for row in file.to_pylist())
         for table in TABLES
@@ -76,7 +76,7 @@ def tag(deployed: Deployed, key: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def compacted(daily_deployment: Ticked) -> dict[str, dict[str, list[str]]]:
-    """Two countries after the daily machine; by country, the rows of a past day as they were before."""
+    """Two countries after the daily machine: for each, the rows of a past day before it."""
     ticked, before = daily_deployment, {}
     for country in COUNTRIES:
         for number in (0, 1, 95):
@@ -94,7 +94,7 @@ def compacted(daily_deployment: Ticked) -> dict[str, dict[str, list[str]]]:
 
 
 @pytest.mark.parametrize("country", COUNTRIES)
-def test_a_day_that_is_over_is_one_file_a_table_with_the_rows_it_had(
+def test_a_past_day_becomes_one_file_per_table_with_the_same_rows(
     daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]], country: str
 ) -> None:
     deployed, day = daily_deployment.deployed, f"{past(daily_deployment, 0):%Y-%m-%d}"
@@ -103,20 +103,20 @@ def test_a_day_that_is_over_is_one_file_a_table_with_the_rows_it_had(
         assert place.startswith(f"s3://{deployed.bucket}/compacted/{table}/country={country}/day={day}/")
         assert len(files(deployed, table, country, day)) == 1
     assert seen(deployed, country, day) == compacted[country]
-    # The day that is not over stays with its ticks.
+    # The current day stays as its ticks wrote it.
     today = f"{daily_deployment.slot:%Y-%m-%d}"
     place = location(deployed, "country_ticks", country, today)
     assert place == f"s3://{deployed.bucket}/country_ticks/country={country}/day={today}/"
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_compacted_file_is_in_order_and_has_statistics_of_every_column(
+def test_a_compacted_file_is_sorted_and_has_statistics_for_every_column(
     daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]], table: str
 ) -> None:
     del compacted
     deployed, day = daily_deployment.deployed, f"{past(daily_deployment, 0):%Y-%m-%d}"
     ((key, content),) = files(deployed, table, "es", day).items()
-    # As text is ordered in Parquet, by its bytes; what is null comes last.
+    # Parquet orders text by bytes, and nulls come last.
     places = [
         [(row[name] is None, row[name].encode() if isinstance(row[name], str) else row[name]) for name in ORDER[table]]
         for row in content.to_pylist()
@@ -130,7 +130,7 @@ def test_a_compacted_file_is_in_order_and_has_statistics_of_every_column(
         assert column.is_stats_set and (column.statistics.has_min_max or column.statistics.null_count == len(content))
 
 
-def test_what_was_compacted_is_tagged_for_removal_and_nothing_else_is(
+def test_only_compacted_files_are_tagged_for_removal(
     daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]]
 ) -> None:
     del compacted
@@ -144,7 +144,7 @@ def test_what_was_compacted_is_tagged_for_removal_and_nothing_else_is(
 
 
 @pytest.mark.parametrize("country", COUNTRIES)
-def test_the_schedules_of_a_compacted_day_are_those_of_postgresql_and_tell_why_each_row_was_judged_so(
+def test_a_compacted_day_has_postgresql_s_schedules_that_explain_every_row(
     daily_deployment: Ticked,
     compacted: dict[str, dict[str, list[str]]],
     sources: Sources,
@@ -161,7 +161,7 @@ def test_the_schedules_of_a_compacted_day_are_those_of_postgresql_and_tell_why_e
     places = [(row["store_id"].encode(), row["valid_from"]) for row in schedules]
     assert places == sorted(places)
 
-    # The three ticks have found the same, so there is one row a store; it holds from the first reading on.
+    # The three ticks read the same schedules, so each store has one row, valid from the first reading on.
     source = sources.schedules[country]
     told = {row["store_id"]: row for row in schedules}
     assert len(told) == len(schedules) and told.keys() == source.keys()
@@ -180,7 +180,7 @@ def test_the_schedules_of_a_compacted_day_are_those_of_postgresql_and_tell_why_e
             assert texts.exceptions == sorted(own, key=lambda one: (one[0], one[1] is not None, one))
     assert any(row["exceptions"] for row in schedules) and any(row["problem"] for row in schedules) == (country == "pt")
 
-    # Whoever joins finds for each row of a store just one, and by it whether it was to be open.
+    # Joining gives each store's row exactly one schedule, which says whether the store was scheduled.
     for row in next(iter(files(deployed, "store_availability", country, day).values())).to_pylist():
         if row["status"] == "orphan":
             assert row["store_id"] not in told
@@ -192,7 +192,7 @@ def test_the_schedules_of_a_compacted_day_are_those_of_postgresql_and_tell_why_e
         assert row["scheduled_seconds"] == seconds, (row, schedule)
 
 
-def test_a_day_s_unchanged_chunks_have_the_tags_that_let_compact_pass_over_them(
+def test_unchanged_chunks_have_tags_that_let_compact_skip_them(
     daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]]
 ) -> None:
     del compacted
@@ -203,8 +203,8 @@ def test_a_day_s_unchanged_chunks_have_the_tags_that_let_compact_pass_over_them(
     assert all(len(tags) == 1 for tags in by_number.values())
 
 
-def test_the_bucket_s_lifecycle_rules_let_only_what_is_tagged_of_the_tables_expire(daily_deployment: Ticked) -> None:
-    """The local CloudFormation drops the rules, so they are put by hand: as S3 would have them of the template."""
+def test_only_tagged_table_files_expire(daily_deployment: Ticked) -> None:
+    """The local CloudFormation drops lifecycle rules, so the test sets the template's rules itself."""
     deployed = daily_deployment.deployed
     template = yaml_parse((ROOT / "infra/lake.yaml").read_text())["Resources"]["LakeBucket"]["Properties"]
     tags, rules = [{"Key": "storewatch", "Value": "compacted"}], []
@@ -218,7 +218,7 @@ def test_the_bucket_s_lifecycle_rules_let_only_what_is_tagged_of_the_tables_expi
     deployed.s3.put_bucket_lifecycle_configuration(Bucket=deployed.bucket, LifecycleConfiguration={"Rules": rules})
     found = deployed.s3.get_bucket_lifecycle_configuration(Bucket=deployed.bucket)["Rules"]
     for rule in found:
-        # The local S3 adds what AWS takes for granted.
+        # The local S3 requires what AWS fills in.
         rule["Filter"]["And"].pop("ObjectSizeGreaterThan", None)
     assert found == rules
     expiring = {rule["Filter"]["And"]["Prefix"]: rule for rule in found}
@@ -227,7 +227,7 @@ def test_the_bucket_s_lifecycle_rules_let_only_what_is_tagged_of_the_tables_expi
         assert (rule["Status"], rule["Expiration"], rule["Filter"]["And"]["Tags"]) == ("Enabled", {"Days": 7}, tags)
 
 
-def test_a_late_tick_does_not_move_the_day_back_and_is_seen_after_the_next_run(
+def test_a_late_tick_leaves_the_day_compacted_and_shows_after_the_next_run(
     daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]]
 ) -> None:
     deployed, day = daily_deployment.deployed, f"{past(daily_deployment, 0):%Y-%m-%d}"
@@ -268,12 +268,12 @@ def test_a_run_without_new_files_changes_nothing(
     assert deployed.objects("compacted/") == before
 
 
-def test_a_country_that_fails_hurts_no_other_and_fails_the_daily_machine(
+def test_a_failing_country_fails_the_daily_machine_but_no_other_country(
     daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]]
 ) -> None:
     del compacted
     deployed, day = daily_deployment.deployed, f"{past(daily_deployment, 0):%Y-%m-%d}"
-    # A country that was deployed before there was daily work, and one with a damaged file.
+    # One country was deployed before there was daily work, and one has a damaged file.
     entry = {"country": "xx", "state_machine": deployed.machine("country-es")}
     deployed.s3.put_object(Bucket=deployed.bucket, Key="registry/xx.json", Body=json.dumps(entry).encode())
     damaged = f"country_ticks/country=es/day={day}/{slots.compact(past(daily_deployment, 50))}.parquet"
@@ -293,7 +293,7 @@ def test_a_country_that_fails_hurts_no_other_and_fails_the_daily_machine(
     assert slots.iso(past(daily_deployment, 41)) in deployed.body(f"compacted/country=pt/day={day}.json").decode()
 
 
-def test_compact_reaches_its_own_country_s_tables_and_changes_no_tick_s_file(
+def test_compact_reaches_only_its_own_country_and_cannot_change_ticks_files(
     daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]]
 ) -> None:
     del compacted

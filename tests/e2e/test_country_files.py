@@ -1,4 +1,4 @@
-"""What a deployment refuses in a country file before anything is written, and the authorities that it brings along."""
+"""A deployment refuses bad country files before it writes anything, and uploads the authorities that they name."""
 
 import re
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
 
 def write(folder: Path, section: str, line: str) -> None:
-    """es.toml with a line of a section replaced or added."""
+    """Writes es.toml with one line of a section replaced or added."""
     text = (DIRECTORY / "es.toml").read_text()
     key = line.partition(" =")[0]
     head, part = re.match(rf"(?s)(.*\n\[{section}][^\n]*\n)(.*)", text).groups()  # type: ignore[union-attr]
@@ -40,7 +40,7 @@ def write(folder: Path, section: str, line: str) -> None:
 )
 def test_a_password_in_an_address_is_refused_and_not_quoted(tmp_path: Path, section: str, url: str) -> None:
     write(tmp_path, section, f'url = "{url}"')
-    with pytest.raises(DeployError, match=rf"es\.toml: \[{section}\] url holds a password") as refused:
+    with pytest.raises(DeployError, match=rf"es\.toml: \[{section}\] url must not hold a password") as refused:
         CountryFile.load("es", tmp_path)
     assert "cret" not in str(refused.value).replace("secret", "")
 
@@ -54,7 +54,7 @@ def test_a_password_in_an_address_is_refused_and_not_quoted(tmp_path: Path, sect
         ("live_view", "http://search:9200", "search"),
     ],
 )
-def test_a_secret_is_not_sent_in_plain_to_another_machine(tmp_path: Path, section: str, url: str, host: str) -> None:
+def test_a_secret_is_not_sent_to_another_machine_without_tls(tmp_path: Path, section: str, url: str, host: str) -> None:
     write(tmp_path, section, f'url = "{url}"')
     with pytest.raises(DeployError, match=rf"\[{section}\] url would send .* to {host} without TLS"):
         CountryFile.load("es", tmp_path)
@@ -70,7 +70,7 @@ def test_a_secret_is_not_sent_in_plain_to_another_machine(tmp_path: Path, sectio
         "postgresql://db1:9,db2/d?options=-c%20search_path%3Dshop&sslmode=require",
     ],
 )
-def test_an_address_that_psql_takes_is_taken(tmp_path: Path, url: str) -> None:
+def test_an_address_that_psql_accepts_is_accepted(tmp_path: Path, url: str) -> None:
     write(tmp_path, "schedule", f'url = "{url}"')
     file = CountryFile.load("es", tmp_path)
     assert not any(host.endswith(".example") for host in file.hosts("schedule"))
@@ -78,7 +78,7 @@ def test_an_address_that_psql_takes_is_taken(tmp_path: Path, url: str) -> None:
 
 @dataclass
 class Recorded:
-    """Takes what a deployment writes, as S3 and CloudFormation would."""
+    """Records what a deployment writes, in place of S3 and CloudFormation."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
 
@@ -88,10 +88,10 @@ class Recorded:
 
 
 class Stopped(Exception):
-    """The deployment got as far as this test follows it."""
+    """Ends the deployment at the point where this test has seen enough."""
 
 
-def test_authorities_are_brought_along_and_change_the_file_s_key(tmp_path: Path) -> None:
+def test_authorities_are_uploaded_and_change_the_file_s_key(tmp_path: Path) -> None:
     write(tmp_path, "schedule", 'ca = "ca/es-postgres.pem"')
     with pytest.raises(DeployError, match=r"\[schedule\] ca names .*es-postgres.pem: No such file"):
         CountryFile.load("es", tmp_path)
@@ -99,7 +99,7 @@ def test_authorities_are_brought_along_and_change_the_file_s_key(tmp_path: Path)
     pem = tmp_path / "ca/es-postgres.pem"
     for text in ("no certificate", CERTIFICATE + "-----BEGIN PRIVATE KEY-----\n"):
         pem.write_text(text)
-        with pytest.raises(DeployError, match="must hold certificates as PEM, and no key"):
+        with pytest.raises(DeployError, match="must hold PEM certificates and no private key"):
             CountryFile.load("es", tmp_path)
     pem.write_text(CERTIFICATE)
     file = CountryFile.load("es", tmp_path)
@@ -119,7 +119,7 @@ def test_authorities_are_brought_along_and_change_the_file_s_key(tmp_path: Path)
 
 
 @pytest.mark.parametrize("name", ["es.pem", "ca/../es.pem", "/etc/ca/es.pem", "ca/es.key"])
-def test_authorities_are_in_the_folder_ca(tmp_path: Path, name: str) -> None:
+def test_authorities_must_be_in_the_folder_ca(tmp_path: Path, name: str) -> None:
     write(tmp_path, "live_view", f'ca = "{name}"')
-    with pytest.raises(DeployError, match=r"\[live_view\] ca is .* must be of the form"):
+    with pytest.raises(DeployError, match=r"\[live_view\] ca is .* must look like"):
         CountryFile.load("es", tmp_path)

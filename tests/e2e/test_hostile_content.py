@@ -1,7 +1,7 @@
-"""Sources may hold anything: what looks like SQL, a path, a lookup or a control is data, kept as it is and never obeyed.
+"""Sources may hold anything. Text that looks like SQL, a path, a lookup or a control is kept as data, never obeyed.
 
-One country with text ids whose stores, documents and orphans are made of such texts, in chunks so small that their
-ids are also the bounds of chunks, and so stand in queries, manifests and snapshots.
+One country with text ids whose stores, documents and orphans are such texts. Its chunks are so small that the ids are
+also the bounds of chunks, and so appear in queries, manifests and snapshots.
 """
 
 import json
@@ -34,7 +34,7 @@ from tests.harness.oracle import Country, Listing, ScheduledStore, expected_orph
 
 COUNTRY = "es"
 RULES = Country("Europe/Madrid", "closed")
-# Every plane of Unicode that has characters, and what changes the direction of what follows.
+# Every plane of Unicode with characters, and marks that change the direction of the following text.
 PLANES = "".join(chr(plane * 0x10000 + 0x0400) for plane in range(17)) + "\U0010fffd\ufffe\uffff"
 MARKS = "\u202egnirts\u202c \u200fא\u061c\u2066x\u2069 \ufeff e\u0301 \u00e9"
 LONG = "ü" * 50_000  # 100 kB
@@ -62,15 +62,15 @@ TEXTS = [
     PLANES,
     MARKS,
 ]
-# PostgreSQL has no text with a NUL in it; the live view has.
+# PostgreSQL text cannot hold a NUL. The live view can.
 NUL = "nul\0in the middle"
-# No keyword is longer than this in Elasticsearch, in bytes.
+# Elasticsearch's limit for a keyword, in bytes.
 _LONGEST_TERM = 32_766
 
 
 @dataclass(frozen=True)
 class Hostile:
-    """The country after one tick, and what its sources hold."""
+    """The country after one tick, and the content of its sources."""
 
     deployed: Deployed
     place: Place
@@ -78,7 +78,7 @@ class Hostile:
     schedules: dict[str, ScheduledStore]
     live_view: dict[str, Listing]
     database: list[Any]  # its rows before the tick
-    lookups: socket.socket | None = None  # where a lookup that was obeyed would have come to
+    lookups: socket.socket | None = None  # where an obeyed lookup would arrive
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """The rows of a table."""
@@ -101,7 +101,7 @@ def hostile(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def long_id(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
-    """Seven usual stores, and amid them, as the bound of two chunks, one with an id that no index can hold."""
+    """Seven usual stores, and among them, as the bound of two chunks, one whose id is too long for any index."""
     ids = ["a", "b", "c", LONG, *(f"\U0001f600{number}" for number in range(4))]
     stores = [(one, one[:9], "x", None) for one in ids]
     with ticked(stack, tmp_path_factory.mktemp("long"), stores, [one for one in ids if one != LONG]) as found:
@@ -112,7 +112,7 @@ def long_id(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def half_a_character(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
     """Two usual stores, and an orphan whose id ends in half of a surrogate pair.
 
-    As an escape Elasticsearch makes a question mark of it, as bytes it keeps it, and answers with an escape.
+    Elasticsearch turns it into a question mark if it is escaped. Sent as bytes, it keeps it and answers with an escape.
     """
     stores = [(one, one, "x", None) for one in ("a", "z")]
     orphan = b'{"store_id":"m\xed\xa0\x80","online":true}'
@@ -124,7 +124,7 @@ def half_a_character(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> 
 def ticked(
     stack: Stack, folder: Path, stores: list[tuple[Any, ...]], listed: list[str], *documents: bytes
 ) -> Iterator[Hostile]:
-    """Loads the stores and their documents, deploys the country and ticks once."""
+    """Loads the stores and their documents, deploys the country, and runs one tick."""
     prefix = f"hostile-{uuid.uuid4().hex[:6]}"
     database, namespace = prefix.replace("-", "_"), f"Test/{prefix}"
     text = (DIRECTORY / f"{COUNTRY}.toml").read_text().replace('id_type = "long"', 'id_type = "keyword"')
@@ -153,7 +153,7 @@ def ticked(
 
 
 def fill_database(stack: Stack, place: Place, stores: list[tuple[Any, ...]]) -> None:
-    """Stores (id, name, city, time zone) with text ids, which are always open."""
+    """Stores (id, name, city, time zone) with text ids, always open."""
     with psycopg.connect(stack.postgres.conninfo(place.database)) as connection:
         connection.execute("drop table store_hours, store_exceptions, stores")
         connection.execute(
@@ -170,7 +170,7 @@ def fill_database(stack: Stack, place: Place, stores: list[tuple[Any, ...]]) -> 
 
 
 def fill_index(stack: Stack, place: Place, ids: list[str], documents: Iterable[bytes]) -> dict[str, Listing]:
-    """Documents of most of these ids, which are each other's reasons, and others; what the live view says then."""
+    """Writes documents for most ids, with other ids as reasons, and some more. Returns what the live view holds."""
     text = {"type": "keyword"}
     properties = {"store_id": text, "online": {"type": "boolean"}, "offline_reason": text}
     ask(stack, "DELETE", place.index)
@@ -182,7 +182,7 @@ def fill_index(stack: Stack, place: Place, ids: list[str], documents: Iterable[b
         found[one] = Listing(online=number % 2 == 0, reason=listed[-number])
         document = {"store_id": one, "online": found[one].online, "offline_reason": found[one].reason}
         lines += [b'{"index":{}}', json.dumps(document).encode()]
-    # Half of a pair, which is no character: of an escape of it, Elasticsearch makes a question mark.
+    # Half of a pair, which is not a character. Elasticsearch would turn an escape of it into a question mark.
     escape = rb'{"store_id":"orphan \ud800","online":true,"offline_reason":"\udfff"}'
     found["orphan ?"] = Listing(online=True, reason="?")
     lines += [line for one in (escape, *documents) for line in (b'{"index":{}}', one)]
@@ -216,7 +216,7 @@ def test_a_tick_over_hostile_content_is_complete(hostile: Hostile) -> None:
     assert row["chunks"] >= len(hostile.schedules) // 3
 
 
-def test_every_text_is_kept_as_it_is_in_the_sources(hostile: Hostile) -> None:
+def test_every_text_is_kept_as_the_sources_have_it(hostile: Hostile) -> None:
     slot, rows = hostile.done.slot, {row["store_id"]: row for row in hostile.rows("store_availability")}
     assert len(rows) == len(hostile.rows("store_availability"))
     assert rows.keys() == hostile.schedules.keys() | hostile.live_view.keys()
@@ -231,7 +231,7 @@ def test_every_text_is_kept_as_it_is_in_the_sources(hostile: Hostile) -> None:
         assert {key: row[key] for key in expected} == expected
 
 
-def test_a_zone_that_is_none_makes_only_its_own_store_unknown(hostile: Hostile) -> None:
+def test_an_invalid_zone_makes_only_its_own_store_unknown(hostile: Hostile) -> None:
     unknown = {row["store_id"] for row in hostile.rows("store_availability") if row["status"] == "unknown"}
     assert unknown == {store.store_id for store in hostile.schedules.values() if store.timezone is not None}
     assert {row["reason"] for row in hostile.rows("store_availability") if row["store_id"] in unknown} == {
@@ -239,21 +239,21 @@ def test_a_zone_that_is_none_makes_only_its_own_store_unknown(hostile: Hostile) 
     }
 
 
-def test_each_city_is_one_whatever_its_name(hostile: Hostile) -> None:
+def test_each_city_gets_one_row_whatever_its_name(hostile: Hostile) -> None:
     rows = hostile.rows("availability_by_city")
     cities = Counter(store.city for store in hostile.schedules.values())
     assert {row["city"]: row["stores"] for row in rows} == dict(cities)
     assert len(rows) == len(cities)
 
 
-def test_nothing_of_it_is_executed_and_the_database_is_as_it_was(hostile: Hostile) -> None:
+def test_no_text_is_executed_and_the_database_is_unchanged(hostile: Hostile) -> None:
     assert content(hostile.deployed.stack, hostile.place) == hostile.database
     assert hostile.lookups
     with pytest.raises(BlockingIOError):
         hostile.lookups.accept()
 
 
-def test_no_object_lies_outside_of_the_countrys_folders(hostile: Hostile) -> None:
+def test_no_object_is_outside_the_countrys_folders(hostile: Hostile) -> None:
     folders = ("staging", "schedules", "levels", "config", *TABLES)
     known = (*(f"{folder}/country={COUNTRY}/" for folder in folders), f"registry/{COUNTRY}.json")
     keys = [entry.key for entry in hostile.deployed.objects()]
@@ -265,7 +265,7 @@ def test_no_object_lies_outside_of_the_countrys_folders(hostile: Hostile) -> Non
 
 @pytest.mark.parametrize("function", ["plan", "observe", "merge", "register"])
 def test_no_text_forges_a_line_of_the_log(hostile: Hostile, function: str) -> None:
-    """The local AWS cuts lines at more characters than CloudWatch does, so not every one of them is whole here."""
+    """The local AWS cuts lines at more characters than CloudWatch, so not every line is whole here."""
     logs = hostile.deployed.stack.aws.client("logs")
     name = f"/aws/lambda/{hostile.deployed.prefix}-{COUNTRY}-{function}"
     pages = logs.get_paginator("filter_log_events").paginate(logGroupName=name)
@@ -274,8 +274,8 @@ def test_no_text_forges_a_line_of_the_log(hostile: Hostile, function: str) -> No
     assert not any(line.startswith('{"level"') for line in lines)
 
 
-def test_elasticsearch_itself_refuses_what_is_no_utf8_and_what_is_too_long(hostile: Hostile) -> None:
-    """So no such id can come from it; were it otherwise, the test of what is kept would have to hold it."""
+def test_elasticsearch_refuses_invalid_utf8_and_long_ids(hostile: Hostile) -> None:
+    """So no such id can come from it. Otherwise the test above would have to include them."""
     for store_id in (b"\xff\xfe", b"x" * (_LONGEST_TERM + 1)):
         with pytest.raises(urllib.error.HTTPError) as refused:
             body = b'{"store_id":"' + store_id + b'","online":true}'
@@ -283,11 +283,11 @@ def test_elasticsearch_itself_refuses_what_is_no_utf8_and_what_is_too_long(hosti
         assert refused.value.code == 400
 
 
-def test_a_store_whose_id_no_index_can_hold_leaves_those_beside_it_as_they_are(long_id: Hostile) -> None:
+def test_an_id_too_long_for_an_index_affects_no_other_store(long_id: Hostile) -> None:
     statuses = {row["store_id"]: row["status"] for row in long_id.rows("store_availability")}
     assert {one for one, status in statuses.items() if status == "unknown"} <= {LONG}
 
 
-def test_a_document_whose_id_is_no_text_costs_no_other_store(half_a_character: Hostile) -> None:
+def test_a_document_with_an_invalid_id_affects_no_other_store(half_a_character: Hostile) -> None:
     statuses = {row["store_id"]: row["status"] for row in half_a_character.rows("store_availability")}
     assert {statuses[one] for one in ("a", "z")} == {"available", "unavailable"}

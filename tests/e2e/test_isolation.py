@@ -1,6 +1,6 @@
-"""A country's functions reach their own country and nothing of another's: their roles, tried against the local AWS.
+"""A country's functions reach nothing of another country. Tests their roles on the local AWS.
 
-The local AWS enforces policies for Lambda's roles as IAM does; it does not check the state machines' own roles.
+The local AWS enforces policies for Lambda's roles like IAM. It does not check the state machines' own roles.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ def session_of(deployed: Deployed, function: str) -> boto3.session.Session:
     """A session with the rights of a deployed function's role."""
     aws = deployed.stack.aws
     role = aws.client("lambda").get_function_configuration(FunctionName=f"{deployed.prefix}-{function}")["Role"]
-    # The account's root assumes it here as Lambda does on AWS.
+    # Root assumes the role here, as Lambda does on AWS.
     given = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="e2e")["Credentials"]
     return boto3.session.Session(
         given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], region_name=aws.region
@@ -26,7 +26,7 @@ def session_of(deployed: Deployed, function: str) -> boto3.session.Session:
 
 
 def allowed(session: boto3.session.Session, deployed: Deployed, service: str, operation: str, **request: Any) -> bool:
-    """Whether the call is let through, to whatever end."""
+    """Whether the policy allows the call, even if the call then fails."""
     client = session.client(service, endpoint_url=deployed.stack.aws.endpoint)
     try:
         getattr(client, operation)(**request)
@@ -39,11 +39,11 @@ def allowed(session: boto3.session.Session, deployed: Deployed, service: str, op
 
 
 @pytest.mark.parametrize("other", [code for code in COUNTRIES if code != "es"])
-def test_observe_reads_its_own_schedules_and_secret_and_none_of_another_country(ticked: Ticked, other: str) -> None:
+def test_observe_reads_only_its_own_country_s_schedules_and_secret(ticked: Ticked, other: str) -> None:
     deployed = ticked.deployed
     session = session_of(deployed, "es-observe")
     for country, right in (("es", True), (other, False)):
-        # It is there: what refuses it is the policy.
+        # It exists, so it is the policy that refuses.
         snapshot = deployed.objects(f"schedules/country={country}/{slots.compact(ticked.slot)}/")[0].key
         assert allowed(session, deployed, "s3", "get_object", Bucket=deployed.bucket, Key=snapshot) == right
         staged = f"staging/country={country}/test"
@@ -54,7 +54,7 @@ def test_observe_reads_its_own_schedules_and_secret_and_none_of_another_country(
         assert allowed(session, deployed, "secretsmanager", "get_secret_value", SecretId=secret) == right
 
 
-def test_observe_may_neither_read_the_other_source_nor_write_tables(ticked: Ticked) -> None:
+def test_observe_cannot_read_the_other_source_or_write_tables(ticked: Ticked) -> None:
     deployed = ticked.deployed
     session = session_of(deployed, "es-observe")
     secret = f"{deployed.prefix}/es/postgres"
@@ -77,7 +77,7 @@ def test_no_function_of_a_country_reaches_another_country(ticked: Ticked, functi
         assert not allowed(session, deployed, "secretsmanager", "get_secret_value", SecretId=secret)
 
 
-def test_dispatch_reads_the_registry_only(ticked: Ticked) -> None:
+def test_dispatch_reads_only_the_registry(ticked: Ticked) -> None:
     deployed = ticked.deployed
     session = session_of(deployed, "dispatch")
     assert allowed(session, deployed, "s3", "get_object", Bucket=deployed.bucket, Key="registry/es.json")

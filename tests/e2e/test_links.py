@@ -1,4 +1,4 @@
-"""The check of links finds what is broken in a Markdown file, and nothing else."""
+"""The link check finds broken links in a Markdown file, and nothing else."""
 
 from pathlib import Path
 
@@ -18,11 +18,11 @@ PAGE = """# Page
 OTHER = "# Again\n\n# Again\n\n[back](../page.md)\n"
 
 
-def test_links_that_lead_somewhere_are_no_problem(tmp_path: Path) -> None:
+def test_working_links_are_not_reported(tmp_path: Path) -> None:
     assert _problems(tmp_path, PAGE) == []
 
 
-def test_a_missing_file_and_a_missing_heading_are_named_with_their_lines(tmp_path: Path) -> None:
+def test_missing_files_and_headings_are_reported_with_their_lines(tmp_path: Path) -> None:
     broken = PAGE + "\n[gone](docs/gone.md)\n\n[no heading](docs/other.md#again-2) [nor here](#two-words)\n"
     assert _problems(tmp_path, broken) == [
         "page.md:12 links to docs/gone.md, which does not exist",

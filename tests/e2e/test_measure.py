@@ -1,4 +1,4 @@
-"""What docs/benchmarks.md is measured by says what it measured, and a measurement that went wrong says so."""
+"""The measurements behind docs/benchmarks.md report what they measured, and report when one went wrong."""
 
 import argparse
 import io
@@ -31,7 +31,7 @@ def day(stack: Stack, trino_url: str) -> Iterator[Day]:
 
 @pytest.fixture(scope="module")
 def measured(day: Day) -> Both:
-    """The day as its ticks left it, and compacted."""
+    """Measurements of the day as its ticks left it, and compacted."""
     before = day.measure(runs=1, warm_up=0)
     day.compact()
     return before, day.measure(runs=1, warm_up=0)
@@ -39,7 +39,7 @@ def measured(day: Day) -> Both:
 
 @pytest.fixture(scope="module")
 def spoiled(day: Day, measured: Both) -> Measured:
-    """The compacted day once its unavailable stores are forgotten."""
+    """Measurements of the compacted day after its unavailable stores were removed."""
     del measured
     (found,) = day.deployed.objects(day.prefix("store_availability"))
     rows = parquet.ParquetFile(io.BytesIO(day.deployed.body(found.key))).read().to_pylist()
@@ -50,7 +50,7 @@ def spoiled(day: Day, measured: Both) -> Measured:
     return day.measure(runs=1, warm_up=0)
 
 
-def test_a_day_answers_the_same_from_one_file_a_table_and_less_is_read(day: Day, measured: Both) -> None:
+def test_a_compacted_day_gives_the_same_answers_from_fewer_bytes(day: Day, measured: Both) -> None:
     before, after = measured
     assert queries.differences(before, after) == []
     assert {name: found.files for name, found in before.volumes.items()} == dict.fromkeys(day.tables, 96)
@@ -64,12 +64,12 @@ def test_a_day_answers_the_same_from_one_file_a_table_and_less_is_read(day: Day,
     assert "96.0" in queries.report(before, after)
 
 
-def test_queries_that_answer_otherwise_once_a_day_is_compacted_are_told(measured: Both, spoiled: Measured) -> None:
+def test_queries_whose_answers_change_after_compaction_are_reported(measured: Both, spoiled: Measured) -> None:
     told = queries.differences(measured[0], spoiled)
     assert [text.partition(":")[0] for text in told] == ["one store's day", "the worst stores"]
 
 
-def test_the_command_fails_where_answers_differ(
+def test_the_command_fails_if_answers_differ(
     measured: Both, spoiled: Measured, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for after, status in ((measured[1], 0), (spoiled, 1)):
@@ -92,8 +92,8 @@ def test_a_repair_of_several_countries_is_counted_in_requests(capsys: pytest.Cap
         "updated 0 6 0",
         "deleted 0 6 0",
         "unchanged 0 42 54",
-        # A request a country and table, of which there is one more than ticks write; where some days have partitions,
-        # Glue is asked once more for those that have none.
+        # One request per country and table, and there is one table more than ticks write. If some days have partitions,
+        # Glue is asked once more for the days that have none.
         "requests: BatchGetPartition 8 14 14",
         "requests: BatchCreatePartition 6 6 0",
         "requests: BatchUpdatePartition 0 6 0",
@@ -102,14 +102,14 @@ def test_a_repair_of_several_countries_is_counted_in_requests(capsys: pytest.Cap
         assert line in [" ".join(found.split()) for found in printed.splitlines()], printed
 
 
-def test_a_repair_that_does_not_do_what_it_says_is_told(
+def test_a_repair_that_does_not_do_what_it_says_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(repairs, "repair", lambda *_: {"created": len(TABLES) * DAYS})
     assert repairs.main(_arguments(repairs, "--countries", "1", "--days", f"{DAYS}")) == 1
     printed = capsys.readouterr().out
-    assert "27 partitions are not what lies on S3" in printed
-    assert "nothing to do: counted {'created': 30} in place of {'unchanged': 27}" in printed
+    assert "27 partitions differ from S3" in printed
+    assert "nothing to do: counted {'created': 30} instead of {'unchanged': 27}" in printed
 
 
 def _prefix() -> str:

@@ -1,5 +1,5 @@
-"""A country whose PostgreSQL is its own: a real address, a private authority brought by the deployment, a secret that
-rotates under a warm function."""
+"""A country with its own PostgreSQL: a real address, a private authority that the deployment uploads, and a secret that
+rotates while the function is warm."""
 
 import re
 import shutil
@@ -24,7 +24,7 @@ from tests.harness.deployment import Deployed
 
 @pytest.fixture(scope="module")
 def own(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployed, Place]]:
-    """es, which names the authority of the stack's PostgreSQL by `ca` and not by the address."""
+    """es, which names the authority of the stack's PostgreSQL with `ca` instead of in the address."""
     prefix = f"own-{uuid.uuid4().hex[:6]}"
     database, folder = prefix.replace("-", "_"), tmp_path_factory.mktemp("own")
     try:
@@ -50,7 +50,7 @@ def own(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
         drop(stack, prefix=prefix)
 
 
-def test_the_next_reading_uses_a_rotated_password_without_a_deployment(own: tuple[Deployed, Place]) -> None:
+def test_a_rotated_password_is_used_without_a_new_deployment(own: tuple[Deployed, Place]) -> None:
     deployed, place = own
     slot = slot_with_time_left()
 

@@ -1,4 +1,4 @@
-"""What was missed, half done or could not be told is made good where that is possible, and shows where it is not."""
+"""Missed, partial and unregistered work is completed later if possible, and shows if not."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.harness.oracle import Country, expected_row, expected_unseen_row
 
 
 def run(deployed: Deployed, country: str, slot: datetime) -> dict[str, object]:
-    """Runs a country tick and returns what it says; it must have succeeded."""
+    """Runs a country tick, which must succeed, and returns its output."""
     done = deployed.run_machine(f"country-{country}", {"country": country, "slot": slots.iso(slot)})
     assert done["status"] == "SUCCEEDED", done.get("cause")
     return json.loads(done["output"])
@@ -28,7 +28,7 @@ def files(deployed: Deployed, country: str, slot: datetime) -> list[str]:
     return [key for key in keys if slots.in_key(key) == slot]
 
 
-def test_a_failed_and_a_partial_slot_are_replaced_by_a_complete_one_while_the_slot_lasts(
+def test_a_complete_tick_replaces_a_failed_or_partial_one_in_the_same_slot(
     mended: Ticked, sources: Sources, rules: dict[str, Country]
 ) -> None:
     before = {country.country: country.outcome for country in mended.tick.countries}
@@ -49,7 +49,7 @@ def test_a_failed_and_a_partial_slot_are_replaced_by_a_complete_one_while_the_sl
         assert len(files(mended.deployed, country, mended.slot)) == len(TABLES)
 
 
-def test_a_slot_that_has_passed_is_not_observed_and_all_of_it_is_unknown_because_late(
+def test_a_past_slot_is_not_observed_and_its_stores_are_late(
     mended: Ticked, sources: Sources, rules: dict[str, Country]
 ) -> None:
     deployed, slot = mended.deployed, mended.slot - 4 * slots.SLOT
@@ -63,7 +63,7 @@ def test_a_slot_that_has_passed_is_not_observed_and_all_of_it_is_unknown_because
         assert {key: row[key] for key in expected} == expected
 
 
-def test_executions_of_one_slot_at_once_end_as_one_would(mended: Ticked, sources: Sources) -> None:
+def test_parallel_executions_of_a_slot_end_like_one(mended: Ticked, sources: Sources) -> None:
     deployed, slot = mended.deployed, mended.slot - 8 * slots.SLOT
     event = {"country": "pt", "slot": slots.iso(slot)}
     executions = [deployed.start_machine("country-pt", event) for _ in range(3)]
@@ -75,11 +75,9 @@ def test_executions_of_one_slot_at_once_end_as_one_would(mended: Ticked, sources
     assert deployed.table("country_ticks", "pt", slot).num_rows == 1
 
 
-def test_without_postgresql_the_last_good_schedules_serve_and_are_called_stale(
-    mended: Ticked, sources: Sources
-) -> None:
+def test_without_postgresql_the_last_schedules_are_used_and_marked_stale(mended: Ticked, sources: Sources) -> None:
     deployed, place = mended.deployed, sources.places["pt"]
-    # A slot that was not planned yet; it is not observed here.
+    # A slot that is not planned yet. It is not observed here.
     event = {"country": "pt", "slot": slots.iso(mended.slot + 4 * slots.SLOT)}
     last = json.loads(deployed.body("schedules/country=pt/latest.json"))
     with without_login(deployed, place.role):
@@ -92,9 +90,9 @@ def test_without_postgresql_the_last_good_schedules_serve_and_are_called_stale(
     assert place.password not in json.dumps(deployed.logged("pt-plan"))
 
 
-def test_while_the_catalog_is_away_data_is_kept_and_registered_by_the_next_tick(mended: Ticked) -> None:
+def test_the_next_tick_registers_what_was_written_while_the_catalog_was_down(mended: Ticked) -> None:
     deployed = mended.deployed
-    # A day that has no partition yet.
+    # A day without a partition so far.
     slot = mended.slot - timedelta(days=2)
     pending = f"pending/country=mx/{slots.compact(slot)}.json"
     with without_catalog(deployed, "mx"):
@@ -114,7 +112,7 @@ def test_while_the_catalog_is_away_data_is_kept_and_registered_by_the_next_tick(
 
 @contextmanager
 def without_login(deployed: Deployed, role: str) -> Iterator[None]:
-    """PostgreSQL refuses a reader."""
+    """Makes PostgreSQL refuse a reader."""
     with psycopg.connect(deployed.stack.postgres.conninfo(), autocommit=True) as admin:
         admin.execute(sql.SQL("alter role {} nologin").format(sql.Identifier(role)))
         try:
@@ -125,7 +123,7 @@ def without_login(deployed: Deployed, role: str) -> Iterator[None]:
 
 @contextmanager
 def without_catalog(deployed: Deployed, country: str) -> Iterator[None]:
-    """The country's register function finds no catalog: it is told of a database that its role does not reach."""
+    """Takes the catalog from the country's register function, by naming a database that its role may not use."""
     lambdas, name = deployed.stack.aws.client("lambda"), f"{deployed.prefix}-{country}-register"
     variables = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     away = variables | {"STOREWATCH_DATABASE": "elsewhere"}

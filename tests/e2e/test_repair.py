@@ -1,4 +1,4 @@
-"""Repairing the catalog of a deployed country: it becomes equal to what lies on S3, a year of days in one invocation."""
+"""Repairing a deployed country's catalog makes it equal to S3, for a year of days in one invocation."""
 
 import time
 from collections.abc import Iterator
@@ -11,16 +11,16 @@ from tests.e2e.conftest import Ticked
 from tests.harness.deployment import TABLES, Deployed
 
 COUNTRY = "pt"
-# Long past, so that no tick of other tests is among them.
+# Long ago, so that no tick of another test is among them.
 FIRST = date(2024, 1, 1)
 DAYS = [f"{FIRST + timedelta(days=n)}" for n in range(365)]
-# What a year may take here. 30 countries, each with a function of its own, are then done in minutes even one by one:
+# The time limit for a year here. 30 countries, each with its own function, then take minutes even one after the other.
 # `make bench-repair` measures that.
 _SECONDS = 30
 
 
 def year(deployed: Deployed) -> dict[str, set[str]]:
-    """The days of that year that the catalog holds at the place of the ticks' files, by table."""
+    """The days of that year whose partition points to the ticks' files, by table."""
     return {
         table: {
             found["Values"][1]
@@ -35,7 +35,7 @@ def year(deployed: Deployed) -> dict[str, set[str]]:
 
 
 def repair(deployed: Deployed, first: str = DAYS[0], last: str = DAYS[-1]) -> dict[str, int]:
-    """What the function answers."""
+    """Runs a repair and returns the function's answer."""
     answer = deployed.invoke(f"{COUNTRY}-repair", {"country": COUNTRY, "from": first, "to": last})
     assert not answer.is_error, answer.payload
     return answer.payload
@@ -43,7 +43,7 @@ def repair(deployed: Deployed, first: str = DAYS[0], last: str = DAYS[-1]) -> di
 
 @pytest.fixture
 def files(ticked: Ticked) -> Iterator[Deployed]:
-    """A deployment with a file a table and day in every day of a year but the last."""
+    """A deployment with one file per table and day, on every day of a year but the last."""
     deployed = ticked.deployed
     keys = [f"{table}/country={COUNTRY}/day={day}/20240101T0000Z.parquet" for table in TABLES for day in DAYS[:-1]]
     with ThreadPoolExecutor(8) as pool:
@@ -55,7 +55,7 @@ def files(ticked: Ticked) -> Iterator[Deployed]:
     assert year(deployed) == {table: set() for table in TABLES}
 
 
-def test_a_year_that_the_catalog_has_lost_is_found_again_on_s3_and_what_has_no_file_goes(files: Deployed) -> None:
+def test_repair_restores_a_lost_year_from_s3_and_deletes_partitions_without_files(files: Deployed) -> None:
     elsewhere, empty = DAYS[100], DAYS[-1]
     started = time.monotonic()
     assert repair(files) == {"created": 364 * 3, "updated": 0, "deleted": 0, "unchanged": 0}
@@ -63,7 +63,7 @@ def test_a_year_that_the_catalog_has_lost_is_found_again_on_s3_and_what_has_no_f
     assert seconds < _SECONDS
     assert year(files) == {table: set(DAYS[:-1]) for table in TABLES}
 
-    # Drift in every direction: a day is gone, one lies elsewhere, one has no files.
+    # Three kinds of drift: one day is gone, one points elsewhere, one has no files.
     catalog = {"DatabaseName": files.database, "TableName": TABLES[0]}
     held = next(found for found in files.partitions(TABLES[0], COUNTRY) if found["Values"][1] == elsewhere)
     descriptor = held["StorageDescriptor"]
@@ -79,7 +79,7 @@ def test_a_year_that_the_catalog_has_lost_is_found_again_on_s3_and_what_has_no_f
     assert year(files) == {table: set(DAYS[:-1]) for table in TABLES}
 
 
-def test_days_outside_of_the_event_are_left_as_they_are(files: Deployed) -> None:
+def test_repair_leaves_days_outside_of_the_event_alone(files: Deployed) -> None:
     assert repair(files, DAYS[10], DAYS[12])["created"] == 3 * 3
     assert year(files) == {table: set(DAYS[10:13]) for table in TABLES}
 
@@ -94,7 +94,7 @@ def test_days_outside_of_the_event_are_left_as_they_are(files: Deployed) -> None
         ({"repair": True, "country": COUNTRY, "from": DAYS[0], "to": DAYS[1]}, "unknown field `repair`"),
     ],
 )
-def test_a_repair_that_makes_no_sense_is_refused_by_name(ticked: Ticked, event: dict[str, object], said: str) -> None:
+def test_an_invalid_repair_event_is_refused(ticked: Ticked, event: dict[str, object], said: str) -> None:
     answer = ticked.deployed.invoke(f"{COUNTRY}-repair", event)
     assert answer.error_type == "BadEvent", answer.payload
     assert said in answer.message

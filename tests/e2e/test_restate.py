@@ -1,5 +1,5 @@
-"""A day is judged again by the deployed function, as `make restate` asks for it: what it then says is what the schedules
-as they are now say of what was seen, and the first judgement is kept."""
+"""The deployed function judges a day again, as `make restate` asks it to. The result is what the current schedules say
+about what was observed, and the first judgement is kept."""
 
 import contextlib
 import io
@@ -26,7 +26,7 @@ from tests.harness.deployment import TABLES, Deployed
 from tests.harness.oracle import Country, expected_orphan, expected_row, read_live_view, read_schedules
 
 Rows = dict[str, dict[str, Any]]
-# What a row has kept of the live view.
+# The columns that hold what was observed.
 SEEN = ("slot", "store_id", "observed_at", "listed", "online")
 
 
@@ -37,8 +37,8 @@ class Restated:
     deployed: Deployed
     sources: Sources
     slot: datetime
-    before: dict[str, list[dict[str, Any]]]  # the tables' rows by the first judgement
-    changed: dict[str, str]  # stores by how their schedules have changed since
+    before: dict[str, list[dict[str, Any]]]  # the tables' rows of the first judgement
+    changed: dict[str, str]  # kind of change in the schedules -> store
     told: str
 
     @property
@@ -48,43 +48,43 @@ class Restated:
 
     @property
     def conninfo(self) -> str:
-        """The country's schedules."""
+        """The address of the country's schedules."""
         return self.deployed.stack.postgres.conninfo(self.sources.places["es"].database)
 
     def rows(self, table: str = "store_availability") -> list[dict[str, Any]]:
-        """What a query of the day sees."""
+        """The rows that a query of the day sees."""
         return rows_of(self.deployed, table, self.day)
 
 
 def command(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
-    """`make restate` as it ends up."""
+    """What `make restate` runs."""
     for name, value in deployed.stack.aws.environment().items():
         monkeypatch.setenv(name, value)
     return days.main([*args, "--prefix", deployed.prefix])
 
 
 def rows_at(deployed: Deployed, location: str) -> list[dict[str, Any]]:
-    """The rows of what lies at a location."""
+    """The rows of the files at a location."""
     prefix = location.removeprefix(f"s3://{deployed.bucket}/")
     found = [parquet.ParquetFile(io.BytesIO(deployed.body(entry.key))).read() for entry in deployed.objects(prefix)]
     return [row for one in found for row in one.to_pylist()]
 
 
 def rows_of(deployed: Deployed, table: str, day: str) -> list[dict[str, Any]]:
-    """What a query of a day sees."""
+    """The rows that a query of a day sees."""
     (one,) = [one for one in deployed.partitions(table, "es") if one["Values"] == ["es", day]]
     return rows_at(deployed, one["StorageDescriptor"]["Location"])
 
 
 def by_id(rows: list[dict[str, Any]]) -> Rows:
-    """The rows of the one slot by store."""
+    """The rows of the only slot, by store."""
     found = {row["store_id"]: row for row in rows}
     assert len(found) == len(rows)
     return found
 
 
 def change(conninfo: str, before: Rows) -> dict[str, str]:
-    """Mends and spoils schedules in every way that matters: the stores by how theirs have changed."""
+    """Corrects and breaks schedules in every way that matters. Returns the kind of change -> store."""
     by_status: dict[str, list[str]] = {}
     for store_id, row in before.items():
         by_status.setdefault(row["status"], []).append(store_id)
@@ -111,7 +111,7 @@ def change(conninfo: str, before: Rows) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def restated(stack: Stack, country_files: Path) -> Iterator[Restated]:
-    """A country of its own: its schedules change after its tick, and the day is judged again."""
+    """A country of its own, whose schedules change after its tick. The day is then judged again."""
     prefix = f"re-{uuid.uuid4().hex[:6]}"
     try:
         places = load(stack, count=400, seed=7, countries=["es"], prefix=prefix)
@@ -129,7 +129,7 @@ def restated(stack: Stack, country_files: Path) -> Iterator[Restated]:
         drop(stack, prefix=prefix)
 
 
-def test_every_row_is_what_the_schedules_as_they_are_now_say_of_what_was_seen(
+def test_every_row_follows_the_current_schedules_and_the_first_observation(
     restated: Restated, rules: dict[str, Country]
 ) -> None:
     schedules = read_schedules(restated.conninfo)
@@ -139,7 +139,7 @@ def test_every_row_is_what_the_schedules_as_they_are_now_say_of_what_was_seen(
     assert found.keys() == schedules.keys() | live_view.keys() | {gone}
     for store_id, row in found.items():
         if store_id == gone:
-            # It was there, and the schedules have nothing to say of it.
+            # It was in the live view, and the schedules do not know it.
             assert row == before[store_id]
         elif store_id in schedules:
             expected = expected_row(
@@ -151,14 +151,14 @@ def test_every_row_is_what_the_schedules_as_they_are_now_say_of_what_was_seen(
             expected = expected_orphan(rules["es"], restated.slot, store_id, live_view[store_id])
             assert {key: row[key] for key in expected} == expected
             assert row == before[store_id]
-    # What was seen, and when, is as it was.
+    # What was observed, and when, is unchanged.
     for store_id in before:
         assert [found[store_id][key] for key in SEEN] == [before[store_id][key] for key in SEEN]
     assert found[restated.changed["entered late"]]["status"] == "unlisted"
     assert found[restated.changed["zone"]]["city"] == "Moved"
 
 
-def test_the_cities_are_summed_again_and_how_the_ticks_went_is_as_it_was(restated: Restated) -> None:
+def test_cities_are_summed_again_and_country_ticks_are_unchanged(restated: Restated) -> None:
     sums: dict[str | None, Counter[str]] = {}
     for row in restated.rows():
         sums.setdefault(row["city"], Counter())[row["status"]] += 1
@@ -169,7 +169,7 @@ def test_the_cities_are_summed_again_and_how_the_ticks_went_is_as_it_was(restate
     assert restated.rows("country_ticks") == restated.before["country_ticks"]
 
 
-def test_the_schedules_that_each_row_was_judged_by_are_there(restated: Restated) -> None:
+def test_every_row_has_the_schedules_that_judged_it(restated: Restated) -> None:
     schedules: dict[str, list[dict[str, Any]]] = {}
     for row in restated.rows("store_schedules"):
         schedules.setdefault(row["store_id"], []).append(row)
@@ -195,7 +195,7 @@ def test_the_schedules_that_each_row_was_judged_by_are_there(restated: Restated)
     assert judged_by(before[changed["gone"]])["valid_until"] is not None
 
 
-def test_the_first_judgement_lies_where_the_command_says(restated: Restated) -> None:
+def test_the_command_prints_where_the_first_judgement_is(restated: Restated) -> None:
     (line,) = [line for line in restated.told.splitlines() if "first judgement" in line]
     location = line.partition(": ")[2]
     first = rows_at(restated.deployed, location)
@@ -205,7 +205,7 @@ def test_the_first_judgement_lies_where_the_command_says(restated: Restated) -> 
         assert deployed.s3.get_object_tagging(Bucket=deployed.bucket, Key=entry.key)["TagSet"] == []
 
 
-def test_the_command_says_how_many_rows_have_another_status_now(restated: Restated) -> None:
+def test_the_command_prints_how_many_rows_changed_their_status(restated: Restated) -> None:
     before, now = by_id(restated.before["store_availability"]), by_id(restated.rows())
     changes = Counter(
         f"{before[store_id]['status'] if store_id in before else 'nothing'} to {row['status']}"
@@ -218,7 +218,7 @@ def test_the_command_says_how_many_rows_have_another_status_now(restated: Restat
     assert restated.told.startswith(f"es {restated.day}: all stores judged again by the schedules of ")
 
 
-def test_stores_that_are_named_are_judged_again_alone_and_one_that_is_not_known_is_refused(
+def test_only_named_stores_are_judged_again_and_an_unknown_one_is_refused(
     restated: Restated, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store, before = restated.changed["named"], by_id(restated.rows())
@@ -236,7 +236,7 @@ def test_stores_that_are_named_are_judged_again_alone_and_one_that_is_not_known_
     assert now[store]["status"] in ("unexpected", "closed")
 
 
-def test_without_the_schedules_the_day_stays_as_it_is_and_the_command_fails(
+def test_without_the_schedules_the_day_is_unchanged_and_the_command_fails(
     restated: Restated, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = by_id(restated.rows())
@@ -251,7 +251,7 @@ def test_without_the_schedules_the_day_stays_as_it_is_and_the_command_fails(
     assert by_id(restated.rows()) == before
 
 
-def test_the_catalog_is_repaired_by_the_command(
+def test_make_repair_repairs_the_catalog(
     restated: Restated, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deployed, day = restated.deployed, restated.day

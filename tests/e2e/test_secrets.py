@@ -1,7 +1,7 @@
-"""No secret gets into what is written, least of all by the messages of what fails: those are read by many, and kept.
+"""No secret appears in anything that is written, such as error messages, which many people read.
 
-Each country fails in another way, with secrets that are found wherever they stand; then all that the deployment has
-written is searched: logs, executions with their inputs, outputs and causes, and every object.
+Each country fails in a different way, with secrets that a search would find anywhere. Then the test searches everything
+that the deployment wrote: logs, executions with their inputs, outputs and causes, and every object.
 """
 
 import json
@@ -30,13 +30,13 @@ from tests.faults.listener import Loop
 from tests.harness import leaks
 from tests.harness.deployment import Deployed
 
-# What has to be escaped in an address, in JSON or in a header is in each.
+# Each contains characters that must be escaped in an address, in JSON or in a header.
 AWKWARD = "-%40:/?#[]@'\"\\ é"
 
 
 @dataclass(frozen=True)
 class Unauthorised:
-    """Elasticsearch refuses, in its own words or, as a proxy before it might, with what it was sent."""
+    """An Elasticsearch that refuses requests, in its own words or, like some proxies, by quoting what it was sent."""
 
     echoes: bool = False
     name: str = "answer 401"
@@ -53,12 +53,12 @@ class Unauthorised:
 
 @dataclass(frozen=True)
 class Failing:
-    """Three countries after two ticks in which each of them failed, and the secrets that were planted."""
+    """Three countries after two ticks in which each of them failed, and the planted secrets."""
 
     deployed: Deployed
     ticks: list[tick.Tick]
     planted: list[set[bytes]]
-    authorised: list[str]  # what came to the live view
+    authorised: list[str]  # what reached the live view
     view: HttpProxy
 
     def messages(self, country: str, function: str) -> str:
@@ -68,9 +68,9 @@ class Failing:
 
 @pytest.fixture(scope="module")
 def failing(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Failing]:
-    """es with a wrong password, mx with a PostgreSQL that is not there, pt with a live view that refuses.
+    """es has a wrong password, mx a PostgreSQL that is down, pt a live view that refuses.
 
-    In the second tick the secrets of es and mx are none that can be read, and pt has an api_key.
+    In the second tick the secrets of es and mx are malformed, and pt has an api_key.
     """
     prefix = f"secrets-{uuid.uuid4().hex[:6]}"
     database, namespace = prefix.replace("-", "_"), f"Test/{prefix}"
@@ -93,7 +93,7 @@ def failing(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     try:
         places = load(stack, count=90, seed=5, countries=list(COUNTRIES), prefix=prefix)
         with psycopg.connect(stack.postgres.conninfo(), autocommit=True) as admin:
-            # pt's is the right one; that of es is not what its secret says.
+            # pt's password is right. That of es is not the one in its secret.
             role, password = sql.Identifier(places["pt"].role), sql.Literal(passwords["pt"])
             admin.execute(sql.SQL("alter role {} password {}").format(role, password))
         for code in COUNTRIES:
@@ -123,7 +123,7 @@ def failing(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             ticks.append(tick.run(stack, prefix=prefix, slot=slot_with_time_left()))
         forms = [leaks.forms(places[code].role, passwords[code]) for code in COUNTRIES]
         forms += [leaks.forms("viewer", passwords["pt view"]), leaks.forms("", api_key)]
-        # Cut off or escaped in any other way, this much of each would still be there.
+        # However a secret is cut off or escaped, at least this much of it would remain.
         forms += [{word.encode()} for word in words.values()]
         yield Failing(
             deployed, ticks, forms, [one.header("authorization") for one in view.seen("_search|_mapping")], view
@@ -136,13 +136,13 @@ def failing(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def put_secret(deployed: Deployed, name: str, text: str) -> None:
-    """Makes a secret this text."""
+    """Sets a secret's text."""
     secrets = deployed.stack.aws.client("secretsmanager")
     secrets.put_secret_value(SecretId=f"{deployed.prefix}/{name}", SecretString=text)
 
 
 def forget(deployed: Deployed, country: str) -> None:
-    """Has the next tick begin with new processes, which know no secret yet, and with nothing done."""
+    """Gives the next tick new processes, which have not read any secret, and undoes what was done."""
     lambdas = deployed.stack.aws.client("lambda")
     for function in ("plan", "observe"):
         name = f"{deployed.prefix}-{country}-{function}"
@@ -153,7 +153,7 @@ def forget(deployed: Deployed, country: str) -> None:
             deployed.s3.delete_object(Bucket=deployed.bucket, Key=entry.key)
 
 
-def test_each_country_has_failed_in_its_own_way_and_says_why(failing: Failing) -> None:
+def test_each_country_failed_in_its_own_way_and_says_why(failing: Failing) -> None:
     for done in failing.ticks:
         assert {one.country: one.outcome for one in done.countries} == {"es": "failed", "mx": "failed", "pt": "partial"}
     assert "password authentication failed" in failing.messages("es", "plan")
@@ -162,7 +162,7 @@ def test_each_country_has_failed_in_its_own_way_and_says_why(failing: Failing) -
     assert {header.partition(" ")[0] for header in failing.authorised} == {"Basic", "ApiKey"}
 
 
-def test_no_secret_is_in_anything_that_was_written(failing: Failing) -> None:
+def test_nothing_that_was_written_holds_a_secret(failing: Failing) -> None:
     stack = failing.deployed.stack
     printed = "\n".join(one.error + " ".join(country.error for country in one.countries) for one in failing.ticks)
     search = leaks.find(failing.deployed, failing.planted, [log_file(stack)], printed)
@@ -170,8 +170,8 @@ def test_no_secret_is_in_anything_that_was_written(failing: Failing) -> None:
     assert search.searched > len(failing.deployed.objects())
 
 
-def test_a_secret_that_stands_somewhere_is_found_in_whatever_form(failing: Failing) -> None:
-    """What searches is itself tried: in an object, in a packed Parquet file it would look as it does here."""
+def test_the_search_finds_a_secret_in_any_form(failing: Failing) -> None:
+    """Tests the search itself, on an object. In a compressed Parquet file a secret looks the same to it."""
     deployed, key = failing.deployed, "staging/country=es/planted"
     forms: list[Any] = sorted(set().union(*failing.planted))
     for form in forms:
@@ -180,7 +180,7 @@ def test_a_secret_that_stands_somewhere_is_found_in_whatever_form(failing: Faili
     deployed.s3.delete_object(Bucket=deployed.bucket, Key=key)
 
 
-def test_no_secret_is_told_that_a_server_says_back(failing: Failing) -> None:
+def test_a_secret_that_a_server_quotes_is_not_repeated(failing: Failing) -> None:
     deployed, slot = failing.deployed, failing.ticks[-1].slot
     items = json.loads(deployed.body(f"staging/country=pt/{slots.compact(slot)}/manifest.json"))
     if slots.current() != slot:

@@ -1,4 +1,4 @@
-"""A short soak holds, and its audit sees what is lost or wrong: each test spoils one thing and finds it told."""
+"""A short soak passes, and its audit detects what is lost or wrong: each test spoils one thing and expects a report."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ def done(stack: Stack) -> Iterator[Soaked]:
 
 @pytest.fixture
 def spoil(done: Soaked) -> Iterator[Callable[[str, str, Callable[[Rows], object]], Audit]]:
-    """Changes the rows of a table's file of a country's last slot, audits, and puts the file back."""
+    """Changes the rows in a table's file of a country's last slot, runs the audit, and restores the file."""
     deployed, before = done.servers.deployed, {}
 
     def put(key: str, body: bytes) -> None:
@@ -50,17 +50,17 @@ def spoil(done: Soaked) -> Iterator[Callable[[str, str, Callable[[Rows], object]
 
 
 def last(done: Soaked) -> datetime:
-    """The last slot, which nothing disturbs."""
+    """The last slot, which has no faults."""
     return max(slot for slot, _ in done.day.ran)
 
 
 def key_of(done: Soaked, name: str, country: str) -> str:
-    """The table's file of a country's last slot."""
+    """The key of the table's file of a country's last slot."""
     slot = last(done)
     return f"{name}/country={country}/day={slot:%Y-%m-%d}/{slot:%Y%m%dT%H%MZ}.parquet"
 
 
-def test_nothing_is_lost_and_nothing_is_wrong(done: Soaked) -> None:
+def test_a_soak_loses_nothing_and_gets_nothing_wrong(done: Soaked) -> None:
     audit = done.audit()
     assert (audit.lost, audit.wrong) == ([], [])
     assert audit.rows > SLOTS * 300
@@ -83,14 +83,14 @@ def test_a_missing_row_is_lost(spoil: Callable[..., Audit]) -> None:
     assert "has no row" in lost
 
 
-def test_a_store_that_is_not_what_the_sources_say_is_wrong(spoil: Callable[..., Audit]) -> None:
+def test_a_store_that_differs_from_the_sources_is_wrong(spoil: Callable[..., Audit]) -> None:
     def call_one_unavailable(rows: Rows) -> None:
         next(row for row in rows if row["status"] == "closed")["status"] = "unavailable"
 
     assert any("unavailable" in one for one in spoil("store_availability", "es", call_one_unavailable).wrong)
 
 
-def test_stores_that_are_unknown_without_a_fault_are_wrong(spoil: Callable[..., Audit]) -> None:
+def test_unknown_stores_without_a_fault_are_wrong(spoil: Callable[..., Audit]) -> None:
     def forget(rows: Rows) -> None:
         nothing = dict.fromkeys(("listed", "online", "observed_at", "scheduled"))
         for row in rows:
@@ -99,17 +99,17 @@ def test_stores_that_are_unknown_without_a_fault_are_wrong(spoil: Callable[..., 
     assert any("which nothing explains" in one for one in spoil("store_availability", "pt", forget).wrong)
 
 
-def test_another_sum_of_a_city_is_wrong(spoil: Callable[..., Audit]) -> None:
+def test_a_wrong_sum_of_a_city_is_wrong(spoil: Callable[..., Audit]) -> None:
     (wrong,) = spoil("availability_by_city", "pt", lambda rows: rows[0].update(stores=99)).wrong
     assert "not the sum" in wrong
 
 
-def test_a_second_row_of_a_country_tick_is_wrong(spoil: Callable[..., Audit]) -> None:
+def test_a_second_row_for_a_country_tick_is_wrong(spoil: Callable[..., Audit]) -> None:
     (wrong,) = spoil("country_ticks", "mx", lambda rows: rows.append(rows[0])).wrong
     assert "2 rows" in wrong
 
 
-def test_what_is_left_over_is_wrong_and_a_secret_in_it_is_found(done: Soaked) -> None:
+def test_a_leftover_is_wrong_and_a_secret_in_it_is_found(done: Soaked) -> None:
     deployed, key = done.servers.deployed, "pending/country=es/left-over.json"
     secret = min(done.planted[0])
     deployed.s3.put_object(Bucket=deployed.bucket, Key=key, Body=b"amid " + secret + b" other things")

@@ -1,4 +1,4 @@
-"""The templates say what the code does: catalog, state machines, alarms, names, as they stand after deployment."""
+"""The deployed templates match the code: catalog, state machines, alarms, names."""
 
 import re
 import tomllib
@@ -19,14 +19,14 @@ PARQUET = "org.apache.hadoop.hive.ql.io.parquet"
 
 
 def alarms_of(deployed: Deployed) -> dict[str, dict[str, Any]]:
-    """The alarms by what follows the prefix."""
+    """The alarms, by their names without the prefix."""
     pages = deployed.stack.aws.client("cloudwatch").get_paginator("describe_alarms")
     found = [alarm for page in pages.paginate(AlarmNamePrefix=f"{deployed.prefix}-") for alarm in page["MetricAlarms"]]
     return {alarm["AlarmName"].removeprefix(f"{deployed.prefix}-"): alarm for alarm in found}
 
 
 def states_of(machine: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every state with its path, those inside Maps and Parallels too."""
+    """Every state with its path, including those inside Maps and Parallels."""
     for name, state in machine["States"].items():
         yield f"{path}{name}", state
         for inner in [state.get("ItemProcessor"), state.get("Iterator"), *state.get("Branches", [])]:
@@ -55,9 +55,7 @@ def test_a_partition_has_the_columns_and_formats_of_its_table(ticked: Ticked, ta
 
 
 @pytest.mark.parametrize("table", [*TABLES, SCHEDULES])
-def test_a_table_and_each_of_its_columns_says_what_it_means_and_nothing_is_projected(
-    ticked: Ticked, table: str
-) -> None:
+def test_tables_and_columns_have_comments_and_no_projection(ticked: Ticked, table: str) -> None:
     deployed = ticked.deployed
     found = deployed.glue.get_table(DatabaseName=deployed.database, Name=table)["Table"]
     assert found["Description"]
@@ -92,7 +90,7 @@ def test_wrong_events_and_wrong_country_files_are_never_retried(ticked: Ticked, 
             assert never.isdisjoint(retry["ErrorEquals"]), path
 
 
-def test_functions_get_the_environment_of_the_contract_and_no_secret(ticked: Ticked) -> None:
+def test_functions_get_the_agreed_environment_and_no_secret(ticked: Ticked) -> None:
     deployed, lambdas = ticked.deployed, ticked.deployed.stack.aws.client("lambda")
     metrics = {"STOREWATCH_METRICS_NAMESPACE": deployed.namespace}
     own = {
@@ -118,17 +116,17 @@ def test_functions_get_the_environment_of_the_contract_and_no_secret(ticked: Tic
             assert found == {"RUST_LOG": "info", **expected, **more}
 
 
-def test_the_rule_ticks_every_quarter_of_an_hour_with_the_event_as_it_is(ticked: Ticked) -> None:
+def test_the_rule_ticks_every_quarter_hour_and_passes_its_event_on(ticked: Ticked) -> None:
     events, name = ticked.deployed.stack.aws.client("events"), f"{ticked.deployed.prefix}-tick"
     rule = events.describe_rule(Name=name)
     assert (rule["ScheduleExpression"], rule["State"]) == ("cron(0/15 * * * ? *)", "DISABLED")
     (target,) = events.list_targets_by_rule(Rule=name)["Targets"]
     assert target["Arn"] == ticked.deployed.machine("tick")
-    # The slot is taken from the event's time: an input of the rule's own would hide it.
+    # The slot comes from the event's time. An input set in the rule would hide it.
     assert not {"Input", "InputPath", "InputTransformer"} & target.keys()
 
 
-def test_a_rule_starts_the_daily_work_once_a_day_after_yesterday_s_last_ticks(ticked: Ticked) -> None:
+def test_the_daily_rule_runs_after_the_last_ticks_of_the_day_before(ticked: Ticked) -> None:
     events, name = ticked.deployed.stack.aws.client("events"), f"{ticked.deployed.prefix}-daily"
     rule = events.describe_rule(Name=name)
     assert (rule["ScheduleExpression"], rule["State"]) == ("cron(20 2 * * ? *)", "DISABLED")
@@ -138,7 +136,7 @@ def test_a_rule_starts_the_daily_work_once_a_day_after_yesterday_s_last_ticks(ti
 
 
 def test_failed_and_timed_out_executions_raise_alarms_that_reach_the_topic(ticked: Ticked) -> None:
-    """Whether they fire cannot be seen here: the local Step Functions puts no AWS/States metrics."""
+    """Only AWS can show whether they fire: the local Step Functions puts no AWS/States metrics."""
     alarms = alarms_of(ticked.deployed)
     machines = {"tick": "tick", "daily": "daily", **{code: f"country-{code}" for code in COUNTRIES}}
     for name, machine in machines.items():
@@ -151,7 +149,7 @@ def test_failed_and_timed_out_executions_raise_alarms_that_reach_the_topic(ticke
 
 @pytest.mark.parametrize("country", COUNTRIES)
 @pytest.mark.parametrize("metric", ["TicksFailed", "TicksPartial", "SchedulesStale", "ConfigErrors", "IdsUnmet"])
-def test_what_a_country_tick_says_went_wrong_raises_an_alarm(ticked: Ticked, country: str, metric: str) -> None:
+def test_every_failure_metric_of_a_country_tick_has_an_alarm(ticked: Ticked, country: str, metric: str) -> None:
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", metric).lower()
     alarm = alarms_of(ticked.deployed)[f"{country}-{name}"]
     assert (alarm["Namespace"], alarm["MetricName"]) == (ticked.deployed.namespace, metric)
@@ -160,8 +158,8 @@ def test_what_a_country_tick_says_went_wrong_raises_an_alarm(ticked: Ticked, cou
 
 
 @pytest.mark.parametrize("country", COUNTRIES)
-def test_thirty_minutes_without_a_complete_tick_raise_an_alarm_silence_too(ticked: Ticked, country: str) -> None:
-    """Whether silence raises it cannot be seen here: the local CloudWatch ignores how missing data is to be treated."""
+def test_half_an_hour_without_a_complete_tick_or_without_data_raises_an_alarm(ticked: Ticked, country: str) -> None:
+    """Only AWS can show whether silence raises it: the local CloudWatch ignores how to treat missing data."""
     alarm = alarms_of(ticked.deployed)[f"{country}-no-complete-tick"]
     assert (alarm["Namespace"], alarm["MetricName"]) == (ticked.deployed.namespace, "TicksComplete")
     assert alarm["Dimensions"] == [{"Name": "Country", "Value": country}]
@@ -171,7 +169,7 @@ def test_thirty_minutes_without_a_complete_tick_raise_an_alarm_silence_too(ticke
     reaches_the_topic(alarm, ticked.deployed)
 
 
-def test_thirty_minutes_without_a_successful_tick_raise_an_alarm_silence_too(ticked: Ticked) -> None:
+def test_half_an_hour_without_a_successful_tick_or_without_data_raises_an_alarm(ticked: Ticked) -> None:
     alarm = alarms_of(ticked.deployed)["tick-missing"]
     assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/States", "ExecutionsSucceeded")
     assert alarm["Period"] * alarm["EvaluationPeriods"] == 30 * 60
@@ -179,7 +177,7 @@ def test_thirty_minutes_without_a_successful_tick_raise_an_alarm_silence_too(tic
     reaches_the_topic(alarm, ticked.deployed)
 
 
-def test_a_day_and_its_six_hours_without_the_daily_work_raise_an_alarm_silence_too(ticked: Ticked) -> None:
+def test_thirty_hours_without_the_daily_work_or_without_data_raise_an_alarm(ticked: Ticked) -> None:
     alarm = alarms_of(ticked.deployed)["daily-missing"]
     assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/States", "ExecutionsSucceeded")
     assert 30 * 3600 < alarm["Period"] * alarm["EvaluationPeriods"] < 48 * 3600
@@ -188,7 +186,7 @@ def test_a_day_and_its_six_hours_without_the_daily_work_raise_an_alarm_silence_t
 
 
 def raises_at_one(alarm: dict[str, Any], deployed: Deployed) -> None:
-    """One failure is enough, and none is well."""
+    """Asserts that one failure raises the alarm, and none clears it."""
     compared = (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"])
     assert compared == ("Sum", "GreaterThanOrEqualToThreshold", 1)
     assert alarm["TreatMissingData"] == "notBreaching"
@@ -196,14 +194,14 @@ def raises_at_one(alarm: dict[str, Any], deployed: Deployed) -> None:
 
 
 def reaches_the_topic(alarm: dict[str, Any], deployed: Deployed) -> None:
-    """It is told when it begins and when it is over."""
+    """Asserts that the topic hears when the alarm begins and when it ends."""
     for action in ("AlarmActions", "OKActions"):
         (topic,) = alarm[action]
         assert topic.startswith("arn:aws:sns:") and topic.endswith(f":{deployed.prefix}-alerts")
     assert alarm["ActionsEnabled"]
 
 
-def test_stacks_name_the_release_and_the_commit_that_were_deployed(ticked: Ticked) -> None:
+def test_stacks_name_the_deployed_release_and_commit(ticked: Ticked) -> None:
     release = tomllib.loads((ROOT / "Cargo.toml").read_text())["workspace"]["package"]["version"]
     assert re.fullmatch(rf"{re.escape(release)}\+[0-9a-f]{{12}}(\.dirty)?", ticked.deployed.version)
     deployed = stacks.parameters(

@@ -1,4 +1,4 @@
-"""A tick through the tick state machine: what the tables say of every store, held against the sources themselves."""
+"""A tick of the tick machine: compares what the tables say about every store with the sources themselves."""
 
 import io
 from collections import Counter
@@ -14,7 +14,7 @@ from tests.e2e.conftest import COUNTRIES, Sources, Ticked
 from tests.harness.deployment import TABLES
 from tests.harness.oracle import Country, expected_orphan, expected_row
 
-# The catalog's types as Parquet has them: physical type and logical type.
+# The catalog's types in Parquet: physical type and logical type.
 PARQUET = {
     "timestamp": ("INT64", "Timestamp(isAdjustedToUTC=false, timeUnit=microseconds, is_from_converted_type=false"),
     "date": ("INT32", "Date"),
@@ -35,7 +35,7 @@ def rows_of(ticked: Ticked, table: str, country: str) -> list[dict[str, Any]]:
 
 
 def utc(instant: datetime) -> datetime:
-    """A timestamp of a file, which are all in UTC."""
+    """A timestamp of a file. They are all in UTC."""
     return instant.replace(tzinfo=UTC)
 
 
@@ -46,7 +46,7 @@ def test_a_tick_succeeds_and_runs_every_country(ticked: Ticked) -> None:
 
 
 @each_country
-def test_every_store_is_what_its_schedule_and_its_documents_say(
+def test_every_store_has_the_status_that_its_schedule_and_documents_give(
     ticked: Ticked, sources: Sources, rules: dict[str, Country], country: str
 ) -> None:
     schedules, live_view = sources.schedules[country], sources.live_views[country]
@@ -76,15 +76,13 @@ def test_every_store_is_what_its_schedule_and_its_documents_say(
     assert not wrong, f"{len(wrong)} stores differ, the first: {next(iter(wrong.items()))}"
 
 
-def test_every_status_is_among_what_was_compared(ticked: Ticked) -> None:
+def test_the_comparison_covers_every_status(ticked: Ticked) -> None:
     statuses = Counter(row["status"] for code in COUNTRIES for row in rows_of(ticked, "store_availability", code))
     assert set(statuses) == set(STATUSES)
 
 
 @each_country
-def test_rows_are_sorted_by_store_id_and_lie_in_several_chunks_that_became_one_file(
-    ticked: Ticked, country: str
-) -> None:
+def test_several_chunks_become_one_file_sorted_by_store_id(ticked: Ticked, country: str) -> None:
     ids = [row["store_id"] for row in rows_of(ticked, "store_availability", country)]
     assert ids == sorted(ids, key=str.encode)
     (row,) = rows_of(ticked, "country_ticks", country)
@@ -95,7 +93,7 @@ def test_rows_are_sorted_by_store_id_and_lie_in_several_chunks_that_became_one_f
 
 @each_table
 @each_country
-def test_a_country_has_one_file_a_table_under_the_key_of_the_contract(ticked: Ticked, table: str, country: str) -> None:
+def test_a_country_has_one_file_per_table_under_the_agreed_key(ticked: Ticked, table: str, country: str) -> None:
     day, name = f"{ticked.slot:%Y-%m-%d}", slots.compact(ticked.slot)
     keys = [found.key for found in ticked.deployed.objects(f"{table}/country={country}/")]
     assert keys == [f"{table}/country={country}/day={day}/{name}.parquet"]
@@ -103,7 +101,7 @@ def test_a_country_has_one_file_a_table_under_the_key_of_the_contract(ticked: Ti
 
 @each_table
 @each_country
-def test_a_file_has_the_columns_and_types_of_its_table_in_the_catalog(ticked: Ticked, table: str, country: str) -> None:
+def test_a_file_has_its_catalog_table_s_columns_and_types(ticked: Ticked, table: str, country: str) -> None:
     deployed = ticked.deployed
     columns = deployed.glue.get_table(DatabaseName=deployed.database, Name=table)["Table"]["StorageDescriptor"][
         "Columns"
@@ -120,12 +118,12 @@ def test_a_file_has_the_columns_and_types_of_its_table_in_the_catalog(ticked: Ti
 
 
 @each_country
-def test_cities_are_the_sums_over_their_stores(ticked: Ticked, country: str) -> None:
+def test_cities_are_the_sums_of_their_stores(ticked: Ticked, country: str) -> None:
     cities: dict[str | None, dict[str, Any]] = {}
     for row in rows_of(ticked, "store_availability", country):
         empty = dict.fromkeys(("stores", *STATUSES, "scheduled_seconds", "available_seconds"), 0)
         city = cities.setdefault(row["city"], {"local_date": None, "local_hour": None, **empty})
-        if city["local_date"] is None:  # the clock of the city's first store that has one
+        if city["local_date"] is None:  # the local time of the city's first store that has one
             city |= {"local_date": row["local_date"], "local_hour": row["local_hour"]}
         city[row["status"]] += 1
         city["stores"] += row["status"] != "orphan"
@@ -140,7 +138,7 @@ def test_cities_are_the_sums_over_their_stores(ticked: Ticked, country: str) -> 
 
 
 @each_country
-def test_the_row_of_the_country_tick_tells_of_the_whole(ticked: Ticked, sources: Sources, country: str) -> None:
+def test_the_country_tick_row_summarises_the_tick(ticked: Ticked, sources: Sources, country: str) -> None:
     rows = rows_of(ticked, "store_availability", country)
     counts = Counter(row["status"] for row in rows)
     (row,) = rows_of(ticked, "country_ticks", country)
@@ -155,7 +153,7 @@ def test_the_row_of_the_country_tick_tells_of_the_whole(ticked: Ticked, sources:
 
 
 @each_country
-def test_metrics_stand_in_cloudwatch_with_the_values_of_the_rows(ticked: Ticked, country: str) -> None:
+def test_cloudwatch_metrics_equal_the_rows(ticked: Ticked, country: str) -> None:
     counts = Counter(row["status"] for row in rows_of(ticked, "store_availability", country))
     (row,) = rows_of(ticked, "country_ticks", country)
     rated = sum(counts[status] for status in RATED)
@@ -183,9 +181,9 @@ def test_the_functions_log_json_lines_with_country_slot_and_chunk(ticked: Ticked
     for country in COUNTRIES:
         for function in ("plan", "observe", "merge", "register"):
             lines = [line for line in ticked.deployed.logged(f"{country}-{function}") if line["message"] == "done"]
-            assert lines, f"{country}-{function} has logged no end of an invocation"
+            assert lines, f"{country}-{function} did not log the end of an invocation"
             assert {line["span"]["country"] for line in lines} == {country}
-            if function != "register":  # partitions are of a day
+            if function != "register":  # partitions belong to a day
                 assert slot in {line["span"]["slot"] for line in lines}
         (row,) = rows_of(ticked, "country_ticks", country)
         observed = [line for line in ticked.deployed.logged(f"{country}-observe") if line["message"] == "done"]

@@ -1,4 +1,4 @@
-"""`make tick` beside the rule: a slot whose tick runs, or is about to be started by the rule, is not ticked twice."""
+"""`make tick` beside the rule: a slot whose tick runs, or is about to be started by the rule, does not run twice."""
 
 import threading
 from datetime import timedelta
@@ -11,13 +11,13 @@ from tests.e2e.conftest import Ticked, slot_with_time_left
 
 
 def executions(ticked: Ticked) -> list[str]:
-    """Those of the tick machine, the newest first."""
+    """The executions of the tick machine, the newest first."""
     deployed = ticked.deployed
     pages = deployed.step_functions.get_paginator("list_executions").paginate(stateMachineArn=deployed.machine("tick"))
     return [entry["executionArn"] for page in pages for entry in page["executions"]]
 
 
-def test_a_tick_that_runs_is_waited_for_and_shown(ticked: Ticked) -> None:
+def test_make_tick_waits_for_a_running_tick_and_shows_it(ticked: Ticked) -> None:
     deployed, slot = ticked.deployed, slot_with_time_left()
     before = executions(ticked)
     started = deployed.start_machine("tick", {"time": slots.iso(slot)})
@@ -27,7 +27,7 @@ def test_a_tick_that_runs_is_waited_for_and_shown(ticked: Ticked) -> None:
     assert {country.country for country in shown.countries} == {"es", "mx", "pt"}
 
 
-def test_afresh_waits_for_the_tick_that_runs_and_then_runs_another(ticked: Ticked) -> None:
+def test_afresh_waits_for_a_running_tick_and_then_runs_another(ticked: Ticked) -> None:
     deployed, slot = ticked.deployed, slot_with_time_left()
     before = executions(ticked)
     started = deployed.start_machine("tick", {"time": slots.iso(slot)})
@@ -38,10 +38,10 @@ def test_afresh_waits_for_the_tick_that_runs_and_then_runs_another(ticked: Ticke
     assert second["startDate"] >= first["stopDate"]
 
 
-def test_the_tick_that_the_rule_is_about_to_start_is_waited_for(
+def test_make_tick_waits_for_the_tick_that_the_rule_is_about_to_start(
     ticked: Ticked, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The rule starts a tick in the first second of its slot. Here a timer does, in a slot of last week, for no country.
+    # The rule starts a tick in the first second of its slot. Here a timer does, for a slot last week and no country.
     slot = slots.current() - timedelta(days=7)
     monkeypatch.setattr(other_ticks, "_DUE", timedelta(days=8))
     deployed, rule = ticked.deployed, f"{ticked.deployed.prefix}-tick"

@@ -1,4 +1,4 @@
-"""Time zone data as they are deployed: every zone by the release that is built in, and a bundle in its place."""
+"""Time zone data as deployed: every zone of the built-in release, and a bundle that replaces it."""
 
 import json
 import uuid
@@ -28,14 +28,14 @@ RULES = Country("Europe/Madrid", "closed")
 
 @pytest.fixture(scope="module")
 def zoned(stack: Stack, country_files: Path) -> Iterator[tuple[Deployed, Sources, datetime]]:
-    """es alone, with a store in each zone there is, ticked once."""
+    """es alone, with a store in every time zone, after one tick."""
     prefix = f"zones-{uuid.uuid4().hex[:6]}"
     try:
         places = load(stack, count=20, seed=1, countries=["es"], prefix=prefix)
         conninfo = stack.postgres.conninfo(places["es"].database)
         with psycopg.connect(conninfo) as connection:
             for number, zone in enumerate(sorted(available_timezones()), 1_000_000):
-                # Open for twelve hours, so that it shows which half of the day the zone is in.
+                # Open for twelve hours, so that its status shows which half of the day it is there.
                 connection.execute("insert into stores (id, name, timezone) values (%s, 'Zone', %s)", [number, zone])
                 connection.execute(
                     "insert into store_hours select %s, day, '00:00', '12:00' from generate_series(1, 7) day", [number]
@@ -53,13 +53,13 @@ def zoned(stack: Stack, country_files: Path) -> Iterator[tuple[Deployed, Sources
 
 
 def run_command(deployed: Deployed, monkeypatch: pytest.MonkeyPatch, *args: str) -> int:
-    """`make zones` as it ends up."""
+    """What `make zones` runs."""
     for name, value in deployed.stack.aws.environment().items():
         monkeypatch.setenv(name, value)
     return zones.main([*args, "--prefix", deployed.prefix])
 
 
-def test_every_zone_there_is_has_the_clock_that_the_python_package_says(
+def test_every_zone_agrees_with_the_python_package(
     zoned: tuple[Deployed, Sources, datetime],
 ) -> None:
     deployed, sources, slot = zoned
@@ -72,7 +72,7 @@ def test_every_zone_there_is_has_the_clock_that_the_python_package_says(
         assert {name: row[name] for name in wanted} == wanted, store.timezone
 
 
-def test_the_release_is_in_the_tick_s_row_in_the_logs_and_in_the_status(
+def test_the_release_is_in_the_tick_s_row_the_logs_and_the_status(
     zoned: tuple[Deployed, Sources, datetime], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployed, _, slot = zoned
@@ -87,7 +87,7 @@ def test_the_release_is_in_the_tick_s_row_in_the_logs_and_in_the_status(
     assert capsys.readouterr().out == "es: as built into its functions\n"
 
 
-def test_a_country_is_judged_by_the_bundle_that_it_is_given_until_that_is_taken_away(
+def test_a_country_uses_its_bundle_until_it_is_removed(
     zoned: tuple[Deployed, Sources, datetime], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     deployed, _, _ = zoned
@@ -107,7 +107,7 @@ def test_a_country_is_judged_by_the_bundle_that_it_is_given_until_that_is_taken_
     assert (row["outcome"], row["tzdb"]) == ("complete", RELEASE)
 
 
-def test_a_bundle_that_is_broken_stops_the_tick_and_is_named(zoned: tuple[Deployed, Sources, datetime]) -> None:
+def test_a_broken_bundle_fails_the_tick_and_is_named(zoned: tuple[Deployed, Sources, datetime]) -> None:
     deployed, _, slot = zoned
     key = "config/country=es/tzdb/2025b-0123456789abcdef"
     choice = "config/country=es/tzdb.json"
@@ -127,15 +127,15 @@ def test_a_bundle_that_is_broken_stops_the_tick_and_is_named(zoned: tuple[Deploy
 @pytest.mark.parametrize(
     ("content", "wanted"),
     [
-        (b"", "neither a wheel nor a folder nor a bundle"),
+        (b"", "is not a wheel, a folder or a bundle"),
         (b"tzdata2025b\0", "damaged or cut off"),
         (OLD.read_bytes()[:2000], "damaged or cut off"),
-        (OLD.read_bytes().replace(b"America/New_York", b"America/Old_York"), "without UTC, Europe/London or"),
+        (OLD.read_bytes().replace(b"America/New_York", b"America/Old_York"), "lacks UTC, Europe/London or"),
         (OLD.read_bytes().replace(b"TZif2", b"TZxf2", 1), "its zone Africa/Casablanca cannot be read"),
         (OLD.read_bytes().replace(b"2025b", b"25b  ", 1), "its release is '25b  '"),
     ],
 )
-def test_a_file_that_is_no_zone_data_is_refused_before_anything_is_uploaded(
+def test_a_file_without_zone_data_is_refused_before_anything_is_uploaded(
     tmp_path: Path, content: bytes, wanted: str
 ) -> None:
     file = tmp_path / "tzdata"
@@ -153,7 +153,7 @@ def test_a_bundle_is_the_same_from_a_folder_and_from_itself(tmp_path: Path) -> N
 
 
 def old_release(folder: Path) -> Path:
-    """A bundle that calls itself 2025b: of every zone, with those of the few whose old data the tests have."""
+    """A bundle that calls itself 2025b: all current zones, and old data for the few zones that the tests have."""
     now = zones.Bundle.load(Path(tzdata.__file__).parent / "zoneinfo")
     contents = [dict(zones.entries(OLD, content)) for content in (now.content, OLD.read_bytes())]
     file = folder / "tzdata"

@@ -1,1 +1,1 @@
-"""A proxy between the functions and what they talk to, through which tests make servers and AWS calls fail."""
+"""Proxies between the functions and their servers, with which tests make servers and AWS calls fail."""

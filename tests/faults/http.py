@@ -1,7 +1,7 @@
-"""A proxy of HTTP, for Elasticsearch and for AWS: it knows requests, so that a test says which of them go wrong and how.
+"""An HTTP proxy for Elasticsearch and AWS. It knows requests, so a test can say which ones fail and how.
 
-The framing is h11's; what a fault does with a request is in faults/kinds.py. Requests are passed on as they are, with
-their own Host, so that signatures hold.
+h11 does the framing; faults/kinds.py says what a fault does to a request. Requests are forwarded unchanged, with their
+own Host, so that signatures stay valid.
 """
 
 import asyncio
@@ -21,14 +21,14 @@ import h11
 from tests.faults.listener import Listener, Loop, reset
 
 _BLOCK = 1 << 16
-# Requests that are kept to be looked at: more than a test makes, and no end of memory for what runs for hours.
+# Requests that are kept: more than a test makes, but bounded, for proxies that run for hours.
 _KEPT = 2_000
 _Headers = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came in."""
+    """A request as received."""
 
     method: str
     target: str
@@ -37,53 +37,53 @@ class Request:
     at: float = field(default_factory=time.monotonic)
 
     def header(self, name: str) -> str:
-        """A header's value, or nothing."""
+        """A header's value; empty if it is missing."""
         return next((value.decode() for key, value in self.headers if key.lower() == name.encode()), "")
 
     @property
     def line(self) -> str:
-        """What patterns are held against, unquoted: `PUT /bucket/key?…`, `POST / AWSGlue.BatchCreatePartition`."""
+        """The text that patterns match, unquoted: `PUT /bucket/key?…`, `POST / AWSGlue.BatchCreatePartition`."""
         return f"{self.method} {unquote(self.target)} {self.header('x-amz-target')}".rstrip()
 
 
 @dataclass(frozen=True)
 class Response:
-    """An answer as it goes out."""
+    """An answer as sent."""
 
     status: int
     headers: _Headers
     body: bytes
 
     def decoded(self) -> "Response":
-        """The same answer with its body unpacked."""
+        """The same answer with its body decompressed."""
         headers = [pair for pair in self.headers if pair[0].lower() != b"content-encoding"]
         packed = len(headers) < len(self.headers)
         return Response(self.status, headers, gzip.decompress(self.body) if packed else self.body)
 
 
 class Kind(Protocol):
-    """A way in which a request can go wrong; its name is what faults are counted by."""
+    """A way in which a request can fail. Faults are counted by its name."""
 
     @property
     def name(self) -> str: ...
 
     async def apply(self, exchange: "Exchange") -> None:
-        """Does with the request what this kind does."""
+        """Handles the request in this kind's way."""
 
 
 @dataclass
 class Fault:
-    """A kind of fault for the requests that a pattern finds, so many times."""
+    """A kind of fault for the requests that match a pattern, a number of times."""
 
     kind: Kind
     pattern: re.Pattern[str]
     where: Callable[[Request], bool]
     times: int | None
-    # The requests that it has met, in their order.
+    # The requests that it met, in order.
     met: list[Request] = field(default_factory=list)
 
     def meets(self, request: Request) -> bool:
-        """Whether the request is one of those; if so it is counted."""
+        """Whether the fault applies to the request; if so, counts it."""
         spent = self.times is not None and len(self.met) >= self.times
         if spent or not self.pattern.search(request.line) or not self.where(request):
             return False
@@ -93,7 +93,7 @@ class Fault:
 
 @dataclass
 class Exchange:
-    """One request on its way, as a kind of fault may treat it."""
+    """A request on its way, which a kind of fault may change."""
 
     proxy: "HttpProxy"
     request: Request
@@ -102,20 +102,20 @@ class Exchange:
 
     @property
     def client_port(self) -> int:
-        """The port at the client's end."""
+        """The client's port."""
         return self.writer.get_extra_info("peername")[1]
 
     async def forward(self) -> Response:
-        """Has the server do it."""
+        """Sends the request to the server."""
         return await self.proxy.ask(self.request)
 
     async def respond(self, response: Response, *, share: float = 1) -> None:
-        """Answers; with less than the whole share, only so much of the body is sent."""
+        """Answers the client. With a `share` below 1, sends only that part of the body."""
         headers = [
             pair for pair in response.headers if pair[0].lower() not in (b"content-length", b"transfer-encoding")
         ]
         length = str(len(response.body)).encode()
-        # An answer to HEAD tells the length of a body that it does not have.
+        # The answer to HEAD has the length of a body that it lacks.
         told = next((value for key, value in response.headers if key.lower() == b"content-length"), length)
         headers.append((b"content-length", told if self.request.method == "HEAD" else length))
         self.writer.write(self._server.send(h11.Response(status_code=response.status, headers=headers)) or b"")
@@ -132,7 +132,7 @@ class Exchange:
 
 
 class HttpProxy(Listener):
-    """Passes requests on, but for those that a fault meets."""
+    """Forwards requests, except those that a fault meets."""
 
     def __init__(self, loop: Loop, host: str, port: int):
         self._faults: list[Fault] = []
@@ -154,7 +154,7 @@ class HttpProxy(Listener):
         times: int | None = None,
         where: Callable[[Request], bool] = lambda _: True,
     ) -> Iterator[Fault]:
-        """Lets requests go wrong that the pattern finds and `where` agrees to: the next few, or all of them."""
+        """Makes matching requests fail, if `where` agrees: the next `times`, or all of them."""
         fault = Fault(kind, re.compile(pattern), where, times)
         with self._lock:
             self._faults.append(fault)
@@ -170,7 +170,7 @@ class HttpProxy(Listener):
             self._seen.clear()
 
     def seen(self, pattern: str) -> list[Request]:
-        """The requests, met by a fault or not, that a pattern finds."""
+        """The requests that match a pattern, met by a fault or not."""
         with self._lock:
             return [request for request in self._seen if re.search(pattern, request.line)]
 
@@ -178,7 +178,7 @@ class HttpProxy(Listener):
         try:
             await self._serve(h11.Connection(h11.SERVER), reader, writer)
         except h11.RemoteProtocolError:
-            pass  # one of the two ends has gone in the middle of a message
+            pass  # one end has left in the middle of a message
 
     async def _serve(self, server: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while (request := await _request(server, reader, writer)) is not None:
@@ -196,7 +196,7 @@ class HttpProxy(Listener):
             server.start_next_cycle()
 
     async def ask(self, request: Request, *, share: float = 1) -> Response:
-        """Sends a request to the server; with less than the whole share, only so much of it, and no more comes."""
+        """Sends a request to the server. With a `share` below 1, sends only that part, and nothing more."""
         reader, writer = await asyncio.open_connection(*self.upstream)
         client = h11.Connection(h11.CLIENT)
         try:
@@ -217,7 +217,7 @@ class HttpProxy(Listener):
 async def _request(
     server: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> Request | None:
-    """The next request of a connection, whole; nothing once the client has left."""
+    """The next whole request of a connection; None once the client has left."""
     head: h11.Request | None = None
     body = bytearray()
     while True:

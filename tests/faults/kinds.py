@@ -1,4 +1,4 @@
-"""The ways in which a request can go wrong."""
+"""The ways in which a request can fail."""
 
 import asyncio
 import json
@@ -12,14 +12,14 @@ from typing import Any
 from tests.faults.http import Exchange, Response
 from tests.faults.peer import process_of
 
-# What a request is held for at most: longer than any time limit of a function.
+# How long a request is held at most: longer than any function's time limit.
 _HOLD_SECONDS = 120
 _POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
 class Answer:
-    """The server never sees it: this is answered in its place."""
+    """Answers in place of the server, which never sees the request."""
 
     status: int
     body: bytes = b""
@@ -35,18 +35,18 @@ class Answer:
 
 
 def s3_error(status: int, code: str) -> Answer:
-    """An error as S3 words it."""
+    """An error in S3's format."""
     return Answer(status, f"<Error><Code>{code}</Code><Message>injected</Message></Error>".encode(), "application/xml")
 
 
 def aws_error(status: int, code: str) -> Answer:
-    """An error as services word it that speak JSON."""
+    """An error in the format of services that speak JSON."""
     return Answer(status, json.dumps({"__type": code, "message": "injected"}).encode(), "application/x-amz-json-1.1")
 
 
 @dataclass(frozen=True)
 class Rewrite:
-    """The server does it, and its answer is changed on the way back."""
+    """Lets the server answer, and changes the answer."""
 
     name: str
     change: Callable[[Any], Any]
@@ -60,7 +60,7 @@ class Rewrite:
 
 @dataclass(frozen=True)
 class RefusePartitions:
-    """Glue takes a BatchCreatePartition and refuses each partition of it, in an answer of HTTP 200."""
+    """Lets Glue refuse each partition of a BatchCreatePartition, in an answer with HTTP 200."""
 
     code: str
     name: str = "partitions refused"
@@ -74,7 +74,7 @@ class RefusePartitions:
 
 @dataclass(frozen=True)
 class CutAnswer:
-    """The server does it, and the connection ends in the middle of its answer."""
+    """Lets the server answer, and ends the connection in the middle of the answer."""
 
     name: str = "answer cut off"
 
@@ -85,7 +85,7 @@ class CutAnswer:
 
 @dataclass(frozen=True)
 class LoseAnswer:
-    """The server does it, and its answer is lost."""
+    """Lets the server answer, and drops the answer."""
 
     name: str = "answer lost"
 
@@ -96,7 +96,7 @@ class LoseAnswer:
 
 @dataclass(frozen=True)
 class CutRequest:
-    """Half of it reaches the server."""
+    """Sends only half of the request to the server."""
 
     name: str = "request cut off"
 
@@ -107,7 +107,7 @@ class CutRequest:
 
 @dataclass(frozen=True)
 class Reset:
-    """The connection is reset, and the server never sees it."""
+    """Resets the connection. The server never sees the request."""
 
     name: str = "connection reset"
 
@@ -117,7 +117,7 @@ class Reset:
 
 @dataclass(frozen=True)
 class Delay:
-    """The server does it, later."""
+    """Sends the request to the server after a delay."""
 
     seconds: float
     name: str = "delay"
@@ -129,7 +129,7 @@ class Delay:
 
 @dataclass(frozen=True)
 class Hold:
-    """It waits until the test lets it go on to the server; without an event to wait for, it never gets there."""
+    """Holds the request until the test releases it. Without an event to wait for, it never reaches the server."""
 
     until: threading.Event | None = None
     name: str = "no answer"
@@ -145,9 +145,9 @@ class Hold:
 
 @dataclass(frozen=True)
 class Kill:
-    """The process that asks is killed, before the server has done it or after: as for want of memory."""
+    """Kills the requesting process before or after the server has done the request, as if out of memory."""
 
-    prefix: str  # of the deployment's names: nothing else is ever killed
+    prefix: str  # of the deployment's names: no other process is killed
     after: bool
 
     @property

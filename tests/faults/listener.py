@@ -1,6 +1,6 @@
-"""What both proxies are built on: one event loop in a thread of its own, an address that can refuse, a count of faults.
+"""What both proxies share: an event loop in its own thread, an address that can refuse, a count of faults.
 
-The parts of it that tests call may be called from any thread; they return once the loop has done what was asked.
+Tests may call its functions from any thread. They return once the loop has done the work.
 """
 
 import asyncio
@@ -15,19 +15,19 @@ from typing import Any, TypeVar
 
 from infra.local.servers.ports import any_free
 
-# SO_LINGER of zero seconds: closing then sends a reset, as a server does that was killed or a firewall that forgot.
+# SO_LINGER of zero seconds makes closing send a reset, like a killed server or a forgetful firewall.
 _RESET = struct.pack("ii", 1, 0)
 _TIMEOUT_SECONDS = 10
 T = TypeVar("T")
 
 
 class Loop:
-    """The event loop that the proxies of a test session run on, and the faults that they have injected by kind."""
+    """The event loop of a test session's proxies, and the faults that they injected, by kind."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.injected: Counter[str] = Counter()
-        # What went wrong in the proxies themselves, which no test must take for a fault that it asked for.
+        # Failures of the proxies themselves. No test may take them for faults that it asked for.
         self.mistakes: list[str] = []
         self.loop.set_exception_handler(lambda _, context: self.mistakes.append(f"{context}"))
         self._thread = threading.Thread(target=self.loop.run_forever, name="faults", daemon=True)
@@ -39,13 +39,13 @@ class Loop:
         return future.result(_TIMEOUT_SECONDS)
 
     def close(self) -> None:
-        """Ends the loop; what still is under way on it is dropped."""
+        """Ends the loop and drops what still runs on it."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(_TIMEOUT_SECONDS)
 
 
 class Listener:
-    """One address on 127.0.0.1 that stands before one server."""
+    """An address on 127.0.0.1 in front of a server."""
 
     def __init__(self, loop: Loop, host: str, port: int):
         self.loop = loop
@@ -61,7 +61,7 @@ class Listener:
 
     @contextmanager
     def refusing(self) -> Iterator[None]:
-        """Nothing listens at the address, and connections that were open are gone: the server is down."""
+        """Takes the server down: nothing listens at the address, and open connections are cut."""
         self.loop.injected["connections refused"] += 1
         self.loop.call(self._unlisten())
         try:
@@ -70,7 +70,7 @@ class Listener:
             self.loop.call(self._listen())
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """What is done with one connection."""
+        """Handles one connection."""
         raise NotImplementedError
 
     async def _listen(self) -> None:
@@ -90,14 +90,14 @@ class Listener:
         try:
             await self.serve(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # one of the two ends has gone, or the proxy is closed: the other end sees it below
+            pass  # one end has left or the proxy is closed: the other end is closed below
         finally:
             self._serving.discard(task)
             writer.close()
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    """Ends a connection by a reset in place of an orderly end."""
+    """Ends a connection with a reset instead of an orderly close."""
     raw = writer.get_extra_info("socket")
     with suppress(OSError):
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

@@ -1,4 +1,4 @@
-"""Finds the process at the other end of a connection of this machine, so that a test kills it in just that moment."""
+"""Finds the process at the other end of a local connection, so that a test can kill it at that moment."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from pathlib import Path
 def process_of(port: int, peer_port: int, prefix: str) -> int:
     """The function's process that has the connection from one port to another.
 
-    It must be one of the deployment whose names begin so: no other process of this machine is ever found.
+    Only finds processes of the deployment with this prefix.
     """
     socket = f"socket:[{_inode(port, peer_port)}]"
     for entry in Path("/proc").iterdir():
@@ -17,7 +17,7 @@ def process_of(port: int, peer_port: int, prefix: str) -> int:
             held = any(os.readlink(descriptor) == socket for descriptor in (entry / "fd").iterdir())
             variables = (entry / "environ").read_bytes().split(b"\0") if held else []
         except OSError:
-            continue  # it has ended, or is another user's
+            continue  # it has ended, or belongs to another user
         if any(one.startswith(f"AWS_LAMBDA_FUNCTION_NAME={prefix}-".encode()) for one in variables):
             return int(entry.name)
     raise AssertionError(f"no function of {prefix} has port {port}")

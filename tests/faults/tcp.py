@@ -1,4 +1,4 @@
-"""A proxy of bytes, for PostgreSQL: what passes is TLS, so faults are told by how much of it has passed."""
+"""A byte proxy for PostgreSQL. The traffic is TLS, so faults depend on how many bytes have passed."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ _BLOCK = 1 << 14
 
 @dataclass
 class Reading:
-    """The connections since a moment: how many, and how many bytes the server has sent over them."""
+    """The connections since some moment: how many, and how many bytes the server sent on them."""
 
     connections: int = 0
     received: int = 0
 
 
 class TcpProxy(Listener):
-    """Passes bytes on, until it is told to do worse."""
+    """Forwards bytes, unless told otherwise."""
 
     def __init__(self, loop: Loop, host: str, port: int):
         self._reading = Reading()
@@ -36,7 +36,7 @@ class TcpProxy(Listener):
 
     @contextmanager
     def resetting(self, *, after: int, times: int | None = None) -> Iterator[Reading]:
-        """Resets connections once the server has sent so many bytes; all of them, or only the next few."""
+        """Resets connections once the server has sent `after` bytes: all of them, or the next `times`."""
         self._reset_after, self._faulty = after, times
         with self.reading() as reading:
             try:
@@ -46,7 +46,7 @@ class TcpProxy(Listener):
 
     @contextmanager
     def trickling(self, *, pause: float) -> Iterator[Reading]:
-        """The server sends a block at a time, with pauses between them: it answers, and is too slow."""
+        """Makes the server answer too slowly: a block at a time, with pauses."""
         self._byte_pause = pause
         with self.reading() as reading:
             try:
@@ -73,7 +73,7 @@ class TcpProxy(Listener):
                 passed += len(block)
                 reading.received += len(block)
                 if after is not None and passed >= after:
-                    # The bytes up to there do arrive: what is cut off is in the middle of something.
+                    # The bytes up to there do arrive, so the cut is in the middle of something.
                     writer.write(block[: len(block) - (passed - after)])
                     await writer.drain()
                     self.loop.injected["reset in mid-stream"] += 1

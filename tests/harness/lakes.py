@@ -1,4 +1,4 @@
-"""Two lakes to ask: one that the deployed pipeline has written in a few slots, and the sample week of docs/tables.md."""
+"""Two lakes to query: one that the deployed functions wrote in a few slots, and the sample week of docs/tables.md."""
 
 import fcntl
 import io
@@ -19,11 +19,11 @@ from tests.harness.views_oracle import Tables
 
 @dataclass(frozen=True)
 class Lake:
-    """A database with tables and views, the engine to ask it by, and the rows of its tables."""
+    """A database with tables and views, the engine to query it, and the rows of its tables."""
 
     url: str
     database: str
-    day: str | None  # to be put in place of the worked queries' own; None: they are of this lake
+    day: str | None  # replaces the worked queries' days; None: they were written for this lake
     tables: Tables
 
     def ask(self, statement: str) -> sql.Result:
@@ -31,13 +31,13 @@ class Lake:
         return sql.run(self.url, statement, catalog=trino.CATALOG, database=self.database)
 
     def rows_of(self, table: str, country: str, *days: str) -> int:
-        """How many rows a table has of a country's days."""
+        """How many rows a table has on a country's days."""
         return sum(row["country"] == country and row["day"] in days for row in self.tables[table])
 
 
 @contextmanager
 def engine(stack: Stack) -> Iterator[str]:
-    """The address of Trino. It is large, so it is stopped again if it was not running and no other test run uses it."""
+    """The address of Trino. It is large, so it is stopped again unless it ran before or another run uses it."""
     was_running = trino.running(stack) is not None
     with (stack.run_dir / "trino.users").open("a") as users:
         fcntl.flock(users, fcntl.LOCK_SH)
@@ -45,14 +45,14 @@ def engine(stack: Stack) -> Iterator[str]:
             yield trino.up(stack)
         finally:
             with suppress(BlockingIOError):
-                # Others hold it too for as long as they ask queries.
+                # Others hold the lock too while they run queries.
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if not was_running:
                     trino.down(stack)
 
 
 def run_slots(deployed: Deployed, now: tick.Tick) -> None:
-    """Further slots beside the one that was ticked in time: two that are late, of today and of yesterday, one failed."""
+    """Adds slots beside the one that ticked in time: a late one today, a late one yesterday, and a failed one."""
     for before in (timedelta(minutes=45), timedelta(hours=24)):
         done = tick.run(deployed.stack, prefix=deployed.prefix, slot=now.slot - before)
         assert done.status == "SUCCEEDED", done.error
@@ -60,10 +60,10 @@ def run_slots(deployed: Deployed, now: tick.Tick) -> None:
     cause = '{"errorType":"ScheduleUnavailable","errorMessage":"PostgreSQL at db.mx.example:5432, connecting"}'
     failed = deployed.invoke("mx-merge", event | {"error": {"Error": "ScheduleUnavailable", "Cause": cause}})
     assert not failed.is_error, failed.message
-    # As the state machine does: at midnight the partition may be of another day.
+    # As the state machine does. At midnight the partition may belong to another day.
     registered = deployed.invoke("mx-register", {"partitions": failed.payload["partitions"]})
     assert not registered.is_error, registered.message
-    # Yesterday with its schedules, but for one country, of which the daily work has not been yet.
+    # Compacts yesterday, except for one country, which the daily work has not reached.
     for country in ("es", "pt"):
         event = {"country": country, "day": f"{now.slot - timedelta(hours=24):%Y-%m-%d}"}
         compacted = deployed.invoke(f"{country}-compact", event)
@@ -71,7 +71,7 @@ def run_slots(deployed: Deployed, now: tick.Tick) -> None:
 
 
 def read(deployed: Deployed) -> Tables:
-    """All rows of a deployment's tables, found as an engine finds them: by the catalog's partitions."""
+    """All rows of a deployment's tables, found through the catalog's partitions as an engine does."""
     found: Tables = {}
     for table in (*TABLES, SCHEDULES):
         rows = found.setdefault(table, [])
@@ -87,13 +87,13 @@ def read(deployed: Deployed) -> Tables:
 
 @contextmanager
 def sample_week(stack: Stack, url: str) -> Iterator[Lake]:
-    """The week that the page's queries are shown on."""
+    """The week of the page's queries."""
     with docs.sample_week(stack) as (database, made):
         tables = {
             table: [row | {"country": country, "day": day} for (country, day), rows in parts.items() for row in rows]
             for table, parts in made.items()
         }
-        # Columns that a row does not name are null.
+        # Columns that a row lacks are null.
         names = {table: {name for row in rows for name in row} for table, rows in tables.items()}
         filled = {table: [dict.fromkeys(names[table]) | row for row in rows] for table, rows in tables.items()}
         yield Lake(url, database, None, filled)

@@ -1,4 +1,4 @@
-"""Looks for secrets in everything that a deployment has written: logs, executions, objects, what was printed."""
+"""Searches everything that a deployment wrote for secrets: logs, executions, objects, printed output."""
 
 import base64
 import io
@@ -16,11 +16,11 @@ from tests.harness.deployment import Deployed
 
 
 def forms(username: str, secret: str) -> set[bytes]:
-    """How a secret may be written: as it is, escaped, for basic authentication, or in base64 amid other things."""
+    """The forms in which a secret may be written: plain, escaped, for basic authentication, or inside base64."""
     pair = base64.b64encode(f"{username}:{secret}".encode()).decode()
     found = {secret, quote(secret, safe=""), json.dumps(secret)[1:-1], pair}
     for offset in range(3):
-        # Wherever it begins in what was encoded, these characters depend on the secret alone.
+        # These characters depend on the secret alone, wherever it starts in the encoded text.
         encoded = base64.b64encode(b"\0" * offset + secret.encode()).decode()
         found.add(encoded[(offset * 8 + 5) // 6 : len(secret.encode()) * 8 // 6])
     return {form.encode() for form in found}
@@ -28,14 +28,14 @@ def forms(username: str, secret: str) -> set[bytes]:
 
 @dataclass(frozen=True)
 class Search:
-    """How many places were looked at, and in which of them a secret stands: never the secret itself."""
+    """How many places were searched, and which of them hold a secret. Never contains the secret."""
 
     searched: int
     places: list[str]
 
 
 def find(deployed: Deployed, secrets: Iterable[set[bytes]], files: Iterable[Path], printed: str = "") -> Search:
-    """Looks everywhere for all of these forms."""
+    """Searches every place for all of these forms."""
     wanted: set[bytes] = set().union(*secrets)
     places: list[str] = []
     searched = 0
@@ -47,7 +47,7 @@ def find(deployed: Deployed, secrets: Iterable[set[bytes]], files: Iterable[Path
 
 
 def written(deployed: Deployed, files: Iterable[Path], printed: str = "") -> Iterator[tuple[str, bytes]]:
-    """Every place and what stands there, unpacked."""
+    """Every place and its content, unpacked."""
     yield "what was printed", printed.encode()
     for file in files:
         yield str(file.name), file.read_bytes()
@@ -89,7 +89,7 @@ def _objects(deployed: Deployed) -> Iterator[tuple[str, bytes]]:
 
 
 def _texts(body: bytes) -> bytes:
-    """All texts of a Parquet file, which are packed in it."""
+    """All texts in a Parquet file, where they are compressed."""
     table = parquet.ParquetFile(io.BytesIO(body)).read()
     columns = [
         column for column in table.columns if pa.types.is_string(column.type) or pa.types.is_large_string(column.type)

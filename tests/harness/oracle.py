@@ -1,7 +1,7 @@
-"""What a tick should say of every store, computed a second time: from the sources themselves, in other words.
+"""What a tick should say about every store, computed a second time from the sources, in different code.
 
-Nothing here is shared with the functions or with the sample's generator: rows come from PostgreSQL and documents from
-Elasticsearch as they are, zones from Python's zoneinfo with the PyPI package tzdata.
+It shares nothing with the functions or the sample's generator. Rows come straight from PostgreSQL and documents from
+Elasticsearch, zones from Python's zoneinfo with the PyPI package tzdata.
 """
 
 import json
@@ -24,7 +24,7 @@ _PAGE = 5000
 
 @dataclass
 class ScheduledStore:
-    """A store of PostgreSQL with its rows, times as seconds since midnight."""
+    """A store in PostgreSQL with its rows. Times are seconds since midnight."""
 
     store_id: str
     name: str | None
@@ -36,7 +36,7 @@ class ScheduledStore:
 
 @dataclass(frozen=True)
 class Listing:
-    """A store's documents in the live view, taken together."""
+    """A store's documents in the live view, combined."""
 
     online: bool
     reason: str | None
@@ -44,7 +44,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Country:
-    """What the country file says that the judgement depends on."""
+    """What the country file sets for the judgement."""
 
     default_timezone: str
     missing_hours: str  # closed or always_open
@@ -52,7 +52,7 @@ class Country:
 
 def read_schedules(conninfo: str) -> dict[str, ScheduledStore]:
     """The active stores of a database by id."""
-    seconds = "extract(epoch from opens)::int, extract(epoch from closes)::int"  # Python's time knows no 24:00
+    seconds = "extract(epoch from opens)::int, extract(epoch from closes)::int"  # Python's time lacks 24:00
     with psycopg.connect(conninfo) as connection:
         stores = {
             str(row[0]): ScheduledStore(str(row[0]), *row[1:])
@@ -68,7 +68,7 @@ def read_schedules(conninfo: str) -> dict[str, ScheduledStore]:
 
 
 def read_live_view(url: str, index: str) -> dict[str, Listing]:
-    """Every store that has a document, by id."""
+    """Every store with a document, by id."""
     documents: dict[str, list[dict[str, Any]]] = defaultdict(list)
     answer = _post(f"{url}/{index}/_search?scroll=1m", {"size": _PAGE, "sort": ["_doc"]})
     while hits := answer["hits"]["hits"]:
@@ -81,7 +81,7 @@ def read_live_view(url: str, index: str) -> dict[str, Listing]:
 def expected_row(
     country: Country, slot: datetime, store: ScheduledStore, listing: Listing | None, observed_at: datetime
 ) -> dict[str, Any]:
-    """The columns of a store of PostgreSQL that was observed at an instant of its slot."""
+    """The row of a store in PostgreSQL that was observed at an instant of its slot."""
     row = _unobserved(country, slot, store)
     online = listing is not None and listing.online
     row |= {"listed": listing is not None, "online": online}
@@ -103,14 +103,14 @@ def expected_row(
 
 
 def expected_unseen_row(country: Country, slot: datetime, store: ScheduledStore, reason: str) -> dict[str, Any]:
-    """The columns of a store whose part of the live view could not be read."""
+    """The row of a store whose part of the live view could not be read."""
     row = _unobserved(country, slot, store)
     bad = row["scheduled_seconds"] is None
     return row | {"listed": None, "online": None, "status": "unknown", "reason": "bad_schedule" if bad else reason}
 
 
 def expected_orphan(country: Country, slot: datetime, store_id: str, listing: Listing) -> dict[str, Any]:
-    """The columns of a store that only the live view knows: its clock is that of the country."""
+    """The row of a store that is only in the live view. It has the country's clock."""
     store = ScheduledStore(store_id, None, None, None)
     row = _unobserved(country, slot, store) | {"scheduled_seconds": None}
     return row | {"listed": True, "online": listing.online, "status": "orphan", "reason": listing.reason}
@@ -132,7 +132,7 @@ def _unobserved(country: Country, slot: datetime, store: ScheduledStore) -> dict
 
 
 def _is_bad(country: Country, store: ScheduledStore) -> bool:
-    """Whether the store cannot be judged: a zone that is not, or a row that makes no sense."""
+    """Whether the store cannot be judged: an unknown zone, or an invalid row."""
     if _zone(store.timezone, country) is None:
         return True
     weekly = any(
@@ -145,7 +145,7 @@ def _is_bad(country: Country, store: ScheduledStore) -> bool:
 
 
 def _intervals(country: Country, slot: datetime, store: ScheduledStore) -> list[tuple[datetime, datetime]]:
-    """The hours around the slot as instants, cut to it; they may overlap."""
+    """The hours around the slot as instants, cut to the slot. They may overlap."""
     zone = _zone(store.timezone, country)
     today = slot.astimezone(zone).date()
     found = []
@@ -167,7 +167,7 @@ def _intervals(country: Country, slot: datetime, store: ScheduledStore) -> list[
 
 
 def _seconds(country: Country, slot: datetime, store: ScheduledStore) -> int:
-    """How much of the slot the union of the hours covers: counted a second at a time, since it is a short one."""
+    """How much of the slot the hours cover together, counted second by second: a slot is short."""
     intervals = _intervals(country, slot, store)
     if len(intervals) <= 1:
         return sum(int((end - start).total_seconds()) for start, end in intervals)
@@ -193,7 +193,7 @@ def _zones() -> Mapping[str, str]:
 
 
 def _together(documents: list[dict[str, Any]]) -> Listing:
-    """Online if any document is; the reason is one of a document that agrees, the first by the alphabet."""
+    """Online if any document is. The reason is the alphabetically first of the documents that agree."""
     online = any(document["online"] is True for document in documents)
     agreeing = [document for document in documents if (document["online"] is True) == online]
     return Listing(online, min((d["offline_reason"] for d in agreeing if d.get("offline_reason")), default=None))

@@ -1,6 +1,6 @@
-"""What each worked query should answer, computed a second time in plain Python: over the views' oracle, or over rows.
+"""What each worked query should answer, computed a second time in plain Python from rows or the views' oracle.
 
-Each takes the tables' rows and the days that the query names, and returns rows in the query's order of columns.
+Each takes the tables' rows and the query's days, and returns rows with the query's order of columns.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,7 +16,7 @@ Answer = list[tuple[Any, ...]]
 
 @dataclass(frozen=True)
 class Days:
-    """What the queries' dates stand for: one day, the days of a week, and three of them."""
+    """The queries' dates: one day, the days of a week, and three days of it."""
 
     day: str
     week: tuple[str, str]

@@ -1,4 +1,4 @@
-"""What the columns of store_schedules say, read back into rows as PostgreSQL has them."""
+"""Parses the text columns of store_schedules back into rows as in PostgreSQL."""
 
 import re
 from datetime import date
@@ -11,7 +11,7 @@ _RANGE = r"(\d\d:\d\d(?::\d\d)?)-(\d\d:\d\d(?::\d\d)?)"
 
 
 def read_texts(row: dict[str, Any]) -> ScheduledStore:
-    """The store of a row, with the hours that its texts tell."""
+    """The store of a row, with the hours in its texts."""
     store = ScheduledStore(row["store_id"], row["name"], row["city"], row["timezone"])
     for text in _parts(row["weekly"]):
         match = re.fullmatch(rf"(\w+) (?:closed|{_RANGE})", text)
@@ -35,5 +35,5 @@ def _parts(text: str | None) -> list[str]:
 
 def _seconds(text: str) -> int:
     hours, minutes, seconds = (int(part) for part in f"{text}:00".split(":")[:3])
-    assert text.count(":") == 1 or seconds  # seconds only where they are not 0
+    assert text.count(":") == 1 or seconds  # seconds only if they are not 0
     return 3600 * hours + 60 * minutes + seconds

@@ -1,6 +1,6 @@
-"""What each view should say, computed a second time in plain Python over the rows of the tables' files.
+"""What each view should contain, computed a second time in plain Python from the rows of the tables' files.
 
-It shares nothing with the views' SQL. Where it can, it starts from the stores' rows and not from the sums by city.
+It shares nothing with the views' SQL. Where possible it starts from the stores' rows, not from the sums by city.
 """
 
 import math
@@ -19,7 +19,7 @@ SLOT = timedelta(minutes=15)
 
 
 def availability_hourly(tables: Tables) -> Rows:
-    """By hour of UTC."""
+    """By UTC hour."""
     groups = grouped(tables["store_availability"], lambda row: (row["country"], row["day"], hour(row["slot"])))
     return [
         {"country": country, "day": day, "hour": start, "slots": slots(rows)}
@@ -30,7 +30,7 @@ def availability_hourly(tables: Tables) -> Rows:
 
 
 def availability_city_daypart(tables: Tables) -> Rows:
-    """By city and part of the city's own day, whose clock is that of the first store that has one."""
+    """By city and part of the city's day. The city's clock is that of its first store that has one."""
     clocks: dict[Any, tuple[date, int] | None] = {}
     for place, rows in grouped(tables["store_availability"], lambda row: (row["country"], row["slot"], row["city"])):
         local = [(row["store_id"], row["local_date"], row["local_hour"]) for row in rows if row["local_date"]]
@@ -115,7 +115,7 @@ def orphans_and_unlisted(tables: Tables) -> Rows:
 
 
 def expected_slots(tables: Tables, now: datetime) -> Rows:
-    """From each country's first slot until the last one that has ended."""
+    """From each country's first slot to the last one that has ended."""
     found = []
     for country, rows in grouped(tables["country_ticks"], lambda row: row["country"]):
         known = {row["slot"]: row for row in rows}
@@ -129,11 +129,11 @@ def expected_slots(tables: Tables, now: datetime) -> Rows:
 
 
 def coverage_daily(tables: Tables, now: datetime) -> Rows:
-    """By day; coverage from the stores' own rows and not from that of ticks."""
+    """By day. Coverage comes from the stores' own rows, not from the ticks."""
     stores: dict[tuple[str, str], Rows] = dict(
         grouped(tables["store_availability"], lambda row: (row["country"], row["day"]))
     )
-    # A slot that is not over yet is not expected, and so its rows are not counted.
+    # A slot that has not ended is not expected, so its rows are not counted.
     found = []
     for key, rows in grouped(expected_slots(tables, now), lambda row: (row["country"], row["day"])):
         outcomes = Counter(row["outcome"] for row in rows)
@@ -160,7 +160,7 @@ def schedule_staleness(tables: Tables) -> Rows:
 
 
 def judged_by(tables: Tables) -> Rows:
-    """By store and slot, each with the schedule in which the instant of its reading lies."""
+    """By store and slot, each with the schedule that was valid at the time of its reading."""
     schedules = dict(grouped(tables["store_schedules"], lambda row: (row["country"], row["day"], row["store_id"])))
     names = ("country", "day", "slot", "store_id", "name", "city", "status", "reason")
     found = []
@@ -184,21 +184,21 @@ def judged_by(tables: Tables) -> Rows:
 
 
 def is_same(found: Row, expected: Row) -> bool:
-    """Whether two rows agree; shares to the digits that summing in another order does not change."""
+    """Whether two rows agree. Shares are compared to the digits that do not depend on the order of summing."""
     return found.keys() == expected.keys() and all(
         is_near(value, expected[name], 1e-9) for name, value in found.items()
     )
 
 
 def is_near(one: Any, other: Any, within: float) -> bool:
-    """Whether two values are the same, or numbers that are near each other."""
+    """Whether two values are equal, or numbers that are close."""
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=1e-9, abs_tol=within)
     return one == other
 
 
 def shares(rows: Rows) -> Row:
-    """The contract's three shares over rows of stores."""
+    """The contract's three shares of stores' rows."""
     counts = statuses(rows)
     rated = sum(counts[status] for status in RATED)
     seconds = {name: sum(row["scheduled_seconds"] for row in rows if row["status"] == name) for name in RATED}
@@ -219,29 +219,29 @@ def grouped(rows: Iterable[Row], key: Callable[[Row], Any]) -> list[tuple[Any, R
 
 
 def statuses(rows: Rows) -> Counter[str]:
-    """How many rows have which status."""
+    """The number of rows per status."""
     return Counter(row["status"] for row in rows)
 
 
 def slots(rows: Rows) -> int:
-    """How many slots the rows are of."""
+    """The number of slots in the rows."""
     return len({row["slot"] for row in rows})
 
 
 def latest(rows: Rows, *names: str) -> Row:
-    """Some columns as they stand in the last slot."""
+    """Some columns, with their values in the last slot."""
     last = max(rows, key=lambda row: row["slot"])
     return {name: last[name] for name in names}
 
 
 def span(rows: Rows) -> Row:
-    """How often, and from when until when."""
+    """How often, since when and until when."""
     found = [row["slot"] for row in rows]
     return {"ticks": len(found), "first_slot": min(found), "last_slot": max(found)}
 
 
 def hour(slot: datetime) -> datetime:
-    """The start of its hour."""
+    """The start of the slot's hour."""
     return slot.replace(minute=0)
 
 
@@ -252,5 +252,5 @@ def monday(day: str) -> str:
 
 
 def rounded(instant: datetime) -> datetime:
-    """To the millisecond, halves up."""
+    """Rounds to the millisecond, halves up."""
     return instant.replace(microsecond=0) + timedelta(milliseconds=(instant.microsecond + 500) // 1000)

@@ -1,1 +1,1 @@
-"""Measures what docs/benchmarks.md says of the lake's size and speed, on the real parts."""
+"""Measures the sizes and speeds in docs/benchmarks.md on real servers."""

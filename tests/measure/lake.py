@@ -1,4 +1,4 @@
-"""A lake of a measurement's own: deployed, filled without ticks, and gone again afterwards."""
+"""A lake for a measurement: deployed, filled without ticks, and removed afterwards."""
 
 import re
 import tempfile
@@ -14,13 +14,13 @@ from infra.local.config import Stack
 from infra.local.errors import StackError
 from tests.harness.deployment import Deployed
 
-# Objects that are put at once: more only wait for the local AWS, which is one process.
+# Parallel puts. More would only wait for the local AWS, which is one process.
 _AT_ONCE = 8
 
 
 @contextmanager
 def lake(stack: Stack, prefix: str, countries: Sequence[str]) -> Iterator[Deployed]:
-    """Deploys countries that are not ticked; what an interrupted measurement has left goes first."""
+    """Deploys countries that do not tick. Removes first what an interrupted measurement left."""
     database, namespace = prefix.replace("-", "_"), f"Measure/{prefix}"
     undeploy(stack, prefix)
     try:
@@ -40,7 +40,7 @@ def lake(stack: Stack, prefix: str, countries: Sequence[str]) -> Iterator[Deploy
 
 
 def _country_files(folder: Path, countries: Sequence[str]) -> Path:
-    """A country file each, whose sources are nowhere: without ticks nobody asks them, and no sample has to be loaded."""
+    """Country files with example sources: without ticks nobody reads them, so no sample is needed."""
     text = (DIRECTORY / "es.toml").read_text().replace(".example", ".invalid")
     for code in countries:
         (folder / f"{code}.toml").write_text(re.sub(r'(?m)^country = "es"', f'country = "{code}"', text))
@@ -48,7 +48,7 @@ def _country_files(folder: Path, countries: Sequence[str]) -> Path:
 
 
 def put_all(deployed: Deployed, objects: Iterable[tuple[str, bytes]]) -> int:
-    """Puts objects into the lake under their keys; how many they were."""
+    """Puts objects into the lake under their keys. Returns their number."""
     s3 = deployed.s3
 
     def put(one: tuple[str, bytes]) -> None:
@@ -59,7 +59,7 @@ def put_all(deployed: Deployed, objects: Iterable[tuple[str, bytes]]) -> int:
 
 
 def repair(deployed: Deployed, country: str, first: str, last: str) -> dict[str, int]:
-    """Has the deployed `repair` make the catalog equal to the files, and returns what it counted."""
+    """Makes the deployed `repair` repair the catalog, and returns its counts."""
     answer = deployed.invoke(f"{country}-repair", {"country": country, "from": first, "to": last})
     if answer.is_error:
         raise StackError(f"the repair of {country} failed: {answer.error_type}: {answer.message}")

@@ -1,6 +1,6 @@
-"""`make bench-queries`: what typical queries of a day read and how long they take, before it is compacted and after.
+"""`make bench-queries`: what typical queries of a day read and how long they take, before and after compaction.
 
-Both are measured in one run, on the same engine and the same rows; and both must answer the same.
+Both are measured in one run, on the same engine and rows, and must give the same answers.
 """
 
 import argparse
@@ -28,11 +28,11 @@ from tests.harness.deployment import Deployed
 from tests.harness.lakes import engine
 from tests.measure.lake import lake, put_all, repair
 
-_COUNTRY = "es"  # of the stores that the day is made of
-# Rounds that are not counted: the engine compiles what it runs often, and would seem faster the later it is asked.
+_COUNTRY = "es"  # the country of the day's stores
+# Rounds that are not counted. The engine compiles what it runs often, so the first rounds would seem slower.
 _WARM_UP = 5
 
-# What analysts ask of a day: a needle, a sum over every store, a sum over every city.
+# What analysts ask about a day: one store, a sum over every store, a sum over every city.
 QUERIES = {
     "one store's day": """
         select * from store_availability
@@ -56,7 +56,7 @@ QUERIES = {
 
 @dataclass(frozen=True)
 class Volume:
-    """What lies where queries find a table's day."""
+    """The files where queries find a table's day."""
 
     files: int
     bytes: int
@@ -64,7 +64,7 @@ class Volume:
 
 @dataclass
 class Asked:
-    """A query that was run some times: its rows, and what the engine says of the runs."""
+    """A query that ran several times: its rows, and the engine's statistics."""
 
     rows: list[list[Any]]
     splits: int = 0
@@ -82,15 +82,15 @@ class Measured:
 
 @dataclass(frozen=True)
 class Day:
-    """A day of ticks in a lake of its own, and the engine to ask it by."""
+    """A day of ticks in its own lake, and the engine to query it."""
 
     deployed: Deployed
     url: str
     day: str
-    tables: Sequence[str]  # those that ticks write
+    tables: Sequence[str]  # the ones that ticks write
 
     def measure(self, runs: int, warm_up: int = _WARM_UP) -> Measured:
-        """Asks all queries in turns, so that what else the machine does meets all alike."""
+        """Runs all queries in turns, so that other load on the machine affects all alike."""
         asked: dict[str, Asked] = {}
         statements = self._statements()
         for number in range(-warm_up, runs):
@@ -98,14 +98,14 @@ class Day:
                 found = self._ask(statement)
                 known = asked.setdefault(name, Asked(found.rows))
                 if known.rows != found.rows:
-                    raise StackError(f"{name}: the same query on the same files has answered in two ways")
+                    raise StackError(f"{name}: the same query on the same files gave two answers")
                 known.splits, known.read = found.stats["totalSplits"], found.stats["physicalInputBytes"]
                 if number >= 0:
                     known.millis.append(found.stats["elapsedTimeMillis"])
         return Measured(self._volumes(), asked)
 
     def compact(self) -> float:
-        """Compacts the day by the deployed function; the seconds that it took."""
+        """Compacts the day with the deployed function. Returns the seconds it took."""
         started = time.monotonic()
         answer = self.deployed.invoke(f"{_COUNTRY}-compact", {"country": _COUNTRY, "day": self.day})
         if answer.is_error:
@@ -113,7 +113,7 @@ class Day:
         return time.monotonic() - started
 
     def prefix(self, name: str) -> str:
-        """Where queries find a table's day, as a prefix of keys."""
+        """The key prefix where queries find a table's day."""
         (found,) = self.deployed.partitions(name, _COUNTRY)
         return found["StorageDescriptor"]["Location"].removeprefix(f"s3://{self.deployed.bucket}/")
 
@@ -132,10 +132,10 @@ class Day:
     def _statements(self) -> dict[str, str]:
         day = date.fromisoformat(self.day)
         names = {"country": _COUNTRY, "day": self.day, "week": f"{day - timedelta(days=day.weekday())}", "store": ""}
-        # As an analyst goes on: the day of the store that is the worst of all.
+        # As an analyst would continue: the day of the worst store.
         worst = self._ask(QUERIES["the worst stores"].format(**names)).dicts
         if not worst:
-            raise StackError(f"worst_stores has no rows of {self.day}: the day was not made or not registered")
+            raise StackError(f"worst_stores has no rows for {self.day}: the day was not made or not registered")
         names["store"] = worst[0]["store_id"]
         return {name: text.format(**names) for name, text in QUERIES.items()}
 
@@ -144,23 +144,23 @@ class Day:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How large a day, and how often it is asked."""
-    parser.add_argument("--stores", type=int, default=10_000, help="of the country (default: %(default)s)")
-    parser.add_argument("--runs", type=int, default=7, help="of each query that are counted (default: %(default)s)")
-    parser.add_argument("--warm-up", type=int, default=_WARM_UP, help="of each that are not (default: %(default)s)")
-    parser.add_argument("--prefix", default="bench", help="of the deployment, which goes again (default: %(default)s)")
+    """Adds the options: how large a day, and how often it is queried."""
+    parser.add_argument("--stores", type=int, default=10_000, help="stores of the country (default: %(default)s)")
+    parser.add_argument("--runs", type=int, default=7, help="counted runs of each query (default: %(default)s)")
+    parser.add_argument("--warm-up", type=int, default=_WARM_UP, help="uncounted runs of each (default: %(default)s)")
+    parser.add_argument("--prefix", default="bench", help="prefix of the temporary deployment (default: %(default)s)")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Measures; 1 when a query answers otherwise once the day is compacted."""
+    """Measures; 1 if a query gives another answer after compaction."""
     if args.stores < 1 or args.runs < 1:
-        raise StackError("--stores and --runs are at least 1")
+        raise StackError("--stores and --runs must be at least 1")
     stack = up()
     with engine(stack) as url, ticked_day(stack, url, args.stores, args.prefix) as day:
-        say("measure", f"asking {len(QUERIES)} queries {args.warm_up} + {args.runs} times of the ticks' own files")
+        say("measure", f"running {len(QUERIES)} queries {args.warm_up} + {args.runs} times on the ticks' files")
         before = day.measure(args.runs, args.warm_up)
         seconds = day.compact()
-        say("measure", f"compacted in {seconds:.1f} s; asking the same again")
+        say("measure", f"compacted in {seconds:.1f} s; running the same again")
         after = day.measure(args.runs, args.warm_up)
     print(f"{day.day} of {args.stores:,} stores; times are the medians of {args.runs} runs\n")
     print(report(before, after))
@@ -172,12 +172,12 @@ def main(args: argparse.Namespace) -> int:
 
 @contextmanager
 def ticked_day(stack: Stack, url: str, stores: int, prefix: str) -> Iterator[Day]:
-    """Deploys a country, puts a day's files where its ticks would have written them, and registers them."""
+    """Deploys a country, puts a day's files where its ticks would have, and registers them."""
     with (
         tempfile.TemporaryDirectory(dir=stack.run_dir, prefix="day-") as folder,
         lake(stack, prefix, [_COUNTRY]) as made,
     ):
-        say("measure", f"making a day of {stores:,} stores by the code of the functions")
+        say("measure", f"making a day of {stores:,} stores with the functions' code")
         _run([_day_maker(), str(stores), folder])
         files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
         days = {part.removeprefix("day=") for path in files for part in path.parts if part.startswith("day=")}
@@ -189,12 +189,12 @@ def ticked_day(stack: Stack, url: str, stores: int, prefix: str) -> Iterator[Day
         written = {path.relative_to(folder).parts[0] for path in files}
         tables = [described.name for described in schema.tables() if described.name in written]
         if found["created"] != len(tables):
-            raise StackError(f"{found['created']} partitions of {day} were registered in place of {len(tables)}")
+            raise StackError(f"{found['created']} partitions of {day} were registered instead of {len(tables)}")
         yield Day(made, url, day, tables)
 
 
 def differences(before: Measured, after: Measured) -> list[str]:
-    """The queries that do not answer the same of the two forms of a day."""
+    """The queries whose answers differ between the two forms of a day."""
     return [
         f"{name}: {len(asked.rows)} rows before the day was compacted, {len(after.asked[name].rows)} after, and they are "
         "not the same rows"
@@ -204,7 +204,7 @@ def differences(before: Measured, after: Measured) -> list[str]:
 
 
 def report(before: Measured, after: Measured) -> str:
-    """Both forms beside each other."""
+    """Both forms side by side."""
     rows = []
     for name, old in before.volumes.items():
         new = after.volumes[name]

@@ -1,4 +1,4 @@
-"""`make bench-repair`: what it takes to repair the catalog of many countries, in time and in requests to Glue and S3.
+"""`make bench-repair`: the time and the requests to Glue and S3 that repairing the catalog of many countries takes.
 
 Every country's deployed `repair` repairs its own partitions, one country after another, through its own role and
 clients. Between them and the local AWS is a proxy that counts requests: on AWS their number decides how long it takes.
@@ -30,17 +30,17 @@ from tests.faults.routes import before_as, send_through
 from tests.harness.deployment import TABLES, Deployed
 from tests.measure.lake import lake, put_all, repair
 
-# Long past, so that every day is over.
+# Long ago, so that every day is over.
 _FIRST = date(2024, 1, 1)
-_BATCH = 100  # what Glue takes of updates in one request
-_DELETED = 1000  # what S3 takes of deletions in one
-# Of ten days one each has lost its partitions, has them elsewhere, has lost its files.
+_BATCH = 100  # how many updates Glue takes in one request
+_DELETED = 1000  # how many deletions S3 takes in one request
+# Of every ten days, one has lost its partitions, one has them elsewhere, and one has lost its files.
 _MISSING, _ELSEWHERE, _EMPTY = 0, 3, 6
 _OPERATIONS = ("BatchGetPartition", "BatchCreatePartition", "BatchUpdatePartition", "DeletePartition", "List", "Get")
 
 
 class CountingProxy(HttpProxy):
-    """Counts what is asked of AWS, by operation."""
+    """Counts requests to AWS by operation."""
 
     def __init__(self, loop: Loop, host: str, port: int):
         self.counted: Counter[str] = Counter()
@@ -53,7 +53,7 @@ class CountingProxy(HttpProxy):
 
 @dataclass(frozen=True)
 class Repaired:
-    """What the repair of all countries came to."""
+    """The results of repairing all countries."""
 
     counts: Counter[str]
     requests: Counter[str]
@@ -62,9 +62,9 @@ class Repaired:
 
 @dataclass(frozen=True)
 class Year:
-    """Countries with days of files, half of them compacted, and a catalog that may say otherwise.
+    """Countries with days of files, half of them compacted, and a catalog that may differ.
 
-    The tables are those that ticks write; of the one that only compaction makes nothing is there, and it is asked for.
+    The tables are those that ticks write. store_schedules, which only compaction writes, has no files, but is repaired.
     """
 
     deployed: Deployed
@@ -83,19 +83,19 @@ class Year:
         return Repaired(counts, Counter(self.proxy.counted), seconds)
 
     def location(self, name: str, country: str, day: str) -> str:
-        """Where a partition belongs."""
+        """Where a partition must point."""
         return f"s3://{self.deployed.bucket}/{_folder(name, country, day, self.is_compacted(day))}"
 
     def is_compacted(self, day: str) -> bool:
-        """Whether the day has become one file: the older half has, and its ticks' files have expired."""
+        """Whether the day is one file: the older half of the days is compacted, and its ticks' files have expired."""
         return self.days.index(day) < len(self.days) // 2
 
     def put_files(self) -> int:
-        """Puts one file of every table and day, which a listing of folders shows like 96; and compaction's records."""
+        """Puts one file per table and day, which a listing of folders shows like 96, and compaction's records."""
         return put_all(self.deployed, self._objects())
 
     def drift(self) -> Counter[str]:
-        """Lets the catalog and S3 differ in every direction; what a repair has to count then."""
+        """Makes the catalog and S3 differ in every way. Returns what a repair must then count."""
         for described in schema.tables():
             for country in self.countries if described.name in TABLES else ():
                 self._drift(described, country)
@@ -112,7 +112,7 @@ class Year:
         return found
 
     def wrong(self) -> int:
-        """How many partitions are not where they belong, or are there without files."""
+        """How many partitions point to the wrong place, or have no files."""
         empty, found = set(self._tenth(_EMPTY)), 0
         for name in TABLES:
             wanted = {
@@ -150,7 +150,7 @@ class Year:
                 yield f"compacted/country={country}/day={day}.json", self._record(country, day)
 
     def _record(self, country: str, day: str) -> bytes:
-        """A record as large as `compact` writes it."""
+        """A record as large as one that `compact` writes."""
         first = slots.parse(f"{day}T00:00:00Z")
         names = [f"{first + n * slots.SLOT:%Y%m%dT%H%MZ}.parquet" for n in range(96)]
         tables = {
@@ -169,7 +169,7 @@ class Year:
 
 
 def operation(request: Request) -> str:
-    """What a request asks for, in AWS's words."""
+    """The operation of a request, in AWS's words."""
     if target := request.header("x-amz-target"):
         return target.rpartition(".")[2]
     if request.method == "GET":
@@ -178,20 +178,20 @@ def operation(request: Request) -> str:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How many partitions."""
-    parser.add_argument("--countries", type=int, default=30, help="how many (default: %(default)s)")
-    parser.add_argument("--days", type=int, default=365, help="of each of them (default: %(default)s)")
-    parser.add_argument("--prefix", default="bench", help="of the deployment, which goes again (default: %(default)s)")
+    """Adds the options: how many partitions."""
+    parser.add_argument("--countries", type=int, default=30, help="number of countries (default: %(default)s)")
+    parser.add_argument("--days", type=int, default=365, help="days of each country (default: %(default)s)")
+    parser.add_argument("--prefix", default="bench", help="prefix of the temporary deployment (default: %(default)s)")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Repairs three times: from an empty catalog, after a drift, and when all is right; 1 when something stays wrong."""
+    """Repairs an empty catalog, a catalog after a drift, and a correct one; 1 if something stays wrong."""
     if not 1 <= args.countries <= 26**2 or args.days < 10:
-        raise StackError("--countries is 1 to 676, and --days at least 10, so that every kind of drift has one")
+        raise StackError("--countries must be 1 to 676, and --days at least 10, so that every kind of drift has one")
     with year(up(), args.countries, args.days, args.prefix) as made:
         partitions = len(TABLES) * args.countries * args.days
         say("measure", f"putting the files of {partitions:,} partitions")
-        say("measure", f"{made.put_files():,} objects are there; repairing an empty catalog")
+        say("measure", f"{made.put_files():,} objects put; repairing an empty catalog")
         wanted = {"an empty catalog": Counter(created=partitions)}
         done = {"an empty catalog": made.repair()}
         say("measure", "letting three days of ten drift")
@@ -203,11 +203,11 @@ def main(args: argparse.Namespace) -> int:
     print(f"{args.countries} countries of {args.days} days and {len(TABLES)} tables: {partitions:,} partitions\n")
     print(report(done))
     problems = [
-        f"{name}: counted {dict(+found.counts)} in place of {dict(+wanted[name])}"
+        f"{name}: counted {dict(+found.counts)} instead of {dict(+wanted[name])}"
         for name, found in done.items()
         if +found.counts != +wanted[name]
     ]
-    problems += [f"{wrong} partitions are not what lies on S3"] if wrong else []
+    problems += [f"{wrong} partitions differ from S3"] if wrong else []
     for problem in problems:
         print(problem)
     return 1 if problems else 0
@@ -215,7 +215,7 @@ def main(args: argparse.Namespace) -> int:
 
 @contextmanager
 def year(stack: Stack, countries: int, days: int, prefix: str) -> Iterator[Year]:
-    """Deploys the countries, their functions behind the proxy."""
+    """Deploys the countries, with their functions behind the proxy."""
     letters = itertools.product(string.ascii_lowercase, repeat=2)
     codes = ["".join(pair) for pair in itertools.islice(letters, countries)]
     loop = Loop()
@@ -232,7 +232,7 @@ def year(stack: Stack, countries: int, days: int, prefix: str) -> Iterator[Year]
 
 
 def report(done: dict[str, Repaired]) -> str:
-    """What each repair did, took and asked."""
+    """What each repair did, how long it took, and its requests."""
     head = ["", *done]
     rows = [
         [name, *(f"{found.counts[name]:,}" for found in done.values())]

@@ -1,1 +1,1 @@
-"""A day of ticks on the real stack in minutes, with faults, and an audit that reads all of it back."""
+"""A day of ticks on the real stack in minutes, with faults, and an audit that reads everything back."""

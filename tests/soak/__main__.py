@@ -1,4 +1,4 @@
-"""`make soak`: a day of ticks of three countries in minutes, with seeded faults, and an audit of all that it wrote."""
+"""`make soak`: a day of ticks of three countries in minutes, with seeded faults, then an audit of what it wrote."""
 
 import argparse
 import random
@@ -20,21 +20,21 @@ from tests.soak.disturbances import USUAL
 from tests.soak.soaked import STORES, Soaked, soaked
 
 _SLOTS = 96
-# Findings that are printed; of the rest only how many there are.
+# How many findings are printed. The rest are only counted.
 _SHOWN = 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """How long, and which faults."""
-    parser.add_argument("--seed", type=int, help="of the faults and changes (default: any; it is printed)")
+    """Adds the options: how long, and which faults."""
+    parser.add_argument("--seed", type=int, help="seed of the faults and changes (default: random, and printed)")
     parser.add_argument(
-        "--slots", type=int, default=_SLOTS, help="of the day, from its first on (default: %(default)s)"
+        "--slots", type=int, default=_SLOTS, help="how many slots of the day, from the first on (default: %(default)s)"
     )
-    parser.add_argument("--stores", type=int, default=STORES, help="of all countries (default: %(default)s)")
+    parser.add_argument("--stores", type=int, default=STORES, help="stores in all countries (default: %(default)s)")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Soaks; 1 when something is lost or wrong."""
+    """Soaks; 1 if something is lost or wrong."""
     started = time.monotonic()
     seed = args.seed if args.seed is not None else random.randrange(1_000_000)
     if not 1 <= args.slots <= _SLOTS:
@@ -45,7 +45,7 @@ def main(args: argparse.Namespace) -> int:
         search = done.search(heard.text)
         _tell(done, audit, search, time.monotonic() - started)
     for place in search.places:
-        print(f"wrong: a secret stands in {place}")
+        print(f"wrong: {place} holds a secret")
     for what, findings in (("lost", audit.lost), ("wrong", audit.wrong)):
         for finding in findings[:_SHOWN]:
             print(f"{what}: {finding}")
@@ -53,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
             print(f"{what}: and {len(findings) - _SHOWN} more")
     lost, wrong = len(audit.lost), len(audit.wrong) + len(search.places)
     if lost or wrong:
-        print(f"the same faults again: make soak SEED={seed} SLOTS={args.slots}")
+        print(f"to repeat these faults: make soak SEED={seed} SLOTS={args.slots}")
     print(f"{lost} lost, {wrong} wrong")
     return 1 if lost or wrong else 0
 
@@ -91,13 +91,13 @@ def _listed(numbers: Counter[str]) -> str:
 
 
 class _Heard:
-    """Passes on what is printed, and keeps it."""
+    """Passes printed text on, and keeps it."""
 
     def __init__(self) -> None:
         self.text = ""
 
     def on(self, stream: TextIO) -> TextIO:
-        """A stream that writes to this one too."""
+        """A stream that also writes to this one."""
         heard = self
 
         class Tee:

@@ -1,4 +1,4 @@
-"""Reads back all that a soak has written and holds it against what the sources held: nothing lost, nothing wrong."""
+"""Reads back everything that a soak wrote and compares it with the sources: nothing lost, nothing wrong."""
 
 import io
 import json
@@ -19,13 +19,13 @@ from tests.soak.disturbances import LATE
 from tests.soak.servers import COUNTRIES, Served, Servers
 from tests.soak.world import Past
 
-# All that ticks and the deployment write, and nothing else.
+# Everything that ticks and the deployment write.
 _FOLDERS = ("staging", "schedules", "levels", "config", *TABLES)
 
 
 @dataclass
 class Audit:
-    """What was found, each finding a sentence."""
+    """The findings, each one a sentence."""
 
     servers: Servers
     past: Mapping[str, Past]
@@ -50,7 +50,7 @@ class Audit:
         self.wrong += [f"a proxy failed by itself: {mistake}" for mistake in self.servers.loop.mistakes]
 
     def _objects(self, keys: set[str]) -> None:
-        """Exactly one file a table, country and slot; nothing pending; nothing outside the countries' folders."""
+        """Exactly one file per table, country and slot; nothing pending; nothing outside the countries' folders."""
         expected = {_key(table, code, slot) for slot, code in self.ran for table in TABLES}
         in_tables = {key for key in keys if key.startswith(TABLES)}
         self.lost += [f"there is no {key}" for key in sorted(expected - in_tables)]
@@ -64,7 +64,7 @@ class Audit:
         ]
 
     def _catalog(self, keys: set[str]) -> None:
-        """The catalog's partitions are those that lie on S3."""
+        """The catalog's partitions match S3."""
         deployed = self.servers.deployed
         for table in TABLES:
             on_s3 = {tuple(key.split("/")[1:3]) for key in keys if key.startswith(f"{table}/")}
@@ -83,14 +83,14 @@ class Audit:
         try:
             body = deployed.body(_key(table, code, slot))
         except deployed.s3.exceptions.NoSuchKey:
-            return []  # told already
+            return []  # reported already
         rows = parquet.ParquetFile(io.BytesIO(body)).read().to_pylist()
         self.rows += len(rows)
         if not rows:
-            self.lost.append(f"{code} {slots.iso(slot)}: {table} holds no row")
+            self.lost.append(f"{code} {slots.iso(slot)}: {table} has no row")
         elsewhere = {row["slot"] for row in rows} - {slot.replace(tzinfo=None), slot}
         if elsewhere:
-            self.wrong.append(f"{code} {slots.iso(slot)}: {table} holds rows of {elsewhere}")
+            self.wrong.append(f"{code} {slots.iso(slot)}: {table} has rows of {elsewhere}")
         return rows
 
     def _country_tick(self, ran: Ran, found: dict[str, list[dict[str, Any]]]) -> None:
@@ -115,14 +115,14 @@ class Audit:
         schedules = past.scheduled(read_at)
         unseen = self._stores(ran, served, rows, schedules, past.live_views[ran.slot])
         items = self._items(ran)
-        # Why stores are unknown, or why the schedules are old; else nothing.
+        # Why stores are unknown, or why the schedules are old; otherwise nothing.
         has_cause = bool(unseen) or read_at < (ran.began or ran.slot)
         wanted = ("partial" if unseen else "complete", len(schedules), len(items), len(unseen), has_cause)
         told = (*(tick[key] for key in ("outcome", "stores", "chunks", "chunks_unknown")), bool(tick["error"]))
         if told != wanted:
-            self.wrong.append(f"{where}: country_ticks says {told}, and it is {wanted}")
+            self.wrong.append(f"{where}: country_ticks says {told} instead of {wanted}")
         if unseen and ran.is_undisturbed:
-            self.wrong.append(f"{where}: it is not complete, and nothing disturbed it")
+            self.wrong.append(f"{where}: it is not complete, although nothing disturbed it")
         self._by_city(where, rows, found["availability_by_city"])
 
     def _stores(
@@ -133,7 +133,7 @@ class Audit:
         schedules: Mapping[str, ScheduledStore],
         live_view: Mapping[str, Listing],
     ) -> set[int]:
-        """Every row is the expected one, of a chunk that was seen or that a fault excuses; the chunks unseen."""
+        """Every row is as expected, and in a chunk that was seen or that a fault excuses. Returns the unseen chunks."""
         where = f"{ran.country} {slots.iso(ran.slot)}"
         found = {row["store_id"]: row for row in rows}
         if len(found) < len(rows):
@@ -183,12 +183,12 @@ class Audit:
         return at or ran.slot
 
     def _items(self, ran: Ran) -> list[dict[str, Any]]:
-        """The chunks that the slot was planned in; their manifest is kept for two days."""
+        """The slot's planned chunks. Their manifest is kept for two days."""
         body = self.servers.deployed.body(f"staging/country={ran.country}/{slots.compact(ran.slot)}/manifest.json")
         return json.loads(body)
 
     def _by_city(self, where: str, rows: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
-        """The cities' rows are the sums of the stores'."""
+        """The cities' rows are the sums of the stores' rows."""
         sums: dict[str | None, Counter[str]] = defaultdict(Counter)
         for row in rows:
             city, seconds = sums[row["city"]], row["scheduled_seconds"] or 0
@@ -213,7 +213,7 @@ def _utc(instant: datetime) -> datetime:
 
 
 def _chunk(items: list[dict[str, Any]], number: int) -> int:
-    """The chunk that an id falls in; -1 if there is none or are several, and then its rows are not as expected."""
+    """The chunk that contains an id; -1 if none or several do, so that its rows do not match."""
     found = [
         item["chunk"]
         for item in items

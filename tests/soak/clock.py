@@ -1,10 +1,10 @@
-"""The clock that a soak moves from slot to slot: one file that libfaketime reads in every process that is to go by it.
+"""The clock that a soak moves from slot to slot: a file that libfaketime reads in every process that uses the clock.
 
-Functions observe only inside their slot, by the system's clock. A clock that only they go by does not do: requests to
-AWS are signed with a time, which S3 takes up to 15 minutes from its own and the others up to 5, here as on AWS
-(RequestTimeTooSkewed), and an execution's StartTime, which bounds for how long observe tries, would be another clock's.
-So the local AWS itself is started with this clock, and its functions, being its children, have it from there.
-Waiting goes by the monotonic clock, which stays the machine's: pauses and time limits take as long as ever.
+Functions observe only inside their slot, by the system's clock. Moving only their clock is not enough. Requests to AWS
+are signed with a time, which may differ from the service's by 15 minutes for S3 and 5 for others, here as on AWS
+(RequestTimeTooSkewed). And an execution's StartTime, which limits how long observe tries, would be another clock's.
+So the local AWS itself starts with this clock, and its functions, its children, inherit it.
+Waiting uses the monotonic clock, which stays the machine's: pauses and time limits take as long as ever.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -14,12 +14,12 @@ from infra.local.errors import StackError
 from infra.local.servers.packages import install
 
 _LIBRARY = "/usr/lib/*/faketime/libfaketimeMT.so.1"
-# What the library leaves there of a process that was killed.
+# What the library leaves behind of a killed process.
 _SHARED = Path("/dev/shm")
 
 
 class Clock:
-    """A clock that goes as fast as the machine's, from wherever it was set to."""
+    """A clock that runs as fast as the machine's, from the instant it was set to."""
 
     def __init__(self, file: Path):
         self._file = file
@@ -28,7 +28,7 @@ class Clock:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a process is started with that is to go by this clock."""
+        """The environment of a process that uses this clock."""
         return {
             "LD_PRELOAD": str(self._library),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
@@ -39,19 +39,19 @@ class Clock:
         }
 
     def set(self, instant: datetime) -> None:
-        """Makes it that instant now, for all processes at once."""
+        """Sets the clock for all processes at once."""
         self._offset = instant - datetime.now(UTC)
         partial = self._file.with_suffix(".partial")
         partial.write_text(f"{self._offset.total_seconds():+.6f}\n")
         partial.replace(self._file)
 
     def now(self) -> datetime:
-        """What time it is by this clock."""
+        """The time of this clock."""
         return datetime.now(UTC) + self._offset
 
     @staticmethod
     def tidy_up() -> None:
-        """Removes the shared memory of processes that were killed before they could."""
+        """Removes the shared memory of processes that were killed before they could do so."""
         for file in [*_SHARED.glob("faketime_shm_*"), *_SHARED.glob("sem.faketime_sem_*")]:
             if not Path(f"/proc/{file.name.rpartition('_')[2]}").exists():
                 file.unlink(missing_ok=True)
@@ -62,7 +62,7 @@ def _library() -> Path:
         install("soak", ["libfaketime"], "libfaketime, which moves the clock of processes, is missing")
         found = _found()
     if not found:
-        raise StackError(f"soak: there is no {_LIBRARY}, even after installing")
+        raise StackError(f"soak: {_LIBRARY} is missing, even after installing it")
     return found[0]
 
 

@@ -1,4 +1,4 @@
-"""Runs the ticks of the soak's day: moves the clock from slot to slot, lets go wrong what is planned, and notes what ran."""
+"""Runs the ticks of the soak's day: moves the clock from slot to slot, injects the planned faults, notes what ran."""
 
 import json
 import time
@@ -16,41 +16,41 @@ from tests.soak.disturbances import AT_ONCE, LATE, STOPPED, TWICE, USUAL, Distur
 from tests.soak.servers import COUNTRIES, Servers
 from tests.soak.world import World
 
-# How far into a slot it is ticked: a moment as EventBridge needs, later in some than in others.
+# How far into a slot its tick starts: EventBridge needs a moment, in some slots more than in others.
 _INTO_SLOT = (2, 61, 240, 7)
 _TIMEOUT_SECONDS = 300
 
 
 @dataclass
 class Ran:
-    """What happened to one country in one slot: what may excuse its rows, and what went otherwise than it may."""
+    """What happened to one country in one slot: what may excuse its rows, and what went wrong without an excuse."""
 
     slot: datetime
     country: str
     disturbances: list[Disturbance] = field(default_factory=list)
     delivery: str = ""
-    # Run again, undisturbed, while it was still this slot: whatever went before must be made good.
+    # Whether it ran again undisturbed in the same slot. Then all earlier failures must be repaired.
     mended: bool = False
-    # When its schedules were read at the earliest, if not in an earlier tick.
+    # The earliest time at which its schedules were read, if not in an earlier tick.
     began: datetime | None = None
     outcomes: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
 
     @property
     def reasons(self) -> frozenset[str]:
-        """What stores may be unknown for."""
+        """The reasons for which stores may be unknown."""
         if self.delivery == LATE:
             return frozenset(["late"])
         return frozenset() if self.mended else frozenset().union(*(one.reasons for one in self.disturbances))
 
     @property
     def may_be_stale(self) -> bool:
-        """Whether the schedules may be of an earlier tick."""
+        """Whether the schedules may be from an earlier tick."""
         return any(one.may_be_stale for one in self.disturbances)
 
     @property
     def is_undisturbed(self) -> bool:
-        """Whether nothing was to go wrong."""
+        """Whether nothing was planned to go wrong."""
         return not self.disturbances and self.delivery not in (LATE, STOPPED)
 
 
@@ -71,7 +71,7 @@ class Day:
         }
 
     def run(self) -> None:
-        """All of it."""
+        """Runs all slots."""
         late: datetime | None = None
         for number, (slot, planned) in enumerate(zip(self._slots, self._plans, strict=True)):
             self._servers.clock.set(slot + timedelta(seconds=_INTO_SLOT[number % len(_INTO_SLOT)]))
@@ -118,10 +118,10 @@ class Day:
         self._note(slot, self._end_of(self._start("tick", {"slot": slots.iso(slot)})))
 
     def _twice_at_once(self, slot: datetime) -> None:
-        """A tick, and at the same time each of its countries under another name.
+        """Runs a tick, and at the same time each of its countries under another name.
 
-        Two ticks would give the countries' executions the same names: AWS refuses the second as existing already, and
-        the local AWS runs both as one, which then ends as failed.
+        Two ticks would give the countries' executions the same names. AWS refuses the second as a duplicate; the local
+        AWS runs both as one, which then fails.
         """
         event = {"slot": slots.iso(slot)}
         beside = {code: self._start(f"country-{code}", event | {"country": code}) for code in COUNTRIES}
@@ -131,7 +131,7 @@ class Day:
             self.country_ticks += 1
 
     def _note(self, slot: datetime, ended: dict[str, Any]) -> None:
-        """Notes how each country fared: a tick that failed tells it in its cause."""
+        """Notes how each country did. A tick that failed names them in its cause."""
         output = json.loads(ended.get("output") or "{}")
         cause = ended.get("cause") or output.get("Cause") or ""
         try:
@@ -150,7 +150,7 @@ class Day:
             tick = self._start("tick", {"slot": slots.iso(slot)})
             self.ticks += 1
             if not wait_for(lambda: bool(fault.met), _TIMEOUT_SECONDS):
-                raise StackError(f"soak: {code} of {slots.iso(slot)} never came to {request}")
+                raise StackError(f"soak: {code} of {slots.iso(slot)} never sent {request}")
             running = step_functions.list_executions(
                 stateMachineArn=self._machines[f"country-{code}"], statusFilter="RUNNING"
             )["executions"]
@@ -161,27 +161,27 @@ class Day:
         self._servers.loop.injected["StopExecution"] += len(running)
 
     def _run_again(self, ran: Ran) -> None:
-        """What failed is run again once it is over, as somebody would do whom the alarm has called.
+        """Runs failed country ticks again after they have ended, like a person whom the alarm has called.
 
-        By the country's own machine and under another name: the tick's, delivered again, would find on AWS that its
-        execution exists already.
+        Uses the country's own machine and another name. On AWS a repeated tick would find that the country's execution
+        exists already.
         """
         if all(outcome in ("complete", "partial") for outcome in ran.outcomes):
             return
         may_fail = any(one.may_fail for one in ran.disturbances) or ran.delivery == STOPPED
         if not may_fail:
-            causes = "; ".join(self._causes(ran)) or "no execution of it failed"
-            ran.wrong.append(f"the country tick came to {ran.outcomes} without a fault that excuses it: {causes}")
+            causes = "; ".join(self._causes(ran)) or "none of its executions failed"
+            ran.wrong.append(f"the country tick ended as {ran.outcomes} without a fault that excuses it: {causes}")
         event = {"country": ran.country, "slot": slots.iso(ran.slot)}
         ended = self._end_of(self._start(f"country-{ran.country}", event))
         self.country_ticks += 1
         ran.mended = True
         ran.outcomes.append(_outcome(ended))
         if ran.outcomes[-1] != "complete":
-            ran.wrong.append(f"run again undisturbed, it came to {ran.outcomes[-1]}: {ended.get('cause')}")
+            ran.wrong.append(f"run again undisturbed, it ended as {ran.outcomes[-1]}: {ended.get('cause')}")
 
     def _causes(self, ran: Ran) -> list[str]:
-        """Why the country's executions of a slot failed: a tick only names the country."""
+        """Why the country's executions of a slot failed. A tick only names the country."""
         step_functions = self._servers.deployed.step_functions
         machine = self._machines[f"country-{ran.country}"]
         failed = step_functions.list_executions(stateMachineArn=machine, statusFilter="FAILED")["executions"]
@@ -210,5 +210,5 @@ class Day:
 
 
 def _outcome(ended: dict[str, Any]) -> str:
-    """What an execution of a country's machine came to."""
+    """The outcome of an execution of a country's machine."""
     return json.loads(ended["output"])["outcome"] if ended["status"] == "SUCCEEDED" else "failed"

@@ -1,7 +1,7 @@
-"""What goes wrong in a soak: the kinds of disturbance, what each may excuse, and the seeded plan of when which happens.
+"""What goes wrong in a soak: the kinds of disturbance, what each may excuse, and the seeded plan of when it happens.
 
-Most pass, and excuse nothing: the tick must come out complete. A lasting one excuses stores that are unknown, for the
-reason that it names, or schedules that are older than the tick, or a country tick that fails and is run again after it.
+Most disturbances pass and excuse nothing: the tick must be complete. A lasting one excuses unknown stores with its
+reason, or schedules older than the tick, or a country tick that fails and runs again afterwards.
 """
 
 import json
@@ -28,7 +28,7 @@ from tests.faults.kinds import (
 from tests.soak.servers import COUNTRIES, PREFIX, Served
 
 UNAVAILABLE, INCOMPLETE = "live_view_unavailable", "live_view_incomplete"
-# A delivery of a tick, as it should be and otherwise.
+# How a tick is delivered: as usual, or in other ways.
 USUAL, TWICE, AT_ONCE, LATE, STOPPED = "usual", "delivered twice", "two at once", "late", "stopped"
 
 _SEARCH = r"POST /.*/_search"
@@ -36,7 +36,7 @@ _METRICS = r"PutMetricData"
 _GLUE = r"AWSGlue\."
 _CHUNK = r"PUT /.*/staging/.*/chunk-00000\.parquet"
 _TABLE = r"PUT /.*/store_availability/"
-# Where an execution is stopped: a request of each of its functions.
+# Where an execution is stopped: at a request of each of its functions.
 STOPS = (r"PUT /.*/staging/.*/manifest\.json", _SEARCH, _TABLE, r"AWSGlue\.BatchGetPartition")
 
 
@@ -54,7 +54,7 @@ class Disturbance:
 
 @dataclass(frozen=True)
 class Planned:
-    """What is to happen in one slot."""
+    """The plan for one slot."""
 
     delivery: str
     disturbances: dict[str, list[Disturbance]]
@@ -71,7 +71,7 @@ def _at(proxy: str, kind: Kind, pattern: str, **options: Any) -> Callable[[Serve
 
 @dataclass(frozen=True)
 class _Named:
-    """A kind of fault under the name that it is counted by here."""
+    """A kind of fault under the name that it has here."""
 
     name: str
     kind: Kind
@@ -108,7 +108,7 @@ _ES, _AWS = "elasticsearch", "aws"
 _KILLED = {after: Kill(PREFIX, after) for after in (False, True)}
 _PARTIAL = Rewrite("partial answer", _failed_shard)
 KINDS: tuple[Disturbance, ...] = (
-    # Two tries of a chunk may fail, so what meets two requests must pass.
+    # Two tries of a chunk may fail. So a fault that meets two requests must pass.
     _passing("Elasticsearch 429", _ES, Answer(429, b"{}"), _SEARCH, times=2),
     _passing("Elasticsearch 503", _ES, Answer(503, b"no master"), _SEARCH, times=2),
     _passing("Elasticsearch truncated", _ES, CutAnswer(), _SEARCH, times=2),
@@ -123,7 +123,7 @@ KINDS: tuple[Disturbance, ...] = (
     _lasting("Elasticsearch hanging", Hold(), UNAVAILABLE),
     Disturbance("Elasticsearch refusing", lambda served: served.elasticsearch.refusing(), 1, frozenset([UNAVAILABLE])),
     Disturbance("PostgreSQL refusing", lambda served: served.postgres.refusing(), 3, may_be_stale=True),
-    # The certificate and the login pass; what is cut off is the stores, their hours or what ends them.
+    # The certificate and the login pass. The cut is in the stores, their hours or the end.
     Disturbance("PostgreSQL dropping", lambda served: served.postgres.resetting(after=6_000), 2, may_be_stale=True),
     Disturbance(
         "PostgreSQL dropping late", lambda served: served.postgres.resetting(after=12_000), 2, may_be_stale=True
@@ -154,11 +154,11 @@ KINDS: tuple[Disturbance, ...] = (
     _passing("merge killed before it writes", _AWS, _KILLED[False], _TABLE),
     _passing("merge killed after it wrote", _AWS, _KILLED[True], _TABLE),
     _passing("register killed", _AWS, _KILLED[False], _GLUE),
-    # Killed twice the chunk is given up.
+    # After being killed twice, the chunk is given up.
     Disturbance("observe killed twice", _at(_ES, _KILLED[False], _SEARCH, times=2), 1, frozenset([UNAVAILABLE])),
     Disturbance("merge killed twice", _at(_AWS, _KILLED[True], _TABLE, times=2), 1, may_fail=True),
 )
-# Nothing that the SDK tries again, so that slots of it cost seconds and no minutes: the state machine does by itself.
+# Only errors that the SDK does not retry, so that a slot takes seconds, not minutes. The state machine retries them.
 CATALOG_AWAY = Disturbance("Glue away", _at(_AWS, _Named("Glue away", aws_error(400, "AccessDeniedException")), _GLUE))
 _AWAY_SLOTS = 3
 # An hour that is disturbed, or not.
@@ -166,9 +166,9 @@ _STRETCH = 4
 
 
 def plan(seed: int, slots: int) -> list[Planned]:
-    """What is to happen in each slot. The first brings a snapshot of the schedules; the last is undisturbed."""
+    """The plan for each slot. The first makes a snapshot of the schedules; the last is undisturbed."""
     quiet = {stretch for stretch in range(slots) if random.Random(f"{seed} quiet {stretch}").random() < 0.3}
-    # Away as the day begins, when its partitions are to be made, for one country; for another some time later.
+    # One country lacks the catalog when the day begins and needs partitions, another one later.
     first, second = random.Random(f"{seed} catalog").sample(COUNTRIES, 2)
     later = random.Random(f"{seed} later").randrange(slots // 3, max(slots // 3 + 1, slots - _AWAY_SLOTS - 1))
     away = {first: range(_AWAY_SLOTS), second: range(later, later + _AWAY_SLOTS)}
@@ -200,7 +200,7 @@ def plan(seed: int, slots: int) -> list[Planned]:
 
 @contextmanager
 def held(served: Served, pattern: str) -> Iterator[tuple[Any, threading.Event]]:
-    """The country's requests that the pattern finds wait for the event."""
+    """Holds the country's requests that match the pattern until the event is set."""
     go_on = threading.Event()
     proxy = served.elasticsearch if pattern == _SEARCH else served.aws
     with proxy.fault(Hold(go_on, name="held while it is stopped"), pattern) as fault:

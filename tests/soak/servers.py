@@ -1,4 +1,4 @@
-"""What a soak runs on: an AWS of its own that goes by the moved clock, and a proxy before each server of each country."""
+"""What a soak runs on: its own AWS with the moved clock, and a proxy in front of each server of each country."""
 
 import re
 import shutil
@@ -26,17 +26,17 @@ from tests.soak.clock import Clock
 COUNTRIES = ("es", "mx", "pt")
 PREFIX = "soak"
 FUNCTIONS = ("plan", "observe", "merge", "register")
-# So short that what does not answer costs no more of the soak's time than it must.
+# Short, so that servers that do not answer cost little of the soak's time.
 _TIMEOUT_SECONDS = 2
-# So that even the smallest country has several.
+# Small, so that even the smallest country has several chunks.
 _CHUNK_STORES = 75
-# By the moved clock a slot is longer than functions are kept warm: most would start anew in each.
+# By the moved clock, a slot is longer than idle functions are kept. Most would start again in each slot.
 _KEPT_WARM = {"LAMBDA_WARM_TTL_SECONDS": "7200"}
 
 
 @dataclass(frozen=True)
 class Served:
-    """One country: its sources, the proxies before its servers, and what its country file says."""
+    """One country: its sources, the proxies in front of its servers, and its country file's settings."""
 
     code: str
     place: Place
@@ -60,9 +60,9 @@ class Servers:
 
 @contextmanager
 def own_aws(folder: Path, clock: Clock) -> Iterator[Aws]:
-    """A local AWS that goes by the moved clock, and with it the functions that it runs."""
+    """A local AWS with the moved clock, which its functions inherit."""
     server = Server(ministack.NAME, folder)
-    server.stop()  # what an interrupted soak has left
+    server.stop()  # left by an interrupted soak
     try:
         yield ministack.start(folder, any_free(), extra=clock.environment | _KEPT_WARM)
     finally:
@@ -72,7 +72,7 @@ def own_aws(folder: Path, clock: Clock) -> Iterator[Aws]:
 
 @contextmanager
 def serving(stack: Stack, clock: Clock, places: Mapping[str, Place], secrets: Mapping[str, Any]) -> Iterator[Servers]:
-    """Deploys the countries, each behind proxies of its own."""
+    """Deploys the countries, each behind its own proxies."""
     folder = stack.run_dir / "soak"
     shutil.rmtree(folder / "countries", ignore_errors=True)
     (folder / "countries").mkdir(parents=True)
@@ -114,7 +114,7 @@ def serving(stack: Stack, clock: Clock, places: Mapping[str, Place], secrets: Ma
 
 
 def _country_file(folder: Path, code: str) -> Country:
-    """The project's country file with small chunks and short time limits; what it says that the judgement depends on."""
+    """Writes the project's country file with small chunks and short limits. Returns its settings for the judgement."""
     text = (DIRECTORY / f"{code}.toml").read_text()
     text = re.sub(r"(?m)^timeout_seconds = \d+", f"timeout_seconds = {_TIMEOUT_SECONDS}", text)
     text = re.sub(r"(?m)^chunk_stores = \d+", f"chunk_stores = {_CHUNK_STORES}", text)

@@ -1,4 +1,4 @@
-"""A day that has been run, with everything still standing, so that it can be read back."""
+"""A finished day whose servers are still up, so that everything can be read back."""
 
 import secrets as random_words
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ STORES = 600
 
 @dataclass(frozen=True)
 class Soaked:
-    """The servers, what happened, and the secrets that were planted."""
+    """The servers, what happened, and the planted secrets."""
 
     servers: Servers
     world: World
@@ -36,24 +36,24 @@ class Soaked:
     planted: list[set[bytes]]
 
     def audit(self) -> Audit:
-        """Reads back all that was written."""
+        """Reads back everything that was written."""
         audit = Audit(self.servers, self.world.past, self.day.ran)
         audit.run()
         return audit
 
     def search(self, printed: str) -> leaks.Search:
-        """Looks for the secrets in all that was written."""
+        """Searches everything that was written for the secrets."""
         return leaks.find(self.servers.deployed, self.planted, [self.servers.aws_log], printed)
 
 
 @contextmanager
 def soaked(stack: Stack, *, seed: int, slots: int, stores: int = STORES) -> Iterator[Soaked]:
-    """Runs the first slots of a day; what it ran on is gone afterwards."""
-    # The servers' certificates hold from when they were made: so the day is one to come, the first that is.
+    """Runs the first slots of a day. Removes what it ran on afterwards."""
+    # The servers' certificates are valid from when they were made on, so the day must be in the future: the next one.
     day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     say("soak", f"SEED={seed}: {slots} slots of {day:%Y-%m-%d}, {stores} stores in {', '.join(COUNTRIES)}")
     clock = Clock(stack.run_dir / "soak-clock")
-    # Before the day, so that the clock never goes back.
+    # Before the day, so that the clock never goes backwards.
     clock.set(day - timedelta(hours=1))
     try:
         places = load_world(stack, stores, seed, day)
@@ -69,7 +69,7 @@ def soaked(stack: Stack, *, seed: int, slots: int, stores: int = STORES) -> Iter
 
 
 def _plant(stack: Stack, places: dict[str, Place]) -> tuple[dict[str, Any], list[set[bytes]]]:
-    """Gives the sources secrets that are found wherever they stand: their values, and the forms to look for."""
+    """Gives the sources secrets that a search finds anywhere. Returns their values, and the forms to search for."""
     secrets: dict[str, Any] = {}
     forms: list[set[bytes]] = []
     with psycopg.connect(stack.postgres.conninfo(), autocommit=True) as admin:
@@ -78,11 +78,11 @@ def _plant(stack: Stack, places: dict[str, Place]) -> tuple[dict[str, Any], list
             admin.execute(
                 sql.SQL("alter role {} password {}").format(sql.Identifier(place.role), sql.Literal(words[0]))
             )
-            # An api_key goes into a header as it is: letters, digits and little else.
+            # An api_key goes into a header unescaped: letters, digits and little else.
             key = f"planted{random_words.token_hex(16)}"
             view = {"api_key": key} if code == "mx" else {"username": "viewer", "password": words[1]}
             secrets[code] = {"postgres": {"username": place.role, "password": words[0]}, "elasticsearch": view}
             forms += [leaks.forms(place.role, words[0]), leaks.forms("viewer", words[1]), leaks.forms("", key)]
-            # Cut off or escaped in some other way, this much of it would still be there.
+            # However the secret is cut off or escaped, this much of it would remain.
             forms += [{word.partition("-%40")[0].encode()} for word in words]
     return secrets, forms

@@ -1,4 +1,4 @@
-"""The sources during the soak's day: they change between ticks by a seeded plan, and what they held is remembered."""
+"""The sources during the soak's day. They change between ticks by a seeded plan, and their content is remembered."""
 
 import json
 import random
@@ -20,28 +20,28 @@ from tests.harness.edges import add_edges
 from tests.harness.oracle import Listing, ScheduledStore, read_live_view, read_schedules
 from tests.soak.servers import COUNTRIES, PREFIX
 
-# How many changes of the schedules a country has in a slot: none in most.
+# How many schedule changes a country has per slot. Most slots have none.
 _CHANGES = (0, 0, 0, 1, 2)
-# Of 100 slots, how many begin a time in which a part of a live view is gone.
+# Percentage of slots in which part of a live view starts to be missing for a while.
 _VANISHING = 6
 _VANISHED_SLOTS = 3
 
 
 @dataclass
 class Past:
-    """What the sources of one country held."""
+    """What one country's sources contained."""
 
-    # Each reading of the schedules that differed from the one before, and since when it is so.
+    # Each reading of the schedules that differed from the one before, and the time of the change.
     schedules: list[tuple[datetime, dict[str, ScheduledStore]]] = field(default_factory=list)
     live_views: dict[datetime, dict[str, Listing]] = field(default_factory=dict)
 
     def scheduled(self, instant: datetime) -> dict[str, ScheduledStore]:
-        """The stores as PostgreSQL had them at an instant."""
+        """The stores in PostgreSQL at an instant."""
         return [held for since, held in self.schedules if since <= instant][-1]
 
 
 class World:
-    """All sources, as they are now and as they were."""
+    """All sources, now and in the past."""
 
     def __init__(self, stack: Stack, places: Mapping[str, Place], seed: int, day: datetime):
         self._stack = stack
@@ -55,11 +55,11 @@ class World:
         self._vanished: dict[str, tuple[int, int]] = dict.fromkeys(COUNTRIES, (0, 0))  # slots left, remainder of ids
         self.past: dict[str, Past] = {code: Past() for code in COUNTRIES}
         self.changes = 0
-        # In the middle of their hours at noon, and changing in the middle of a slot: what usual stores seldom do.
+        # In the middle of their hours at noon, and changing in the middle of a slot: usual stores rarely do that.
         add_edges(stack, places["pt"], day + timedelta(hours=12))
 
     def move_on(self, slot: datetime, now: datetime) -> None:
-        """Brings all sources to a slot, and remembers what they hold then."""
+        """Moves all sources on to a slot, and remembers their content."""
         for code, place in self._places.items():
             draw = random.Random(f"{self._seed} world {slot} {code}")
             with Index(self._stack.elasticsearch.url, place.index) as index:
@@ -75,7 +75,7 @@ class World:
             past.live_views[slot] = read_live_view(self._stack.elasticsearch.url, place.index)
 
     def _vanish(self, code: str, draw: random.Random) -> None:
-        """Takes every third document away for some slots; the next view but those brings them back."""
+        """Removes every third document for some slots. The first view after them brings them back."""
         left, remainder = self._vanished[code]
         if not left and draw.randrange(100) < _VANISHING:
             left, remainder = _VANISHED_SLOTS, draw.randrange(3)
@@ -95,7 +95,7 @@ class World:
         self._vanished[code] = (left, remainder)
 
     def _change(self, code: str, draw: random.Random, slot: datetime) -> None:
-        """Changes one store's schedule, or adds a store, or takes one away."""
+        """Changes one store's schedule, or adds or removes a store."""
         with psycopg.connect(self._stack.postgres.conninfo(self._places[code].database)) as connection:
             known = [row[0] for row in connection.execute("select id from stores where active order by id")]
             store_id = draw.choice(known)
@@ -109,7 +109,7 @@ class World:
                     connection.execute(
                         "insert into store_exceptions values (%s, %s, %s, %s)", [store_id, slot.date(), opens, closes]
                     )
-                case 3:  # a zone, which may be none
+                case 3:  # a time zone, which may be unknown or null
                     zone = draw.choice(["Europe/Lisbon", "America/Tijuana", "Mars/Olympus", None])
                     connection.execute("update stores set timezone = %s where id = %s", [zone, store_id])
                 case 4:
@@ -125,5 +125,5 @@ class World:
 
 
 def load_world(stack: Stack, count: int, seed: int, day: datetime) -> dict[str, Place]:
-    """Fills the servers with the soak's stores, as they are when its day begins."""
+    """Fills the servers with the soak's stores as they are when the day begins."""
     return load(stack, count=count, seed=seed, countries=list(COUNTRIES), prefix=PREFIX, today=day.date(), at=day)

@@ -1,1 +1,1 @@
-"""The checks of `make check` that no compiler or linter makes."""
+"""The checks of `make check` that no compiler or linter does."""

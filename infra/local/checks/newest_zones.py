@@ -1,4 +1,4 @@
-"""Asks PyPI whether there is a newer release of the time zone database than the one that the functions are built with."""
+"""Asks PyPI whether a newer release of the time zone database is out than the one built into the functions."""
 
 import re
 import subprocess
@@ -10,20 +10,20 @@ _SECONDS = 20
 
 
 def advice() -> str:
-    """One line for `make check`. It never fails: a release that comes out must not break a build."""
+    """One line for `make check`. Never fails: a new release must not break a build."""
     newest = newest_release()
     if newest is None:
-        return f"IANA {zones.RELEASE} is built in; PyPI did not say within {_SECONDS} s whether there is a newer one"
+        return f"IANA {zones.RELEASE} is built in; PyPI did not answer within {_SECONDS} s whether there is a newer one"
     if newest > zones.RELEASE:
         return (
-            f"IANA {zones.RELEASE} is built in, and {newest} is out: raise it, or give it to countries by `make zones` "
+            f"IANA {zones.RELEASE} is built in, and {newest} is out: update, or give it to countries with `make zones` "
             "(docs/zones.md says how)"
         )
-    return f"IANA {zones.RELEASE} is built in, and there is no newer one"
+    return f"IANA {zones.RELEASE} is built in, the newest release"
 
 
 def newest_release() -> str | None:
-    """The newest release that the package tzdata has; None if it cannot be asked."""
+    """The newest release of the package tzdata; None if PyPI does not answer."""
     command = [sys.executable, "-m", "pip", "index", "versions", "tzdata", "--disable-pip-version-check", "--retries=0"]
     try:
         said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=_SECONDS).stdout
@@ -34,5 +34,5 @@ def newest_release() -> str | None:
 
 
 def release(year: int, number: int) -> str:
-    """The release of a version of the package: 2026.6 holds 2026f."""
+    """The release that a version of the package holds: 2026.6 is 2026f."""
     return f"{year}{chr(ord('a') + number - 1)}"

@@ -1,4 +1,4 @@
-"""Runs the programs that check something."""
+"""Runs the programs that do a check."""
 
 import subprocess
 from pathlib import Path

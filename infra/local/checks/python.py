@@ -1,4 +1,4 @@
-"""Checks the Python: lint, format, types, who imports whom, and that only locked packages are installed."""
+"""Checks the Python: lint, format, types, import layers, and that only locked packages are installed."""
 
 from importlib import metadata
 
@@ -17,17 +17,17 @@ def types() -> list[str]:
 
 
 def imports() -> list[str]:
-    """What breaks the layers of [tool.importlinter]."""
+    """Imports that break the layers of [tool.importlinter]."""
     return run(VENV / "bin/lint-imports", "--no-logo")
 
 
 def packages() -> list[str]:
-    """Installed packages that requirements.lock does not pin to their version."""
+    """Installed packages that differ from requirements.lock."""
     lines = (ROOT / "requirements.lock").read_text().splitlines()
     locked = {_normal(line.partition("==")[0]): line.partition("==")[2] for line in lines if "==" in line}
     installed = {_normal(found.name): found.version for found in metadata.distributions()}
     return [
-        f"{name} {version} is installed, and requirements.lock says {locked.get(name, 'nothing of it')}: run `make lock`"
+        f"{name} {version} is installed, but requirements.lock has {locked.get(name, 'no version')}: run `make lock`"
         for name, version in sorted(installed.items())
         # setuptools comes with the virtual environments of older Pythons.
         if name != "setuptools" and locked.get(name) != version

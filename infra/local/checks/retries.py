@@ -1,4 +1,4 @@
-"""Writes the Retry blocks of the state machines from the one retry policy, statemachine/retries.toml, and checks its times."""
+"""Writes the state machines' Retry blocks from the retry policy, statemachine/retries.toml, and checks its times."""
 
 import json
 import tomllib
@@ -13,10 +13,10 @@ _POLICY = ROOT / "statemachine/retries.toml"
 
 
 def check_retries() -> list[str]:
-    """The Retry blocks are those of the policy, the policy names states and errors that exist, and the times fit."""
+    """Checks the Retry blocks against the policy, the names in the policy, and that the times fit."""
     policy = _policy()
     problems = [
-        f"{file.name} differs from {_POLICY.name} and the form of its JSON: run `make generate`"
+        f"{file.name} differs from {_POLICY.name}, or is formatted differently: run `make generate`"
         for file, text in generated().items()
         if file.read_text() != text
     ]
@@ -32,11 +32,11 @@ def check_retries() -> list[str]:
         ]
     rules = _tick_rules(policy["budget"], limits["tick"], limits["country"])
     rules |= _daily_rules(policy["daily_budget"], limits["daily"], limits["country-daily"])
-    return problems + [f"{_POLICY.name}: it does not hold that {rule}" for rule, holds in rules.items() if not holds]
+    return problems + [f"{_POLICY.name}: this does not hold: {rule}" for rule, holds in rules.items() if not holds]
 
 
 def generated() -> dict[Path, str]:
-    """The state machines' files with the Retry blocks of the policy; all else stays as it is."""
+    """The state machines' files with the policy's Retry blocks. Everything else stays."""
     policy = _policy()
     files = {}
     for machine in STATE_MACHINES:
@@ -48,7 +48,7 @@ def generated() -> dict[Path, str]:
 
 
 def _put_retry(state: dict[str, Any], retries: list[dict[str, Any]]) -> None:
-    """Gives a state its Retry, in the place where it was, else before what comes after a failure or success."""
+    """Sets a state's Retry: in its old place, or else before the keys for failure and success."""
     if not retries:
         state.pop("Retry", None)
     elif "Retry" in state:
@@ -67,7 +67,7 @@ def _file(machine: str) -> Path:
 
 
 def _retry(policy: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
-    """An entry of the policy as a state's Retry has it."""
+    """A policy entry in the form of a state's Retry."""
     base = policy["policies"][entry["policy"]]
     retry = {
         "ErrorEquals": base.get("errors", []) + entry.get("errors", []),
@@ -83,16 +83,16 @@ def _retry(policy: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tick_rules(budget: dict[str, int], tick: dict[str, int], country: dict[str, int]) -> dict[str, bool]:
-    """What has to hold of a tick's times."""
+    """The rules that a tick's times must keep."""
     worst = budget["observing"] + country["ObserveChunk"] + budget["draining"]
     worst += 2 * country["Merge"] + 2 * country["Register"]
     return {
-        "observe gives up when the budget says": vocabulary.OBSERVING_SECONDS == budget["observing"],
-        "the machines have the budget's limits": (tick["whole"], country["whole"])
+        "observe gives up at the budget's time": vocabulary.OBSERVING_SECONDS == budget["observing"],
+        "the machines' limits are the budget's": (tick["whole"], country["whole"])
         == (budget["tick"], budget["country"]),
-        f"a country's {worst} s at worst fit into its {budget['country']} s": worst <= budget["country"],
+        f"a country's worst case, {worst} s, fits into its {budget['country']} s": worst <= budget["country"],
         "Plan, run twice, leaves time to observe": 2 * country["Plan"] < budget["observing"],
-        "RunCountry outlives a country's machine": tick["RunCountry"] > budget["country"],
+        "RunCountry waits longer than a country's machine runs": tick["RunCountry"] > budget["country"],
         "Dispatch, run twice, and RunCountry fit into a tick": 2 * tick["Dispatch"] + tick["RunCountry"]
         <= budget["tick"],
         "a tick ends within its slot": budget["tick"] < budget["slot"],
@@ -100,22 +100,22 @@ def _tick_rules(budget: dict[str, int], tick: dict[str, int], country: dict[str,
 
 
 def _daily_rules(budget: dict[str, int], daily: dict[str, int], country: dict[str, int]) -> dict[str, bool]:
-    """What has to hold of the daily work's times."""
+    """The rules that the daily work's times must keep."""
     return {
-        "the daily machines have the budget's limits": (daily["whole"], country["whole"])
+        "the daily machines' limits are the budget's": (daily["whole"], country["whole"])
         == (budget["daily"], budget["country"]),
-        "RunCountryDaily outlives a country's machine": daily["RunCountryDaily"] > budget["country"],
+        "RunCountryDaily waits longer than a country's machine runs": daily["RunCountryDaily"] > budget["country"],
         "Dispatch, run twice, and RunCountryDaily fit into the daily machine": 2 * daily["Dispatch"]
         + daily["RunCountryDaily"]
         <= budget["daily"],
-        "a country finds its days and compacts some at worst": 2 * country["FindDays"] + 10 * country["Compact"]
+        "a country has time to find its days and compact some": 2 * country["FindDays"] + 10 * country["Compact"]
         <= budget["country"],
         "the daily work ends before the next": budget["daily"] < budget["day"],
     }
 
 
 def states_of(definition: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """Every state with its name, those inside Maps too."""
+    """Every state with its name, including those inside Maps."""
     found = list(definition["States"].items())
     inside = [state["ItemProcessor"] for _, state in found if "ItemProcessor" in state]
     return found + [entry for processor in inside for entry in states_of(processor)]

@@ -1,4 +1,4 @@
-"""Checks the state machines: the language, what their templates give them, their errors and time limits."""
+"""Checks the state machines: the language, the substitutions, their errors and time limits."""
 
 import json
 import re
@@ -17,27 +17,27 @@ from infra.local.errors import StackError
 from infra.local.servers.packages import install
 from infra.packaging import STATE_MACHINES
 
-# The machine of each definition: template and resource.
+# Where each definition is deployed: template and resource.
 MACHINES = {
     "tick": ("lake", "TickMachine"),
     "daily": ("lake", "DailyMachine"),
     "country": ("country", "CountryMachine"),
     "country-daily": ("country", "CountryDailyMachine"),
 }
-# Errors that Step Functions and Lambda raise by themselves; every other one in a state machine is the functions' own.
+# Errors raised by Step Functions and Lambda. All others come from the functions.
 _PLATFORM_ERRORS = re.compile(r"(States|Lambda|Runtime|Sandbox|StepFunctions)\.\w+|ExecutionAlreadyExists")
 _NEVER_RETRIED = vocabulary.NEVER_RETRIED | {"States.ALL", "States.TaskFailed"}
 _NODE = Path(__file__).parent / "node"
 
 
 def validate() -> list[str]:
-    """Every definition, with its substitutions rendered, by the language's own validator."""
+    """Checks every rendered definition with the language's validator."""
     validator = _validator()
     with tempfile.TemporaryDirectory() as folder:
         arguments = []
         for name in STATE_MACHINES:
             rendered = Path(folder) / f"{name}.asl.json"
-            # ARNs where the definition wants ARNs; a bucket's name may look like one to a validator.
+            # An ARN for everything: definitions need ARNs, and the validator accepts one as a bucket's name.
             text = re.sub(r"\$\{\w+}", "arn:aws:lambda:eu-west-1:123456789012:function:rendered", _definition(name))
             rendered.write_text(text)
             arguments += ["--json-path", str(rendered)]
@@ -45,19 +45,19 @@ def validate() -> list[str]:
 
 
 def check_substitutions() -> list[str]:
-    """Every ${Name} of a definition is given by its template, and the template gives no other."""
+    """Every ${Name} of a definition is set by its template, and the template sets no other."""
     problems = []
     for name, (template, resource) in MACHINES.items():
         content = yaml_parse((ROOT / "infra" / f"{template}.yaml").read_text())
         given = set(content["Resources"][resource]["Properties"]["DefinitionSubstitutions"])
         used = set(re.findall(r"\$\{(\w+)}", _definition(name)))
-        problems += [f"{name}.asl.json uses ${{{key}}}, which {template}.yaml does not give" for key in used - given]
-        problems += [f"{template}.yaml gives {key}, which {name}.asl.json does not use" for key in given - used]
+        problems += [f"{name}.asl.json uses ${{{key}}}, which {template}.yaml does not set" for key in used - given]
+        problems += [f"{template}.yaml sets {key}, which {name}.asl.json does not use" for key in given - used]
     return problems
 
 
 def check_states() -> list[str]:
-    """Every task has a time limit of its own; errors are known by name; what cannot succeed is not retried."""
+    """Every task has a time limit, every error exists, and errors that would happen again are not retried."""
     problems = []
     for name in STATE_MACHINES:
         definition = json.loads(_definition(name))
@@ -69,9 +69,7 @@ def check_states() -> list[str]:
                 problems.append(f"{where} is a Task without TimeoutSeconds")
             retried = {error for retry in content.get("Retry", []) for error in retry["ErrorEquals"]}
             caught = {error for catch in content.get("Catch", []) for error in catch["ErrorEquals"]}
-            problems += [
-                f"{where} retries {error}, which fails the same way again" for error in retried & _NEVER_RETRIED
-            ]
+            problems += [f"{where} retries {error}, which would only fail again" for error in retried & _NEVER_RETRIED]
             problems += [
                 f"{where} names the error {error}, which nothing raises"
                 for error in sorted(retried | caught)
@@ -85,14 +83,12 @@ def _definition(name: str) -> str:
 
 
 def _validator() -> Path:
-    """asl-validator, installed by its lock file once."""
+    """asl-validator, installed once from its lock file."""
     target = CACHE / "node"
     stamp, wanted = target / "stamp", (_NODE / "package-lock.json").read_text()
     if not stamp.is_file() or stamp.read_text() != wanted:
         if not shutil.which("npm"):
-            install(
-                "check", ["nodejs", "npm"], "the state machines' validator is a Node.js program, and there is no npm"
-            )
+            install("check", ["nodejs", "npm"], "npm is missing, and the state machines' validator needs it")
         target.mkdir(parents=True, exist_ok=True)
         for file in ("package.json", "package-lock.json"):
             shutil.copy(_NODE / file, target / file)

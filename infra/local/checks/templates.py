@@ -1,4 +1,4 @@
-"""Checks the templates, the tables in them, the views and the country files."""
+"""Checks the templates, their tables, the views and the country files."""
 
 import tempfile
 from pathlib import Path
@@ -13,7 +13,7 @@ _TEMPLATES = ("lake", "analytics", "country")
 
 
 def lint() -> list[str]:
-    """What cfn-lint finds in the templates, also with the views and saved queries that the deployment puts in."""
+    """Runs cfn-lint on the templates, including the views and saved queries that the deployment adds."""
     problems = run(VENV / "bin/cfn-lint", *(f"infra/{name}.yaml" for name in _TEMPLATES))
     try:
         text = analytics.render((ROOT / "infra/analytics.yaml").read_text(), "storewatch")
@@ -26,11 +26,11 @@ def lint() -> list[str]:
 
 
 def tables() -> list[str]:
-    """The catalog's tables have the columns that the functions write, with the same types and in the same order."""
+    """The catalog's tables have the columns that the functions write, with the same types and order."""
     templates = {table.name: [(column.name, column.type) for column in table.columns] for table in schema.tables()}
     written = vocabulary.COLUMNS
     problems = [
-        f"{name}: lake.yaml or the functions alone have {' '.join(pair)}"
+        f"{name}: only one of lake.yaml and the functions has {' '.join(pair)}"
         for name in sorted(templates.keys() | written.keys())
         for pair in sorted(set(templates.get(name, [])) ^ set(written.get(name, [])))
     ]
@@ -40,7 +40,7 @@ def tables() -> list[str]:
 
 
 def country_files() -> list[str]:
-    """Every country file is TOML, of the country that its name says, and names the secrets that its stack makes."""
+    """Every country file is valid TOML for the country of its name, and names the secrets that its stack makes."""
     problems = []
     for path in sorted(DIRECTORY.glob("*.toml")):
         try:

@@ -1,4 +1,4 @@
-"""Starts the servers while the workspace compiles: the two wait for different things, and both are always needed."""
+"""Starts the servers while the workspace compiles, to save time: both are always needed."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ from infra.local.config import ROOT, Stack, run_dir
 from infra.local.console import say
 from infra.local.errors import StackError
 
-# How often a line tells how far the compiler is.
+# Seconds between two lines of progress.
 _TELL_SECONDS = 10
 _PROGRESS = re.compile(r"Building \[[=> ]*\] (\d+)/(\d+)(?:: (.*))?")
 
@@ -23,13 +23,13 @@ def add_arguments(_: argparse.ArgumentParser) -> None:
 
 
 def main(_: argparse.Namespace) -> int:
-    """Builds and starts."""
+    """Builds the workspace and starts the servers."""
     up_and_build()
     return 0
 
 
 def up_and_build() -> Stack:
-    """Runs both at once. A failure of one is told when the other has ended, so that its work is not lost."""
+    """Runs both at once. Reports a failure of one only when the other has ended, so that its work is not lost."""
     with ThreadPoolExecutor(2) as pool:
         building, starting = pool.submit(build), pool.submit(up)
     errors = [error for future in (building, starting) if (error := future.exception())]
@@ -42,19 +42,19 @@ def up_and_build() -> Stack:
 
 
 def build() -> None:
-    """`cargo build --workspace`, the same as by hand, with its progress as lines and all it says in a log."""
+    """Runs `cargo build --workspace`, prints its progress as lines and writes all its output to a log."""
     log = run_dir() / "logs" / "build.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = ["cargo", "build", "--workspace"]
     say("build", f"{' '.join(command)} (the first time takes minutes; log: {log})")
-    # A pipe gets no progress bar unless it is asked for.
+    # Cargo draws no progress bar into a pipe unless asked to.
     progress = {"CARGO_TERM_PROGRESS_WHEN": "always", "CARGO_TERM_PROGRESS_WIDTH": "120", "CARGO_TERM_COLOR": "never"}
     try:
         process = subprocess.Popen(
             command, cwd=ROOT, env={**os.environ, **progress}, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
         )
     except FileNotFoundError:
-        raise StackError("there is no cargo: install Rust from https://rustup.rs and try again") from None
+        raise StackError("cargo is missing: install Rust from https://rustup.rs and try again") from None
     started = time.monotonic()
     assert process.stderr is not None
     with log.open("w") as stream:
@@ -68,12 +68,12 @@ def build() -> None:
 
 
 def _follow(output: IO[bytes], log: IO[str]) -> None:
-    """Writes whole lines to the log, and says now and then what the progress bar, which is none of them, shows."""
+    """Writes whole lines to the log, and prints now and then what the progress bar shows."""
     told = time.monotonic()
     rest = b""
     while block := os.read(output.fileno(), 1 << 16):
         *pieces, rest = re.split(rb"([\r\n])", rest + block)
-        # Text and separator in turns: a bar ends in a carriage return, a line in a newline.
+        # Text and separator in turns. The progress bar ends in a carriage return, a line in a newline.
         for text, end in zip(pieces[::2], pieces[1::2], strict=True):
             line = text.decode(errors="replace").removeprefix("\x1b[K").rstrip()
             if bar := _PROGRESS.search(line):

@@ -1,4 +1,4 @@
-"""Checks what no compiler sees: templates, state machines, how the two fit, country files, and the Python."""
+"""Runs the checks that no compiler does: templates, state machines, country files, Python, and how they fit."""
 
 import argparse
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def add_arguments(_: argparse.ArgumentParser) -> None:
 
 
 def main(_: argparse.Namespace) -> int:
-    """Runs every check, and prints all that is wrong before it ends with 1."""
+    """Runs every check and prints all problems; 1 if there is one."""
     failed = 0
     for name, check in CHECKS.items():
         problems = check()

@@ -1,4 +1,4 @@
-"""Deploys the templates to the running stack, with the sample's stores as the countries' sources."""
+"""Deploys the templates to the running stack, with the sample's stores as sources of the countries."""
 
 import argparse
 import json
@@ -27,22 +27,22 @@ Secrets = Mapping[str, Mapping[str, Mapping[str, str]]]  # country -> postgres o
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be told apart between deployments that stand side by side."""
+    """Adds the options in which deployments differ."""
     add_prefix_argument(parser)
     parser.add_argument("--database", default="storewatch", help="Glue database (default: %(default)s)")
-    parser.add_argument("--countries", default="es,mx,pt", help="codes of country files (default: %(default)s)")
+    parser.add_argument("--countries", default="es,mx,pt", help="country codes (default: %(default)s)")
     parser.add_argument(
-        "--country-files", type=Path, default=DIRECTORY, metavar="DIR", help="where they are (default: infra/countries)"
+        "--country-files", type=Path, default=DIRECTORY, metavar="DIR", help="their folder (default: infra/countries)"
     )
     parser.add_argument(
         "--binaries", type=Path, default=ROOT / "target/debug", metavar="DIR", help="default: target/debug"
     )
-    parser.add_argument("--rule", choices=["ENABLED", "DISABLED"], default="ENABLED", help="whether it goes on ticking")
+    parser.add_argument("--rule", choices=["ENABLED", "DISABLED"], default="ENABLED", help="whether it keeps ticking")
     parser.add_argument(
-        "--secrets", type=Path, metavar="FILE", help="JSON of secrets for sources that are not the sample's"
+        "--secrets", type=Path, metavar="FILE", help="JSON file of secrets, for sources other than the sample"
     )
-    parser.add_argument("--analyst-countries", default="", metavar="es,mx", help="those that analysts may read")
-    parser.add_argument("--sample", metavar="PREFIX", help="which sample to read (default: that of the same prefix)")
+    parser.add_argument("--analyst-countries", default="", metavar="es,mx", help="the countries that analysts may read")
+    parser.add_argument("--sample", metavar="PREFIX", help="the sample to read (default: the one with the same prefix)")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -76,15 +76,15 @@ def deploy(
     parameters: Mapping[str, str] | None = None,
     analyst_countries: Sequence[str] = (),
 ) -> dict[str, str]:
-    """Deploys all to a running stack and returns the lake's outputs; tests call it with a prefix of their own.
+    """Deploys everything to a running stack and returns the lake's outputs. Tests call it with their own prefix.
 
-    `parameters` are further ones for the countries' stacks, such as MetricsNamespace. `analyst_countries` are those that
-    analysts may read, if not all.
+    `parameters` are extra ones for the countries' stacks, such as MetricsNamespace. `analyst_countries` are the
+    countries that analysts may read; by default all.
     """
     started = time.monotonic()
     if not shutil.which("strip"):
-        install("deploy", ["binutils"], "`strip`, which takes the debugging symbols off the functions, is missing")
-    # The sample of a deployment under another name is the one loaded under that name, if there is one.
+        install("deploy", ["binutils"], "`strip`, which removes debugging symbols from the functions, is missing")
+    # Uses the sample with the deployment's prefix, if there is one.
     places = read_places(stack, sample or (prefix if prefix != DEFAULT_PREFIX else None)) or read_places(stack)
     adapter = LocalAws(stack, prefix, places, lambda text: say("deploy", text))
     deployment = Deployment(stack.aws.client, prefix, database, adapter, lambda text: say("deploy", text))
@@ -100,7 +100,7 @@ def deploy(
         raise StackError(str(error)) from None
     except (ClientError, BotoCoreError) as error:
         raise StackError(
-            f"the local AWS at {stack.aws.endpoint} did not take it: {error}; see {log_file(stack)}"
+            f"the local AWS at {stack.aws.endpoint} refused the deployment: {error}; see {log_file(stack)}"
         ) from None
     ticking = "ticks by itself at :00, :15, :30 and :45" if rule == "ENABLED" else "its rule is disabled"
     say("deploy", f"{prefix} with {', '.join(countries)} deployed in {time.monotonic() - started:.1f} s; {ticking}")
@@ -108,27 +108,27 @@ def deploy(
 
 
 def log_file(stack: Stack) -> Path:
-    """Where the local AWS says what it did."""
+    """The log of the local AWS."""
     return stack.run_dir / "logs" / "aws.log"
 
 
 def _secrets(file: CountryFile, place: Place | None, given: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    """The values of a country's secrets: those given, else the sample's where the sample is the source."""
+    """A country's secrets: the given ones, or the sample's where the sample is the source."""
     values: dict[str, Any] = {}
     if place and LocalAws.is_example(file, "schedule"):
         values["postgres"] = {"username": place.role, "password": place.password}
     if place and LocalAws.is_example(file, "live_view"):
-        # The local Elasticsearch asks for none, but a secret has to hold something of the right form.
+        # The local Elasticsearch needs no password, but the secret must have the right form.
         values["elasticsearch"] = {"username": place.role, "password": random_words.token_urlsafe(12)}
     return values | dict(given)
 
 
 def read_secrets(file: Path | None) -> Secrets:
-    """Secrets' values by country, from a JSON file."""
+    """Reads secrets by country from a JSON file."""
     if file is None:
         return {}
     try:
         return json.loads(file.read_text())
     except (OSError, json.JSONDecodeError) as error:
-        # The error tells a line and a column, and nothing of what stands there.
+        # The error names line and column, and does not quote the content.
         raise StackError(f"--secrets {file} cannot be read: {error}") from None

@@ -1,4 +1,4 @@
-"""Writes docs/tables.md anew: the schema's part from the schema, the queries' results by running them on a fixed sample."""
+"""Writes docs/tables.md from the schema, with query results from a fixed sample."""
 
 import argparse
 import uuid
@@ -28,7 +28,7 @@ def main(_: argparse.Namespace) -> int:
 
 
 def run_queries(url: str, database: str) -> dict[str, str]:
-    """The results of the worked queries as the page shows them, by their names."""
+    """The results of the worked queries by name, as the page shows them."""
     return {
         query.name: render(sql.run(url, query.sql, catalog=trino.CATALOG, database=database))
         for query in schema.queries()
@@ -37,7 +37,7 @@ def run_queries(url: str, database: str) -> dict[str, str]:
 
 @contextmanager
 def sample_week(stack: Stack) -> Iterator[tuple[str, dict[str, dict[tuple[str, str], week.Rows]]]]:
-    """The sample week and the views in a database of their own, which goes again: its name, and the rows in it."""
+    """Puts the sample week and the views into a temporary database: yields its name and its rows."""
     name = f"week-{uuid.uuid4().hex[:8]}"
     database = name.replace("-", "_")
     s3, glue = stack.aws.client("s3"), stack.aws.client("glue")

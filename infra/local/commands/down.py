@@ -1,4 +1,4 @@
-"""Stops every server of the stack, those that other commands started on it too."""
+"""Stops every server of the stack, including those that other commands started."""
 
 import argparse
 import shutil
@@ -13,18 +13,18 @@ from infra.local.servers.processes import Server, servers
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `down` can be told."""
+    """Adds the options."""
     parser.add_argument("--wipe", action="store_true", help="remove the stack's data, logs and addresses too")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Takes the stack down; harmless when it is."""
+    """Stops the stack. Does nothing if it is down."""
     down(wipe=args.wipe)
     return 0
 
 
 def down(*, wipe: bool = False) -> None:
-    """Stops the servers side by side and waits for their ends."""
+    """Stops the servers in parallel and waits until they have ended."""
     name = stack_name()
     folder = run_dir(name)
     with exclusive(lock_file(name), "stack"):

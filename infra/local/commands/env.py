@@ -7,11 +7,11 @@ from infra.local.config import Stack
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No options: STACK_NAME says which stack."""
+    """Adds no options: STACK_NAME chooses the stack."""
 
 
 def main(_: argparse.Namespace) -> int:
-    """Prints one export a line."""
+    """Prints one export per line."""
     stack = Stack.load()
     variables = {**stack.aws.environment(), "STOREWATCH_STACK": str(stack.file), "STACK_NAME": stack.name}
     for name, value in variables.items():

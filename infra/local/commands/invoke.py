@@ -1,7 +1,7 @@
-"""Runs one function by hand, through `cargo lambda watch` and `cargo lambda invoke`, against the running stack.
+"""Runs one function with `cargo lambda watch` and `cargo lambda invoke`, against the running stack.
 
-The watcher serves the Lambda API only and the binary is the one that `cargo build --workspace` made: built alone, a
-package gets its dependencies with other features, and so would compile most of them a second time.
+The watcher only serves the Lambda API. The binary comes from `cargo build --workspace`: a package that is built alone
+gets its dependencies with other features, and most of them would compile a second time.
 """
 
 import argparse
@@ -32,31 +32,31 @@ _POLL_SECONDS = 0.05
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which function, and with what."""
+    """Adds the options: which function, and which event."""
     add_prefix_argument(parser)
     parser.add_argument("function", choices=FUNCTIONS)
     parser.add_argument("event", nargs="?", type=Path, help="default: each of functions/<function>/events/*.json")
-    parser.add_argument("--country", default="es", help="whose environment it gets (default: %(default)s)")
+    parser.add_argument("--country", default="es", help="country whose environment it gets (default: %(default)s)")
     parser.add_argument(
         "--binaries", type=Path, default=ROOT / "target/debug", metavar="DIR", help="default: target/debug"
     )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Invokes the function once an event; 1 when it failed on one."""
+    """Invokes the function once per event; 1 if it failed on one."""
     stack = Stack.load()
     binary = args.binaries / args.function
     if not binary.is_file():
-        raise StackError(f"there is no {binary}: run `cargo build --workspace` first")
+        raise StackError(f"{binary} does not exist: run `cargo build --workspace` first")
     events = [args.event] if args.event else sorted((ROOT / "functions" / args.function / "events").glob("*.json"))
     if not events:
-        raise StackError(f"there is no sample event in functions/{args.function}/events: give one as EVENT=file.json")
+        raise StackError(f"functions/{args.function}/events has no sample event: name one, as in EVENT=file.json")
     name = f"{args.prefix}-dispatch" if args.function == "dispatch" else f"{args.prefix}-{args.country}-{args.function}"
     environment = _deployed_environment(stack, name)
     port = _free_port()
     say(
         "invoke",
-        f"{binary.relative_to(ROOT) if binary.is_relative_to(ROOT) else binary} as {name}, by its environment:",
+        f"{binary.relative_to(ROOT) if binary.is_relative_to(ROOT) else binary} as {name}, with this environment:",
     )
     for key, value in sorted(environment.items()):
         say("invoke", f"  {key}={value}")
@@ -66,7 +66,7 @@ def main(args: argparse.Namespace) -> int:
             # A fresh stack has rows of today alone, and restate wants rows.
             failed += not _invoke(event, port, today=args.function == "restate")
     if failed:
-        print(f"{failed} of {len(events)} failed; if a key is missing in the lake, tick the slot first: `make tick`")
+        print(f"{failed} of {len(events)} failed; if the lake lacks a key, run the slot's tick first: `make tick`")
     return 1 if failed else 0
 
 
@@ -87,7 +87,7 @@ def _deployed_environment(stack: Stack, name: str) -> dict[str, str]:
 
 @contextmanager
 def _watcher(port: int) -> Iterator[None]:
-    """`cargo lambda watch`, serving the API that functions and `cargo lambda invoke` talk to."""
+    """Runs `cargo lambda watch`, which serves the API that functions and `cargo lambda invoke` talk to."""
     command: list[str | Path] = [
         VENV / "bin/cargo-lambda",
         "lambda",
@@ -105,7 +105,7 @@ def _watcher(port: int) -> Iterator[None]:
             while ports.is_free(port):
                 if process.poll() is not None or time.monotonic() > deadline:
                     log.seek(0)
-                    raise StackError(f"`cargo lambda watch` did not come up on port {port}:\n{log.read()}")
+                    raise StackError(f"`cargo lambda watch` did not start on port {port}:\n{log.read()}")
                 time.sleep(_POLL_SECONDS)
             yield
         finally:
@@ -114,7 +114,7 @@ def _watcher(port: int) -> Iterator[None]:
 
 @contextmanager
 def _function(binary: Path, port: int, environment: Mapping[str, str]) -> Iterator[None]:
-    """The function's own process; what it logs goes to this terminal."""
+    """Runs the function as a process that logs to this terminal."""
     lambda_environment = {
         "AWS_LAMBDA_RUNTIME_API": f"http://127.0.0.1:{port}/.rt",
         "AWS_LAMBDA_FUNCTION_NAME": binary.name,
@@ -151,7 +151,7 @@ def _invoke(event: Path, port: int, today: bool) -> bool:
     seconds = time.monotonic() - started
     print(f"--- {event.name}: {'answered' if done.returncode == 0 else 'failed'} after {seconds:.2f} s")
     if done.returncode:
-        # cargo lambda adds an invitation to report a bug, which the function's own error is not.
+        # cargo lambda adds an invitation to report a bug. The function's own error is not one.
         print(done.stderr.partition("Was this behavior unexpected?")[0].strip())
         return False
     try:

@@ -1,4 +1,4 @@
-"""Prints what the deployed functions logged, from the local CloudWatch Logs, in the order in which it happened."""
+"""Prints the deployed functions' logs from the local CloudWatch Logs, in order of time."""
 
 import argparse
 import time
@@ -8,17 +8,17 @@ from infra.local.config import Stack
 from infra.local.errors import StackError
 from infra.local.prefix import add_prefix_argument
 
-# Lines of the platform around each invocation: noise unless asked for.
+# Lines that the platform writes around each invocation, hidden unless asked for.
 _PLATFORM = ("START RequestId:", "END RequestId:", "REPORT RequestId:")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which functions, and since when."""
+    """Adds the options: which functions, and how far back."""
     add_prefix_argument(parser)
     parser.add_argument("function", nargs="?", help="a function, such as plan or dispatch (default: all)")
-    parser.add_argument("--country", help="only this country's")
+    parser.add_argument("--country", help="only this country")
     parser.add_argument("--minutes", type=float, default=15, help="how far back (default: %(default)s)")
-    parser.add_argument("--platform", action="store_true", help="START, END and REPORT lines too")
+    parser.add_argument("--platform", action="store_true", help="also START, END and REPORT lines")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -33,7 +33,7 @@ def main(args: argparse.Namespace) -> int:
     ]
     if not groups:
         what = " ".join(filter(None, ["function", args.function, args.country and f"of {args.country}"]))
-        raise StackError(f"there are no logs of any {what} under {begin}*: deploy first, or see `stack logs --help`")
+        raise StackError(f"no logs of any {what} under {begin}*: deploy first, or see `stack logs --help`")
     since = int((time.time() - 60 * args.minutes) * 1000)
     events = sorted(
         (event["timestamp"], number, group.removeprefix("/aws/lambda/"), event["message"].rstrip())
@@ -50,7 +50,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _wanted(name: str, args: argparse.Namespace) -> bool:
-    """`es-plan` and `dispatch`: a country's function, and the one of all countries."""
+    """Whether the arguments ask for a function: `es-plan` is a country's, `dispatch` serves all countries."""
     country, _, function = name.rpartition("-")
     return args.function in (None, function) and args.country in (None, country)
 

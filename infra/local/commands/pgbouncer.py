@@ -1,4 +1,4 @@
-"""Prints the path of PgBouncer, which tests of the PostgreSQL source start by themselves; installs it first."""
+"""Prints the path of PgBouncer, which tests of the PostgreSQL source start. Installs it if it is missing."""
 
 import argparse
 import shutil
@@ -14,11 +14,11 @@ def add_arguments(_: argparse.ArgumentParser) -> None:
 
 
 def main(_: argparse.Namespace) -> int:
-    """Finds the program, which Debian puts where not every PATH looks."""
+    """Finds the program. Debian puts it where not every PATH looks."""
     if not _found():
-        install(NAME, ["pgbouncer"], "tests need PgBouncer, and it is missing")
+        install(NAME, ["pgbouncer"], "PgBouncer, which tests need, is missing")
     if not (program := _found()):
-        raise StackError(f"{NAME}: no such program, even after installing")
+        raise StackError(f"{NAME}: not found, even after installing it")
     print(program)
     return 0
 

@@ -1,4 +1,4 @@
-"""Runs SQL on the local lake through Trino and prints the result: what an analyst would see in Athena."""
+"""Runs SQL on the local lake through Trino and prints the result, as an analyst would see it in Athena."""
 
 import argparse
 from datetime import datetime
@@ -13,17 +13,17 @@ from infra.local.servers import sql, trino
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to run, and on which deployment."""
+    """Adds the options: the statement, and the deployment."""
     add_prefix_argument(parser)
-    parser.add_argument("statement", help="one statement of SQL; tables and views need no database in front")
+    parser.add_argument("statement", help="one SQL statement; tables and views need no database name")
 
 
 def main(args: argparse.Namespace) -> int:
-    """Prints the rows, with Trino started first where it is not running."""
+    """Prints the rows. Starts Trino first if it is not running."""
     stack = Stack.load()
     made = stacks.outputs(stack.aws.client("cloudformation"), f"{args.prefix}-lake")
     if made is None:
-        raise StackError(f"there is no stack {args.prefix}-lake: deploy it by `stack deploy`")
+        raise StackError(f"there is no stack {args.prefix}-lake: deploy it with `stack deploy`")
     found = sql.run(trino.up(stack), args.statement, catalog=trino.CATALOG, database=made["Database"])
     print(render(found))
     read = found.stats.get("physicalInputBytes", 0)
@@ -32,7 +32,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def render(result: sql.Result) -> str:
-    """A result in columns, numbers under each other's last digit."""
+    """A result in columns, with numbers right-aligned."""
     head = [column.name for column in result.columns]
     rows = [[text(value) for value in row] for row in result.rows]
     numeric = [column.type in ("bigint", "integer", "double", "smallint", "tinyint") for column in result.columns]
@@ -42,7 +42,7 @@ def render(result: sql.Result) -> str:
 
 
 def text(value: Any) -> str:
-    """A value as it stands in a table."""
+    """A value as text for the table."""
     if value is None:
         return "null"
     if isinstance(value, datetime):

@@ -1,4 +1,4 @@
-"""Reads a tick's result back from Parquet on S3, by the partitions of the Glue catalog, and prints it by country."""
+"""Reads a tick's result back from S3, through the partitions of the Glue catalog, and prints it by country."""
 
 import argparse
 import io
@@ -21,7 +21,7 @@ from infra.vocabulary import RATED, STATUSES
 
 @dataclass(frozen=True)
 class CountryReport:
-    """What the tables say of one country in one slot."""
+    """What the tables say about one country in one slot."""
 
     country: str
     outcome: str
@@ -30,23 +30,23 @@ class CountryReport:
 
     @property
     def stores(self) -> int:
-        """Stores of the schedule source, which orphans are not."""
+        """Stores of the schedule source, so without orphans."""
         return sum(self.counts.values()) - self.counts["orphan"]
 
     @property
     def availability(self) -> float | None:
-        """Available of all that were scheduled and could be judged."""
+        """The available share of the stores that were scheduled and could be judged."""
         scheduled = sum(self.counts[status] for status in RATED)
         return self.counts["available"] / scheduled if scheduled else None
 
     @property
     def coverage(self) -> float | None:
-        """The part of the stores that could be judged."""
+        """The share of the stores that could be judged."""
         return 1 - self.counts["unknown"] / self.stores if self.stores else None
 
 
 class Lake:
-    """The tables of a deployment, read as a query engine would: catalog first, then what lies at the locations."""
+    """The tables of a deployment, read as a query engine does: the catalog first, then the files at its locations."""
 
     def __init__(self, stack: Stack, database: str):
         self._glue, self._s3 = stack.aws.client("glue"), stack.aws.client("s3")
@@ -70,8 +70,8 @@ class Lake:
         """Some columns of one file."""
         bucket, key = place
         content = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-        # Opened as a single file: by its path, pyarrow would add the partition keys as columns. Without its threads:
-        # they can outlive the interpreter, which then ends in an abort.
+        # Opened as a single file: given its path, pyarrow would add the partition keys as columns. Without pyarrow's
+        # threads: they can outlive the interpreter, which then aborts.
         file = parquet.ParquetFile(io.BytesIO(content), pre_buffer=False)
         return file.read(columns=columns, use_threads=False).to_pylist()
 
@@ -81,7 +81,7 @@ class Lake:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which deployment and which slot."""
+    """Adds the options: which deployment and which slot."""
     add_prefix_argument(parser)
     parser.add_argument("--slot", default="latest", help="such as 2026-11-23T04:15:00Z (default: %(default)s)")
 
@@ -104,26 +104,26 @@ def show(stack: Stack, prefix: str, slot: datetime | None) -> None:
     print()
     print(
         "where to look next:\n"
-        "  make invoke FUNCTION=observe   runs one function on a sample event, against this same stack\n"
-        "  make logs                      what the functions said; make logs FUNCTION=plan for one of them\n"
+        "  make invoke FUNCTION=observe   runs one function on a sample event, against this stack\n"
+        "  make logs                      the functions' logs; make logs FUNCTION=plan for one function\n"
         "  make status                    the servers, their addresses and logs\n"
         "  make tick                      ticks again; make report SLOT=… shows another slot\n"
-        "  make stop                      stops it all"
+        "  make stop                      stops the servers"
     )
 
 
 def read(stack: Stack, prefix: str, slot: datetime | None) -> tuple[datetime, list[CountryReport]]:
-    """The report of a slot; None means the latest that any country has."""
+    """The report of a slot; None means the latest slot of any country."""
     made = stacks.outputs(stack.aws.client("cloudformation"), f"{prefix}-lake")
     if made is None:
-        raise StackError(f"there is no stack {prefix}-lake: deploy it by `stack deploy`")
+        raise StackError(f"there is no stack {prefix}-lake: deploy it with `stack deploy`")
     lake = Lake(stack, made["Database"])
     try:
         ticks, stores = lake.files("country_ticks"), lake.files("store_availability")
     except ClientError as error:
         raise StackError(f"the tables of {made['Database']} cannot be read back: {error}") from None
     if not ticks:
-        raise StackError("there is no tick in the catalog yet: run one by `make tick`")
+        raise StackError("the catalog has no tick yet: run one with `make tick`")
     slot = slot or max(found for _, found in ticks)
     reports = []
     for country in sorted(code for code, found in ticks if found == slot):
@@ -138,7 +138,7 @@ def read(stack: Stack, prefix: str, slot: datetime | None) -> tuple[datetime, li
 
 
 def render(reports: list[CountryReport]) -> str:
-    """A row a country, and one for all of them."""
+    """One row per country, and one for all of them."""
     total = CountryReport("all", "", None, sum((report.counts for report in reports), Counter()))
     head = ["country", "outcome", "stores", *STATUSES, "availability", "coverage"]
     rows = [
@@ -152,7 +152,7 @@ def render(reports: list[CountryReport]) -> str:
         ]
         for report in [*reports, total]
     ]
-    # Numbers stand under each other's last digit.
+    # Numbers are right-aligned.
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     aligned = [[cell if n < 2 else cell.rjust(widths[n]) for n, cell in enumerate(row)] for row in [head, *rows]]
     return table(aligned[0], aligned[1:])

@@ -1,4 +1,4 @@
-"""From a fresh clone to a ticked slot: servers, build, sample, deployment, one cold and one warm tick, the result."""
+"""Takes a fresh clone to a ticked slot: servers, build, sample, deployment, a cold and a warm tick, the result."""
 
 import argparse
 from datetime import UTC, datetime
@@ -17,24 +17,24 @@ from infra.local.sample.places import parameters_file, read_parameters
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What can be told apart from run to run."""
+    """Adds the options in which runs differ."""
     parser.add_argument(
-        "--stores", type=int, default=10_000, help="sample stores of all countries (default: %(default)s)"
+        "--stores", type=int, default=10_000, help="number of sample stores, over all countries (default: %(default)s)"
     )
-    parser.add_argument("--countries", default="es,mx,pt", help="codes of country files (default: %(default)s)")
+    parser.add_argument("--countries", default="es,mx,pt", help="country codes (default: %(default)s)")
     parser.add_argument(
-        "--secrets", type=Path, metavar="FILE", help="JSON of secrets for sources that are not the sample's"
+        "--secrets", type=Path, metavar="FILE", help="JSON file of secrets, for sources other than the sample"
     )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Does it all; 1 when a tick failed, or a country has stores and none could be judged."""
+    """Does everything; 1 if a tick failed, or if none of a country's stores could be judged."""
     countries = args.countries.split(",")
     secrets = read_secrets(args.secrets)
     print(
         "Starts PostgreSQL, Elasticsearch and a local AWS on this machine while the functions compile, loads "
         f"{args.stores:,} sample stores,\ndeploys infra/ to the local AWS, runs one tick through the state machines and "
-        "shows what it wrote. All of it is under .stack/ and target/.",
+        "shows what it wrote. Everything is under .stack/ and target/.",
         flush=True,
     )
     stack = up_and_build()
@@ -43,29 +43,29 @@ def main(args: argparse.Namespace) -> int:
     cold = tick.run(stack, prefix=DEFAULT_PREFIX)
     if tick.show(cold):
         return 1
-    # The same slot and all of its work once more, now that nothing has to start.
+    # The same slot again, to time it now that nothing has to start.
     warm = tick.run(stack, prefix=DEFAULT_PREFIX, slot=cold.slot, afresh=True)
     if tick.show(warm):
         return 1
     print()
     report.show(stack, DEFAULT_PREFIX, warm.slot)
     print(
-        f"\nthe first tick took {cold.seconds:.2f} s (functions start in it, unless they run already), and a warm one over "
-        f"all stores {warm.seconds:.2f} s; all of this took {elapsed():.0f} s"
+        f"\nthe first tick took {cold.seconds:.2f} s (it starts functions that do not run yet), a warm one over "
+        f"all stores {warm.seconds:.2f} s; everything took {elapsed():.0f} s"
     )
     return 0
 
 
 def _sample(stack: Stack, count: int, countries: list[str]) -> None:
-    """Loads the sample, or only its live view when the same stores are there already; then keeps the view current."""
+    """Loads the sample, or only its live view if the same stores are loaded. Then keeps the live view current."""
     if not countries:
         return
     today = datetime.now(UTC).date()
     known = read_parameters(stack) if parameters_file(stack, None).exists() else {}
     loaded = [known[country] for country in countries if country in known]
-    # Each country's share is rounded; holidays are made for the weeks around a day.
+    # Each country's share is rounded. Holidays only exist for the weeks around one day.
     if len(loaded) == len(countries) and sum(entry.stores for entry in loaded) == count and loaded[0].today == today:
-        say("sample", f"{count:,} stores are there already: bringing their live view up to date")
+        say("sample", f"{count:,} stores are loaded already: updating their live view")
         refresh(stack)
     else:
         load(stack, count=count, countries=countries)

@@ -17,28 +17,28 @@ from infra.local.sample.load import AHEAD, drop, load, refresh
 from infra.local.sample.places import check_prefix, read_parameters, read_places
 from infra.local.servers.processes import Server
 
-# When to try again after a failure, and how often to look at the clock.
+# Seconds until the next attempt after a failure, and between looks at the clock.
 _RETRY_SECONDS = 10
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `sample` can be told."""
+    """Adds the actions and their options."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     prefix = argparse.ArgumentParser(add_help=False)
-    prefix.add_argument("--prefix", help="of the names of databases, roles and indices, for samples side by side")
+    prefix.add_argument("--prefix", help="prefix of databases, roles and indices, for samples side by side")
     at = argparse.ArgumentParser(add_help=False)
-    at.add_argument("--at", type=_instant, help="an instant of the slot whose live view is made (default: now)")
+    at.add_argument("--at", type=_instant, help="an instant in the slot of the live view (default: now)")
 
-    action = actions.add_parser("load", parents=[prefix, at], help="make databases, roles and indices anew")
-    action.add_argument("--stores", type=int, default=10_000, help="of all countries together (default: 10000)")
-    action.add_argument("--seed", type=int, default=1, help="another seed, other stores (default: 1)")
+    action = actions.add_parser("load", parents=[prefix, at], help="create or replace databases, roles and indices")
+    action.add_argument("--stores", type=int, default=10_000, help="stores in all countries together (default: 10000)")
+    action.add_argument("--seed", type=int, default=1, help="another seed gives other stores (default: 1)")
     action.add_argument(
         "--countries", default=",".join(COUNTRIES), help=f"some of {','.join(COUNTRIES)} (default: all)"
     )
-    action.add_argument("--today", type=date.fromisoformat, help="the day that exceptions are around (default: today)")
+    action.add_argument("--today", type=date.fromisoformat, help="the day around which exceptions lie (default: today)")
     actions.add_parser("refresh", parents=[prefix, at], help="rewrite the live views for the slot")
     action = actions.add_parser("follow", parents=[prefix], help="rewrite them before each slot, in the background")
-    action.add_argument("--stop", action="store_true", help="stop doing so")
+    action.add_argument("--stop", action="store_true", help="stop it")
     action.add_argument("--foreground", action="store_true", help=argparse.SUPPRESS)
     actions.add_parser("drop", parents=[prefix], help="remove databases, roles and indices")
 
@@ -67,7 +67,7 @@ def main(args: argparse.Namespace) -> int:
             _follow(stack, args.prefix)
         case "follow" if args.stop:
             stopped = follower(stack, args.prefix).stop()
-            say("sample", "no longer followed" if stopped else "was not followed")
+            say("sample", "stopped updating its live view" if stopped else "its live view was not being updated")
         case "follow":
             start_following(stack, args.prefix)
         case "drop":
@@ -82,11 +82,11 @@ def follower(stack: Stack, prefix: str | None) -> Server:
 
 
 def start_following(stack: Stack, prefix: str | None = None) -> None:
-    """Starts the background process unless it runs; `stack down` stops it too."""
-    read_parameters(stack, prefix)  # an error here is seen, one in the background is not
+    """Starts the background process unless it runs. `stack down` stops it too."""
+    read_parameters(stack, prefix)  # here, because an error in the background would not be seen
     server = follower(stack, prefix)
     if (pid := server.pid()) is not None:
-        say("sample", f"is being followed already (pid {pid})")
+        say("sample", f"its live view is being updated already (pid {pid})")
         return
     command: list[str | Path] = [VENV / "bin" / "python", "-m", "infra.local", "sample", "follow", "--foreground"]
     if prefix:
@@ -98,7 +98,7 @@ def start_following(stack: Stack, prefix: str | None = None) -> None:
 
 
 def _follow(stack: Stack, prefix: str | None) -> None:
-    """Rewrites the live view now and a minute before each slot begins, until it is told to stop."""
+    """Rewrites the live view now, and a minute before each slot begins, until stopped."""
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     print(f"following {', '.join(sorted(read_places(stack, prefix)))}", flush=True)
@@ -107,7 +107,7 @@ def _follow(stack: Stack, prefix: str | None) -> None:
     while not stop.is_set():
         slot = slots.current(datetime.now(UTC) + lead)
         if written and slot <= written:
-            # By short waits, so that a clock that was set or a machine that slept is noticed.
+            # In short waits, to notice if the clock was set or the machine slept.
             stop.wait(min(_RETRY_SECONDS, (written + slots.SLOT - lead - datetime.now(UTC)).total_seconds() + 0.1))
             continue
         started = datetime.now(UTC)
@@ -120,7 +120,7 @@ def _follow(stack: Stack, prefix: str | None) -> None:
             stop.wait(_RETRY_SECONDS)
             continue
         written = slot
-        # A large view takes longer than a minute: begin the next one as much earlier.
+        # A large view takes longer than a minute. Begin the next one that much earlier.
         lead = max(AHEAD, 2 * (datetime.now(UTC) - started))
 
 

@@ -1,4 +1,4 @@
-"""Shows the stack's servers (address, pid, whether they answer, their logs) and the time zone data of its countries."""
+"""Shows the stack's servers (address, pid, health, logs) and its countries' time zone data."""
 
 import argparse
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from infra.zones import Lake, release_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which deployment; STACK_NAME says which stack."""
+    """Adds the options: which deployment. STACK_NAME chooses the stack."""
     add_prefix_argument(parser)
 
 
@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
         healthy = pid is not None and is_healthy()
         all_healthy &= healthy
         rows.append([name, address, str(pid or "-"), "yes" if healthy else "no", str(server.log_file)])
-    # What other commands have started has no address to ask: it is well while it runs.
+    # Servers that other commands started have no address to ask. They count as healthy while they run.
     for server in servers(stack.run_dir):
         if server.name not in parts:
             pid = server.pid()
@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _show_versions(stack: Stack) -> None:
-    """Prints which version each stack of the local AWS was deployed with."""
+    """Prints the version of each stack deployed to the local AWS."""
     deployed = stacks.parameters(stack.aws.client("cloudformation"), "")
     rows = [[name, values["Version"]] for name, values in sorted(deployed.items()) if "Version" in values]
     if rows:
@@ -60,7 +60,7 @@ def _show_versions(stack: Stack) -> None:
 
 
 def time_zones(stack: Stack, prefix: str) -> str:
-    """The release that the functions are built with, and what countries use in its place."""
+    """The release built into the functions, and which countries use another."""
     text = f"IANA {zones.RELEASE} is built into the functions"
     try:
         lake = Lake.of(stack.aws.client, prefix)

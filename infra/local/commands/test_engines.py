@@ -1,7 +1,7 @@
 """Runs the live view's tests against each engine that the documentation names, and prints which passed.
 
-Nodes are started one after the other from their jars on Maven Central. Elasticsearch 8 and 9 start as the stack's own
-does; OpenSearch and Elasticsearch 7 have an open constructor and need less. None has its security plugin.
+Starts the nodes one after the other from their jars on Maven Central. Elasticsearch 8 and 9 start like the stack's own.
+OpenSearch and Elasticsearch 7 have a public constructor and need less. None has its security plugin.
 """
 
 import argparse
@@ -31,7 +31,7 @@ _TEST = ["cargo", "test", "--workspace", "--test", "live_view"]
 
 @dataclass(frozen=True)
 class Engine:
-    """A server and its version; `log4j` is that of its log4j-api, None for Elasticsearch 8 and 9."""
+    """A server and its version. `log4j` is the version of its log4j-api, None for Elasticsearch 8 and 9."""
 
     product: str
     version: str
@@ -74,8 +74,8 @@ def main(args: argparse.Namespace) -> int:
         engine for engine in ENGINES if not args.engine or any(engine.label.startswith(name) for name in args.engine)
     ]
     if not chosen:
-        raise StackError(f"no such engine; there are {', '.join(engine.label for engine in ENGINES)}")
-    # Compiled first, so that the nodes do not wait for it.
+        raise StackError(f"unknown engine: use one of {', '.join(engine.label for engine in ENGINES)}")
+    # Compile first, so that the nodes do not wait for it.
     if subprocess.run([*_TEST, "--no-run"], cwd=ROOT, check=False).returncode:
         raise StackError("the tests do not compile, see above")
     rows, failed = [], False
@@ -125,7 +125,7 @@ def _start(engine: Engine, server: Server, home: Path) -> str:
     server.wait_until(lambda: elasticsearch.is_healthy(address), seconds=180, process=process)
     version = _version(address.url)
     if version != engine.version:
-        raise StackError(f"{engine.label}: the node says that it is {version}")
+        raise StackError(f"{engine.label}: the node's version is {version}")
     return address.url
 
 
@@ -138,7 +138,7 @@ def _version(url: str) -> str:
 
 
 def _jars(engine: Engine, java_home: Path) -> Path:
-    """The folder of the jars and the launcher's classes, made again when their sources change."""
+    """The folder with the jars and the launcher's classes, rebuilt when their sources change."""
     folder = CACHE / NAME / engine.label
     stamp_file = folder / "stamp"
     inputs = [_SOURCES / "pom.xml", *engine.sources]

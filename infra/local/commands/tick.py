@@ -1,4 +1,4 @@
-"""Runs one tick by the deployed state machines, waits for its end, and tells how each country fared and how long it took."""
+"""Runs one tick through the deployed state machines, waits for it, and prints how each country did."""
 
 import argparse
 import json
@@ -19,13 +19,13 @@ from infra.local.prefix import add_prefix_argument
 from infra.local.sample.load import AHEAD
 from infra.vocabulary import TICKED_TABLES
 
-# With less left of a slot, a cold tick on a busy machine could end too late; besides, the sample's live view already is
-# the next slot's by then.
+# With less time left, a cold tick on a busy machine could end too late. Also, the sample's live view is then already
+# the next slot's.
 _NEEDED_SECONDS = AHEAD.total_seconds()
-# The state machine gives up before; it is the local AWS that might not, as it ignores a machine's own time limit.
+# The state machine gives up earlier. The local AWS may not, because it ignores a machine's own time limit.
 _TIMEOUT_SECONDS = 900
 _POLL_SECONDS = 0.05
-# After so long it is said what takes the time.
+# After this many seconds a message says what takes the time.
 _LONG_SECONDS = 45
 
 
@@ -34,16 +34,16 @@ class CountryTick:
     """How one country's part of a tick ended."""
 
     country: str
-    status: str  # of its execution
-    outcome: str  # as it says itself
+    status: str  # the execution's status
+    outcome: str  # as the country tick reports it
     seconds: float | None
-    registered: bool | None  # whether the catalog has its partitions; None: it did not come to that
-    coverage: float | None  # the share of its stores that could be judged; None: it has none, or failed
-    error: str  # what went wrong, in a tick that succeeded too; empty if nothing did
+    registered: bool | None  # whether the catalog has its partitions; None: not attempted
+    coverage: float | None  # the share of its stores that could be judged; None: no stores, or it failed
+    error: str  # what went wrong, even if the tick succeeded; empty if nothing did
 
     @property
     def is_blind(self) -> bool:
-        """Whether nothing can be said of its stores."""
+        """Whether none of its stores could be judged."""
         return self.outcome == "failed" or self.coverage == 0
 
 
@@ -55,25 +55,25 @@ class Tick:
     status: str
     seconds: float
     countries: list[CountryTick]
-    error: str  # empty when it succeeded
+    error: str  # empty if it succeeded
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Which deployment and which slot."""
+    """Adds the options: which deployment and which slot."""
     add_prefix_argument(parser)
-    parser.add_argument("--slot", type=slots.parse, help="default: the one that it is now")
+    parser.add_argument("--slot", type=slots.parse, help="default: the current slot")
     parser.add_argument(
-        "--afresh", action="store_true", help="remove first what the slot has written, to do it all again"
+        "--afresh", action="store_true", help="delete what the slot has written first, and run it again"
     )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Ticks once; 1 when the tick failed, or a country has stores and none could be judged."""
+    """Runs a tick; 1 if it failed, or if none of a country's stores could be judged."""
     return show(run(Stack.load(), prefix=args.prefix, slot=args.slot, afresh=args.afresh))
 
 
 def show(done: Tick) -> int:
-    """Prints how a tick ended; 1 when it failed, or a country has stores and none could be judged."""
+    """Prints how a tick ended; 1 if it failed, or if none of a country's stores could be judged."""
     in_catalog = {True: "yes", False: "not yet", None: ""}
     rows = [
         [
@@ -90,7 +90,7 @@ def show(done: Tick) -> int:
         print(table(["country", "execution", "outcome", "coverage", "in the catalog", "took"], rows))
     print(f"tick of {slots.iso(done.slot)}: {done.status} after {done.seconds:.2f} s")
     if any(country.registered is False for country in done.countries):
-        print("the catalog did not answer: the files are in the lake, and a later tick registers them")
+        print("the catalog is unavailable: the files are in the lake, and a later tick registers them")
     if done.error:
         print(f"\nwhat failed: {done.error}")
     for country in done.countries:
@@ -102,7 +102,7 @@ def show(done: Tick) -> int:
     if not done.error:
         print(f"\nno store could be judged in {', '.join(blind)}")
     print(
-        "where to look: `make logs` (or `make logs FUNCTION=observe`) for what the functions say, `make status` for the "
+        "where to look: `make logs` (or `make logs FUNCTION=observe`) for the functions' logs, `make status` for the "
         "servers"
     )
     return 1
@@ -111,8 +111,8 @@ def show(done: Tick) -> int:
 def run(stack: Stack, *, prefix: str, slot: datetime | None = None, afresh: bool = False) -> Tick:
     """Starts the tick machine with an event like EventBridge's and waits until it has ended.
 
-    A tick of the slot that already runs, or that the rule is about to start, is waited for instead. With `afresh` the
-    slot is then run again.
+    If a tick of the slot already runs, or the rule is about to start one, waits for that one instead. With `afresh`,
+    then runs the slot again.
     """
     step_functions = stack.aws.client("stepfunctions")
     machine = _machine(step_functions, f"{prefix}-tick")
@@ -121,15 +121,15 @@ def run(stack: Stack, *, prefix: str, slot: datetime | None = None, afresh: bool
     elif slot != slots.current():
         say(
             "tick",
-            f"{slots.iso(slot)} is not now: its live view cannot be observed any more, so all is `unknown` (late)",
+            f"{slots.iso(slot)} is not the current slot: its live view is past, so all stores become `unknown` (late)",
         )
     execution = other_ticks.find(stack, machine, f"{prefix}-tick", slot)
     if execution and afresh:
-        say("tick", f"a tick of {slots.iso(slot)} is running already: waiting for its end before it is done afresh")
+        say("tick", f"a tick of {slots.iso(slot)} is running already: waiting for it before running it again")
         _end_of(step_functions, execution, stack)
         execution = None
     if execution:
-        say("tick", f"a tick of {slots.iso(slot)} has been started already, by the rule or by hand: showing that one")
+        say("tick", f"a tick of {slots.iso(slot)} was already started, by the rule or by hand: showing that one")
     else:
         execution = _start(stack, step_functions, machine, prefix, slot, afresh)
     description = _end_of(step_functions, execution, stack)
@@ -143,19 +143,19 @@ def run(stack: Stack, *, prefix: str, slot: datetime | None = None, afresh: bool
             listed = json.loads(description.get("cause") or "")
             error = f"{description.get('error')}: {', '.join(entry['country'] for entry in listed if entry['failed'])}"
         except (json.JSONDecodeError, TypeError, KeyError):
-            listed = []  # it failed before any country ran, and the cause is that failure's own text
+            listed = []  # it failed before any country ran: the cause is plain text
     countries = [_country_tick(step_functions, machine, prefix, entry) for entry in listed]
     return Tick(slot, description["status"], seconds, countries, error)
 
 
 def _start(stack: Stack, step_functions: Any, machine: str, prefix: str, slot: datetime, afresh: bool) -> str:
-    """Starts the tick machine as the rule does: the execution's ARN."""
+    """Starts the tick machine as the rule does. Returns the execution's ARN."""
     before = _countries_run(step_functions, machine, prefix, slot)
     if before and not afresh:
         say(
             "tick",
-            f"{slots.iso(slot)} has been run already for {', '.join(sorted(before))}: on AWS those executions exist and "
-            "count as success; the local Step Functions runs them again, and what is complete stays as it is",
+            f"{slots.iso(slot)} was already run for {', '.join(sorted(before))}: on AWS those executions exist and "
+            "count as success; the local Step Functions runs them again, and leaves alone what is complete",
         )
     if afresh:
         _forget(stack, prefix, slot)
@@ -165,7 +165,7 @@ def _start(stack: Stack, step_functions: Any, machine: str, prefix: str, slot: d
 
 
 def _slot_with_time_left() -> datetime:
-    """The current slot, or the next one once it has begun when too little of the current one is left."""
+    """The current slot, or the next one once it has begun if too little is left of the current one."""
     slot = slots.current()
     left = (slot + slots.SLOT - datetime.now(UTC)).total_seconds()
     if left >= _NEEDED_SECONDS:
@@ -173,16 +173,16 @@ def _slot_with_time_left() -> datetime:
     slot += slots.SLOT
     say(
         "tick",
-        f"{left:.0f} s are left of this slot, and a tick may take {_NEEDED_SECONDS:.0f}: waiting for {slots.iso(slot)}",
+        f"this slot ends in {left:.0f} s, and a tick may take {_NEEDED_SECONDS:.0f}: waiting for {slots.iso(slot)}",
     )
     while (left := (slot - datetime.now(UTC)).total_seconds()) > 0:
-        # By short waits, so that a clock that was set or a machine that slept is noticed.
+        # In short waits, to notice if the clock was set or the machine slept.
         time.sleep(min(left, 5))
     return slot
 
 
 def _event(stack: Stack, slot: datetime, prefix: str) -> dict[str, Any]:
-    """What an EventBridge rule hands to its target."""
+    """The event that an EventBridge rule sends to its target."""
     return {
         "version": "0",
         "id": str(uuid.uuid4()),
@@ -197,11 +197,11 @@ def _event(stack: Stack, slot: datetime, prefix: str) -> dict[str, Any]:
 
 
 def _forget(stack: Stack, prefix: str, slot: datetime) -> None:
-    """Removes a slot's manifests, staged chunks and table files: functions leave alone what they find done."""
+    """Removes a slot's manifests, staged chunks and table files, because functions do not redo what is complete."""
     s3 = stack.aws.client("s3")
     made = stacks.outputs(stack.aws.client("cloudformation"), f"{prefix}-lake")
     if made is None:
-        raise StackError(f"there is no stack {prefix}-lake: deploy it by `stack deploy`")
+        raise StackError(f"there is no stack {prefix}-lake: deploy it with `stack deploy`")
     bucket, removed = made["LakeBucket"], 0
     for folder in ("staging", *TICKED_TABLES):
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{folder}/"):
@@ -209,7 +209,7 @@ def _forget(stack: Stack, prefix: str, slot: datetime) -> None:
             if keys:
                 s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": key} for key in keys]})
             removed += len(keys)
-    say("tick", f"{slots.iso(slot)} is done afresh: {removed} files that it has written are removed first")
+    say("tick", f"{slots.iso(slot)} runs again: removed the {removed} files that it had written")
 
 
 def _machine(step_functions: Any, name: str) -> str:
@@ -217,7 +217,7 @@ def _machine(step_functions: Any, name: str) -> str:
         for machine in page["stateMachines"]:
             if machine["name"] == name:
                 return machine["stateMachineArn"]
-    raise StackError(f"there is no state machine {name} on the stack: deploy it by `stack deploy`")
+    raise StackError(f"there is no state machine {name} on the stack: deploy it with `stack deploy`")
 
 
 def _end_of(step_functions: Any, execution: str, stack: Stack) -> dict[str, Any]:
@@ -228,20 +228,20 @@ def _end_of(step_functions: Any, execution: str, stack: Stack) -> dict[str, Any]
             log = stack.run_dir / "logs" / "aws.log"
             raise StackError(f"execution {execution} is still running after {_TIMEOUT_SECONDS} s: see {log}")
         if not told and time.monotonic() > started + _LONG_SECONDS:
-            say("tick", "still running: a country that lacks chunks looks again, for up to 8 minutes; see `make logs`")
+            say("tick", "still running: countries retry missing chunks for up to 8 minutes; see `make logs`")
             told = True
         time.sleep(_POLL_SECONDS)
     return description
 
 
 def _country_execution(machine: str, prefix: str, country: str, name: str) -> str:
-    """The ARN of a country's execution, which differs from the tick machine's in two places."""
+    """The ARN of a country's execution. It differs from the tick machine's in two places."""
     base = machine.replace(":stateMachine:", ":execution:").removesuffix(f":{prefix}-tick")
     return f"{base}:{prefix}-country-{country}:{name}"
 
 
 def _countries_run(step_functions: Any, machine: str, prefix: str, slot: datetime) -> list[str]:
-    """The countries that have an execution of this slot."""
+    """The countries that have an execution for this slot."""
     found = []
     for page in step_functions.get_paginator("list_state_machines").paginate():
         for entry in page["stateMachines"]:
@@ -276,7 +276,7 @@ def _country_tick(step_functions: Any, machine: str, prefix: str, entry: dict[st
 
 
 def _told(cause: str) -> str:
-    """The function's own words out of a cause, which is JSON in JSON."""
+    """The function's own message from a cause, which is JSON inside JSON."""
     try:
         caught = json.loads(cause)
         inner = json.loads(caught["Cause"])

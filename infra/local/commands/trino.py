@@ -1,7 +1,7 @@
-"""Starts or stops Trino, the engine behind Athena, over the stack's own lake and catalog.
+"""Starts or stops Trino, the engine behind Athena, on the stack's lake and catalog.
 
-stack trino up       fetches it the first time, starts it, and waits until it answers a query on the catalog
-stack trino down     stops it; `stack down` does so too
+stack trino up       downloads it the first time, starts it, and waits until it can query the catalog
+stack trino down     stops it; `stack down` does too
 """
 
 import argparse
@@ -12,7 +12,7 @@ from infra.local.servers import trino
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What to do with it."""
+    """Adds the action."""
     parser.add_argument("action", choices=["up", "down"], help="start it, or stop it")
 
 

@@ -1,4 +1,4 @@
-"""Takes a deployment off the running stack: its countries, then its lake, then what the lake's bucket keeps."""
+"""Removes a deployment from the running stack: its countries, its lake, then what is left in the lake's bucket."""
 
 import argparse
 import re
@@ -21,13 +21,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Undeploys all of one prefix."""
+    """Removes everything under one prefix."""
     undeploy(Stack.load(), args.prefix)
     return 0
 
 
 def undeploy(stack: Stack, prefix: str) -> None:
-    """Leaves nothing of a deployment behind, its data neither: on this machine it is sample data."""
+    """Removes a deployment and its data, which on this machine is sample data."""
     deployment = Deployment(stack.aws.client, prefix, say=lambda text: say("undeploy", text))
     cloudformation, s3 = stack.aws.client("cloudformation"), stack.aws.client("s3")
     try:
@@ -48,7 +48,7 @@ def undeploy(stack: Stack, prefix: str) -> None:
         for page in _pages(s3, "list_objects_v2", "Contents", Bucket=bucket):
             s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": entry["Key"]} for entry in page]})
         s3.delete_bucket(Bucket=bucket)
-        say("undeploy", f"bucket {bucket}: deleted with all that was in it, since on this machine it is sample data")
+        say("undeploy", f"bucket {bucket}: deleted with its content, which is sample data on this machine")
     except DeployError as error:
         raise StackError(str(error)) from None
     except ClientError as error:
@@ -57,7 +57,7 @@ def undeploy(stack: Stack, prefix: str) -> None:
 
 
 def _end_functions(stack: Stack, prefix: str) -> None:
-    """Deleted with its stack only, a function leaves its processes behind for as long as the local AWS runs."""
+    """Ends the functions' processes. Deleting only the stack would leave them running as long as the local AWS."""
     lambdas = stack.aws.client("lambda")
     for page in _pages(lambdas, "list_functions", "Functions"):
         for name in (found["FunctionName"] for found in page):

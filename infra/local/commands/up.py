@@ -1,4 +1,4 @@
-"""Starts the servers that are not running, all at once, and writes their addresses to stack.json."""
+"""Starts the servers that are not running, in parallel, and writes their addresses to stack.json."""
 
 import argparse
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from infra.local.servers import elasticsearch, ministack, ports, postgres
 from infra.local.servers.locks import exclusive
 from infra.local.servers.processes import Server
 
-# The ports that are needed, and the server that each belongs to.
+# The ports, and the server that each belongs to.
 _PORTS = {
     "postgres": postgres.NAME,
     "elasticsearch": elasticsearch.NAME,
@@ -22,17 +22,17 @@ _PORTS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """No options: STACK_NAME says which stack."""
+    """Adds no options: STACK_NAME chooses the stack."""
 
 
 def main(_: argparse.Namespace) -> int:
-    """Brings the stack up; harmless when it is."""
+    """Starts the stack. Does nothing if it is up."""
     up()
     return 0
 
 
 def up() -> Stack:
-    """Starts what is not running and tells the addresses. Two at once take turns."""
+    """Starts what is not running and returns the addresses. Two calls at once take turns."""
     name = stack_name()
     folder = run_dir(name)
     with exclusive(lock_file(name), "stack"):
@@ -55,7 +55,7 @@ def up() -> Stack:
 
 
 def _all_at_once(starts: dict[str, Callable[[], Any]]) -> dict[str, Any]:
-    """Runs the starts side by side; when some fail, the others still come up, and every failure is told."""
+    """Runs the starts in parallel. If some fail, the others still come up, and every failure is reported."""
     with ThreadPoolExecutor(len(starts)) as pool:
         futures = {name: pool.submit(start) for name, start in starts.items()}
     errors = [future.exception() for future in futures.values()]

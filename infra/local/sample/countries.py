@@ -1,17 +1,17 @@
-"""The sample countries: how many of the stores they have, their cities with zones, and what stores there are called."""
+"""The sample countries: their share of the stores, their cities and time zones, and their stores' names."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Country:
-    """What the generator knows of a country."""
+    """What the generator knows about a country."""
 
-    share: int  # of a hundred stores
+    share: int  # percent of all stores
     first_id: int
     default_timezone: str
     cities: tuple[tuple[str, int, str], ...]  # name, weight, zone
-    signs: dict[str, tuple[str, ...]]  # kind of store -> what is written over the door
+    signs: dict[str, tuple[str, ...]]  # kind of store -> what its sign says
     names: tuple[str, ...]
 
 
@@ -179,7 +179,7 @@ COUNTRIES: dict[str, Country] = {
 
 
 def split(stores: int, countries: list[str]) -> dict[str, int]:
-    """How many stores each of the countries gets, by their shares; the last takes what rounding leaves."""
+    """The number of stores of each country, by their shares. The last one gets what rounding leaves."""
     whole = sum(COUNTRIES[code].share for code in countries)
     counts = {code: stores * COUNTRIES[code].share // whole for code in countries}
     counts[countries[-1]] += stores - sum(counts.values())

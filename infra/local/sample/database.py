@@ -1,4 +1,4 @@
-"""Loads a country's stores into a database of their own, by COPY, and makes the role that may read it."""
+"""Loads a country's stores into their own database, with COPY, and creates the role that may read it."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -13,17 +13,17 @@ from infra.local.sample.model import Exceptions, Store, Week, clock
 from infra.local.sample.places import Place
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
-# Stores that are in memory at once.
+# How many stores are held in memory at once.
 _BATCH = 10_000
 
 
 def replace_database(postgres: Postgres, place: Place, stores: Iterable[Store], today: date) -> int:
-    """Makes the database anew with these stores; the number of them. Its readers' connections are cut."""
+    """Recreates the database with these stores and returns their number. Cuts the connections of its readers."""
     database, role = sql.Identifier(place.database), sql.Identifier(place.role)
     with psycopg.connect(postgres.conninfo(), autocommit=True) as admin:
         admin.execute(sql.SQL("drop database if exists {} with (force)").format(database))
         admin.execute(sql.SQL("create database {} template template0").format(database))
-        # Else every role may connect to every database, and a country's role must not open another's.
+        # By default every role may connect to every database. A country's role must not open another country's.
         admin.execute(sql.SQL("revoke connect on database {} from public").format(database))
         if not admin.execute("select 1 from pg_roles where rolname = %s", [place.role]).fetchone():
             admin.execute(sql.SQL("create role {}").format(role))
@@ -31,7 +31,7 @@ def replace_database(postgres: Postgres, place: Place, stores: Iterable[Store], 
         admin.execute(sql.SQL("grant connect on database {} to {}").format(database, role))
     with psycopg.connect(postgres.conninfo(place.database)) as connection:
         connection.execute(_SCHEMA.read_text())
-        # What is loaded refers only to what is loaded with it: checking each row would take most of the time.
+        # The rows only refer to each other. Checking each one would take most of the time.
         connection.execute("set local session_replication_role = replica")
         count = _copy(connection, stores, datetime.combine(today, time(), UTC))
         connection.execute(sql.SQL("grant select on all tables in schema public to {}").format(role))
@@ -86,9 +86,9 @@ def _text(value: str | None) -> str:
 
 
 class _Templates:
-    """The rows of shared weeks and exceptions, written once with gaps where the store's id and date of change go."""
+    """The rows of shared weeks and exceptions, rendered once, with gaps for the store's id and date of change."""
 
-    # Neither is in any row.
+    # Characters that occur in no row.
     _ID = "\x01"
     _CHANGED = "\x02"
 

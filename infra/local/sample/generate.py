@@ -1,4 +1,4 @@
-"""Makes plausible stores: the same seed, country and day give the same ones, however many are asked for."""
+"""Makes plausible stores. The same seed, country and day always give the same stores, however many are requested."""
 
 import itertools
 import random
@@ -9,16 +9,16 @@ from infra.local.sample.countries import COUNTRIES, Country
 from infra.local.sample.holidays import holidays
 from infra.local.sample.model import Exceptions, Store, Week, minutes
 
-# Each block of stores has random numbers and a range of ids of its own, so that stores can be made in a stream.
+# Each block of stores has its own random numbers and ids, so that stores can be made in a stream.
 BLOCK = 10_000
-# The ids of a block: with gaps, as deleted stores leave them. The ids that no store has are of use for orphans.
+# The ids of a block. It has gaps, as deleted stores leave them. Orphans use the free ids.
 _IDS_PER_BLOCK = 5 * BLOCK
 _DAYS = range(1, 8)
 _NONE = Exceptions(())
 
 
 def stores(country: str, count: int, seed: int, today: date) -> Iterator[Store]:
-    """The first stores of a country, in the order of their ids: `count` active ones, and what lies between them."""
+    """The first stores of a country, ordered by id: `count` active ones, and the inactive ones among them."""
     kinds = _kinds(country, today)
     active = 0
     for block in itertools.count():
@@ -30,7 +30,7 @@ def stores(country: str, count: int, seed: int, today: date) -> Iterator[Store]:
 
 
 class _Kind:
-    """A kind of store: the weeks it may have, and what it does on holidays."""
+    """A kind of store: its possible weeks, and what it does on holidays."""
 
     def __init__(
         self, name: str, weight: int, weeks: list[tuple[int, Week]], on_holidays: list[tuple[int, Exceptions]]
@@ -71,7 +71,7 @@ def _kinds(country: str, today: date) -> list[_Kind]:
             30,
             [
                 (40, _week(("1-7", "13:00-16:00 20:00-23:30"))),
-                (25, _week(("2-7", "13:00-16:30 20:30-00:00"))),  # closes as the next day begins
+                (25, _week(("2-7", "13:00-16:30 20:30-00:00"))),  # closes at midnight
                 (15, _week(("1-5", "12:30-16:00"), ("6-7", "12:30-17:00 20:00-24:00"))),
                 (10, _week(("3-7", "12:00-16:00 19:30-00:30"))),
                 (10, _week(("1-7", "12:00-23:45"))),
@@ -108,7 +108,7 @@ def _kinds(country: str, today: date) -> list[_Kind]:
                 (15, _week(("1-7", "08:00-22:00"))),
                 (15, _week(("1-5", "10:00-20:00"), ("6", "10:00-14:00"))),
                 (10, _week(("1-6", "07:00-15:00"), ("7", "08:00-13:30"))),
-                (5, _week(("1-6", "09:15-13:50 16:40-20:10"))),  # not on the quarter of an hour
+                (5, _week(("1-6", "09:15-13:50 16:40-20:10"))),  # not on quarter hours
             ],
             [(50, closed(days)), (30, shortened("10:00", "14:00")), (20, closed(great_days))],
         ),
@@ -131,14 +131,14 @@ def _kinds(country: str, today: date) -> list[_Kind]:
             ],
             [(60, _NONE), (25, closed(great_days)), (15, shortened("12:00", "18:00"))],
         ),
-        # Registered, but never given hours.
+        # Registered, but without hours so far.
         _Kind("shop", 1, [(1, _week())], [(1, _NONE)]),
     ]
 
 
 def _block(country: str, block: int, count: int, seed: int, today: date, kinds: list[_Kind]) -> Iterator[Store]:
     land = COUNTRIES[country]
-    # Seeded by text, whose hash does not change between runs or versions of Python.
+    # Seeded with text: its hash is the same in every run and version of Python.
     rng = random.Random(f"{seed} {country} {block}")
     chosen_kinds = rng.choices(kinds, [kind.weight for kind in kinds], k=BLOCK)
     cities = rng.choices(land.cities, [weight for _, weight, _ in land.cities], k=BLOCK)
@@ -156,7 +156,7 @@ def _block(country: str, block: int, count: int, seed: int, today: date, kinds: 
             id=store_id,
             name=_name(land, kind.name, city, rng),
             city=city if rng.random() > 0.002 else None,
-            # Where the zone is the country's, most rows leave it out.
+            # Most rows leave out the time zone if it is the country's default.
             timezone=None if zone == land.default_timezone and rng.random() < 0.6 else zone,
             active=rng.random() > 0.01,
             week=week,
@@ -166,7 +166,7 @@ def _block(country: str, block: int, count: int, seed: int, today: date, kinds: 
 
 
 def _own_exceptions(usual: Exceptions, today: date, rng: random.Random) -> Exceptions:
-    """Days that are this store's own: away for some, or open at other times on one of the days around today."""
+    """A store's own exceptions: closed for a while, or open at other times on a day around today."""
     first = today + timedelta(days=rng.randint(-6, 3))
     rows: list[tuple[date, int | None, int | None]]
     if rng.random() < 0.6:
@@ -179,7 +179,7 @@ def _own_exceptions(usual: Exceptions, today: date, rng: random.Random) -> Excep
 
 
 def _bad(week: Week, zone: str, rng: random.Random) -> tuple[Week, str]:
-    """A store with a row that makes no sense: a zone that is not, an eighth day, or an end without a beginning."""
+    """Gives a store a bad row: an unknown time zone, an eighth day, or an end without a start."""
     match rng.randrange(3):
         case 0:
             return week, rng.choice(("Europe/Atlantis", "GMT+25", ""))

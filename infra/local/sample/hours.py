@@ -1,6 +1,6 @@
-"""Whether a sample store is open at an instant, by local clock time: enough to make a plausible live view.
+"""Whether a sample store is open at an instant, by local clock time. Good enough for a plausible live view.
 
-It is no reference for the hours' rules: around a change of the clocks it may be off by that change.
+It does not implement the real rules: near a clock change it may be wrong by the length of that change.
 """
 
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ _DAY = 24 * 60
 
 
 def is_open(week: Week, exceptions: Exceptions, timezone: str, instant: datetime) -> bool | None:
-    """Whether the hours cover the instant; None where rows are bad and nobody can tell."""
+    """Whether the hours cover the instant; None if bad rows make that unknown."""
     try:
         local = instant.astimezone(ZoneInfo(timezone))
     except (ZoneInfoNotFoundError, ValueError):
@@ -36,5 +36,5 @@ def _hours_of(week: Week, exceptions: Exceptions, local: datetime) -> list[tuple
 
 
 def _end(opens: int, closes: int) -> int:
-    """The end in minutes since the day began: past midnight where it closes no later than it opens."""
+    """The end in minutes since the day began. It is after midnight if `closes` is not later than `opens`."""
     return closes if closes > opens else closes + _DAY

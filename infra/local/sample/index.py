@@ -1,4 +1,4 @@
-"""Writes a country's live view into its Elasticsearch index, so that readers see all of it at once or nothing."""
+"""Writes a country's live view into its Elasticsearch index, so that readers see all of it or nothing."""
 
 import http.client
 import json
@@ -15,7 +15,7 @@ _BATCH = 5_000
 _SETTINGS = {
     "number_of_shards": 1,
     "number_of_replicas": 0,
-    # What is written shows when a whole view has been written and a refresh is asked for, never a part of it.
+    # Documents become visible only at the explicit refresh after a whole view, never in part.
     "refresh_interval": "-1",
 }
 _MAPPINGS = {
@@ -31,7 +31,7 @@ _MAPPINGS = {
 
 
 class Index:
-    """One index of one Elasticsearch."""
+    """One index on one Elasticsearch server."""
 
     def __init__(self, url: str, name: str):
         parts = urlsplit(url)
@@ -46,18 +46,18 @@ class Index:
         self._connection.close()
 
     def create(self) -> None:
-        """Makes the index anew, empty."""
+        """Creates the index, empty; replaces an old one."""
         self.delete()
         self._call("PUT", "", {"settings": _SETTINGS, "mappings": _MAPPINGS})
 
     def delete(self) -> None:
-        """Removes the index if it is there."""
+        """Deletes the index if it exists."""
         self._call("DELETE", "?ignore_unavailable=true")
 
     def write(self, country: str, documents: Iterable[Document]) -> int:
-        """Writes a whole live view over the one before and shows it; the number of documents that are present.
+        """Writes a whole live view over the last one and shows it. Returns the number of documents present.
 
-        A document keeps its id from view to view, so that writing it replaces the one before.
+        A document has the same id in every view, so that writing it replaces the old one.
         """
         present = 0
         for batch in _batches(documents):
@@ -100,7 +100,7 @@ def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def _lines(country: str, document: Document) -> str:
-    # By hand, because json.dumps takes most of the time of a large view; none of these values needs escaping.
+    # Formatted by hand, because json.dumps would take most of the time. None of these values needs escaping.
     if not document.present:
         return f'{{"delete":{{"_id":"{document.id}"}}}}\n'
     online = "true" if document.online else "false"

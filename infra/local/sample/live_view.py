@@ -1,4 +1,4 @@
-"""Makes the live view of the sample stores at an instant: mostly in step with their hours, and wrong in known ways."""
+"""Makes the live view of the sample stores at an instant: mostly in step with their hours, wrong in known ways."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -25,8 +25,8 @@ REASONS = (
     "weather",
 )
 
-# Parts of a thousand. Missing, offline and online out of hours are drawn anew in every slot; the stores that come to
-# have two documents and the orphans are fixed, and each slot shows half of them: so it is known what another has left.
+# Per mille. Each slot redraws which stores are missing, offline, or online out of hours. Stores with two documents
+# and orphans are fixed, and each slot shows half of them, so it is known what earlier slots left.
 _MISSING = 10
 _OFFLINE = 30
 _OUT_OF_HOURS = 10
@@ -36,7 +36,7 @@ _ORPHAN = 6
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What one document of the index holds in a slot, or that it is to be absent."""
+    """What a document of the index holds in a slot, or that it must be absent."""
 
     id: str
     store_id: int
@@ -47,14 +47,14 @@ class Document:
 
 
 def documents(stores: Iterable[Store], country: str, seed: int, instant: datetime) -> Iterator[Document]:
-    """The documents of a slot, those that may be there from another slot and are to go included."""
+    """The documents of a slot, including those of other slots that must be removed."""
     slot = slots.current(instant)
     default_timezone = COUNTRIES[country].default_timezone
     known: dict[tuple[Week, Exceptions, str], bool | None] = {}
     last_id = None
     for store in stores:
         if last_id is None:
-            # Before the first store: an orphan that is always there.
+            # Before the first store: an orphan that is always present.
             yield _orphan(store.id - 1, seed, slot, always=True)
         elif store.id > last_id + 1 and _part(seed, "orphan", store.id - 1) < 2 * _ORPHAN:
             yield _orphan(store.id - 1, seed, slot)
@@ -82,7 +82,7 @@ def _documents_of(store: Store, is_open: bool | None, seed: int, slot: datetime)
     else:
         yield Document(str(store.id), store.id, True, scheduled, None, updated_at)
     if _part(seed, "twice", store.id) < _TWICE:
-        # Its online state is the other one of the usual document's: a store is online if any of its documents is.
+        # The other online state than the usual document's: a store is online if any of its documents is.
         shown = store.active and draw >> 48 & 1 == 1
         yield Document(f"{store.id}-2", store.id, shown, not scheduled, reason if scheduled else None, updated_at)
 
@@ -94,7 +94,7 @@ def _orphan(store_id: int, seed: int, slot: datetime, *, always: bool = False) -
 
 
 def _draw(*what: object) -> int:
-    """64 bits that look random and are always the same for the same words."""
+    """64 bits that look random, and are the same for the same input."""
     return int.from_bytes(blake2b(" ".join(map(str, what)).encode(), digest_size=8).digest(), "big")
 
 

@@ -1,4 +1,4 @@
-"""Fills the stack's servers with a sample and brings its live view up to date: what commands and tests call."""
+"""Fills the stack's servers with a sample and updates its live view. Commands and tests call it."""
 
 import secrets
 import time
@@ -21,7 +21,7 @@ from infra.local.sample.index import Index
 from infra.local.sample.live_view import documents
 from infra.local.sample.places import Parameters, Place
 
-# How long before a slot begins its live view is already wanted.
+# A slot's live view must be ready this long before the slot begins.
 AHEAD = timedelta(seconds=60)
 
 
@@ -35,9 +35,9 @@ def load(
     today: date | None = None,
     at: datetime | None = None,
 ) -> dict[str, Place]:
-    """Makes the databases, roles and indices of the countries anew; where they are, by country.
+    """Recreates the countries' databases, roles and indices. Returns the place of each country.
 
-    The stores depend on `count`, `seed` and `today` (whose holidays are around), the live view on `seed` and `at`.
+    The stores depend on `count`, `seed` and `today` (holidays lie around it), the live view on `seed` and `at`.
     """
     codes = countries or list(COUNTRIES)
     _check(count, codes, prefix)
@@ -46,7 +46,7 @@ def load(
     now = datetime.now(UTC)
     counts = split(count, codes)
     parameters = {code: Parameters(counts[code], seed, today or now.date()) for code in codes}
-    # Written before, too: what is half loaded can then be dropped, and its passwords are not lost.
+    # Written first, so that a half-loaded sample can be dropped and its passwords are not lost.
     places.write(stack, prefix, chosen, parameters)
     _in_processes(
         [(_load_database, (stack, code, chosen[code], parameters[code])) for code in codes]
@@ -56,7 +56,7 @@ def load(
 
 
 def refresh(stack: Stack, *, prefix: str | None = None, at: datetime | None = None) -> None:
-    """Rewrites the live views for the slot of `at`, which is now unless the next one is about to begin."""
+    """Rewrites the live views for the slot of `at`. The default is now, or the next slot if that is about to begin."""
     places.check_prefix(prefix)
     parameters = places.read_parameters(stack, prefix)
     where = places.read_places(stack, prefix)
@@ -81,15 +81,15 @@ def _check(count: int, codes: list[str], prefix: str | None) -> None:
     places.check_prefix(prefix)
     unknown = [code for code in codes if code not in COUNTRIES]
     if unknown or not codes:
-        raise StackError(f"--countries: {unknown} are none of {', '.join(COUNTRIES)}")
+        raise StackError(f"--countries: {unknown} must be some of {', '.join(COUNTRIES)}")
     if len(set(codes)) < len(codes):
-        raise StackError(f"--countries: {','.join(codes)} names one twice")
+        raise StackError(f"--countries: {','.join(codes)} names a country twice")
     if not len(codes) <= count <= 1_000_000:
-        raise StackError(f"--stores {count}: from one a country to 1000000")
+        raise StackError(f"--stores {count}: must be from one per country to 1000000")
 
 
 def _place(code: str, prefix: str | None, known: Place | None) -> Place:
-    """The password stays when a sample is loaded again: deployed secrets hold it."""
+    """A sample that is loaded again keeps its passwords, because deployed secrets hold them."""
     database, role, index = places.names(code, prefix)
     return Place(database, role, known.password if known else secrets.token_urlsafe(24), index)
 
@@ -116,7 +116,7 @@ def _load_index(stack: Stack, code: str, place: Place, parameters: Parameters, i
 
 
 def _in_processes(calls: list[tuple[Callable[..., None], tuple[object, ...]]]) -> None:
-    """Runs the calls side by side, in processes, because making the stores is work for Python itself."""
+    """Runs the calls in parallel processes, because making the stores is pure Python work."""
     with ProcessPoolExecutor(mp_context=get_context("fork")) as pool:
         futures: list[Future[None]] = [pool.submit(call, *arguments) for call, arguments in calls]
     errors = [error for future in futures if (error := future.exception())]

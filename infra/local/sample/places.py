@@ -1,4 +1,4 @@
-"""Where a sample is kept: the databases, roles and indices of its countries, and the files that tell of them."""
+"""Where a sample is: the databases, roles and indices of its countries, and the files that record them."""
 
 import json
 import re
@@ -12,7 +12,7 @@ from infra.local.errors import StackError
 
 @dataclass(frozen=True)
 class Place:
-    """One country's part of a sample, as the deployment needs it: where it is and how to read it."""
+    """What a deployment needs to read one country's part of a sample."""
 
     database: str
     role: str
@@ -22,7 +22,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Parameters:
-    """What one country's stores were made from, and so can be made from again."""
+    """What one country's stores were made from. The same parameters make the same stores again."""
 
     stores: int
     seed: int
@@ -30,23 +30,23 @@ class Parameters:
 
 
 def check_prefix(prefix: str | None) -> None:
-    """A prefix becomes part of names that PostgreSQL and Elasticsearch each limit in their own way."""
+    """Checks a prefix. It becomes part of names, which PostgreSQL and Elasticsearch limit in different ways."""
     if prefix is not None and not re.fullmatch(r"[a-z][a-z0-9-]{0,29}", prefix):
         raise StackError(f"--prefix {prefix!r}: use up to 30 lower case letters, digits and dashes, a letter first")
 
 
 def places_file(stack: Stack, prefix: str | None) -> Path:
-    """Country -> Place, for the deployment. Only its owner may read it, for the passwords."""
+    """Country -> Place, for deployments. Only its owner may read it, because it holds passwords."""
     return stack.run_dir / f"sample-{prefix or 'main'}.json"
 
 
 def parameters_file(stack: Stack, prefix: str | None) -> Path:
-    """Country -> Parameters, for refreshing the live view."""
+    """Country -> Parameters, to refresh the live view."""
     return stack.run_dir / f"sample-{prefix or 'main'}.parameters.json"
 
 
 def names(country: str, prefix: str | None) -> tuple[str, str, str]:
-    """The database, the reader's role and the index of a country; dashes would have to be quoted in SQL."""
+    """The database, reader role and index of a country, without dashes, which SQL would require to be quoted."""
     sql = f"{prefix.replace('-', '_')}_" if prefix else ""
     return (
         f"{sql}stores_{country}",
@@ -56,13 +56,13 @@ def names(country: str, prefix: str | None) -> tuple[str, str, str]:
 
 
 def read_places(stack: Stack, prefix: str | None = None) -> dict[str, Place]:
-    """The places of a sample that has been loaded; none if it has not."""
+    """The places of a loaded sample; empty if it is not loaded."""
     file = places_file(stack, prefix)
     return {code: Place(**place) for code, place in json.loads(file.read_text()).items()} if file.exists() else {}
 
 
 def read_parameters(stack: Stack, prefix: str | None = None) -> dict[str, Parameters]:
-    """What the countries of a loaded sample were made from."""
+    """The parameters of a loaded sample's countries."""
     file = parameters_file(stack, prefix)
     if not file.exists():
         raise StackError(f"there is no sample {prefix or 'main'!r} ({file}): load it with `stack sample load`")
@@ -74,7 +74,7 @@ def read_parameters(stack: Stack, prefix: str | None = None) -> dict[str, Parame
 
 
 def write(stack: Stack, prefix: str | None, places: dict[str, Place], parameters: dict[str, Parameters]) -> None:
-    """Tells of a loaded sample; countries that were loaded before stay."""
+    """Records a loaded sample. Keeps countries that were loaded before."""
     all_places = read_places(stack, prefix) | places
     write_private(places_file(stack, prefix), _json({code: asdict(place) for code, place in all_places.items()}))
     known = read_parameters(stack, prefix) if parameters_file(stack, prefix).exists() else {}

@@ -1,8 +1,8 @@
-"""A week of a small lake, the same bytes for ever: what the queries of docs/tables.md are run on, and views tested on.
+"""A week of a small lake, always the same bytes. The queries of docs/tables.md and the tests of the views use it.
 
-It is not written by ticks, because those observe now, and what is printed in a page has to be of a week that is over.
-Spain's clocks change on its last day. In it are outages, a failed slot, missed ones, one in part, schedules that went
-stale or were changed, stores out of hours, unlisted ones and orphans.
+Ticks cannot write it: they observe the present, but a printed page needs a week in the past. Spain's clocks change on
+the last day. The week has outages, failed, missed and partial slots, schedules that went stale or changed, stores open
+out of hours, unlisted stores and orphans.
 """
 
 import io
@@ -55,7 +55,7 @@ class _Store:
     zone: str
     opens: int  # minutes of the local day; closes may lie in the next one
     closes: int
-    trouble: float  # how likely an outage begins in a slot
+    trouble: float  # probability that an outage begins in a slot
     closed_on: date | None = None  # by an exception
 
 
@@ -67,7 +67,7 @@ _COUNTS = {"es": 24, "mx": 10}
 
 
 def rows(seed: int = SEED) -> dict[str, dict[tuple[str, str], Rows]]:
-    """The rows of every table by partition: table -> (country, day) -> rows."""
+    """The rows of every table: table -> (country, day) -> rows."""
     made: dict[str, dict[tuple[str, str], Rows]] = {table.name: {} for table in tables()}
     for country in _CITIES:
         for slot, stores, tick in _ticks(country, random.Random(f"{seed} {country}")):
@@ -87,7 +87,7 @@ def rows(seed: int = SEED) -> dict[str, dict[tuple[str, str], Rows]]:
 
 
 def write(stack: Stack, bucket: str, database: str) -> dict[str, dict[tuple[str, str], Rows]]:
-    """Writes the week into a bucket and a database of the local AWS, a file a partition, and returns its rows."""
+    """Writes the week into a bucket and database of the local AWS, one file per partition. Returns its rows."""
     s3, glue = stack.aws.client("s3"), stack.aws.client("glue")
     made = rows()
     glue.create_database(DatabaseInput={"Name": database})
@@ -103,7 +103,7 @@ def write(stack: Stack, bucket: str, database: str) -> dict[str, dict[tuple[str,
 
 
 def make_table(glue: Any, bucket: str, database: str, table: Table) -> None:
-    """A table of the catalog as lake.yaml describes it."""
+    """Creates a table of the catalog from lake.yaml."""
     keys = [{"Name": key.name, "Type": key.type} for key in table.keys]
     descriptor = _descriptor(f"s3://{bucket}/{table.name}/", table)
     parameters = {"EXTERNAL": "TRUE", "classification": "parquet"}
@@ -112,12 +112,12 @@ def make_table(glue: Any, bucket: str, database: str, table: Table) -> None:
 
 
 def partition(bucket: str, table: Table, country: str, day: str, prefix: str) -> dict[str, Any]:
-    """A partition of the catalog, with the columns and formats that engines read it by."""
+    """A partition of the catalog, with the columns and formats that engines need."""
     return {"Values": [country, day], "StorageDescriptor": _descriptor(f"s3://{bucket}/{prefix}", table)}
 
 
 def file(table: Table, content: Rows) -> bytes:
-    """A Parquet file of a table's columns."""
+    """A Parquet file with a table's columns."""
     arrow = pa.schema([(column.name, _ARROW[column.type]) for column in table.columns])
     buffer = io.BytesIO()
     parquet.write_table(pa.Table.from_pylist(content, arrow), buffer, compression="zstd")
@@ -135,14 +135,14 @@ def _descriptor(location: str, table: Table) -> dict[str, Any]:
 
 
 def _ticks(country: str, rng: random.Random) -> Iterator[tuple[datetime, Rows, dict[str, Any]]]:
-    """A country's slots in their order: the rows of its stores, none where it failed, and its tick's own row."""
+    """A country's slots in order: the stores' rows, none if the slot failed, and the tick's own row."""
     stores = list(_stores(country, rng))
     outages: dict[int, tuple[int, str]] = {}  # store -> slots left, reason
     start = datetime.combine(FIRST_DAY, datetime.min.time())
     as_of = start
     for number in range(DAYS * 96):
         slot = start + number * SLOT
-        # Drawn for every slot, missed ones too, so that one change of the story below leaves the rest as it was.
+        # Drawn for every slot, missed ones too, so that changing one part of the story leaves the rest the same.
         for store in stores:
             left, reason = outages.get(store.id, (0, ""))
             draws = rng.random(), rng.random(), rng.random()
@@ -151,7 +151,7 @@ def _ticks(country: str, rng: random.Random) -> Iterator[tuple[datetime, Rows, d
             elif draws[0] < store.trouble:
                 outages[store.id] = 1 + int(draws[1] * 9), _REASONS[int(draws[2] * len(_REASONS))]
         if country == "mx" and (number < 24 or slot_in(slot, 2, "10:00", "11:00")):
-            continue  # its first slot is 06:00; an hour of its third day was missed
+            continue  # starts at 06:00; an hour of the third day is missed
         postgres_away = country == "es" and slot_in(slot, 4, "06:15", "07:30")
         as_of = as_of if postgres_away else slot + timedelta(seconds=3, microseconds=250_000)
         tick = {"slot": slot, "started_at": slot + timedelta(seconds=2), "finished_at": slot + timedelta(seconds=8)}
@@ -181,7 +181,7 @@ def _ticks(country: str, rng: random.Random) -> Iterator[tuple[datetime, Rows, d
 
 
 def slot_in(slot: datetime, day: int, begin: str, end: str) -> bool:
-    """Whether a slot lies in some hours of UTC of a day of the week, 0 to 6."""
+    """Whether a slot lies between two UTC times on a day of the week, 0 to 6."""
     return slot.date() == FIRST_DAY + timedelta(days=day) and begin <= f"{slot:%H:%M}" < end
 
 
@@ -199,15 +199,15 @@ def _stores(country: str, rng: random.Random) -> Iterator[_Store]:
 def _row(
     country: str, slot: datetime, store: _Store, outage: tuple[int, str], as_of: datetime, unseen: bool
 ) -> dict[str, Any]:
-    """A store in a slot: judged by its hours and by the week's story."""
+    """A store's row in a slot: judged by its hours and the story of the week."""
     local = slot.replace(tzinfo=UTC).astimezone(ZoneInfo(store.zone))
     read = _as_read(country, store, as_of)
     minutes = [_is_open(read, slot + timedelta(minutes=n)) for n in range(15)]
-    # The live view does as the schedule says, but for the one that is closed for the day: there it follows in an hour.
+    # The live view follows the schedule, except on the exceptional closing day: then it is an hour late.
     shown = _is_open(_as_read(country, store, as_of - timedelta(hours=1)) if store.id == 110 else read, slot)
     bad = _is_bad(country, store)
     forgot = store.id == 108 and slot.weekday() >= 4  # nobody turns it off at the weekend
-    # Missing from the live view: one store of a country all week, and one of Mexico for a day.
+    # Not in the live view: one store per country all week, and one in Mexico for a day.
     listed = not (store.id == 106 or (country == "mx" and store.id == 103 and slot.weekday() == 1))
     online = listed and (outage[0] == 0) and (shown or forgot)
     row: dict[str, Any] = {
@@ -243,7 +243,7 @@ def _is_open(store: _Store, instant: datetime) -> bool:
 
 
 def _as_read(country: str, store: _Store, as_of: datetime) -> _Store:
-    """A store as its schedule was at an instant: of Spain, one closes earlier from Thursday on, one is closed on Friday."""
+    """A store's schedule at an instant. In Spain one closes earlier from Thursday on, one is closed on Friday."""
     start = datetime.combine(FIRST_DAY, datetime.min.time())
     if country == "es" and store.id == 105 and as_of >= start + timedelta(days=3, hours=10):
         return replace(store, closes=store.closes - 60)
@@ -253,12 +253,12 @@ def _as_read(country: str, store: _Store, as_of: datetime) -> _Store:
 
 
 def _is_bad(country: str, store: _Store) -> bool:
-    """Whether a row of its hours makes no sense."""
+    """Whether one of its rows of hours is invalid."""
     return country == "es" and store.id == 114
 
 
 def _schedules(country: str, day: date, stores: list[_Store], readings: list[datetime]) -> Iterator[dict[str, Any]]:
-    """A day's rows of store_schedules: for each store its schedules in the order of the day's readings."""
+    """A day's rows of store_schedules: each store's schedules in the order in which they were read."""
     for store in sorted(stores, key=lambda store: str(store.id)):
         own: Rows = []
         for as_of in readings:
@@ -272,7 +272,7 @@ def _schedules(country: str, day: date, stores: list[_Store], readings: list[dat
 
 
 def _told(country: str, day: date, store: _Store) -> dict[str, Any]:
-    """What the columns of store_schedules say of a store."""
+    """A store's values for the columns of store_schedules."""
     hours = "-".join(f"{minutes // 60 % 24:02}:{minutes % 60:02}" for minutes in (store.opens, store.closes))
     closed = store.closed_on
     near = closed is not None and -2 <= (closed - day).days <= 1
@@ -301,7 +301,7 @@ def _orphan(country: str, slot: datetime, store_id: int, as_of: datetime) -> dic
 
 
 def _by_city(slot: datetime, stores: Rows) -> Rows:
-    """The sums of a slot by city, as merge makes them: in the order of names, the nameless city first."""
+    """The sums of a slot by city, as merge makes them: ordered by name, stores without a city first."""
     found = []
     for city in sorted({row["city"] for row in stores}, key=lambda name: (name is not None, name or "")):
         own = [row for row in stores if row["city"] == city]

@@ -1,1 +1,1 @@
-"""The local servers: how each is installed, started, asked whether it is well, and stopped."""
+"""The local servers: how to install, start, check and stop each."""

@@ -1,4 +1,4 @@
-"""Elasticsearch, the source of the live view: a real node from its Maven jars, started by a small launcher."""
+"""Elasticsearch, the source of the live view: a real node, started from its Maven jars by a small launcher."""
 
 import hashlib
 import http.client
@@ -27,13 +27,13 @@ _COPY_JARS = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-depend
 
 
 def start(run_dir: Path, port: int, transport_port: int) -> Elasticsearch:
-    """Starts the node, its jars fetched first if they are not there; a running one is left alone."""
+    """Starts the node unless it runs. Downloads its jars first if they are missing."""
     server = Server(NAME, run_dir)
     address = Elasticsearch(f"http://127.0.0.1:{port}")
     if server.answers(lambda: is_healthy(address)):
         return address
     if server.pid():
-        say(NAME, "runs but does not answer: starting it anew")
+        say(NAME, "runs but does not answer: restarting it")
         server.stop()
     java_home = _java_home()
     home = run_dir / NAME
@@ -54,7 +54,7 @@ def command(
     transport_port: int,
     main_class: str = "org.elasticsearch.node.LocalNode",
 ) -> list[str | Path]:
-    """What starts a node of 8 or 9, or with its own launcher one of another engine."""
+    """The command that starts a node of version 8 or 9, or of another engine with that engine's launcher."""
     return [
         java_home / "bin" / "java",
         f"-Xms{_HEAP}",
@@ -64,10 +64,10 @@ def command(
         f"-XX:ErrorFile={home}/jvm-crash.log",
         f"-Djava.io.tmpdir={home}/tmp",
         f"-Dlog4j2.configurationFile={_SOURCES}/log4j2.properties",
-        # Elasticsearch's native code comes with the distribution only: zstd is the system's, its vector code is off.
+        # Elasticsearch's native code only comes with the distribution. Uses the system's zstd; vector code is off.
         f"-Des.nativelibs.path={jars}/native",
         "-Dorg.elasticsearch.nativeaccess.enableVectorLibrary=false",
-        # As the distribution sets them, for Netty to keep to public interfaces of the JDK.
+        # The distribution sets these too, so that Netty keeps to the JDK's public interfaces.
         "-Dio.netty.noUnsafe=true",
         "-Dio.netty.noKeySetOptimization=true",
         "-Dio.netty.recycler.maxCapacityPerThread=0",
@@ -81,13 +81,13 @@ def command(
         f"http.port={port}",
         f"transport.port={transport_port}",
         "discovery.type=single-node",
-        # A disk that is nearly full is no reason to refuse sample data.
+        # A nearly full disk is no reason to refuse sample data.
         "cluster.routing.allocation.disk.threshold_enabled=false",
     ]
 
 
 def is_healthy(address: Elasticsearch) -> bool:
-    """Whether every index can be read; replicas, for which one node has no place, do not count."""
+    """Whether every index can be read. Replicas do not count: one node has no place for them."""
     try:
         with urllib.request.urlopen(f"{address.url}/_cluster/health", timeout=5) as answer:
             return json.load(answer)["status"] in ("green", "yellow")
@@ -96,10 +96,10 @@ def is_healthy(address: Elasticsearch) -> bool:
 
 
 def _java_home() -> Path:
-    """A JDK of 17 or later (the compiler is needed once); the oldest that will do, as the node was made for those."""
+    """The oldest JDK from 17 on, the version that the node was made for. The compiler is needed once."""
     jdks = java.find(_OLDEST_JAVA, "javac")
     if not jdks:
-        packages.install(NAME, ["openjdk-17-jdk-headless"], f"no JDK {_OLDEST_JAVA} or later here")
+        packages.install(NAME, ["openjdk-17-jdk-headless"], f"JDK {_OLDEST_JAVA} or later is missing")
         jdks = java.find(_OLDEST_JAVA, "javac")
     if not jdks:
         raise StackError(f"{NAME}: no JDK {_OLDEST_JAVA} or later in JAVA_HOME, /usr/lib/jvm or on PATH")
@@ -107,7 +107,7 @@ def _java_home() -> Path:
 
 
 def jars(java_home: Path, version: str = VERSION) -> Path:
-    """The folder of the jars, the launcher's classes and the native library, made again when their sources change."""
+    """The folder with the jars, the launcher's classes and the native library, rebuilt when their sources change."""
     folder = CACHE / NAME / version
     stamp_file = folder / "stamp"
     major = version.partition(".")[0]
@@ -119,7 +119,7 @@ def jars(java_home: Path, version: str = VERSION) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         for name in ("classes", "native"):
             (folder / name).mkdir(parents=True)
-        say(NAME, f"fetching the jars of {version} from Maven Central (50 MB) into {folder}")
+        say(NAME, f"downloading the jars of {version} from Maven Central (50 MB) into {folder}")
         fetch(folder, _SOURCES / "pom.xml", {"elasticsearch.version": version}, java_home)
         compiler: list[str | Path] = [
             java_home / "bin" / "javac",
@@ -134,9 +134,9 @@ def jars(java_home: Path, version: str = VERSION) -> Path:
 
 
 def fetch(folder: Path, pom: Path, properties: dict[str, str], java_home: Path) -> None:
-    """Fetches the jars that a pom names into the folder's `lib`."""
+    """Downloads the jars that a pom names into the folder's `lib`."""
     if not shutil.which("mvn"):
-        packages.install(NAME, ["maven"], "no Maven here")
+        packages.install(NAME, ["maven"], "Maven is missing")
     maven: list[str | Path] = [
         "mvn",
         "--batch-mode",
@@ -151,7 +151,7 @@ def fetch(folder: Path, pom: Path, properties: dict[str, str], java_home: Path) 
 
 
 def build(folder: Path, command: list[str | Path], java_home: Path) -> None:
-    """Runs a command whose output goes to the folder's `build.log`."""
+    """Runs a command and logs its output to the folder's `build.log`."""
     log = folder / "build.log"
     with log.open("a") as stream:
         env = {**os.environ, "JAVA_HOME": str(java_home)}
@@ -162,7 +162,7 @@ def build(folder: Path, command: list[str | Path], java_home: Path) -> None:
 
 
 def _zstd() -> Path:
-    """The system's zstd, which the node asks for when it starts."""
+    """The system's zstd library, which the node loads when it starts."""
     abi = {"x86_64": "x86-64", "aarch64": "AArch64"}.get(platform.machine(), platform.machine())
     search_path = f"{os.environ.get('PATH', os.defpath)}:/sbin:/usr/sbin"
     listing = subprocess.run(
@@ -170,5 +170,5 @@ def _zstd() -> Path:
     ).stdout
     match = re.search(rf"libzstd\.so\.1 \(.*{re.escape(abi)}\) => (\S+)", listing)
     if not match:
-        raise StackError(f"{NAME}: there is no libzstd.so.1 for {abi} here: install libzstd1")
+        raise StackError(f"{NAME}: libzstd.so.1 for {abi} is missing: install libzstd1")
     return Path(match[1])

@@ -1,4 +1,4 @@
-"""Finds the Java runtimes of this machine, for the servers that are written in it."""
+"""Finds the Java runtimes on this machine, for the servers written in Java."""
 
 import os
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def find(oldest: int, program: str = "java") -> dict[int, Path]:
-    """The homes of those that are not older and have the program (`javac` where something is compiled), by version."""
+    """The Java homes from version `oldest` on that have the program (`javac` to compile), by version."""
     on_path = shutil.which(program)
     folders = [Path(on_path).resolve().parents[1]] if on_path else []
     folders += sorted(Path("/usr/lib/jvm").glob("*"))
@@ -15,7 +15,7 @@ def find(oldest: int, program: str = "java") -> dict[int, Path]:
         folders.append(Path(os.environ["JAVA_HOME"]))
     found: dict[int, Path] = {}
     for folder in folders:
-        # The release file tells the version without starting a virtual machine.
+        # The release file names the version, so no virtual machine has to start.
         if (folder / "bin" / program).exists() and (folder / "release").exists():
             match = re.search(r'^JAVA_VERSION="(\d+)', (folder / "release").read_text(), re.MULTILINE)
             if match and int(match[1]) >= oldest:

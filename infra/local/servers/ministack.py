@@ -1,4 +1,4 @@
-"""The local AWS (MiniStack): runs the deployed templates, the Lambda binaries as processes, with policies enforced."""
+"""The local AWS (MiniStack). It runs the deployed templates and the Lambda binaries, and enforces policies."""
 
 import http.client
 import os
@@ -13,22 +13,22 @@ from infra.local.servers.processes import Server
 
 NAME = "aws"
 REGION = "eu-west-1"
-# MiniStack's own names for the account's root, which no policy binds. Functions get their roles' sessions instead.
+# MiniStack's names for the account's root, which no policy limits. Functions get sessions of their roles instead.
 _ROOT_KEY = "test"
 
 
 def start(run_dir: Path, port: int, *, extra: Mapping[str, str] | None = None) -> Aws:
-    """Starts an empty AWS; a running one is left alone, with all that is deployed there.
+    """Starts an empty AWS. If one runs, leaves it alone with everything that is deployed there.
 
-    `extra` are further variables of its environment, and so of its functions'.
+    `extra` are more variables for its environment, which its functions inherit.
     """
     server = Server(NAME, run_dir)
     address = Aws(f"http://127.0.0.1:{port}", REGION, _ROOT_KEY, _ROOT_KEY)
     if server.answers(lambda: is_healthy(address)):
         return address
     if server.pid():
-        say(NAME, "runs but does not answer: starting it anew")
-    # What is left over goes first: its processes (killed ones leave their functions running), then its files.
+        say(NAME, "runs but does not answer: restarting it")
+    # Clean up first: processes (a killed AWS leaves its functions running), then files.
     server.stop()
     home = run_dir / NAME
     shutil.rmtree(home, ignore_errors=True)
@@ -45,7 +45,7 @@ def start(run_dir: Path, port: int, *, extra: Mapping[str, str] | None = None) -
 
 
 def is_healthy(address: Aws) -> bool:
-    """Whether it takes requests."""
+    """Whether it accepts requests."""
     try:
         with urllib.request.urlopen(f"{address.endpoint}/_ministack/ready", timeout=5) as answer:
             return answer.status == 200
@@ -54,24 +54,24 @@ def is_healthy(address: Aws) -> bool:
 
 
 def _environment(address: Aws, home: Path, port: int) -> dict[str, str]:
-    """Its whole environment: functions inherit it, so nothing of the user's own is in it."""
+    """Its whole environment. Functions inherit it, so it holds nothing of the user's own."""
     return {
         "PATH": os.environ.get("PATH", os.defpath),
         "LANG": "C.UTF-8",
         "HOME": str(home),
         "TMPDIR": str(home / "tmp"),
         "PYTHONUNBUFFERED": "1",
-        "BIND_HOST": "127.0.0.1",  # its default is every address of the machine
+        "BIND_HOST": "127.0.0.1",  # the default is every address of the machine
         "GATEWAY_PORT": str(port),
-        # What functions are told to call, and what marks requests as its own root's.
+        # The address that functions call, and the key that marks requests as root's.
         **address.environment(),
         "MINISTACK_REGION": REGION,
         "AUTH": "true",
-        # Services that would listen on ports of their own, and Docker, which it would otherwise tidy up.
+        # Off: services that would open their own ports, and Docker, which it would otherwise clean up.
         "SFTP_ENABLED": "0",
         "IOT_MTLS_ENABLED": "0",
         "DOCKER_HOST": f"unix://{home}/no-docker.sock",
-        # State is not kept over restarts; the folders are named so that nothing lands outside of the stack's.
+        # State does not survive restarts. The folders are set so that all files stay in the stack's.
         "STATE_DIR": str(home / "state"),
         "S3_DATA_DIR": str(home / "s3"),
         "LOG_LEVEL": "INFO",

@@ -1,8 +1,8 @@
-"""Runs MiniStack with a mistake of its own mended; started by ministack.py beside it, in MiniStack's own process.
+"""Runs MiniStack with one of its bugs fixed. ministack.py starts it as MiniStack's process.
 
-Whatever starts a function registers its role's session, and that first looks through all sessions for expired ones.
-MiniStack 1.5.33 does so over the very dictionary that other threads add to: when two functions start at once, one of
-them now and then fails with "dictionary changed size during iteration". Here it looks through a copy.
+Starting a function registers a session of its role, which first searches all sessions for expired ones. MiniStack
+1.5.33 iterates over the dictionary itself while other threads add to it. When two functions start at once, one of them
+sometimes fails with "dictionary changed size during iteration". Here the search iterates over a copy.
 """
 
 import time
@@ -13,7 +13,7 @@ from ministack.services import sts
 
 def _evict_expired_sessions() -> None:
     now = time.time()
-    # Copying a dictionary's items is one step of the interpreter, which no thread comes in between of.
+    # Copying a dictionary's items is one step of the interpreter: no other thread can interrupt it.
     for key, session in list(sts._sessions.items()):
         expires = session.get("Expiration")
         if isinstance(expires, (int, float)) and now > expires:
@@ -22,7 +22,7 @@ def _evict_expired_sessions() -> None:
 
 if not callable(getattr(sts, "_evict_expired_sessions", None)):
     raise SystemExit(
-        "ministack.services.sts is not what it was: see whether infra/local/servers/ministack_server.py is needed"
+        "ministack.services.sts has changed: check whether infra/local/servers/ministack_server.py is still needed"
     )
 sts._evict_expired_sessions = _evict_expired_sessions
 

@@ -1,4 +1,4 @@
-"""Installs Debian packages that a server needs and the machine lacks, and says so before it does."""
+"""Installs Debian packages that a server needs and the machine lacks. Says so first."""
 
 import os
 import shutil
@@ -11,16 +11,16 @@ from infra.local.servers.locks import exclusive
 
 
 def install(subject: str, packages: list[str], because: str) -> None:
-    """Installs by apt-get, as root or by sudo; one at a time, because apt allows no more."""
-    by_hand = f"install {' '.join(packages)} (or what your system calls them) and try again"
+    """Installs packages with apt-get, as root or through sudo. One call at a time, because apt allows no more."""
+    by_hand = f"install {' '.join(packages)} (or your system's names for them) and try again"
     if not shutil.which("apt-get"):
-        raise StackError(f"{subject}: {because}, and there is no apt-get here: {by_hand}")
+        raise StackError(f"{subject}: {because}, and this machine has no apt-get: {by_hand}")
     as_root = [] if os.geteuid() == 0 else ["sudo"]
     if as_root and not shutil.which("sudo"):
-        raise StackError(f"{subject}: {because}, and neither root nor sudo is at hand: {by_hand}")
+        raise StackError(f"{subject}: {because}, and installing needs root or sudo: {by_hand}")
     log = CACHE / f"apt-{subject}.log"
     with exclusive(CACHE / "apt.lock", subject):
-        say(subject, f"{because}: installing {' '.join(packages)} by apt-get (log: {log})")
+        say(subject, f"{because}: installing {' '.join(packages)} with apt-get (log: {log})")
         steps = [
             ["apt-get", "update"],
             ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y", "--no-install-recommends", *packages],

@@ -1,4 +1,4 @@
-"""Gives every server a free port and remembers it, so that a stack keeps its addresses over restarts."""
+"""Gives every server a free port and remembers it, so that a stack keeps its addresses when it restarts."""
 
 import json
 import random
@@ -9,14 +9,14 @@ from pathlib import Path
 from infra.local.config import write_private
 from infra.local.errors import StackError
 
-# Below Linux's range for outgoing connections (32768 and up): what is free now is not taken by a client a second later.
+# Below Linux's range for outgoing connections (32768 and up), so that no client takes a free port a second later.
 _RANGE = range(20_000, 32_000)
 
 
 def is_free(port: int) -> bool:
     """Whether a server could listen on the port now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As servers do, so that connections of a server that has just ended do not count.
+        # As servers do it, so that the connections of a server that has just ended do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -27,7 +27,7 @@ def is_free(port: int) -> bool:
 
 
 def choose(run_dir: Path, in_use: dict[str, bool]) -> dict[str, int]:
-    """A port for each name: the remembered one if its own server is running on it, or if it is free."""
+    """A port for each name: the remembered one if it is free or its own server runs on it, else a new one."""
     file = run_dir / "ports.json"
     remembered = _read(file)
     others = {port for stack in run_dir.parent.glob("*/ports.json") if stack != file for port in _read(stack).values()}
@@ -37,7 +37,7 @@ def choose(run_dir: Path, in_use: dict[str, bool]) -> dict[str, int]:
         if port is None or not (is_running or is_free(port)):
             port = any_free(others | set(remembered.values()) | set(chosen.values()))
         chosen[name] = port
-    # Those of servers that other commands start stay remembered.
+    # Also remembers the ports of servers that other commands start.
     if remembered | chosen != remembered:
         write_private(file, json.dumps(remembered | chosen, indent=2) + "\n")
     return chosen
@@ -51,7 +51,7 @@ def _read(file: Path) -> dict[str, int]:
 
 
 def any_free(taken: AbstractSet[int] = frozenset()) -> int:
-    """A port that is free now and none of those that others have a claim to."""
+    """A port that is free now and not in `taken`, the ports that others claim."""
     for port in random.sample(_RANGE, len(_RANGE)):
         if port not in taken and is_free(port):
             return port

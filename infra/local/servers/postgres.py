@@ -1,4 +1,4 @@
-"""PostgreSQL, the source of schedules: a cluster of the stack's own, made by initdb from Debian's binaries."""
+"""PostgreSQL, the source of schedules: a cluster for this stack, made with initdb from Debian's binaries."""
 
 import os
 import pwd
@@ -19,7 +19,7 @@ from infra.local.servers.tls import make_certificates
 NAME = "postgres"
 ADMIN = "postgres"
 
-# The data is disposable, so nothing is done to survive a power cut; a killed server still recovers from its log.
+# The data is disposable, so it need not survive a power cut. A killed server still recovers from its log.
 _CONFIGURATION = """\
 listen_addresses = '127.0.0.1'
 port = {port}
@@ -41,12 +41,12 @@ log_line_prefix = '%m [%p] %q%u@%d '
 log_checkpoints = off
 """
 
-# With and without TLS, because both are tested; never without a password.
+# With and without TLS, because both are tested. Never without a password.
 _ACCESS = "host all all 127.0.0.1/32 scram-sha-256\n"
 
 
 def start(run_dir: Path, port: int) -> Postgres:
-    """Starts the cluster, made first if there is none; a running one is left alone."""
+    """Starts the cluster unless it runs. Creates it first if there is none."""
     binaries = _binaries()
     server = Server(NAME, run_dir)
     ca_file = run_dir / "tls" / "ca.pem"
@@ -55,13 +55,13 @@ def start(run_dir: Path, port: int) -> Postgres:
     if server.answers(lambda: is_healthy(address)):
         return address
     if server.pid():
-        say(NAME, "runs but does not answer: starting it anew")
+        say(NAME, "runs but does not answer: restarting it")
         server.stop()
     user = _user()
     home = _home(run_dir, user)
     data = home / "data"
     if not data.exists():
-        say(NAME, f"making a cluster in {data}")
+        say(NAME, f"creating a cluster in {data}")
         _initdb(binaries, home, data, address.admin_password, user)
     if not (ca_file.exists() and (data / "key.pem").exists()):
         make_certificates(ca_file, data / "certificate.pem", data / "key.pem")
@@ -72,7 +72,7 @@ def start(run_dir: Path, port: int) -> Postgres:
         for name in ("certificate.pem", "key.pem", "postgresql.conf", "pg_hba.conf"):
             shutil.chown(data / name, user, user)
     env = {"PATH": os.defpath, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
-    # INT is PostgreSQL's fast shutdown: TERM would wait for its clients to leave.
+    # INT is PostgreSQL's fast shutdown. TERM would wait for its clients to leave.
     process = server.start([binaries / "postgres", "-D", data], env=env, cwd=data, user=user, stop_signal=signal.SIGINT)
     server.wait_until(lambda: is_healthy(address), seconds=60, process=process)
     say(NAME, f"ready on 127.0.0.1:{port} (pid {process.pid})")
@@ -81,7 +81,7 @@ def start(run_dir: Path, port: int) -> Postgres:
 
 def is_healthy(address: Postgres) -> bool:
     """Whether the administrator can log in over TLS and query."""
-    import psycopg  # here, because it takes long to import and not all commands ask
+    import psycopg  # imported here: it is slow, and not all commands need it
 
     try:
         with psycopg.connect(address.conninfo()) as connection:
@@ -91,21 +91,19 @@ def is_healthy(address: Postgres) -> bool:
 
 
 def wipe(run_dir: Path) -> None:
-    """Removes the cluster where it is kept outside the stack's folder."""
+    """Removes the cluster if it is outside the stack's folder."""
     link = run_dir / NAME
     if link.is_symlink():
         shutil.rmtree(link.resolve(), ignore_errors=True)
 
 
 def _binaries() -> Path:
-    """The folder of the newest PostgreSQL server, installed when there is none."""
+    """The folder of the newest PostgreSQL server. Installs one if there is none."""
     if not (shutil.which("openssl") and _find_binaries()):
-        packages.install(NAME, ["postgresql", "postgresql-client", "openssl"], "no PostgreSQL server or openssl here")
+        packages.install(NAME, ["postgresql", "postgresql-client", "openssl"], "PostgreSQL or openssl is missing")
     found = _find_binaries()
     if found is None:
-        raise StackError(
-            f"{NAME}: no `postgres` program in /usr/lib/postgresql/*/bin or on PATH, even after installing"
-        )
+        raise StackError(f"{NAME}: no `postgres` in /usr/lib/postgresql/*/bin or on PATH, even after installing it")
     return found
 
 
@@ -124,7 +122,7 @@ def _password(file: Path) -> str:
 
 
 def _user() -> str | None:
-    """The user to run as: PostgreSQL refuses root, so then the one that its package brings."""
+    """The user to run as. PostgreSQL refuses root; then it is the user that its package creates."""
     if os.geteuid() != 0:
         return None
     try:
@@ -137,14 +135,14 @@ def _user() -> str | None:
 
 
 def _home(run_dir: Path, user: str | None) -> Path:
-    """A folder that belongs to the user: in the stack's folder, or linked from it where that user cannot get there."""
+    """A folder that belongs to the user: in the stack's folder, or linked from it if that user cannot enter it."""
     home = run_dir / NAME
     if home.exists():
         return home.resolve()
     if user and not _can_enter(run_dir, user):
         outside = Path(tempfile.mkdtemp(prefix="storewatch-postgres-", dir="/var/tmp"))
         say(NAME, f"the user {user} cannot enter {run_dir}: keeping the cluster in {outside}")
-        home.unlink(missing_ok=True)  # a link to a folder that is gone
+        home.unlink(missing_ok=True)  # a link to a deleted folder
         home.symlink_to(outside)
     else:
         home.mkdir(parents=True)
@@ -160,13 +158,13 @@ def _can_enter(folder: Path, user: str) -> bool:
 
 
 def _forget_crash(data: Path) -> None:
-    """Removes the mark of a server that was killed, once the last of its sessions has seen that and ended.
+    """Removes a killed server's pid file, once its sessions have noticed and ended.
 
-    The server would do so itself, but takes a killed one that nobody has reaped yet for a running one.
+    The server would do this itself, but it takes a killed server that is still a zombie for a running one.
     """
     wait_for(lambda: not working_in(data), 10)
     if left := working_in(data):
-        raise StackError(f"{NAME}: sessions of a killed server are still at work in {data}: end {left} and try again")
+        raise StackError(f"{NAME}: sessions of a killed server still run in {data}: end {left} and try again")
     (data / "postmaster.pid").unlink(missing_ok=True)
 
 
@@ -202,5 +200,5 @@ def _initdb(binaries: Path, home: Path, data: Path, password: str, user: str | N
         password_file.unlink()
     if result.returncode:
         raise StackError(f"{NAME}: initdb failed: {(result.stderr or result.stdout).strip()}")
-    # Only a cluster that is whole gets the name by which the next start finds it.
+    # Renamed last: the next start looks for this name and must find a whole cluster.
     partial.rename(data)

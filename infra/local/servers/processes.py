@@ -1,7 +1,7 @@
-"""Server processes that outlive the command that starts them: started with a log and a pid file, watched, stopped.
+"""Starts, watches and stops server processes that outlive the command, with a log and a pid file for each.
 
-A pid alone proves nothing, as the kernel gives it to another process once ours has ended: before a process is
-signalled, its start time and its command line must be those that the pid file names.
+A pid alone proves nothing: once a process has ended, the kernel may give its pid to another. A process is only
+signalled if its start time and command line are those in the pid file.
 """
 
 import json
@@ -18,37 +18,37 @@ from typing import Any
 from infra.local.config import write_private
 from infra.local.errors import StackError
 
-# In the environment of every server, and so of what it starts: finds processes that it left behind when it was killed.
+# Set in the environment of every server, and inherited by its children. Finds what a killed server left running.
 MARK = "STOREWATCH_SERVER"
 
-# How often a condition is looked at while waiting for it.
+# How often to check a condition that is waited for.
 _POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Server:
-    """One server of a stack, known by its name in the stack's folder, whoever started it."""
+    """A server of a stack, known by its name in the stack's folder, whoever started it."""
 
     name: str
     run_dir: Path
 
     @property
     def pid_file(self) -> Path:
-        """Tells the process: pid, start time, command and the signal that stops it."""
+        """Names the process: pid, start time, command, and the signal that stops it."""
         return self.run_dir / "pids" / f"{self.name}.json"
 
     @property
     def log_file(self) -> Path:
-        """What the process prints; the log of the start before is kept beside it."""
+        """The process's output. The log of the last start is kept beside it."""
         return self.run_dir / "logs" / f"{self.name}.log"
 
     def pid(self) -> int | None:
-        """The pid of the running process, or None when it has ended."""
+        """The pid of the running process; None if it has ended."""
         record = self._record()
         return record["pid"] if record and _is_process(record) else None
 
     def answers(self, check: Callable[[], bool]) -> bool:
-        """Whether it runs and passes the check, for which a busy machine gets some time."""
+        """Whether it runs and passes the check. Waits a little, because the machine may be busy."""
         return self.pid() is not None and wait_for(lambda: check() or self.pid() is None, 30) and self.pid() is not None
 
     def start(
@@ -60,7 +60,7 @@ class Server:
         user: str | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
     ) -> subprocess.Popen[bytes]:
-        """Starts the process in a session of its own, so that it stays when the terminal goes."""
+        """Starts the process in its own session, so that it survives the terminal."""
         self.stop_left_over()
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         if self.log_file.exists():
@@ -78,7 +78,7 @@ class Server:
                 start_new_session=True,
                 **as_user,
             )
-        # Popen returns once the new program runs, so that its command line is already the one to recognise it by.
+        # Popen returns once the new program runs, so its command line is final.
         record = {
             "pid": process.pid,
             "started": _start_time(process.pid),
@@ -89,7 +89,7 @@ class Server:
         return process
 
     def wait_until(self, check: Callable[[], bool], *, seconds: float, process: subprocess.Popen[bytes]) -> None:
-        """Waits for a check to pass; tells the end of the log when it does not in time or the process ends."""
+        """Waits for a check to pass. The error, after a timeout or an early end, shows the end of the log."""
         deadline = time.monotonic() + seconds
         while not check():
             if (status := process.poll()) is not None:
@@ -99,7 +99,7 @@ class Server:
             time.sleep(_POLL_SECONDS)
 
     def stop(self, *, grace_seconds: float = 30) -> bool:
-        """Stops the process with its own signal, then with KILL after a grace; False if it was not running."""
+        """Stops the process with its own signal, then with KILL. False if it was not running."""
         record = self._record()
         was_running = record is not None and _is_process(record)
         if record and was_running:
@@ -109,14 +109,14 @@ class Server:
                     break
             else:
                 raise StackError(
-                    f"{self.name} (pid {record['pid']}) did not end, not even by KILL; see {self.log_file}"
+                    f"{self.name} (pid {record['pid']}) did not end, not even with KILL; see {self.log_file}"
                 )
         self.stop_left_over()
         self.pid_file.unlink(missing_ok=True)
         return was_running
 
     def stop_left_over(self) -> None:
-        """Ends what a killed server has left running, such as the Lambda processes of the local AWS."""
+        """Ends what a killed server left running, such as the local AWS's Lambda processes."""
         if self.pid() is not None:
             raise StackError(f"{self.name} is running (pid {self.pid()}): stop it first")
         mark = f"{MARK}={self.pid_file}".encode()
@@ -144,16 +144,16 @@ class Server:
         except FileNotFoundError:
             return None
         except json.JSONDecodeError as error:
-            raise StackError(f"{self.pid_file} is not JSON ({error}): end {self.name} by hand and remove it") from None
+            raise StackError(f"{self.pid_file} is not JSON ({error}): end {self.name} by hand and delete it") from None
 
 
 def servers(run_dir: Path) -> list[Server]:
-    """Every server that has a pid file, those of other commands than `up` too."""
+    """Every server with a pid file, including those of commands other than `up`."""
     return [Server(file.stem, run_dir) for file in sorted((run_dir / "pids").glob("*.json"))]
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    """Waits for a condition; False if it does not come about in time."""
+    """Waits for a condition; False if it does not become true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -163,7 +163,7 @@ def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def working_in(folder: Path) -> list[int]:
-    """The processes that have the folder as their working directory."""
+    """The processes whose working directory is the folder."""
     return [pid for pid in _processes() if _working_directory(pid) == str(folder)]
 
 
@@ -180,7 +180,7 @@ def _working_directory(pid: int) -> str | None:
 
 
 def _read(pid: int, name: str) -> bytes:
-    """A file of /proc; empty when the process has ended or is another user's."""
+    """A file of /proc; empty if the process has ended or belongs to another user."""
     try:
         return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError:
@@ -192,8 +192,8 @@ def _environment(pid: int) -> list[bytes]:
 
 
 def _start_time(pid: int) -> str | None:
-    """The kernel's start time of a process, in ticks since boot; None when it has ended, if only reaped by no one."""
-    # The second field is the name in parentheses and may hold anything; the fields after it are numbers.
+    """The kernel's start time of a process, in ticks since boot; None if it has ended, even if it is still a zombie."""
+    # The second field is the name in parentheses and may hold anything. The fields after it are numbers.
     fields = _read(pid, "stat").rpartition(b")")[2].split()
     return fields[19].decode() if fields and fields[0] not in (b"Z", b"X") else None
 
@@ -207,7 +207,7 @@ def _is_process(record: Mapping[str, Any]) -> bool:
 
 
 def _reap(pid: int) -> None:
-    """Takes the exit status of our own child, if it is one, so that it does not stay as a zombie."""
+    """Collects the exit status of our own child, so that it does not stay a zombie."""
     with suppress(ChildProcessError):
         os.waitpid(pid, os.WNOHANG)
 
@@ -218,4 +218,4 @@ def _signal(pid: int, number: signal.Signals) -> None:
     except ProcessLookupError:
         pass
     except PermissionError:
-        raise StackError(f"process {pid} belongs to another user: run the command as the one who started it") from None
+        raise StackError(f"process {pid} belongs to another user: run the command as that user") from None

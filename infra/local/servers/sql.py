@@ -1,6 +1,6 @@
-"""Runs SQL on Trino by its HTTP protocol, and keeps what the engine says it has read: a client in a hundred lines.
+"""Runs SQL on Trino over its HTTP protocol, and keeps its statistics of what was read.
 
-It is not the client that is on PyPI, because all that is needed here is rows, columns and statistics.
+Not the client on PyPI: this needs only rows, columns and statistics.
 """
 
 import http.client
@@ -30,7 +30,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Result:
-    """What a statement came to."""
+    """The outcome of a statement."""
 
     columns: list[Column]
     rows: list[list[Any]]
@@ -38,12 +38,12 @@ class Result:
 
     @property
     def dicts(self) -> list[dict[str, Any]]:
-        """The rows by the names of their columns."""
+        """The rows, as dictionaries by column name."""
         return [{column.name: value for column, value in zip(self.columns, row, strict=True)} for row in self.rows]
 
 
 class QueryError(StackError):
-    """The engine refuses a statement, or fails in it."""
+    """The engine refused a statement, or the statement failed."""
 
     def __init__(self, name: str, message: str):
         super().__init__(f"{name}: {message}")
@@ -51,14 +51,14 @@ class QueryError(StackError):
 
 
 def run(url: str, statement: str, *, catalog: str | None = None, database: str | None = None) -> Result:
-    """Runs one statement to its end. Dates and timestamps come as Python's own, the latter without a zone: UTC."""
+    """Runs one statement to its end. Dates and timestamps become Python's; timestamps are UTC without a zone."""
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
             return _run(url, statement, catalog, database)
         except QueryError as error:
-            # Some seconds after it has answered its first query, the engine still knows no worker for a catalog's
-            # tables, though it is one itself; and nothing but such a query tells when that is over.
+            # For some seconds after its first answer, the engine knows no worker for a catalog's tables, although it is
+            # one itself. Only a query on a table shows when that is over.
             if error.name != "NO_NODES_AVAILABLE" or time.monotonic() > deadline:
                 raise
             time.sleep(_POLL_SECONDS)
@@ -69,7 +69,7 @@ def _run(url: str, statement: str, catalog: str | None, database: str | None) ->
         "X-Trino-User": _USER,
         "X-Trino-Source": "storewatch",
         "X-Trino-Time-Zone": "UTC",
-        # Else types of times are told without their precision.
+        # Without this, times come without their precision.
         "X-Trino-Client-Capabilities": "PARAMETRIC_DATETIME",
     }
     if catalog:
@@ -87,7 +87,7 @@ def _run(url: str, statement: str, catalog: str | None, database: str | None) ->
         rows += answer.get("data", [])
         if "nextUri" not in answer:
             break
-        # The engine holds the answer back until there is something to tell, so this is no busy loop.
+        # Not a busy loop: the engine holds its answer back until there is news.
         request = urllib.request.Request(answer["nextUri"], headers={"X-Trino-User": _USER})
     return Result(columns, [_typed(columns, row) for row in rows], answer["stats"])
 
@@ -113,6 +113,6 @@ def _value(kind: str, value: Any) -> Any:
         return date.fromisoformat(value)
     if kind.startswith("timestamp(") and "zone" not in kind:
         return datetime.fromisoformat(value)
-    if kind == "double" and isinstance(value, str):  # NaN and Infinity, which JSON has not
+    if kind == "double" and isinstance(value, str):  # NaN and Infinity, which JSON lacks
         return float(value)
     return value

@@ -1,4 +1,4 @@
-"""A certificate authority of the stack's own and the certificate that PostgreSQL shows, made by openssl."""
+"""Makes a certificate authority for the stack and PostgreSQL's certificate, with openssl."""
 
 import subprocess
 import tempfile
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from infra.local.errors import StackError
 
-# The server's address 127.0.0.1 is left out on purpose: clients that verify names have to be seen to refuse it.
+# Leaves out the server's address 127.0.0.1 on purpose: tests need a name that clients refuse.
 _SERVER_EXTENSIONS = """\
 basicConstraints = critical, CA:FALSE
 keyUsage = critical, digitalSignature
@@ -16,7 +16,7 @@ subjectAltName = DNS:localhost
 
 
 def make_certificates(ca_file: Path, certificate: Path, key: Path) -> None:
-    """Writes the authority's certificate, and a server's certificate for the name `localhost` with its key."""
+    """Writes the authority's certificate, and a certificate and key for the server name `localhost`."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "extensions").write_text(_SERVER_EXTENSIONS)
@@ -44,7 +44,7 @@ def make_certificates(ca_file: Path, certificate: Path, key: Path) -> None:
             ],
             ["-CAcreateserial", "-extfile", work / "extensions", "-out", work / "certificate.pem"],
         )
-        # The authority's key is left to go with the folder: nobody can have anything else signed by it.
+        # The authority's key is deleted with this folder, so that nothing else can be signed with it.
         for source, target in (("ca.pem", ca_file), ("certificate.pem", certificate), ("key.pem", key)):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes((work / source).read_bytes())

@@ -1,4 +1,4 @@
-"""Trino, the engine behind Athena, over the stack's own lake and catalog: heavy, so started only when it is asked for."""
+"""Trino, the engine behind Athena, on the stack's lake and catalog. It is heavy, so it only starts when needed."""
 
 import os
 from contextlib import suppress
@@ -12,7 +12,7 @@ from infra.local.servers.locks import exclusive
 from infra.local.servers.processes import Server
 
 NAME = "trino"
-# As Athena names the Glue catalog; views are kept with this name in them.
+# Athena's name for the Glue catalog. Stored views contain it.
 CATALOG = "awsdatacatalog"
 _HEAP = "1g"
 _TIMEOUT_SECONDS = 240
@@ -36,14 +36,14 @@ query.min-expire-age=1m
 
 
 def up(stack: Stack) -> str:
-    """Starts it on the running stack, and returns its address; a running one with the same settings is left alone."""
+    """Starts it on the running stack and returns its address. Leaves a running one with the same settings alone."""
     server = Server(NAME, stack.run_dir)
     with exclusive(lock_file(stack.name), "stack"):
         port = ports.choose(stack.run_dir, {NAME: server.pid() is not None})[NAME]
         url = f"http://127.0.0.1:{port}"
         home = stack.run_dir / NAME
         files = trino_files.home()
-        # Where the local AWS has come up on another port, a running engine would look for it in vain.
+        # The local AWS may have moved to another port. A running engine would not find it.
         changed = _configure(home, files, stack.aws, port, is_running=server.pid() is not None)
         if not changed and server.answers(lambda: is_healthy(url)):
             return url
@@ -58,7 +58,7 @@ def up(stack: Stack) -> str:
         ]
         say(NAME, f"starting {trino_files.VERSION} on {java_home}")
         process = server.start(command, env={"PATH": os.defpath, "LANG": "C.UTF-8"}, cwd=home)
-        # Its own health page answers before it can run a query. (See sql.py for what comes after that.)
+        # Its own health page answers before it can run a query. (sql.py says what happens after that.)
         server.wait_until(lambda: is_healthy(url), seconds=_TIMEOUT_SECONDS, process=process)
     say(NAME, f"{trino_files.VERSION} ready on {url} (pid {process.pid}); `stack trino down` stops it")
     return url
@@ -76,21 +76,21 @@ def down(stack: Stack) -> bool:
 
 
 def running(stack: Stack) -> str | None:
-    """The address of the one that runs, or None."""
+    """The address of the running engine; None if it is down."""
     if Server(NAME, stack.run_dir).pid() is None:
         return None
     return f"http://127.0.0.1:{ports.choose(stack.run_dir, {NAME: True})[NAME]}"
 
 
 def is_healthy(url: str) -> bool:
-    """Whether it answers a query on the catalog."""
+    """Whether it can query the catalog."""
     with suppress(OSError, StackError):
         return bool(sql.run(url, f"show schemas from {CATALOG}").rows)
     return False
 
 
 def catalog_properties(aws: Aws, role: str | None = None) -> dict[str, str]:
-    """What makes a catalog of the local Glue and S3, read with the account's own rights or with those of a role."""
+    """The properties of a catalog on the local Glue and S3, read as root or with the rights of a role."""
     properties = {
         "hive.metastore": "glue",
         "hive.metastore.glue.region": aws.region,
@@ -98,11 +98,11 @@ def catalog_properties(aws: Aws, role: str | None = None) -> dict[str, str]:
         "hive.metastore.glue.aws-access-key": aws.access_key_id,
         "hive.metastore.glue.aws-secret-key": aws.secret_access_key,
         "hive.metastore.glue.max-error-retries": "1",
-        # The local Glue ignores segments and sends all partitions for each of them.
+        # The local Glue ignores segments and returns all partitions for each one.
         "hive.metastore.glue.partitions-segments": "1",
-        # What was registered a moment ago is to be seen at once.
+        # New partitions must be visible at once.
         "hive.metastore-cache-ttl": "0s",
-        # The local Glue has no statistics of columns.
+        # The local Glue has no column statistics.
         "hive.table-statistics-enabled": "false",
         "hive.parquet.time-zone": "UTC",
         "fs.native-s3.enabled": "true",
@@ -123,7 +123,7 @@ def catalog_properties(aws: Aws, role: str | None = None) -> dict[str, str]:
 
 
 def _configure(home: Path, files: Path, aws: Aws, port: int, *, is_running: bool) -> bool:
-    """Writes its settings, which hold the local AWS's key; whether they are others than before."""
+    """Writes its settings, which hold the local AWS's key. Returns whether they changed."""
     texts = {
         "config.properties": _CONFIG.format(port=port, home=home, files=files),
         "node.properties": "",
@@ -137,7 +137,7 @@ def _configure(home: Path, files: Path, aws: Aws, port: int, *, is_running: bool
         if not file.exists() or file.read_text() != text:
             write_private(file, text)
             changed = True
-    # Catalogs that a test has added and not dropped again: their roles are gone.
+    # Catalogs that a test added and did not drop. Their roles no longer exist.
     if changed or not is_running:
         for file in (home / "etc/catalog").iterdir():
             if file.stem != CATALOG:
@@ -148,11 +148,11 @@ def _configure(home: Path, files: Path, aws: Aws, port: int, *, is_running: bool
 
 
 def _options(home: Path) -> list[str]:
-    """What the launcher of the distribution would give, less of everything that costs memory."""
+    """The options of the distribution's launcher, without those that cost memory."""
     return [
         f"-Xmx{_HEAP}",
         "-XX:+UseSerialGC",
-        "-XX:TieredStopAtLevel=1",  # queries here are small: what the second compiler costs is never earned back
+        "-XX:TieredStopAtLevel=1",  # queries here are too small for the second compiler to pay off
         "-XX:+ExitOnOutOfMemoryError",
         "-XX:-OmitStackTraceInFastThrow",
         "-XX:ReservedCodeCacheSize=256M",

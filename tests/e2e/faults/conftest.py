@@ -1,4 +1,4 @@
-"""One deployment for all tests of faults: a country behind the proxies, with a PostgreSQL of the tests' own behind one."""
+"""One deployment for all fault tests: a country behind proxies, with its own PostgreSQL."""
 
 import re
 import shutil
@@ -27,7 +27,7 @@ from tests.harness.oracle import Country, read_live_view, read_schedules
 
 STORES = 900
 SEED = 11
-# So short that a test waits no longer than it must for a server that does not answer.
+# Short, so that a test does not wait long for a server that does not answer.
 _TIMEOUT_SECONDS = 2
 
 
@@ -36,7 +36,7 @@ _INJECTED = pytest.StashKey[Counter[str]]()
 
 @pytest.fixture(scope="package")
 def loop(request: pytest.FixtureRequest) -> Iterator[Loop]:
-    """The event loop of all proxies. What they have injected is told at the end."""
+    """The event loop of all proxies. The end of the test run reports which faults they injected."""
     loop = Loop()
     request.config.stash[_INJECTED] = loop.injected
     yield loop
@@ -44,7 +44,7 @@ def loop(request: pytest.FixtureRequest) -> Iterator[Loop]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Tells how often each kind of fault has met a request: a fault that met none has tested nothing."""
+    """Prints how often each kind of fault met a request. A fault that met none has tested nothing."""
     if injected := config.stash.get(_INJECTED, None):
         told = ", ".join(f"{number} x {kind}" for kind, number in sorted(injected.items()))
         terminalreporter.write_line(f"faults injected: {told}")
@@ -52,7 +52,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(autouse=True)
 def _no_mistakes(loop: Loop) -> Iterator[None]:
-    """A proxy that fails by itself fails the test, whatever the functions make of that."""
+    """Fails the test if a proxy itself fails, whatever the functions make of that."""
     loop.mistakes.clear()
     yield
     assert not loop.mistakes
@@ -60,7 +60,7 @@ def _no_mistakes(loop: Loop) -> Iterator[None]:
 
 @pytest.fixture(scope="package")
 def own_postgres(stack: Stack) -> Iterator[OwnPostgres]:
-    """A PostgreSQL of the tests' own."""
+    """A PostgreSQL for these tests only."""
     folder = stack.run_dir / f"faults-{uuid.uuid4().hex[:6]}"
     folder.mkdir(parents=True)
     try:
@@ -75,12 +75,12 @@ def own_postgres(stack: Stack) -> Iterator[OwnPostgres]:
 def faulty(
     stack: Stack, own_postgres: OwnPostgres, loop: Loop, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Faulty]:
-    """Two countries: one behind the proxies, and one beside it that reaches the same servers directly."""
+    """Two countries: one behind the proxies, and a neighbour that reaches the same servers directly."""
     sources = replace(stack, postgres=own_postgres.address)
     before_postgres = TcpProxy(loop, "127.0.0.1", sources.postgres.port)
     before_elasticsearch = before(loop, stack.elasticsearch.url)
     before_aws = before(loop, stack.aws.endpoint)
-    # A stack whose addresses are the proxies': what is deployed with it talks to them and knows no better.
+    # A stack with the proxies' addresses: what is deployed with it talks to them.
     behind = replace(
         sources,
         postgres=replace(sources.postgres, port=before_postgres.port),
@@ -128,7 +128,7 @@ def faulty(
 
 
 def _write_country_file(folder: Path, country: str) -> None:
-    """The project's country file with small chunks and short time limits."""
+    """Writes the project's country file with small chunks and short time limits."""
     text = (DIRECTORY / f"{country}.toml").read_text()
     text = re.sub(r"(?m)^timeout_seconds = \d+", f"timeout_seconds = {_TIMEOUT_SECONDS}", text)
     (folder / f"{country}.toml").write_text(re.sub(r"(?m)^chunk_stores = \d+", "chunk_stores = 100", text))

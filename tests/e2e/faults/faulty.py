@@ -1,4 +1,4 @@
-"""A country whose sources and AWS calls go through the fault proxies, and what its slots come to."""
+"""A country whose sources and AWS calls go through the fault proxies, and the results of its slots."""
 
 import json
 import os
@@ -28,19 +28,19 @@ from tests.harness.deployment import TABLES, Answer, Deployed
 from tests.harness.oracle import Country, Listing, ScheduledStore, expected_orphan, expected_row, expected_unseen_row
 
 COUNTRY = "pt"
-# A country beside it, which no fault is meant for.
+# A country beside it that gets no faults.
 NEIGHBOUR = "es"
 FUNCTIONS = ("plan", "observe", "merge", "register")
-# What depends on when something ran; all else of a row depends on the sources.
+# Values that depend on when something ran. All others depend on the sources.
 _INSTANTS = {"observed_at", "schedule_as_of", "started_at", "finished_at"}
-# Within a slot, one test is done in much less.
+# A test needs much less of a slot than this.
 _NEEDED = timedelta(seconds=90)
 _WAIT_SECONDS = 30
 
 
 @dataclass(frozen=True)
 class OwnPostgres:
-    """A PostgreSQL that tests may stop and freeze: that of the stack is everybody's."""
+    """A PostgreSQL that tests may stop and freeze. The stack's own is shared."""
 
     folder: Path
     address: Postgres
@@ -52,7 +52,7 @@ class OwnPostgres:
 
     @contextmanager
     def stopped(self) -> Iterator[None]:
-        """The server is down."""
+        """Takes the server down."""
         self.server.stop()
         try:
             yield
@@ -61,7 +61,7 @@ class OwnPostgres:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """The server is there and does nothing: connections are taken by the kernel, and nobody answers."""
+        """Freezes the server: the kernel accepts connections, and nobody answers."""
         pid = self.server.pid()
         assert pid
         os.kill(pid, signal.SIGSTOP)
@@ -73,7 +73,7 @@ class OwnPostgres:
 
 @dataclass
 class Faulty:
-    """The deployment, the proxies before its servers, and what its sources hold."""
+    """The deployment, the proxies before its servers, and the content of its sources."""
 
     deployed: Deployed
     sources: Stack  # the servers behind the proxies
@@ -88,7 +88,7 @@ class Faulty:
     live_view: dict[str, Listing]
 
     def afresh(self) -> datetime:
-        """The slot that it is, of which nothing has been run; the snapshot of the schedules is none either."""
+        """The current slot, with everything of it removed, and without a snapshot of the schedules."""
         slot = slot_with_time_left(_NEEDED)
         self.forget("staging", "pending", "schedules", *TABLES)
         self.elasticsearch.forget_seen()
@@ -96,7 +96,7 @@ class Faulty:
         return slot
 
     def forget(self, *folders: str, country: str = COUNTRY) -> None:
-        """Removes what ticks have written in these folders."""
+        """Removes what ticks wrote in these folders."""
         for folder in folders:
             keys = [{"Key": found.key} for found in self.deployed.objects(f"{folder}/country={country}/")]
             if keys:
@@ -107,12 +107,12 @@ class Faulty:
         return self.deployed.invoke(f"{COUNTRY}-{function}", event)
 
     def timed(self, function: str, event: Mapping[str, Any]) -> tuple[Answer, float]:
-        """The same, and how many seconds it took."""
+        """The same, and the seconds it took."""
         started = time.monotonic()
         return self.invoke(function, event), time.monotonic() - started
 
     def event(self, slot: datetime) -> dict[str, str]:
-        """What a country tick is started with."""
+        """The event that starts a country tick."""
         return {"country": COUNTRY, "slot": slots.iso(slot)}
 
     def plan(self, slot: datetime) -> dict[str, Any]:
@@ -122,20 +122,20 @@ class Faulty:
         return answer.payload
 
     def items(self, slot: datetime) -> list[dict[str, Any]]:
-        """The chunks of a slot that is planned."""
+        """The chunks of a planned slot."""
         return json.loads(self.deployed.body(f"staging/country={COUNTRY}/{slots.compact(slot)}/manifest.json"))
 
     def observe(self, slot: datetime) -> list[Answer]:
-        """Observes every chunk of a slot that is planned, one after the other."""
+        """Observes every chunk of a planned slot, one after the other."""
         return [self.invoke("observe", item) for item in self.items(slot)]
 
     def merge(self, slot: datetime) -> Answer:
-        """Merges what is staged of a slot."""
+        """Merges what is staged for a slot."""
         manifest = f"staging/country={COUNTRY}/{slots.compact(slot)}/manifest.json"
         return self.invoke("merge", {**self.event(slot), "manifest": manifest, "started_at": slots.iso(slot)})
 
     def finish(self, slot: datetime) -> dict[str, Any]:
-        """Merges and registers what is staged of a slot: what the merge says."""
+        """Merges and registers what is staged for a slot. Returns the answer of merge."""
         merged = self.merge(slot)
         assert not merged.is_error, merged.payload
         registered = self.invoke("register", {"partitions": merged.payload["partitions"]})
@@ -143,19 +143,19 @@ class Faulty:
         return merged.payload
 
     def run(self, slot: datetime) -> dict[str, Any]:
-        """A whole country tick by its state machine, which must succeed."""
+        """Runs a whole country tick with its state machine, which must succeed."""
         done = self.deployed.run_machine(f"country-{COUNTRY}", self.event(slot))
         assert done["status"] == "SUCCEEDED", done.get("cause")
         return json.loads(done["output"])
 
     def fail(self, slot: datetime) -> str:
-        """A whole country tick, which must fail: what it says of why."""
+        """Runs a whole country tick, which must fail. Returns its reason."""
         done = self.deployed.run_machine(f"country-{COUNTRY}", self.event(slot))
         assert done["status"] == "FAILED", done
         return done["cause"]
 
     def metrics_sent(self) -> list[tuple[str, float]]:
-        """The metrics that functions have sent since the slot was begun afresh, whether they were taken or not."""
+        """The metrics that functions sent since `afresh`, accepted or not."""
         sent = [cbor2.loads(request.body) for request in self.aws.seen("PutMetricData")]
         return [(datum["MetricName"], datum["Value"]) for request in sent for datum in request["MetricData"]]
 
@@ -164,14 +164,14 @@ class Faulty:
         return [after.at - before.at for before, after in pairwise(requests)]
 
     def restart(self, function: str) -> None:
-        """Has the next invocation of a function begin with a new process: a changed configuration ends the old ones."""
+        """Makes a function start a new process next time: changing its configuration ends the old ones."""
         lambdas, name = self.deployed.stack.aws.client("lambda"), f"{self.deployed.prefix}-{COUNTRY}-{function}"
         variables = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
         lambdas.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
 
     @contextmanager
     def renamed_column(self) -> Iterator[None]:
-        """PostgreSQL runs, and does not take the country's query any more."""
+        """Makes PostgreSQL refuse the country's query."""
         database = self.own_postgres.address.conninfo(self.place.database)
         with psycopg.connect(database, autocommit=True) as admin:
             admin.execute("alter table store_hours rename column opens to opens_at")
@@ -182,7 +182,7 @@ class Faulty:
 
     @contextmanager
     def misconfigured(self) -> Iterator[None]:
-        """The country file is one that nobody can read."""
+        """Makes the country file unreadable."""
         lambdas, name = self.deployed.stack.aws.client("lambda"), f"{self.deployed.prefix}-{COUNTRY}-plan"
         key = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]["STOREWATCH_CONFIG"]
         good = self.deployed.body(key)
@@ -199,7 +199,7 @@ class Faulty:
 
     @contextmanager
     def time_limit(self, function: str, seconds: int) -> Iterator[None]:
-        """A function has less time than its template says."""
+        """Gives a function less time than its template does."""
         lambdas, name = self.deployed.stack.aws.client("lambda"), f"{self.deployed.prefix}-{COUNTRY}-{function}"
         limit = lambdas.get_function_configuration(FunctionName=name)["Timeout"]
         lambdas.update_function_configuration(FunctionName=name, Timeout=seconds)
@@ -210,34 +210,34 @@ class Faulty:
 
     @staticmethod
     def wait_until(condition: Callable[[], bool]) -> None:
-        """Waits for something that another thread brings about."""
-        assert wait_for(condition, _WAIT_SECONDS), f"it has not come about within {_WAIT_SECONDS} s"
+        """Waits for something that another thread does."""
+        assert wait_for(condition, _WAIT_SECONDS), f"it did not happen within {_WAIT_SECONDS} s"
 
     def files(self, slot: datetime) -> dict[str, str]:
-        """The tables' files of a slot and their entity tags."""
+        """The tables' files of a slot, with their entity tags."""
         found = [entry for table in TABLES for entry in self.deployed.objects(f"{table}/country={COUNTRY}/")]
         return {entry.key: entry.etag for entry in found if slots.in_key(entry.key) == slot}
 
     def rows(self, table: str, slot: datetime) -> list[dict[str, Any]]:
-        """The rows of a table's one file of a slot, found by the catalog."""
+        """The rows of a table's only file of a slot, found through the catalog."""
         return self.deployed.table(table, COUNTRY, slot).to_pylist()
 
     def tick(self, slot: datetime) -> dict[str, Any]:
-        """The slot's one row of country_ticks."""
+        """The slot's only row of country_ticks."""
         (row,) = self.rows("country_ticks", slot)
         return row
 
     def timeless(self, slot: datetime) -> dict[str, list[dict[str, Any]]]:
-        """All rows of a slot, less what depends on when something ran."""
+        """All rows of a slot, without the values that depend on when something ran."""
         return {
             table: [{key: row[key] for key in row.keys() - _INSTANTS} for row in self.rows(table, slot)]
             for table in TABLES
         }
 
     def assert_holds(self, slot: datetime, unknown: Mapping[int, str] | None = None, *, stale: bool = False) -> None:
-        """Every row is what the sources say; those of some chunks are unknown, with a reason each.
+        """Asserts that every row is what the sources say, or unknown with its reason in the given chunks.
 
-        There is one file a table, and the row of the tick says how it went, and why if it went wrong.
+        Also that each table has one file, and that the tick's row says how it went and, if it went wrong, why.
         """
         unknown = unknown or {}
         assert len(self.files(slot)) == len(TABLES)
@@ -268,13 +268,13 @@ class Faulty:
 
 
 def of_chunk(item: Mapping[str, Any], request: Request) -> bool:
-    """Whether a search is for a chunk: it asks for the chunk's range of ids."""
+    """Whether a search is for the chunk: it asks for the chunk's range of ids."""
     bounds = json.loads(request.body)["query"]["bool"]["filter"][0].get("range", {}).get("store_id", {})
     return bounds.get("gte") == item["first"] and bounds.get("lt") == item["last"]
 
 
 def _chunk(items: list[dict[str, Any]], store_id: str) -> int:
-    """The number of the chunk that a store's id falls in."""
+    """The number of the chunk that contains a store's id."""
     number = int(store_id)
     (found,) = [
         item["chunk"]

@@ -1,4 +1,4 @@
-"""Glue and CloudWatch fail: data stays, what is not registered is counted until a later tick registers it."""
+"""Glue and CloudWatch fail: data stays, and what is unregistered is counted until a later tick registers it."""
 
 import json
 from datetime import datetime, timedelta
@@ -15,29 +15,29 @@ from tests.harness.deployment import TABLES
 
 GLUE = r"AWSGlue\."
 METRICS = r"/PutMetricData"
-# How long a failed tick's way out has for its row, metrics included (statemachine/country.asl.json, MergeFailure).
+# The seconds that a failed tick has to write its row, metrics included (statemachine/country.asl.json, MergeFailure).
 _WAY_OUT_SECONDS = 31
 
 
-# Days before today that no partition is of yet: the local catalog cannot delete any.
+# Days before today without a partition. Each test takes a new one: the local catalog cannot delete partitions.
 _DAYS_AGO = count(40)
 
 
 def new_day(slot: datetime) -> datetime:
-    """A slot of a day that the catalog has nothing of."""
+    """A slot on a day that is not in the catalog."""
     return slot - timedelta(days=next(_DAYS_AGO))
 
 
 @pytest.fixture
 def old(faulty: Faulty) -> datetime:
-    """A slot of such a day, merged and not registered."""
+    """A slot on such a day, merged but not registered."""
     slot = new_day(faulty.afresh())
     merge_late(faulty, slot)
     return slot
 
 
 def merge_late(faulty: Faulty, slot: datetime) -> list[dict[str, Any]]:
-    """Writes a slot that has passed, all of it unknown: the partitions that are to be registered."""
+    """Writes a past slot, all of it unknown. Returns the partitions to register."""
     faulty.plan(slot)
     faulty.observe(slot)
     merged = faulty.merge(slot)
@@ -46,12 +46,12 @@ def merge_late(faulty: Faulty, slot: datetime) -> list[dict[str, Any]]:
 
 
 def days_of(faulty: Faulty, table: str) -> list[str]:
-    """The days that the catalog has of the country."""
+    """The country's days in the catalog."""
     return [found["Values"][1] for found in faulty.deployed.partitions(table, COUNTRY)]
 
 
 def pending(faulty: Faulty) -> list[float]:
-    """What the metric of pending partitions was each time it was sent."""
+    """Every value sent for the metric of pending partitions."""
     return [value for name, value in faulty.metrics_sent() if name == "PartitionsPending"]
 
 
@@ -65,7 +65,7 @@ FAILURES: list[tuple[str, Kind, str]] = [
 
 
 @pytest.mark.parametrize(("kind", "calls"), [one[1:] for one in FAILURES], ids=[one[0] for one in FAILURES])
-def test_what_could_not_be_registered_stays_counts_and_is_registered_by_a_later_tick_with_glue(
+def test_a_later_tick_registers_what_stayed_pending_with_glue(
     faulty: Faulty, old: datetime, kind: Kind, calls: str
 ) -> None:
     files, day = faulty.files(old), f"{old:%Y-%m-%d}"
@@ -78,14 +78,14 @@ def test_what_could_not_be_registered_stays_counts_and_is_registered_by_a_later_
     assert faulty.deployed.objects(f"pending/country={COUNTRY}/") == [note]
     assert pending(faulty) == [len(TABLES)]
 
-    # A tick of today knows nothing of that day but what is noted.
+    # Today's tick only knows of that day through the note.
     assert faulty.run(slots.current())["registered"] is True
     assert faulty.tick(old)["chunks_unknown"] == 3
     assert faulty.deployed.objects(f"pending/country={COUNTRY}/") == []
     assert pending(faulty) == [len(TABLES), 0]
 
 
-def test_a_catalog_that_is_throttled_for_a_moment_is_tried_again_by_the_same_tick(faulty: Faulty) -> None:
+def test_the_same_tick_retries_a_catalog_that_is_throttled_briefly(faulty: Faulty) -> None:
     slot = new_day(faulty.afresh())
     changing = aws_error(400, "ConcurrentModificationException")
     with (
@@ -99,9 +99,9 @@ def test_a_catalog_that_is_throttled_for_a_moment_is_tried_again_by_the_same_tic
     assert faulty.deployed.objects(f"pending/country={COUNTRY}/") == []
 
 
-def test_days_that_are_pending_are_registered_oldest_first(faulty: Faulty) -> None:
+def test_pending_days_are_registered_oldest_first(faulty: Faulty) -> None:
     slot = faulty.afresh()
-    days = [new_day(slot) for _ in range(3)]  # the youngest first
+    days = [new_day(slot) for _ in range(3)]  # the newest first
     for day in days:
         merge_late(faulty, day)
     assert not faulty.invoke("register", {"partitions": []}).is_error
@@ -114,10 +114,10 @@ def test_days_that_are_pending_are_registered_oldest_first(faulty: Faulty) -> No
 
 
 @pytest.mark.parametrize("location", ["right", "elsewhere"])
-def test_a_partition_that_exists_after_all_counts_once_its_location_was_compared(
+def test_a_partition_that_somebody_else_creates_is_compared_and_counted_once(
     faulty: Faulty, old: datetime, location: str
 ) -> None:
-    """Somebody else creates it after the question whether it is there, which is answered with no."""
+    """Somebody creates it between the question whether it exists, answered with no, and our creating it."""
     day, table = f"{old:%Y-%m-%d}", TABLES[0]
     right = f"s3://{faulty.deployed.bucket}/{table}/country={COUNTRY}/day={day}/"
     columns = faulty.deployed.glue.get_table(DatabaseName=faulty.deployed.database, Name=table)["Table"]
@@ -142,7 +142,7 @@ def test_a_partition_that_exists_after_all_counts_once_its_location_was_compared
 
 
 @pytest.mark.parametrize("kind", [aws_error(403, "AccessDeniedException"), Reset()], ids=["refused", "down"])
-def test_metrics_that_are_not_taken_are_logged_and_the_tick_is_as_with_them(faulty: Faulty, kind: Kind) -> None:
+def test_refused_metrics_are_logged_and_do_not_affect_the_tick(faulty: Faulty, kind: Kind) -> None:
     slot = faulty.afresh()
     before = complaints(faulty)
     with faulty.aws.fault(kind, METRICS) as refused:
@@ -161,12 +161,12 @@ def test_metrics_that_are_not_taken_are_logged_and_the_tick_is_as_with_them(faul
 
 
 def complaints(faulty: Faulty) -> dict[str, int]:
-    """How often functions have logged that metrics were not taken."""
+    """How often functions logged that metrics were not accepted."""
     logged = {function: faulty.deployed.logged(f"{COUNTRY}-{function}") for function in ("merge", "register")}
     return {name: sum(one["message"] == "metrics could not be sent" for one in lines) for name, lines in logged.items()}
 
 
-def test_metrics_that_nobody_answers_to_take_no_more_time_than_a_failed_tick_has_for_its_row(faulty: Faulty) -> None:
+def test_unanswered_metrics_leave_a_failed_tick_time_for_its_row(faulty: Faulty) -> None:
     slot = faulty.afresh()
     event = {**faulty.event(slot), "error": {"Error": "ScheduleUnavailable", "Cause": "injected"}}
     with faulty.aws.fault(Hold(), METRICS):

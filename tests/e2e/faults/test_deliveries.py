@@ -1,4 +1,4 @@
-"""The same slot twice at once, and slots out of order: each has one file a table, and the first complete one stands."""
+"""A slot delivered twice at once, and slots out of order: one file per table, and the first complete one stays."""
 
 import threading
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.harness.oracle import read_schedules
 
 @contextmanager
 def further_store(faulty: Faulty) -> Iterator[Faulty]:
-    """A store that comes into PostgreSQL while a slot is planned, between those of the sample."""
+    """A store that appears in PostgreSQL while a slot is being planned, among those of the sample."""
     conninfo = faulty.sources.postgres.conninfo(faulty.place.database)
     ids = sorted(int(store_id) for store_id in faulty.schedules)
     free = next(
@@ -31,7 +31,7 @@ def further_store(faulty: Faulty) -> Iterator[Faulty]:
             connection.execute("delete from stores where id = %s", [free])
 
 
-def test_two_ticks_of_a_country_at_once_end_as_one_would(faulty: Faulty) -> None:
+def test_two_parallel_ticks_of_a_country_end_like_one(faulty: Faulty) -> None:
     slot = faulty.afresh()
     executions = [faulty.deployed.start_machine(f"country-{COUNTRY}", faulty.event(slot)) for _ in range(2)]
     ends = [faulty.deployed.end_of(execution) for execution in executions]
@@ -40,12 +40,12 @@ def test_two_ticks_of_a_country_at_once_end_as_one_would(faulty: Faulty) -> None
     assert faulty.deployed.objects(f"pending/country={COUNTRY}/") == []
 
 
-def test_a_planning_that_comes_late_leaves_the_plan_that_stands_as_it_is(faulty: Faulty) -> None:
-    """Two plannings of one slot at once, of which the slower has read what PostgreSQL said before a store was added."""
+def test_a_late_plan_does_not_replace_the_first(faulty: Faulty) -> None:
+    """A slot is planned twice at once. The slower plan read PostgreSQL before a store was added."""
     slot = faulty.afresh()
     go_on = threading.Event()
     with (
-        # Three chunks: those that the first planning has read, each held on its way to S3.
+        # The three chunks that the first plan read, each held on its way to S3.
         faulty.aws.fault(Hold(go_on), r"PUT /.*/schedules/.*/chunk-", times=3) as held,
         ThreadPoolExecutor(1) as pool,
     ):
@@ -61,7 +61,7 @@ def test_a_planning_that_comes_late_leaves_the_plan_that_stands_as_it_is(faulty:
     with_one_more.assert_holds(slot)
 
 
-def test_an_older_slot_that_comes_after_a_newer_one_is_late_and_changes_nothing_of_it(faulty: Faulty) -> None:
+def test_an_older_slot_after_a_newer_one_is_late_and_does_not_change_it(faulty: Faulty) -> None:
     slot = faulty.afresh()
     older = slot - slots.SLOT
     assert faulty.run(slot)["outcome"] == "complete"

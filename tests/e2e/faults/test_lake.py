@@ -1,4 +1,4 @@
-"""S3 fails: what it refuses is tried again, what it has taken is not written twice, and no reader sees half a file."""
+"""S3 fails: refused requests are retried, accepted ones are not written twice, and no reader sees half a file."""
 
 import io
 from contextlib import ExitStack
@@ -14,7 +14,7 @@ from tests.faults.http import Kind
 from tests.faults.kinds import Answer, CutAnswer, CutRequest, Delay, LoseAnswer, Reset, s3_error
 from tests.harness.deployment import TABLES
 
-# Every put of a tick on which something else depends.
+# Every put of a tick that something else depends on.
 PUTS = {
     "a chunk's snapshot": r"PUT /.*/schedules/.*/chunk-00001",
     "latest.json": r"PUT /.*/schedules/.*/latest\.json",
@@ -25,7 +25,7 @@ PUTS = {
 }
 
 
-def test_a_tick_is_complete_through_errors_that_pass(faulty: Faulty) -> None:
+def test_a_tick_is_complete_despite_passing_errors(faulty: Faulty) -> None:
     slot = faulty.afresh()
     for function in FUNCTIONS:
         faulty.restart(function)  # so that each reads its country file
@@ -50,7 +50,7 @@ def test_a_tick_is_complete_through_errors_that_pass(faulty: Faulty) -> None:
     assert faulty.deployed.objects(f"pending/country={COUNTRY}/") == []
 
 
-def test_an_object_whose_reading_breaks_off_is_read_again(faulty: Faulty) -> None:
+def test_an_interrupted_read_is_repeated(faulty: Faulty) -> None:
     slot = faulty.afresh()
     with (
         faulty.aws.fault(CutAnswer(), r"GET /.*/schedules/.*/chunk-00000", times=1) as observed,
@@ -62,19 +62,19 @@ def test_an_object_whose_reading_breaks_off_is_read_again(faulty: Faulty) -> Non
 
 
 @pytest.mark.parametrize("put", PUTS.values(), ids=PUTS)
-def test_a_put_whose_answer_is_lost_is_made_again_and_counts_once(faulty: Faulty, put: str) -> None:
+def test_a_put_whose_answer_is_lost_is_repeated_and_counts_once(faulty: Faulty, put: str) -> None:
     slot = faulty.afresh()
     with faulty.aws.fault(LoseAnswer(), put, times=1) as lost:
         assert faulty.run(slot)["outcome"] == "complete"
     assert len(lost.met) == 1 and len(faulty.aws.seen(put)) >= 2
     faulty.assert_holds(slot)
-    # The alarm on missing ticks goes by this metric.
+    # The alarm on missing ticks watches this metric.
     assert [value for name, value in faulty.metrics_sent() if name == "TicksComplete"] == [1]
     assert faulty.deployed.objects(f"pending/country={COUNTRY}/") == []
 
 
 @pytest.mark.parametrize("put", PUTS.values(), ids=PUTS)
-def test_a_put_that_s3_says_was_crossed_is_made_again_and_nothing_is_lost(faulty: Faulty, put: str) -> None:
+def test_a_put_with_a_conflict_is_repeated_and_nothing_is_lost(faulty: Faulty, put: str) -> None:
     slot = faulty.afresh()
     with faulty.aws.fault(s3_error(409, "ConditionalRequestConflict"), put, times=1) as crossed:
         assert faulty.run(slot)["outcome"] == "complete"
@@ -83,8 +83,8 @@ def test_a_put_that_s3_says_was_crossed_is_made_again_and_nothing_is_lost(faulty
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_a_reader_sees_the_file_before_or_the_file_after_and_never_a_part(faulty: Faulty, table: str) -> None:
-    """A partial tick is replaced by a complete one, and in the middle of writing it the connection is cut."""
+def test_a_reader_sees_the_old_file_or_the_new_one_never_a_part(faulty: Faulty, table: str) -> None:
+    """A complete tick replaces a partial one, and the connection is cut in the middle of writing."""
     slot = faulty.afresh()
     faulty.plan(slot)
     items = faulty.items(slot)
@@ -95,7 +95,7 @@ def test_a_reader_sees_the_file_before_or_the_file_after_and_never_a_part(faulty
     faulty.observe(slot)
     with faulty.aws.fault(CutRequest(), PUTS[table]) as cut:
         assert faulty.merge(slot).error_type == "LakeUnavailable"
-    assert len(cut.met) > 1  # each try has sent half of the file
+    assert len(cut.met) > 1  # each try sent half of the file
     assert read(faulty, table, slot) == before
     assert faulty.finish(slot)["outcome"] == "complete"
     assert read(faulty, table, slot) != before
@@ -103,7 +103,7 @@ def test_a_reader_sees_the_file_before_or_the_file_after_and_never_a_part(faulty
 
 
 def read(faulty: Faulty, table: str, slot: datetime) -> list[dict[str, object]]:
-    """A table's file as a reader gets it now, which must be one that can be read."""
+    """A table's file as a reader gets it now. It must be readable."""
     (key,) = [key for key in faulty.files(slot) if key.startswith(f"{table}/")]
     assert key.endswith(f"/{slots.compact(slot)}.parquet")
     return parquet.ParquetFile(io.BytesIO(faulty.deployed.body(key))).read().to_pylist()

@@ -1,4 +1,4 @@
-"""Elasticsearch fails: a chunk that it does not answer for in whole is unknown, and nothing ever reads as offline."""
+"""Elasticsearch fails: chunks without a whole answer are unknown, and nothing ever reads as offline."""
 
 import json
 from collections.abc import Callable
@@ -18,12 +18,12 @@ ERRORS = {UNAVAILABLE: "LiveViewUnavailable", INCOMPLETE: "LiveViewIncomplete"}
 
 
 def with_shards(**shards: Any) -> Callable[[Any], Any]:
-    """The answer with other numbers of its shards."""
+    """The answer with other numbers of shards."""
     return lambda answer: answer | {"_shards": answer["_shards"] | shards}
 
 
 def without_last_hit(answer: Any) -> Any:
-    """The answer with a document less than it counts."""
+    """The answer with one document less than it counts."""
     return answer | {"hits": answer["hits"] | {"hits": answer["hits"]["hits"][:-1]}}
 
 
@@ -65,7 +65,7 @@ def test_only_the_stores_of_the_chunk_are_unknown_for(faulty: Faulty, kind: Kind
     faulty.assert_holds(slot, unknown={1: reason})
 
 
-def test_with_elasticsearch_down_all_is_unknown(faulty: Faulty) -> None:
+def test_with_elasticsearch_down_every_store_is_unknown(faulty: Faulty) -> None:
     slot = faulty.afresh()
     faulty.plan(slot)
     with faulty.elasticsearch.refusing():
@@ -78,8 +78,8 @@ def test_with_elasticsearch_down_all_is_unknown(faulty: Faulty) -> None:
     assert faulty.tick(slot)["error"] == finished["error"]
 
 
-def test_a_live_view_that_comes_back_within_the_slot_costs_nothing_and_raises_no_alarm(faulty: Faulty) -> None:
-    """It is down for the whole of the first look, with all of its tries, and back for the second."""
+def test_a_live_view_that_recovers_within_the_slot_loses_nothing_and_raises_no_alarm(faulty: Faulty) -> None:
+    """It is down for the whole first look and all its retries, and is back for the second look."""
     slot = faulty.afresh()
     chunks = len(faulty.items(slot)) if faulty.plan(slot) else 0
     with faulty.elasticsearch.fault(Answer(503), SEARCH, times=3 * chunks) as down:
@@ -92,8 +92,8 @@ def test_a_live_view_that_comes_back_within_the_slot_costs_nothing_and_raises_no
     assert counted == [("TicksComplete", 1), ("TicksPartial", 0)]
 
 
-def test_a_view_that_does_not_say_what_it_maps_is_no_wrong_country_file(faulty: Faulty) -> None:
-    """Every observation asks for the mapping first. BadConfig would not be tried again."""
+def test_an_unreadable_mapping_does_not_count_as_a_wrong_country_file(faulty: Faulty) -> None:
+    """Every observation asks for the mapping first. BadConfig would not be retried."""
     slot = faulty.afresh()
     faulty.plan(slot)
     with faulty.elasticsearch.fault(Rewrite("no index", lambda _: {}), "_mapping"):
@@ -101,11 +101,11 @@ def test_a_view_that_does_not_say_what_it_maps_is_no_wrong_country_file(faulty: 
     assert answer.error_type == "LiveViewIncomplete", answer.payload
 
 
-def test_what_passes_is_tried_again_with_growing_pauses_and_the_tick_is_complete(faulty: Faulty) -> None:
+def test_passing_failures_are_retried_with_growing_pauses_until_the_tick_is_complete(faulty: Faulty) -> None:
     slot = faulty.afresh()
     faulty.plan(slot)
     items = faulty.items(slot)
-    # The first two tries of two chunks; a plan that stands is kept, so their ranges are known.
+    # The first two tries of two chunks. An existing plan is kept, so their ranges are known.
     kinds: dict[int, Kind] = {0: Answer(429, REJECTED), 2: Rewrite("failed shard", with_shards(total=2, failed=1))}
     with ExitStack() as faults:
         for number, kind in kinds.items():
@@ -117,13 +117,13 @@ def test_what_passes_is_tried_again_with_growing_pauses_and_the_tick_is_complete
     assert {number: len(pauses) for number, pauses in tries.items()} == {0: 2, 1: 0, 2: 2}
     for number in kinds:
         assert tries[number][1] > tries[number][0] > 1, tries
-    # The local Step Functions passes over the jitter; that it is asked for is seen in the deployed definition.
+    # The local Step Functions ignores jitter. The deployed definition shows that it is requested.
     observe = faulty.deployed.definition(f"country-{COUNTRY}")["States"]["Observe"]["ItemProcessor"]["States"]
     (retry,) = [one for one in observe["ObserveChunk"]["Retry"] if "LiveViewIncomplete" in one["ErrorEquals"]]
     assert retry["JitterStrategy"] == "FULL" and "LiveViewUnavailable" in retry["ErrorEquals"]
 
 
-def test_what_lasts_is_given_up_within_the_slot_and_each_chunk_has_its_own_reason(faulty: Faulty) -> None:
+def test_lasting_failures_end_within_the_slot_and_each_chunk_has_its_own_reason(faulty: Faulty) -> None:
     slot = faulty.afresh()
     faulty.plan(slot)
     items = faulty.items(slot)
@@ -133,13 +133,13 @@ def test_what_lasts_is_given_up_within_the_slot_and_each_chunk_has_its_own_reaso
             faults.enter_context(faulty.elasticsearch.fault(kind, SEARCH, where=where_chunk(items[number])))
         assert faulty.run(slot)["outcome"] == "partial"
     faulty.assert_holds(slot, unknown={0: UNAVAILABLE, 1: INCOMPLETE})
-    # Four looks of three tries each; what the first look has found is not asked for again.
+    # Four looks of three tries each. What the first look found is not asked for again.
     assert [len(searches(faulty, item)) for item in items] == [12, 12, 1]
     partial = [value for name, value in faulty.metrics_sent() if name == "TicksPartial"]
     assert partial == [1]
 
 
-def test_a_complete_answer_is_believed_and_stores_whose_documents_are_gone_are_unlisted(faulty: Faulty) -> None:
+def test_stores_that_a_complete_answer_lacks_are_unlisted(faulty: Faulty) -> None:
     slot = faulty.afresh()
     faulty.plan(slot)
     items = faulty.items(slot)
@@ -156,10 +156,10 @@ def test_a_complete_answer_is_believed_and_stores_whose_documents_are_gone_are_u
 
 
 def where_chunk(item: dict[str, Any]) -> Callable[[Any], bool]:
-    """Finds the searches of one chunk."""
+    """A condition that finds the searches of one chunk."""
     return lambda request: of_chunk(item, request)
 
 
 def searches(faulty: Faulty, item: dict[str, Any]) -> list[Any]:
-    """The searches that a chunk has made, those that failed too."""
+    """A chunk's searches, including those that failed."""
     return [request for request in faulty.elasticsearch.seen(SEARCH) if of_chunk(item, request)]

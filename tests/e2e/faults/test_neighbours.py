@@ -1,4 +1,4 @@
-"""A country whose sources hang, or whose file is wrong: the others are done as soon, and say the same, as without it."""
+"""A country with hanging sources or a wrong file does not slow down or change its neighbours."""
 
 from datetime import datetime
 
@@ -8,12 +8,12 @@ from tests.e2e.faults.test_live_view import SEARCH, UNAVAILABLE
 from tests.faults.kinds import Hold
 from tests.harness.deployment import TABLES
 
-# What an execution's time differs by on a busy machine.
+# How much an execution's time varies on a busy machine.
 _NOISE_SECONDS = 4
 
 
 def neighbour_of(faulty: Faulty, done: tick.Tick) -> tuple[float, list[dict[str, object]]]:
-    """How long the neighbour took, and its rows, less when they were observed."""
+    """How long the neighbour took, and its rows without the times of observation."""
     (found,) = [country for country in done.countries if country.country == NEIGHBOUR]
     assert (found.status, found.outcome) == ("SUCCEEDED", "complete")
     assert found.seconds is not None
@@ -22,21 +22,21 @@ def neighbour_of(faulty: Faulty, done: tick.Tick) -> tuple[float, list[dict[str,
 
 
 def run(faulty: Faulty, slot: datetime) -> tick.Tick:
-    """A tick of both countries, of which the neighbour has done nothing yet."""
+    """Runs a tick of both countries, in a slot that the neighbour has not run yet."""
     faulty.forget("staging", "schedules", *TABLES, country=NEIGHBOUR)
     return tick.run(faulty.deployed.stack, prefix=faulty.deployed.prefix, slot=slot)
 
 
 def country_of(done: tick.Tick) -> tick.CountryTick:
-    """How the country fared that is broken."""
+    """How the broken country did."""
     (found,) = [country for country in done.countries if country.country == COUNTRY]
     return found
 
 
-def test_a_country_is_done_as_soon_and_says_the_same_beside_one_whose_sources_hang(faulty: Faulty) -> None:
+def test_hanging_sources_do_not_slow_down_or_change_a_neighbour(faulty: Faulty) -> None:
     slot = faulty.afresh()
     alone_seconds, alone_rows = neighbour_of(faulty, run(faulty, slot))
-    # The hanging country keeps its snapshot, so that it comes as far as its live view.
+    # The hanging country keeps its snapshot, so that it gets as far as its live view.
     faulty.forget("staging", *TABLES)
     with faulty.postgres.trickling(pause=0.5), faulty.elasticsearch.fault(Hold(), SEARCH):
         done = run(faulty, slot)
@@ -49,7 +49,7 @@ def test_a_country_is_done_as_soon_and_says_the_same_beside_one_whose_sources_ha
     faulty.assert_holds(slot, unknown=dict.fromkeys(range(len(faulty.items(slot))), UNAVAILABLE))
 
 
-def test_a_country_says_the_same_beside_one_whose_file_is_wrong(faulty: Faulty) -> None:
+def test_a_wrong_country_file_does_not_change_a_neighbour(faulty: Faulty) -> None:
     slot = faulty.afresh()
     _, alone_rows = neighbour_of(faulty, run(faulty, slot))
     faulty.forget("staging", *TABLES)
@@ -60,7 +60,7 @@ def test_a_country_says_the_same_beside_one_whose_file_is_wrong(faulty: Faulty) 
     assert neighbour_of(faulty, done)[1] == alone_rows
 
 
-def test_a_country_whose_file_is_wrong_has_a_failed_row_that_says_so(faulty: Faulty) -> None:
+def test_a_wrong_country_file_leads_to_a_failed_row_that_says_so(faulty: Faulty) -> None:
     slot = faulty.afresh()
     with faulty.misconfigured():
         assert "BadConfig" in faulty.fail(slot)

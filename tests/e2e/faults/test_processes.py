@@ -1,6 +1,6 @@
-"""Functions are killed at every point, and state machines between their states: run again, a slot is as if nothing was.
+"""Functions are killed at every point, and state machines between states. After a rerun the slot looks undisturbed.
 
-A function that runs out of memory is killed by the kernel, as here; the local AWS limits nobody's memory.
+The kernel kills a function that runs out of memory in the same way. The local AWS does not limit memory.
 """
 
 import threading
@@ -16,7 +16,7 @@ from tests.e2e.faults.test_live_view import SEARCH, UNAVAILABLE
 from tests.faults.kinds import Hold, Kill
 from tests.harness.deployment import TABLES
 
-# Once a function's request was done, it is killed: every request that changes something, and two that read.
+# The requests after which a function is killed: every one that changes something, and two reads.
 POINTS = {
     **PUTS,
     "the search": SEARCH,
@@ -30,15 +30,15 @@ STATES = {
     "Merge": PUTS["store_availability"],
     "Register": POINTS["the partitions"],
 }
-# A function that was killed is tried once more; after that the country tick, or the chunk, has failed.
+# A killed function is retried once. After that the country tick, or the chunk, has failed.
 _TRIES = 2
-# A tick's looks at a chunk that stays missing.
+# How often a tick looks at a chunk that stays missing.
 _LOOKS = 4
 
 
 @pytest.fixture(scope="module")
 def undisturbed(faulty: Faulty) -> Callable[[datetime], dict[str, list[dict[str, object]]]]:
-    """What a slot comes to if nothing fails."""
+    """The result of a slot if nothing fails."""
     known: dict[datetime, dict[str, list[dict[str, object]]]] = {}
 
     def rows_of(slot: datetime) -> dict[str, list[dict[str, object]]]:
@@ -52,7 +52,7 @@ def undisturbed(faulty: Faulty) -> Callable[[datetime], dict[str, list[dict[str,
 
 
 @pytest.mark.parametrize("point", POINTS.values(), ids=POINTS)
-def test_a_slot_whose_function_was_killed_is_once_run_again_as_if_it_was_not_after(
+def test_a_rerun_slot_looks_as_if_its_function_was_never_killed_after(
     faulty: Faulty, undisturbed: Callable[[datetime], object], point: str
 ) -> None:
     slot = faulty.afresh()
@@ -69,7 +69,7 @@ def test_a_slot_whose_function_was_killed_is_once_run_again_as_if_it_was_not_aft
 
 @pytest.mark.parametrize("after", [False, True], ids=["before it", "after it"])
 @pytest.mark.parametrize("put", ["the pending note", *TABLES])
-def test_a_merge_that_was_killed_and_runs_again_writes_the_same_bytes(faulty: Faulty, put: str, after: bool) -> None:
+def test_a_killed_merge_that_runs_again_writes_the_same_bytes(faulty: Faulty, put: str, after: bool) -> None:
     slot = faulty.afresh()
     faulty.plan(slot)
     faulty.observe(slot)
@@ -79,17 +79,17 @@ def test_a_merge_that_was_killed_and_runs_again_writes_the_same_bytes(faulty: Fa
     with faulty.aws.fault(Kill(faulty.deployed.prefix, after), PUTS[put], times=1):
         assert faulty.merge(slot).error_type == "Runtime.ExitError"
     assert not faulty.merge(slot).is_error
-    # The row of the tick holds when it was finished.
+    # The tick's row contains the time at which it finished.
     found = faulty.files(slot)
     assert found.keys() == wanted.keys()
     assert {key for key in found if found[key] != wanted[key]} <= {key for key in found if "country_ticks" in key}
 
 
 @pytest.mark.parametrize("point", STATES.values(), ids=STATES)
-def test_an_execution_that_is_stopped_and_one_after_it_end_as_an_undisturbed_one_when_it_was_stopped_in(
+def test_a_slot_looks_undisturbed_after_another_execution_when_the_first_was_stopped_in(
     faulty: Faulty, undisturbed: Callable[[datetime], object], point: str
 ) -> None:
-    """As on AWS, the function that is at work then is not stopped with it: it goes on once the execution has ended."""
+    """As on AWS, the running function is not stopped with the execution. It goes on after the execution has ended."""
     slot = faulty.afresh()
     wanted = undisturbed(slot)
     go_on = threading.Event()
@@ -106,7 +106,7 @@ def test_an_execution_that_is_stopped_and_one_after_it_end_as_an_undisturbed_one
     assert faulty.deployed.objects(f"pending/country={COUNTRY}/") == []
 
 
-def test_a_chunk_whose_function_is_killed_for_a_moment_is_tried_again(faulty: Faulty) -> None:
+def test_a_chunk_whose_function_is_killed_once_is_retried(faulty: Faulty) -> None:
     slot = faulty.afresh()
     with faulty.elasticsearch.fault(Kill(faulty.deployed.prefix, after=False), SEARCH, times=1) as killed:
         assert faulty.run(slot)["outcome"] == "complete"
@@ -114,7 +114,7 @@ def test_a_chunk_whose_function_is_killed_for_a_moment_is_tried_again(faulty: Fa
     faulty.assert_holds(slot)
 
 
-def test_only_the_stores_of_a_chunk_whose_function_is_killed_each_time_are_unknown(faulty: Faulty) -> None:
+def test_a_chunk_whose_function_is_always_killed_makes_only_its_stores_unknown(faulty: Faulty) -> None:
     slot = faulty.afresh()
     faulty.plan(slot)
     items = faulty.items(slot)
@@ -125,7 +125,7 @@ def test_only_the_stores_of_a_chunk_whose_function_is_killed_each_time_are_unkno
     faulty.assert_holds(slot, unknown={1: UNAVAILABLE})
 
 
-def test_only_the_stores_of_a_chunk_that_runs_out_of_time_are_unknown(faulty: Faulty) -> None:
+def test_a_chunk_that_runs_out_of_time_makes_only_its_stores_unknown(faulty: Faulty) -> None:
     slot = faulty.afresh()
     with (
         faulty.time_limit("observe", 3),
@@ -136,8 +136,8 @@ def test_only_the_stores_of_a_chunk_that_runs_out_of_time_are_unknown(faulty: Fa
     faulty.assert_holds(slot, unknown={1: UNAVAILABLE})
 
 
-def test_a_slot_is_left_as_it_is_by_a_process_that_wakes_up_once_all_is_done(faulty: Faulty) -> None:
-    """A function that was given up is not gone: what it still writes must change nothing."""
+def test_a_process_that_wakes_up_late_does_not_change_the_slot(faulty: Faulty) -> None:
+    """A function that timed out may still run. What it writes then must not change anything."""
     slot = faulty.afresh()
     assert faulty.run(slot)["outcome"] == "complete"
     before = faulty.files(slot)

@@ -1,4 +1,4 @@
-"""PostgreSQL fails: the last good snapshot serves and says how old it is, and without one the tick fails and says why."""
+"""PostgreSQL fails: ticks use the last good snapshot and say how old it is; without one they fail and say why."""
 
 import json
 from collections.abc import Callable
@@ -22,7 +22,7 @@ FAILINGS: dict[str, Failing] = {
 
 @pytest.fixture(scope="module")
 def half(faulty: Faulty) -> int:
-    """Half the bytes of a whole reading: most of them are rows by far, so that is in the middle of a COPY."""
+    """Half the bytes of a whole reading. Most bytes are rows, so that is in the middle of a COPY."""
     slot = faulty.afresh()
     with faulty.postgres.reading() as reading:
         faulty.plan(slot)
@@ -31,7 +31,7 @@ def half(faulty: Faulty) -> int:
 
 
 @pytest.mark.parametrize("failing", FAILINGS.values(), ids=FAILINGS)
-def test_the_last_good_snapshot_serves_and_says_so_and_the_tick_is_complete_with_postgresql(
+def test_a_tick_completes_with_the_last_snapshot_and_says_so_with_postgresql(
     faulty: Faulty, half: int, failing: Failing
 ) -> None:
     slot = faulty.afresh()
@@ -47,12 +47,12 @@ def test_the_last_good_snapshot_serves_and_says_so_and_the_tick_is_complete_with
     assert ("SchedulesStale", 1) in faulty.metrics_sent()
     for table in ("store_availability", "country_ticks"):
         assert {f"{row['schedule_as_of']:%Y-%m-%dT%H:%M:%S.%fZ}" for row in faulty.rows(table, slot)} == {as_of}
-    # What was read in part has become no snapshot.
+    # A partial reading did not become a snapshot.
     assert faulty.deployed.body(LATEST) == snapshot
 
 
-def test_a_query_that_fails_after_a_good_reading_is_an_outage_and_not_the_end_of_ticks(faulty: Faulty) -> None:
-    """A column was renamed: without a snapshot that is a wrong country file, and with one it is no reason to go blind."""
+def test_a_query_that_used_to_work_counts_as_an_outage(faulty: Faulty) -> None:
+    """A renamed column is a wrong country file if there is no snapshot. With one, ticks go on."""
     slot = faulty.afresh()
     faulty.plan(slot - 4 * slots.SLOT)
     with faulty.renamed_column():
@@ -64,8 +64,8 @@ def test_a_query_that_fails_after_a_good_reading_is_an_outage_and_not_the_end_of
         assert "BadConfig" in faulty.fail(slot)
 
 
-def test_a_slot_that_was_planned_on_an_old_snapshot_is_called_stale_by_a_second_planning_too(faulty: Faulty) -> None:
-    """A tick that is delivered twice, or whose plan was killed once it had planned, asks a second time."""
+def test_planning_a_stale_slot_again_still_calls_it_stale(faulty: Faulty) -> None:
+    """A tick that is delivered twice, or whose plan was killed after it had planned, plans a second time."""
     slot = faulty.afresh()
     faulty.plan(slot - 4 * slots.SLOT)
     with faulty.postgres.refusing():
@@ -74,7 +74,7 @@ def test_a_slot_that_was_planned_on_an_old_snapshot_is_called_stale_by_a_second_
     assert second == first
 
 
-def test_without_a_snapshot_the_reading_is_tried_again_within_the_slot(faulty: Faulty, half: int) -> None:
+def test_without_a_snapshot_the_read_is_retried_within_the_slot(faulty: Faulty, half: int) -> None:
     slot = faulty.afresh()
     with faulty.postgres.resetting(after=half, times=2) as reading:
         assert faulty.run(slot)["outcome"] == "complete"
@@ -82,7 +82,7 @@ def test_without_a_snapshot_the_reading_is_tried_again_within_the_slot(faulty: F
     faulty.assert_holds(slot)
 
 
-def test_without_a_snapshot_and_without_postgresql_the_slot_has_a_failed_row_that_says_why(faulty: Faulty) -> None:
+def test_without_a_snapshot_and_postgresql_the_slot_gets_a_failed_row_that_says_why(faulty: Faulty) -> None:
     slot = faulty.afresh()
     with faulty.postgres.refusing():
         assert "ScheduleUnavailable" in faulty.fail(slot)
@@ -94,6 +94,6 @@ def test_without_a_snapshot_and_without_postgresql_the_slot_has_a_failed_row_tha
     assert faulty.place.password not in row["error"]
     empty = ("stores", "chunks", "chunks_unknown", "coverage", "schedule_as_of")
     assert {key: row[key] for key in empty} == dict.fromkeys(empty)
-    # Retried: each try looks first whether the slot was planned before.
+    # Retried. Each try first checks whether the slot is planned.
     pauses = faulty.pauses(faulty.aws.seen(r"GET .*list-type=2&prefix=staging/.*/manifest\.json"))
     assert len(pauses) == 2 and pauses[1] > pauses[0] > 1, pauses

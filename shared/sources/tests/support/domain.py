@@ -1,9 +1,9 @@
-"""Stands in for a domain of Amazon OpenSearch Service: refuses what is not signed as it should be, else forwards.
+"""Stands in for an Amazon OpenSearch Service domain: refuses requests that are not signed correctly, forwards others.
 
     domain.py UPSTREAM      with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION; prints its own address
 
 The check follows AWS's description of Signature Version 4 ("Create a signed AWS API request") and shares nothing with
-the client. A refusal tells the canonical request back, with its session token and signature, as AWS documents it.
+the client. A refusal quotes the canonical request, with its session token and signature, as AWS documents it.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ KEPT = ("Content-Type", "Accept", "Accept-Encoding")
 
 
 def problem(method: str, target: str, headers: Message, body: bytes) -> str | None:
-    """What is wrong with the signature."""
+    """What is wrong with the signature; None if it is right."""
     scheme, _, rest = headers.get("Authorization", "").partition(" ")
     if scheme != "AWS4-HMAC-SHA256":
         return "no AWS4-HMAC-SHA256 authorization"
