@@ -78,13 +78,17 @@ def test_an_address_that_psql_accepts_is_accepted(tmp_path: Path, url: str) -> N
 
 @dataclass
 class Recorded:
-    """Records what a deployment writes, in place of S3 and CloudFormation."""
+    """Records what a deployment writes, in place of S3, STS and CloudFormation."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
 
     def put_object(self, *, Key: str, Body: bytes, **_: Any) -> None:
         """Keeps an object."""
         self.objects[Key] = Body
+
+    def get_caller_identity(self) -> dict[str, str]:
+        """The account that is deployed to."""
+        return {"Arn": "arn:aws:sts::123456789012:assumed-role/deployer/session"}
 
 
 class Stopped(Exception):
@@ -123,3 +127,26 @@ def test_authorities_must_be_in_the_folder_ca(tmp_path: Path, name: str) -> None
     write(tmp_path, "live_view", f'ca = "{name}"')
     with pytest.raises(DeployError, match=r"\[live_view\] ca is .* must look like"):
         CountryFile.load("es", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("host", "domain"),
+    [
+        ("search-shops-abc123.eu-west-1.es.amazonaws.com", "eu-west-1:123456789012:domain/shops"),
+        ("vpc-shops-of-es-abc123.eu-south-2.es.amazonaws.com", "eu-south-2:123456789012:domain/shops-of-es"),
+        ("search-shops-abc123.aos.eu-west-1.on.aws", "eu-west-1:123456789012:domain/shops"),
+        ("localhost", None),
+    ],
+)
+def test_the_opensearch_domain_is_read_from_its_own_address(tmp_path: Path, host: str, domain: str | None) -> None:
+    text = (DIRECTORY / "es.toml").read_text()
+    text = re.sub(r'(?m)^secret = "storewatch/es/elasticsearch".*$', "aws_sigv4 = true", text)
+    (tmp_path / "es.toml").write_text(re.sub(r'(?m)^url = "https://[^"]*"', f'url = "https://{host}"', text))
+    found = CountryFile.load("es", tmp_path).opensearch_domain("aws", "123456789012")
+    assert found == (f"arn:aws:es:{domain}" if domain else "")
+
+
+def test_a_signed_address_that_names_no_domain_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "live_view", 'url = "https://search.company.example"\naws_sigv4 = true')
+    with pytest.raises(DeployError, match="not the address of a domain"):
+        CountryFile.load("es", tmp_path).opensearch_domain("aws", "123456789012")
