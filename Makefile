@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e test-hours simulate soak fuzz mutants bench bench-compact bench-queries bench-repair check fmt lint build up stop status sample tick report query restate repair docs invoke logs deploy undeploy release clean
+.PHONY: help run test test-rust test-e2e test-hours test-engines simulate soak fuzz mutants bench bench-compact bench-queries bench-repair check fmt lint build up stop status sample tick report query restate repair zones docs invoke logs deploy undeploy release clean
 
 STACK := tests/stack/stack
 VENV := .stack/cache/venv
@@ -29,6 +29,7 @@ COUNTRY ?=
 FROM ?=
 TO ?=
 IDS ?=
+FILE ?=
 AWS ?=
 AFRESH ?=
 SECRETS ?=
@@ -41,6 +42,7 @@ SLOTS ?= 96
 TARGET ?= hours texts rows
 SECONDS ?= 60
 TICKS ?=
+ENGINES ?=
 DAYS ?=
 
 # Locally by the stack's own AWS, else by that of the credentials in use.
@@ -67,6 +69,9 @@ test-e2e: ## Only the end-to-end tests of the deployed templates, against the ru
 
 test-hours: ## Hold the hours of many random stores against the naive implementation, optimised (CASES)
 	HOURS_CASES=$(CASES) cargo test --release -p storewatch-domain --test against_naive
+
+test-engines: ## Only the live view's tests, against each Elasticsearch and OpenSearch that docs/sources.md names (ENGINES)
+	@$(STACK) test-engines $(ENGINES)
 
 soak: ## A day of ticks in minutes, with faults, then an audit of all that they wrote (SLOTS=24 for less; SEED)
 	@$(STACK) build
@@ -133,7 +138,7 @@ stop: ## Stop the servers; their data stays, but the local AWS forgets what was 
 	@$(STACK) down
 
 status: ## Show the servers, their addresses and logs
-	@$(STACK) status
+	@$(STACK) status --prefix $(PREFIX)
 
 sample: ## Load sample stores anew (STORES)
 	@$(STACK) sample load --stores $(STORES)
@@ -156,6 +161,10 @@ restate: ## Judge days again by the schedules as they are now: make restate COUN
 
 repair: ## Make the catalog equal to what lies on S3: make repair COUNTRY=es FROM=2025-11-01 TO=2026-10-31 (AWS=1 on AWS)
 	@$(ON_DAYS) repair $(COUNTRY) --prefix $(PREFIX) --from $(FROM) $(if $(TO),--to $(TO))
+
+# `none` for FILE goes back to what is built in; without FILE nothing is changed.
+zones: ## Show the time zone data that countries use, or give them other: make zones COUNTRIES="es mx" FILE=tzdata-2026.7-py2.py3-none-any.whl (FILE=none takes it away; AWS=1 on AWS)
+	@$(STACK) --help >/dev/null; $(if $(AWS),,eval "$$($(STACK) env)";) $(VENV)/bin/python -m infra.zones $(if $(FILE),$(if $(filter none,$(FILE)),remove,put),show) $(if $(filter file,$(origin COUNTRIES)),,$(COUNTRIES)) --prefix $(PREFIX) $(if $(filter-out none,$(FILE)),--file $(FILE))
 
 docs: ## Write docs/tables.md anew from the schema, with its queries run by Trino on a fixed sample
 	@$(STACK) up

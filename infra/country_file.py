@@ -1,15 +1,19 @@
 """Reads a country file as far as a deployment needs it: the functions themselves judge the rest when they start."""
 
 import hashlib
+import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from infra.errors import DeployError
 
 DIRECTORY = Path(__file__).resolve().parent / "countries"
+SECTIONS = ("schedule", "live_view")
+# As the functions want it, and so no way out of the folder.
+_CA_NAME = re.compile(r"ca/[A-Za-z0-9_-][A-Za-z0-9._-]*\.pem")
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,9 @@ class CountryFile:
         file = cls(country, path, text)
         if (named := file.content.get("country")) != country:
             raise DeployError(f'{path}: country is {named!r}, but the file\'s name says "{country}": make them agree')
+        file.check_passwords()
+        file.check_tls()
+        file.authorities()
         return file
 
     @property
@@ -45,14 +52,91 @@ class CountryFile:
     @property
     def key(self) -> str:
         """Its key in the lake bucket: a changed file is another key, and so a change of the functions' environment."""
-        return f"config/country={self.country}/{hashlib.sha256(self.text.encode()).hexdigest()[:16]}.toml"
+        digest = hashlib.sha256(self.text.encode())
+        for name, pem in sorted(self.authorities().items()):
+            digest.update(name.encode() + pem)
+        return f"config/country={self.country}/{digest.hexdigest()[:16]}.toml"
+
+    def url(self, section: str) -> str:
+        """A source's address, or nothing."""
+        return str(self.content.get(section, {}).get("url", ""))
+
+    def check_passwords(self) -> None:
+        """An address with a password would end up in the lake in plain. The message does not quote it."""
+        for section in SECTIONS:
+            place, _, query = self.url(section).partition("?")
+            # All that stands before an @, wherever a slash in a password may have cut it.
+            user, at, _ = place.rpartition("@")
+            password = user.partition("//")[2].partition(":")[2]
+            keys = {unquote(pair.partition("=")[0]).lower() for pair in query.split("&")}
+            if password or keys & {"password", "sslpassword"} or (at and section == "live_view") or "@" in query:
+                raise DeployError(
+                    f"{self.path}: [{section}] url holds a password or a user's name where none belongs: "
+                    "put them into the country's secret, and write an @ in a value as %40"
+                )
+
+    def check_tls(self) -> None:
+        """A secret goes to another machine only where nobody on the way can read it."""
+        for section in SECTIONS:
+            url = self.url(section)
+            hidden = url.startswith("https:") or re.search(r"[?&]sslmode=(require|verify-)", url)
+            # hostaddr is where psql connects to, whatever the host's name.
+            hosts = re.findall(r"[?&]host(?:addr)?=([^&]*)", url) or self.hosts(section)
+            away = [host for host in hosts if not _is_this_machine(unquote(host))]
+            if "secret" in self.content.get(section, {}) and away and not hidden:
+                wanted = "https://" if section == "live_view" else "sslmode=verify-full, verify-ca or require"
+                raise DeployError(
+                    f"{self.path}: [{section}] url would send the secret's password to {away[0]} without TLS: use {wanted}"
+                )
+
+    def authorities(self) -> dict[str, bytes]:
+        """The PEM files that the sections' `ca` name, from beside the country file, by name."""
+        found: dict[str, bytes] = {}
+        for section in SECTIONS:
+            name = self.content.get(section, {}).get("ca")
+            if name is None:
+                continue
+            if not isinstance(name, str) or not _CA_NAME.fullmatch(name):
+                raise DeployError(f'{self.path}: [{section}] ca is {name!r}, and must be of the form "ca/name.pem"')
+            file = self.path.parent / name
+            try:
+                found[name] = file.read_bytes()
+            except OSError as error:
+                raise DeployError(f"{self.path}: [{section}] ca names {file}: {error.strerror}") from None
+            if b"-----BEGIN CERTIFICATE-----" not in found[name] or b"PRIVATE KEY-----" in found[name]:
+                raise DeployError(f"{self.path}: [{section}] ca: {file} must hold certificates as PEM, and no key")
+        return found
+
+    def hosts(self, section: str) -> list[str]:
+        """The hosts of a source's address, without ports."""
+        servers = self.url(section).partition("//")[2].partition("?")[0].partition("/")[0].rpartition("@")[2]
+        return [re.sub(r":[^:\]]*$", "", server).strip("[]") for server in servers.split(",")]
 
     def check_hosts(self) -> None:
         """Hosts that end in `.example` exist nowhere (RFC 2606): the file was not adapted yet."""
-        for section in ("schedule", "live_view"):
-            host = urlsplit(self.content.get(section, {}).get("url", "")).hostname or ""
-            if host.endswith(".example"):
-                raise DeployError(f"{self.path}: [{section}] url names {host}, which is no real host: put yours in")
+        for section in SECTIONS:
+            for host in self.hosts(section):
+                if host.endswith(".example"):
+                    raise DeployError(f"{self.path}: [{section}] url names {host}, which is no real host: put yours in")
+
+    def opensearch_domain(self, partition: str, account: str) -> str:
+        """The ARN of the domain that requests are signed for, read from its own address; empty if none are signed.
+
+        The address of a domain is search-NAME-ID.REGION.es.amazonaws.com, or vpc-NAME-ID for one in a VPC.
+        """
+        section = self.content.get("live_view", {})
+        host = urlsplit(section.get("url", "")).hostname or ""
+        if section.get("aws_sigv4") is not True or host in ("localhost", "127.0.0.1", "::1"):
+            return ""
+        match = re.match(
+            r"(?:search|vpc)-([a-z0-9-]+)-[a-z0-9]+\.(?:aos\.)?([a-z0-9-]+)\.(?:es\.amazonaws\.|on\.aws)", host
+        )
+        if not match:
+            raise DeployError(
+                f"{self.path}: [live_view] has aws_sigv4 = true, but {host} is no domain's own address, such as"
+                " search-NAME-ID.REGION.es.amazonaws.com: put that in"
+            )
+        return f"arn:{partition}:es:{match[2]}:{account}:domain/{match[1]}"
 
     def check_secrets(self, prefix: str) -> None:
         """The functions may read the two secrets that their stack makes, and no others."""
@@ -62,3 +146,8 @@ class CountryFile:
                 raise DeployError(
                     f'{self.path}: [{section}] secret is "{named}", but the country\'s stack makes "{made}"'
                 )
+
+
+def _is_this_machine(host: str) -> bool:
+    """Whether a host's name, address or socket folder is of the machine itself."""
+    return host.startswith("/") or host in ("localhost", "::1") or re.fullmatch(r"127(\.\d+){3}", host) is not None

@@ -38,7 +38,9 @@ def restate(invoke: Callable[[str, dict[str, Any]], Any], country: str, days: Se
             continue
         restated = done["restated"]
         whom = f"{len(stores)} of the stores" if stores else "all stores"
-        print(f"{country} {day}: {whom} judged again by the schedules of {restated['schedule_as_of']}")
+        print(
+            f"{country} {day}: {whom} judged again by the schedules of {restated['schedule_as_of']}, IANA {restated['tzdb']}"
+        )
         for change, rows in sorted(restated["changes"].items(), key=lambda entry: -entry[1]):
             print(f"    {rows:>11,} rows from {change}")
         if not restated["changes"]:

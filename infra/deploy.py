@@ -138,7 +138,12 @@ class Deployment:
         """Deploys one country into a lake. Its entry in the registry comes last: it is ticked when all is there."""
         file = self.adapter.country_file(file)
         file.check_secrets(self.prefix)
+        # arn:PARTITION:sts::ACCOUNT:…
+        _, partition, _, _, account, *_ = self.client("sts").get_caller_identity()["Arn"].split(":")
+        domain = file.opensearch_domain(partition, account)
         s3, bucket = self.client("s3"), lake["LakeBucket"]
+        for name, pem in file.authorities().items():
+            s3.put_object(Bucket=bucket, Key=f"config/{name}", Body=pem)
         s3.put_object(Bucket=bucket, Key=file.key, Body=file.text.encode())
         values = {
             "Prefix": self.prefix,
@@ -147,6 +152,7 @@ class Deployment:
             "LakeBucket": bucket,
             "Database": self.database,
             "AlertsTopic": lake["AlertsTopic"],
+            "OpenSearchDomain": domain,
             **release,
             "Definitions": self._definitions(release["ArtifactBucket"], file),
             **(parameters or {}),

@@ -10,8 +10,8 @@
 -- slot      timestamp(3)  start of the 15 minutes, UTC
 -- outcome   varchar       complete, partial, failed or missing
 -- stores    bigint        stores of the schedule source; null: missing or failed
--- coverage  double        share of these that could be judged; null: missing or failed
--- error     varchar       what failed; null: nothing did, or the slot is missing
+-- coverage  double        share of these that could be judged; null: missing, failed or without stores
+-- error     varchar       what went wrong; null: nothing did, or the slot is missing
 
 with first_days as (
     -- Of the catalog alone: no file is read for it.

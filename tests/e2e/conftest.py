@@ -208,7 +208,7 @@ def redeploy(deployed: Deployed, sources: Sources, countries: list[str], files: 
         country_files=files,
         rule="DISABLED",
         sample=sources.prefix,
-        parameters={"MetricsNamespace": deployed.namespace},
+        parameters={"MetricsNamespace": deployed.namespace, "LookAgainSeconds": "1"},
     )
 
 
@@ -234,7 +234,7 @@ def ticking(
             rule="DISABLED",
             secrets=secrets,
             sample=sources.prefix,
-            parameters={"MetricsNamespace": namespace},
+            parameters={"MetricsNamespace": namespace, "LookAgainSeconds": "1"},
             analyst_countries=analyst_countries,
         )
         deployed = Deployed(stack, prefix, database, namespace, lake["LakeBucket"])

@@ -3,12 +3,12 @@
 import json
 import urllib.request
 from datetime import date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import psycopg
 
 from sample.places import Place
 from stack.config import Stack
+from stack.zones import ZoneInfo
 
 # Beyond the ids of the sample; among them some of several lengths, which as text are in another order than as numbers.
 FIRST_ID = 99
@@ -90,4 +90,7 @@ def _cases(local: datetime) -> list[tuple[Rows, Rows]]:
         ([], [(today, clock(4), clock(8))]),  # without weekly hours the exceptions replace their dates all the same
         ([], [(today, None, None)]),
         ([], []),
+        ([(today, None, None)], []),  # a weekly row without hours: closed, even where no hours mean always open
+        ([(today, None, None), (today, clock(4), clock(8))], []),
+        ([(today, None, None)], [(today, clock(4), clock(8))]),
     ]

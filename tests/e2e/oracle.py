@@ -1,7 +1,7 @@
 """What a tick should say of every store, computed a second time: from the sources themselves, in other words.
 
 Nothing here is shared with the functions or with the sample's generator: rows come from PostgreSQL and documents from
-Elasticsearch as they are, zones from Python's zoneinfo.
+Elasticsearch as they are, zones from Python's zoneinfo with the PyPI package tzdata.
 """
 
 import json
@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
 
 import psycopg
+
+from stack.zones import ZoneInfo, available_timezones
 
 SLOT = timedelta(minutes=15)
 _DAY_SECONDS = 24 * 3600
@@ -135,7 +136,7 @@ def _is_bad(country: Country, store: ScheduledStore) -> bool:
     if _zone(store.timezone, country) is None:
         return True
     weekly = any(
-        weekday is None or not 1 <= weekday <= 7 or opens is None or closes is None or opens == _DAY_SECONDS
+        weekday is None or not 1 <= weekday <= 7 or (opens is None) != (closes is None) or opens == _DAY_SECONDS
         for weekday, opens, closes in store.weekly
     )
     return weekly or any(

@@ -14,15 +14,18 @@ def read_texts(row: dict[str, Any]) -> ScheduledStore:
     """The store of a row, with the hours that its texts tell."""
     store = ScheduledStore(row["store_id"], row["name"], row["city"], row["timezone"])
     for text in _parts(row["weekly"]):
-        match = re.fullmatch(rf"(\w+) {_RANGE}", text)
+        match = re.fullmatch(rf"(\w+) (?:closed|{_RANGE})", text)
         assert match, text
-        store.weekly.append((_WEEKDAYS.index(match[1]) + 1, _seconds(match[2]), _seconds(match[3])))
+        store.weekly.append((_WEEKDAYS.index(match[1]) + 1, *_hours(match)))
     for text in _parts(row["exceptions"]):
         match = re.fullmatch(rf"(\S+) (?:closed|{_RANGE})", text)
         assert match, text
-        hours = (_seconds(match[2]), _seconds(match[3])) if match[2] else (None, None)
-        store.exceptions.append((date.fromisoformat(match[1]), *hours))
+        store.exceptions.append((date.fromisoformat(match[1]), *_hours(match)))
     return store
+
+
+def _hours(match: re.Match[str]) -> tuple[int | None, int | None]:
+    return (_seconds(match[2]), _seconds(match[3])) if match[2] else (None, None)
 
 
 def _parts(text: str | None) -> list[str]:

@@ -72,7 +72,11 @@ def test_stores_whose_index_is_missing_are_unknown_and_never_offline(
         expected = expected_unseen_row(rules["pt"], broken.slot, store, "live_view_unavailable")
         assert {key: found[store_id][key] for key in expected} == expected
     (tick,) = rows_of(broken, "country_ticks", "pt")
-    assert (tick["outcome"], tick["coverage"], tick["error"]) == ("partial", 0, None)
+    assert (tick["outcome"], tick["coverage"]) == ("partial", 0)
+    assert tick["error"].startswith(f"{tick['chunks']} of {tick['chunks']} chunks: "), tick["error"]
+    assert "no-such-index" in tick["error"]
+    (told,) = [country for country in broken.tick.countries if country.country == "pt"]
+    assert (told.error, told.is_blind) == (tick["error"], True)
     assert tick["chunks_unknown"] == tick["chunks"] > 1
 
 

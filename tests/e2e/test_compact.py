@@ -350,6 +350,31 @@ def test_only_restate_keeps_new_readings_and_reads_the_sources_it_needs(
                 assert found == may_read, (function, secret)
 
 
+def test_compact_and_restate_read_their_own_country_s_zone_data(
+    daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]]
+) -> None:
+    del compacted
+    deployed = daily_deployment.deployed
+    for country in ("es", "pt"):
+        choice = f"config/country={country}/tzdb.json"
+        keys = (choice, f"config/country={country}/tzdb/2025b-test")
+        for key in keys:
+            deployed.s3.put_object(Bucket=deployed.bucket, Key=key, Body=b"")
+        try:
+            for function in ("compact", "restate", "repair", "register"):
+                session = session_of(deployed, f"es-{function}")
+                right = function in ("compact", "restate") and country == "es"
+                for key in keys:
+                    request = {"Bucket": deployed.bucket, "Key": key}
+                    assert allowed(session, deployed, "s3", "get_object", **request) == right, (function, key)
+                    assert not allowed(session, deployed, "s3", "put_object", **request, Body=b""), (function, key)
+                listing = {"Bucket": deployed.bucket, "Prefix": choice}
+                assert allowed(session, deployed, "s3", "list_objects_v2", **listing) == right, function
+        finally:
+            for key in keys:
+                deployed.s3.delete_object(Bucket=deployed.bucket, Key=key)
+
+
 def test_only_repair_deletes_partitions_and_it_reads_records_alone(
     daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]]
 ) -> None:

@@ -141,7 +141,7 @@ def ticked(
             countries=[COUNTRY],
             country_files=folder,
             rule="DISABLED",
-            parameters={"MetricsNamespace": namespace},
+            parameters={"MetricsNamespace": namespace, "LookAgainSeconds": "1"},
         )
         deployed = Deployed(stack, prefix, database, namespace, lake["LakeBucket"])
         done = tick.run(stack, prefix=prefix, slot=slot_with_time_left())

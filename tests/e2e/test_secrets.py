@@ -109,7 +109,7 @@ def failing(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
                         "elasticsearch": {"username": "viewer", "password": passwords["pt view"]},
                     }
                 },
-                parameters={"MetricsNamespace": namespace},
+                parameters={"MetricsNamespace": namespace, "LookAgainSeconds": "1"},
             )
         deployed = Deployed(stack, prefix, database, namespace, lake["LakeBucket"])
         with view.fault(Unauthorised(), ""):
@@ -125,7 +125,7 @@ def failing(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         # Cut off or escaped in any other way, this much of each would still be there.
         forms += [{word.encode()} for word in words.values()]
         yield Failing(
-            deployed, ticks, forms, [one.header("authorization") for one in view.seen("_search|_field_caps")], view
+            deployed, ticks, forms, [one.header("authorization") for one in view.seen("_search|_mapping")], view
         )
     finally:
         undeploy(stack, prefix)

@@ -1,5 +1,6 @@
 """The templates say what the code does: catalog, state machines, alarms, names, as they stand after deployment."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -93,7 +94,7 @@ def test_functions_get_the_environment_of_the_contract_and_no_secret(ticked: Tic
     own = {
         "plan": {},
         "observe": {},
-        "merge": metrics,
+        "merge": {**metrics, "STOREWATCH_LOOK_AGAIN_SECONDS": "1"},
         "register": {**metrics, "STOREWATCH_DATABASE": deployed.database},
         "compact": {"STOREWATCH_DATABASE": deployed.database},
         "restate": {"STOREWATCH_DATABASE": deployed.database},
@@ -144,9 +145,11 @@ def test_failed_and_timed_out_executions_raise_alarms_that_reach_the_topic(ticke
 
 
 @pytest.mark.parametrize("country", COUNTRIES)
-def test_a_country_tick_that_wrote_itself_down_as_failed_raises_an_alarm(ticked: Ticked, country: str) -> None:
-    alarm = alarms_of(ticked.deployed)[f"{country}-ticks-failed"]
-    assert (alarm["Namespace"], alarm["MetricName"]) == (ticked.deployed.namespace, "TicksFailed")
+@pytest.mark.parametrize("metric", ["TicksFailed", "TicksPartial", "SchedulesStale", "ConfigErrors", "IdsUnmet"])
+def test_what_a_country_tick_says_went_wrong_raises_an_alarm(ticked: Ticked, country: str, metric: str) -> None:
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", metric).lower()
+    alarm = alarms_of(ticked.deployed)[f"{country}-{name}"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == (ticked.deployed.namespace, metric)
     assert alarm["Dimensions"] == [{"Name": "Country", "Value": country}]
     raises_at_one(alarm, ticked.deployed)
 

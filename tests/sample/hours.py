@@ -4,9 +4,9 @@ It is no reference for the hours' rules: around a change of the clocks it may be
 """
 
 from datetime import datetime, timedelta
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sample.model import Exceptions, Hours, Week
+from stack.zones import ZoneInfo, ZoneInfoNotFoundError
 
 _DAY = 24 * 60
 
@@ -17,7 +17,7 @@ def is_open(week: Week, exceptions: Exceptions, timezone: str, instant: datetime
         local = instant.astimezone(ZoneInfo(timezone))
     except (ZoneInfoNotFoundError, ValueError):
         return None
-    if any(not 1 <= weekday <= 7 or opens is None for weekday, opens, _ in week.rows):
+    if any(not 1 <= weekday <= 7 or (opens is None) != (closes is None) for weekday, opens, closes in week.rows):
         return None
     now = local.hour * 60 + local.minute
     today = _hours_of(week, exceptions, local)

@@ -15,7 +15,7 @@ create table stores (
 );
 
 -- The hours of an ordinary week, in the store's local time. A store may have several rows a day (split shifts) and
--- days with none (closed).
+-- days with none (closed). A row without times adds no hours.
 create table store_hours (
     store_id   bigint      not null references stores (id) on delete cascade,
     weekday    smallint    not null,               -- 1 to 7, Monday is 1 (ISO 8601)

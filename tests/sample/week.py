@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 from pyarrow import parquet
 
 from infra.schema import Table, tables
 from stack.config import Stack
+from stack.zones import ZoneInfo
 
 FIRST_DAY = date(2026, 3, 23)  # a Monday
 DAYS = 7
@@ -173,7 +173,8 @@ def _ticks(country: str, rng: random.Random) -> Iterator[tuple[datetime, Rows, d
             "chunks_unknown": int(partial),
             "coverage": 1 - unknown / len(stores),
             "schedule_as_of": as_of,
-            "error": "LiveViewIncomplete: 1 of 2 chunks" if partial else None,
+            "error": "1 of 2 chunks: LiveViewIncomplete: a shard failed" if partial else None,
+            "tzdb": "2026a",
         }
         yield slot, found, tick | known
 

@@ -116,8 +116,10 @@ class Audit:
         schedules = past.scheduled(read_at)
         unseen = self._stores(ran, served, rows, schedules, past.live_views[ran.slot])
         items = self._items(ran)
-        wanted = ("partial" if unseen else "complete", len(schedules), len(items), len(unseen), None)
-        told = tuple(tick[key] for key in ("outcome", "stores", "chunks", "chunks_unknown", "error"))
+        # Why stores are unknown, or why the schedules are old; else nothing.
+        has_cause = bool(unseen) or read_at < (ran.began or ran.slot)
+        wanted = ("partial" if unseen else "complete", len(schedules), len(items), len(unseen), has_cause)
+        told = (*(tick[key] for key in ("outcome", "stores", "chunks", "chunks_unknown")), bool(tick["error"]))
         if told != wanted:
             self.wrong.append(f"{where}: country_ticks says {told}, and it is {wanted}")
         if unseen and ran.is_undisturbed:

@@ -100,7 +100,7 @@ def serving(stack: Stack, clock: Clock, places: Mapping[str, Place], secrets: Ma
                     country_files=folder / "countries",
                     rule="DISABLED",
                     secrets=secrets,
-                    parameters={"MetricsNamespace": "Soak"},
+                    parameters={"MetricsNamespace": "Soak", "LookAgainSeconds": "1"},
                 )
                 for function in FUNCTIONS:
                     send_through(aws.client("lambda"), f"{PREFIX}-{code}-{function}", countries[code].aws.url)

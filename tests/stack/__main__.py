@@ -29,9 +29,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "bench-repair": ("measure.repair", "what it takes to repair the catalog of many countries, in time and requests"),
     "invoke": ("stack.invoke", "run one function by hand through cargo lambda"),
     "trino": ("stack.trino", "start or stop Trino, the engine behind Athena, over the local lake"),
+    "pgbouncer": ("stack.pgbouncer", "print the path of PgBouncer for tests, installed first if it is missing"),
     "query": ("stack.query", "run SQL on the local lake through Trino and print the result"),
     "docs": ("stack.docs", "write docs/tables.md anew from the schema, its queries run on a fixed sample"),
     "logs": ("stack.logs", "show what the functions have logged"),
+    "test-engines": ("stack.engines", "run the live view's tests against every Elasticsearch and OpenSearch supported"),
     "check": ("stack.check", "lint templates, state machines, country files and Python"),
 }
 

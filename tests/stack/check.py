@@ -15,6 +15,7 @@ from infra import analytics, schema, tables_page
 from infra.country_file import DIRECTORY, CountryFile
 from infra.errors import DeployError
 from infra.packaging import STATE_MACHINES
+from stack import newest_zones
 from stack.config import CACHE, ROOT, VENV
 from stack.console import say
 from stack.errors import StackError
@@ -71,6 +72,7 @@ def main(_: argparse.Namespace) -> int:
         for problem in problems:
             print(problem)
         failed += bool(problems)
+    say("check", f"time zones: {newest_zones.advice()}")
     return 1 if failed else 0
 
 

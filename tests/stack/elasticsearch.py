@@ -36,11 +36,26 @@ def start(run_dir: Path, port: int, transport_port: int) -> Elasticsearch:
         say(NAME, "runs but does not answer: starting it anew")
         server.stop()
     java_home = _java_home()
-    jars = _jars(java_home)
     home = run_dir / NAME
     for folder in ("config", "tmp"):
         (home / folder).mkdir(parents=True, exist_ok=True)
-    command = [
+    run = command(java_home, jars(java_home), home, port, transport_port)
+    process = server.start(run, env={"PATH": os.defpath, "LANG": "C.UTF-8"}, cwd=home)
+    server.wait_until(lambda: is_healthy(address), seconds=180, process=process)
+    say(NAME, f"{VERSION} ready on {address.url} (pid {process.pid})")
+    return address
+
+
+def command(
+    java_home: Path,
+    jars: Path,
+    home: Path,
+    port: int,
+    transport_port: int,
+    main_class: str = "org.elasticsearch.node.LocalNode",
+) -> list[str | Path]:
+    """What starts a node of 8 or 9, or with its own launcher one of another engine."""
+    return [
         java_home / "bin" / "java",
         f"-Xms{_HEAP}",
         f"-Xmx{_HEAP}",
@@ -60,7 +75,7 @@ def start(run_dir: Path, port: int, transport_port: int) -> Elasticsearch:
         "--enable-native-access=ALL-UNNAMED",
         "-cp",
         f"{jars}/classes:{jars}/lib/*",
-        "org.elasticsearch.node.LocalNode",
+        main_class,
         home,
         "network.host=127.0.0.1",
         f"http.port={port}",
@@ -69,10 +84,6 @@ def start(run_dir: Path, port: int, transport_port: int) -> Elasticsearch:
         # A disk that is nearly full is no reason to refuse sample data.
         "cluster.routing.allocation.disk.threshold_enabled=false",
     ]
-    process = server.start(command, env={"PATH": os.defpath, "LANG": "C.UTF-8"}, cwd=home)
-    server.wait_until(lambda: is_healthy(address), seconds=180, process=process)
-    say(NAME, f"{VERSION} ready on {address.url} (pid {process.pid})")
-    return address
 
 
 def is_healthy(address: Elasticsearch) -> bool:
@@ -95,43 +106,40 @@ def _java_home() -> Path:
     return jdks[min(jdks)]
 
 
-def _jars(java_home: Path) -> Path:
+def jars(java_home: Path, version: str = VERSION) -> Path:
     """The folder of the jars, the launcher's classes and the native library, made again when their sources change."""
-    folder = CACHE / NAME / VERSION
+    folder = CACHE / NAME / version
     stamp_file = folder / "stamp"
-    sources = sorted(_SOURCES.glob("src/**/*.java"))
+    major = version.partition(".")[0]
+    sources = sorted([*_SOURCES.glob("src/**/*.java"), *_SOURCES.glob(f"src-{major}/**/*.java")])
     stamp = hashlib.sha256(b"".join(file.read_bytes() for file in [_SOURCES / "pom.xml", *sources])).hexdigest()
     with exclusive(CACHE / f"{NAME}.lock", NAME):
         if stamp_file.exists() and stamp_file.read_text() == stamp:
             return folder
-        if not shutil.which("mvn"):
-            packages.install(NAME, ["maven"], "no Maven here")
         shutil.rmtree(folder, ignore_errors=True)
         for name in ("classes", "native"):
             (folder / name).mkdir(parents=True)
-        say(NAME, f"fetching the jars of {VERSION} from Maven Central (50 MB) into {folder}")
-        fetch = [
-            "mvn",
-            "--batch-mode",
-            "--no-transfer-progress",
-            f"-Dmaven.repo.local={CACHE}/m2",
-            "-f",
-            _SOURCES / "pom.xml",
-        ]
-        version = f"-Delasticsearch.version={VERSION}"
-        _build(
-            folder,
-            [*fetch, version, _COPY_JARS, f"-DoutputDirectory={folder}/lib", "-DincludeScope=runtime"],
-            java_home,
-        )
-        compiler = [java_home / "bin" / "javac", "--release", str(_OLDEST_JAVA), "-nowarn"]
-        _build(folder, [*compiler, "-cp", f"{folder}/lib/*", "-d", folder / "classes", *sources], java_home)
+        say(NAME, f"fetching the jars of {version} from Maven Central (50 MB) into {folder}")
+        fetch(folder, _SOURCES / "pom.xml", {"elasticsearch.version": version}, java_home)
+        compiler = [java_home / "bin" / "javac", "--release", str(_OLDEST_JAVA if major == "8" else 21), "-nowarn"]
+        build(folder, [*compiler, "-cp", f"{folder}/lib/*", "-d", folder / "classes", *sources], java_home)
         (folder / "native" / "libzstd.so").symlink_to(_zstd())
         stamp_file.write_text(stamp)
     return folder
 
 
-def _build(folder: Path, command: list[str | Path], java_home: Path) -> None:
+def fetch(folder: Path, pom: Path, properties: dict[str, str], java_home: Path) -> None:
+    """Fetches the jars that a pom names into the folder's `lib`."""
+    if not shutil.which("mvn"):
+        packages.install(NAME, ["maven"], "no Maven here")
+    maven = ["mvn", "--batch-mode", "--no-transfer-progress", f"-Dmaven.repo.local={CACHE}/m2", "-f", pom]
+    named = [f"-D{name}={value}" for name, value in properties.items()]
+    copy = [_COPY_JARS, f"-DoutputDirectory={folder}/lib", "-DincludeScope=runtime"]
+    build(folder, [*maven, *named, *copy], java_home)
+
+
+def build(folder: Path, command: list[str | Path], java_home: Path) -> None:
+    """Runs a command whose output goes to the folder's `build.log`."""
     log = folder / "build.log"
     with log.open("a") as stream:
         env = {**os.environ, "JAVA_HOME": str(java_home)}

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from infra.country_file import CountryFile
 from infra.deploy import Adapter
@@ -88,8 +88,7 @@ class LocalAws(Adapter):
     @staticmethod
     def is_example(file: CountryFile, section: str) -> bool:
         """Whether a source's host ends in .example, which RFC 2606 keeps from ever being real."""
-        host = urlsplit(str(file.content.get(section, {}).get("url", ""))).hostname or ""
-        return host.endswith(".example")
+        return any(host.endswith(".example") for host in file.hosts(section))
 
     def _put(self, file: CountryFile, section: str, key: str, value: str) -> CountryFile:
         """The file with one value of a section replaced in its text, so that the rest stays as it was written."""

@@ -101,7 +101,7 @@ def show(stack: Stack, prefix: str, slot: datetime | None) -> None:
     print(render(reports))
     for report in reports:
         if report.error:
-            print(f"\n{report.country} says: {report.error}")
+            print(f"\n{report.country}, {report.outcome}: {report.error}")
     print()
     print(
         "where to look next:\n"

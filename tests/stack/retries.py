@@ -51,8 +51,8 @@ def _retry(policy: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
 
 def _tick_rules(budget: dict[str, int], tick: dict[str, int], country: dict[str, int]) -> dict[str, bool]:
     """What has to hold of a tick's times."""
-    handler = (ROOT / "functions/observe/src/handler.rs").read_text()
-    observing = re.search(r"OBSERVING_MICROS: i64 = (\d+) \* 1_000_000;", handler)
+    events = (ROOT / "shared/runtime/src/events.rs").read_text()
+    observing = re.search(r"OBSERVING_MICROS: i64 = (\d+) \* 1_000_000;", events)
     worst = budget["observing"] + country["ObserveChunk"] + budget["draining"]
     worst += 2 * country["Merge"] + 2 * country["Register"]
     return {

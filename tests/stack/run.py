@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Does it all; 1 when a tick failed."""
+    """Does it all; 1 when a tick failed, or a country has stores and none could be judged."""
     countries = args.countries.split(",")
     secrets = read_secrets(args.secrets)
     print(

@@ -24,6 +24,8 @@ _NEEDED_SECONDS = AHEAD.total_seconds()
 # The state machine gives up before; it is the local AWS that might not, as it ignores a machine's own time limit.
 _TIMEOUT_SECONDS = 900
 _POLL_SECONDS = 0.05
+# After so long it is said what takes the time.
+_LONG_SECONDS = 45
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,13 @@ class CountryTick:
     outcome: str  # as it says itself
     seconds: float | None
     registered: bool | None  # whether the catalog has its partitions; None: it did not come to that
-    error: str
+    coverage: float | None  # the share of its stores that could be judged; None: it has none, or failed
+    error: str  # what went wrong, in a tick that succeeded too; empty if nothing did
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether nothing can be said of its stores."""
+        return self.outcome == "failed" or self.coverage == 0
 
 
 @dataclass(frozen=True)
@@ -59,32 +67,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Ticks once; 1 when the tick failed."""
+    """Ticks once; 1 when the tick failed, or a country has stores and none could be judged."""
     return show(run(Stack.load(), prefix=args.prefix, slot=args.slot, afresh=args.afresh))
 
 
 def show(done: Tick) -> int:
-    """Prints how a tick ended; 1 when it failed."""
+    """Prints how a tick ended; 1 when it failed, or a country has stores and none could be judged."""
     in_catalog = {True: "yes", False: "not yet", None: ""}
     rows = [
-        [c.country, c.status, c.outcome, in_catalog[c.registered], "" if c.seconds is None else f"{c.seconds:.2f} s"]
+        [
+            c.country,
+            c.status,
+            c.outcome,
+            "-" if c.coverage is None else f"{100 * c.coverage:.2f} %",
+            in_catalog[c.registered],
+            "" if c.seconds is None else f"{c.seconds:.2f} s",
+        ]
         for c in done.countries
     ]
     if rows:
-        print(table(["country", "execution", "outcome", "in the catalog", "took"], rows))
+        print(table(["country", "execution", "outcome", "coverage", "in the catalog", "took"], rows))
     print(f"tick of {slots.iso(done.slot)}: {done.status} after {done.seconds:.2f} s")
     if any(country.registered is False for country in done.countries):
-        print(
-            "the catalog could not be had: the files are in the lake, and the next tick that finds it back registers them"
-        )
-    if not done.error:
-        return 0
-    print(f"\nwhat failed: {done.error}")
+        print("the catalog did not answer: the files are in the lake, and a later tick registers them")
+    if done.error:
+        print(f"\nwhat failed: {done.error}")
     for country in done.countries:
         if country.error:
             print(f"  {country.country}: {country.error}")
+    blind = [country.country for country in done.countries if country.is_blind]
+    if not done.error and not blind:
+        return 0
+    if not done.error:
+        print(f"\nno store could be judged in {', '.join(blind)}")
     print(
-        "where to look: `make logs` (or `make logs FUNCTION=plan`) for what the functions say, `make status` for the servers"
+        "where to look: `make logs` (or `make logs FUNCTION=observe`) for what the functions say, `make status` for the "
+        "servers"
     )
     return 1
 
@@ -187,11 +205,15 @@ def _machine(step_functions: Any, name: str) -> str:
 
 
 def _end_of(step_functions: Any, execution: str, stack: Stack) -> dict[str, Any]:
-    deadline = time.monotonic() + _TIMEOUT_SECONDS
+    started = time.monotonic()
+    deadline, told = started + _TIMEOUT_SECONDS, False
     while (description := step_functions.describe_execution(executionArn=execution))["status"] == "RUNNING":
         if time.monotonic() > deadline:
             log = stack.run_dir / "logs" / "aws.log"
             raise StackError(f"execution {execution} is still running after {_TIMEOUT_SECONDS} s: see {log}")
+        if not told and time.monotonic() > started + _LONG_SECONDS:
+            say("tick", "still running: a country that lacks chunks looks again, for up to 8 minutes; see `make logs`")
+            told = True
         time.sleep(_POLL_SECONDS)
     return description
 
@@ -229,11 +251,12 @@ def _country_tick(step_functions: Any, machine: str, prefix: str, entry: dict[st
     arn = _country_execution(machine, prefix, entry["country"], entry["execution_name"])
     found = _describe(step_functions, arn)
     if not found:
-        return CountryTick(entry["country"], "NOT STARTED", entry["outcome"], None, None, entry.get("error", ""))
+        return CountryTick(entry["country"], "NOT STARTED", entry["outcome"], None, None, None, entry.get("error", ""))
     seconds = (found["stopDate"] - found["startDate"]).total_seconds() if found.get("stopDate") else None
-    error = _told(found.get("cause") or entry.get("error", "")) if entry["failed"] else ""
-    registered = json.loads(found["output"])["registered"] if found["status"] == "SUCCEEDED" else None
-    return CountryTick(entry["country"], found["status"], entry["outcome"], seconds, registered, error)
+    output = json.loads(found["output"]) if found["status"] == "SUCCEEDED" else {}
+    error = _told(found.get("cause") or entry.get("error", "")) if entry["failed"] else output.get("error") or ""
+    registered, coverage = output.get("registered"), output.get("coverage")
+    return CountryTick(entry["country"], found["status"], entry["outcome"], seconds, registered, coverage, error)
 
 
 def _told(cause: str) -> str:

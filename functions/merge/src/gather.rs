@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use storewatch_domain::{Reason, Rules, ViewFailure, judge_chunk};
 use storewatch_lake::availability::AvailabilityRows;
 use storewatch_lake::objects::damaged;
 use storewatch_lake::{Objects, keys, snapshot};
 use storewatch_runtime::FunctionError;
 use storewatch_runtime::clock::from_rfc3339;
-use storewatch_runtime::events::ChunkItem;
+use storewatch_runtime::events::{ChunkItem, StaleSchedules, Unobserved};
 
 /// Objects that are read at once.
 const PARALLEL: usize = 8;
@@ -20,14 +20,49 @@ const PARALLEL: usize = 8;
 pub struct Gathered {
     pub rows: AvailabilityRows,
     pub chunks: u32,
-    pub chunks_unknown: u32,
+    /// The chunks that staged nothing, in their order.
+    pub missing: Vec<Missing>,
     /// When the schedules were read, Unix microseconds.
     pub schedule_as_of: i64,
+    /// Why they are no newer, if they could not be read for this tick.
+    pub stale: Option<StaleSchedules>,
 }
 
-#[derive(Deserialize)]
-struct Note {
-    reason: String,
+/// A chunk that staged nothing.
+pub struct Missing {
+    pub item: ChunkItem,
+    /// What its function noted; `None` if it was killed before it could.
+    pub note: Option<Unobserved>,
+}
+
+impl Missing {
+    fn failure(&self) -> ViewFailure {
+        match self.note.as_ref().map(|note| note.reason.as_str()) {
+            Some(reason) if reason == Reason::Late.as_str() => ViewFailure::Late,
+            Some(reason) if reason == Reason::LiveViewIncomplete.as_str() => ViewFailure::Incomplete,
+            _ => ViewFailure::Unavailable,
+        }
+    }
+
+    /// Whether the country file is to blame.
+    pub fn is_config(&self) -> bool {
+        self.note.as_ref().is_some_and(|note| note.error == "BadConfig")
+    }
+
+    /// Whether another look can find what this one did not.
+    pub fn may_pass(&self) -> bool {
+        !self.is_config() && self.failure() != ViewFailure::Late
+    }
+
+    /// The error's name and message, in one line.
+    pub fn cause(&self) -> String {
+        match &self.note {
+            None => "observe ended without a word: it crashed, or ran out of memory or time; see its log"
+                .to_owned(),
+            Some(note) if note.error.is_empty() => note.reason.clone(),
+            Some(note) => format!("{}: {}", note.error, note.message),
+        }
+    }
 }
 
 /// Reads the manifest's chunks.
@@ -42,6 +77,8 @@ pub async fn gather(
     let staged: BTreeSet<String> = staged.into_iter().map(|object| object.key).collect();
     let schedule_as_of = from_rfc3339(&first.schedule_as_of)
         .ok_or_else(|| damaged(objects, manifest, "schedule_as_of is not an RFC 3339 time"))?;
+    let stale = keys::stale_schedules(first.country, first.slot, schedule_as_of);
+    let stale = note(objects, &staged, &stale).await?;
     let parts = stream::iter(items).map(|item| {
         let staged = &staged;
         async move {
@@ -49,38 +86,54 @@ pub async fn gather(
             if staged.contains(&key) {
                 let body = objects.get(&key).await?;
                 let rows = AvailabilityRows::read(body).map_err(|error| damaged(objects, &key, error))?;
-                return Ok::<_, FunctionError>((rows, false));
+                return Ok::<_, FunctionError>((rows, None));
             }
-            let failure = failure(objects, staged, item).await?;
-            tracing::warn!(chunk = item.chunk, stores = item.stores, ?failure, "the chunk staged nothing");
-            Ok((unknown(objects, rules, item, schedule_as_of, failure).await?, true))
+            let failure = keys::staged_failure(item.country, item.slot, item.chunk);
+            let missing = Missing { item: item.clone(), note: note(objects, staged, &failure).await? };
+            tracing::warn!(chunk = item.chunk, stores = item.stores, cause = missing.cause(), "unknown");
+            Ok((unknown(objects, rules, item, schedule_as_of, missing.failure()).await?, Some(missing)))
         }
     });
-    let parts: Vec<(AvailabilityRows, bool)> = parts.buffered(PARALLEL).try_collect().await?;
-    let chunks_unknown = parts.iter().filter(|(_, unknown)| *unknown).count() as u32;
-    let rows = AvailabilityRows::merge(parts.into_iter().map(|(rows, _)| rows).collect());
-    let rows = rows.map_err(|source| FunctionError::File { what: "the rows of the country", source })?;
-    Ok(Gathered { rows, chunks: items.len() as u32, chunks_unknown, schedule_as_of })
+    let parts: Vec<(AvailabilityRows, Option<Missing>)> = parts.buffered(PARALLEL).try_collect().await?;
+    let (rows, missing): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+    Ok(Gathered {
+        rows: merged(rows)?,
+        chunks: items.len() as u32,
+        missing: missing.into_iter().flatten().collect(),
+        schedule_as_of,
+        stale,
+    })
 }
 
-/// Why the chunk staged nothing. A function that was killed could not say; then the live view counts
-/// as unavailable.
-async fn failure(
+/// The rows of a country tick in which no chunk's answer can be used.
+pub async fn all_unknown(
+    objects: &dyn Objects,
+    rules: &Rules,
+    items: &[ChunkItem],
+    schedule_as_of: i64,
+) -> Result<AvailabilityRows, FunctionError> {
+    let parts = stream::iter(items)
+        .map(|item| unknown(objects, rules, item, schedule_as_of, ViewFailure::Incomplete))
+        .buffered(PARALLEL);
+    merged(parts.try_collect().await?)
+}
+
+fn merged(parts: Vec<AvailabilityRows>) -> Result<AvailabilityRows, FunctionError> {
+    AvailabilityRows::merge(parts)
+        .map_err(|source| FunctionError::File { what: "the rows of the country", source })
+}
+
+/// What a function noted under the key, if it did.
+async fn note<T: DeserializeOwned>(
     objects: &dyn Objects,
     staged: &BTreeSet<String>,
-    item: &ChunkItem,
-) -> Result<ViewFailure, FunctionError> {
-    let key = keys::staged_failure(item.country, item.slot, item.chunk);
-    if !staged.contains(&key) {
-        return Ok(ViewFailure::Unavailable);
+    key: &str,
+) -> Result<Option<T>, FunctionError> {
+    if !staged.contains(key) {
+        return Ok(None);
     }
-    let body = objects.get(&key).await?;
-    let note: Note = serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?;
-    Ok(match note.reason.as_str() {
-        reason if reason == Reason::Late.as_str() => ViewFailure::Late,
-        reason if reason == Reason::LiveViewIncomplete.as_str() => ViewFailure::Incomplete,
-        _ => ViewFailure::Unavailable,
-    })
+    let body = objects.get(key).await?;
+    Ok(Some(serde_json::from_slice(&body).map_err(|error| damaged(objects, key, error))?))
 }
 
 async fn unknown(

@@ -8,7 +8,7 @@ use storewatch_lake::{Objects, keys};
 use storewatch_runtime::{FunctionError, Metric, describe};
 
 /// The levels of a country tick, kept for the next one to be compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Levels {
     /// The tick's slot.
     pub slot: Slot,
@@ -16,9 +16,21 @@ pub struct Levels {
     pub stores: u64,
     /// Of those that were observed, the share that is in the live view, 0 to 1; null where none was.
     pub listed_share: Option<f64>,
+    /// The live view, as the country file names it, in which a store was last found.
+    #[serde(default)]
+    pub met_in: Option<String>,
 }
 
 impl Levels {
+    /// Whether a store was found in this live view in some tick so far.
+    pub fn has_met_in(&self, view: &str) -> bool {
+        match &self.met_in {
+            Some(met_in) => met_in == view,
+            // An older release did not write it down.
+            None => self.listed_share.is_some_and(|share| share > 0.0),
+        }
+    }
+
     /// The metrics of these levels after those of the tick before.
     pub fn metrics(&self, before: Option<&Self>) -> Vec<Metric> {
         let mut metrics: Vec<Metric> =
@@ -35,11 +47,26 @@ impl Levels {
     }
 }
 
-/// The metrics of this tick's levels. It also keeps them for the next tick, unless those of a later slot are
-/// kept already: a tick that is late is compared with nothing. A failure is logged and costs the comparison
-/// only, never the tick.
-pub async fn compare(objects: &dyn Objects, country: CountryCode, levels: Levels) -> Vec<Metric> {
-    match compared(objects, country, levels).await {
+/// The levels of the last tick, if there are any.
+///
+/// # Errors
+/// They cannot be read.
+pub async fn last(objects: &dyn Objects, country: CountryCode) -> Result<Option<Levels>, FunctionError> {
+    let key = keys::levels(country);
+    let Some((_, body)) = objects.find(&key).await? else { return Ok(None) };
+    Ok(Some(serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?))
+}
+
+/// The metrics of this tick's levels after the last ones. It also keeps them for the next tick, unless those of
+/// a later slot are kept already: a tick that is late is compared with nothing. A failure is logged and costs
+/// the comparison only, never the tick.
+pub async fn compare(
+    objects: &dyn Objects,
+    country: CountryCode,
+    last: Result<Option<Levels>, FunctionError>,
+    levels: Levels,
+) -> Vec<Metric> {
+    match compared(objects, country, last, &levels).await {
         Ok(metrics) => metrics,
         Err(error) => {
             tracing::error!(error = describe(&error), "the tick could not be compared with the one before");
@@ -51,23 +78,19 @@ pub async fn compare(objects: &dyn Objects, country: CountryCode, levels: Levels
 async fn compared(
     objects: &dyn Objects,
     country: CountryCode,
-    levels: Levels,
+    last: Result<Option<Levels>, FunctionError>,
+    levels: &Levels,
 ) -> Result<Vec<Metric>, FunctionError> {
-    let key = keys::levels(country);
-    let before: Option<Levels> = match objects.find(&key).await? {
-        Some((_, body)) => {
-            Some(serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?)
-        }
-        None => None,
-    };
+    let before = last?;
     // The same slot comes again where a partial tick is replaced by a better one.
-    let earlier = before.filter(|before| before.slot < levels.slot);
-    if before.is_none_or(|before| before.slot <= levels.slot) {
-        let share = levels.listed_share.or(before.and_then(|before| before.listed_share));
-        let kept = Levels { listed_share: share, ..levels };
-        objects.put(&key, serde_json::to_vec(&kept).unwrap_or_default().into()).await?;
+    let earlier = before.as_ref().filter(|before| before.slot < levels.slot);
+    if before.as_ref().is_none_or(|before| before.slot <= levels.slot) {
+        let share = levels.listed_share.or(before.as_ref().and_then(|before| before.listed_share));
+        let met_in = levels.met_in.clone().or(before.as_ref().and_then(|before| before.met_in.clone()));
+        let kept = Levels { listed_share: share, met_in, ..*levels };
+        objects.put(&keys::levels(country), serde_json::to_vec(&kept).unwrap_or_default().into()).await?;
     }
-    Ok(levels.metrics(earlier.as_ref()))
+    Ok(levels.metrics(earlier))
 }
 
 #[cfg(test)]
@@ -76,7 +99,11 @@ mod tests {
     use storewatch_lake::memory::MemoryObjects;
 
     fn levels(slot: &str, stores: u64, listed_share: Option<f64>) -> Levels {
-        Levels { slot: format!("2026-11-23T{slot}:00Z").parse().unwrap(), stores, listed_share }
+        Levels { slot: format!("2026-11-23T{slot}:00Z").parse().unwrap(), stores, listed_share, met_in: None }
+    }
+
+    async fn next(objects: &MemoryObjects, country: CountryCode, levels: Levels) -> Vec<Metric> {
+        compare(objects, country, last(objects, country).await, levels).await
     }
 
     fn of(metrics: &[Metric], name: &str) -> Option<f64> {
@@ -106,7 +133,7 @@ mod tests {
     #[tokio::test]
     async fn each_tick_is_compared_with_the_last_that_came_before_it() {
         let (objects, es) = (MemoryObjects::default(), "es".parse().unwrap());
-        let tick = async |slot, stores, share| compare(&objects, es, levels(slot, stores, share)).await;
+        let tick = async |slot, stores, share| next(&objects, es, levels(slot, stores, share)).await;
         let first = tick("04:00", 10, Some(1.0)).await;
         assert_eq!((of(&first, "ListedShare"), of(&first, "StoresChange")), (Some(1.0), None));
         // Nothing was observed: the share of the tick before is kept.
@@ -122,7 +149,7 @@ mod tests {
     async fn levels_that_cannot_be_read_cost_the_comparison_only() {
         let (objects, es) = (MemoryObjects::default(), "es".parse().unwrap());
         objects.put(&keys::levels(es), "no JSON".into()).await.unwrap();
-        let metrics = compare(&objects, es, levels("04:00", 10, Some(1.0))).await;
+        let metrics = next(&objects, es, levels("04:00", 10, Some(1.0))).await;
         assert_eq!(metrics, [Metric::ratio("ListedShare", 1.0)]);
     }
 }

@@ -4,10 +4,14 @@ pub mod commit;
 pub mod gather;
 pub mod handler;
 pub mod levels;
+pub mod look;
+mod measure;
+mod tick;
 
 use std::sync::Arc;
 
 use serde_json::Value;
+use storewatch_runtime::context::number;
 use storewatch_runtime::events::{check_country, parse};
 use storewatch_runtime::{FunctionError, SystemClock};
 
@@ -25,7 +29,8 @@ pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Merged, Funct
     let lake = context.lake().await?;
     check_country("merge", event.country, lake.code)?;
     let metrics = context.aws().metrics()?;
-    let ports = Ports { objects: &*lake.objects, metrics, clock: &SystemClock };
+    let look_again_seconds = number("STOREWATCH_LOOK_AGAIN_SECONDS")?;
+    let ports = Ports { objects: &*lake.objects, metrics, clock: &SystemClock, look_again_seconds };
     let country = context.country().await;
     merge(&ports, country.map(|country| &country.file), &event).await
 }

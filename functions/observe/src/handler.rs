@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::json;
-use storewatch_domain::{Counts, IdRange, Observation, Reason, Status, Store, ViewFailure, judge_chunk};
+use storewatch_domain::{
+    Counts, IdRange, IdType, Observation, Reason, Status, Store, StoreKey, ViewFailure, judge_chunk,
+};
 use storewatch_lake::availability::AvailabilityRows;
 use storewatch_lake::objects::damaged;
-use storewatch_lake::{Condition, Objects, Put, keys, snapshot};
+use storewatch_lake::{Condition, Objects, Put, keys, snapshot, zones};
 use storewatch_runtime::clock::from_rfc3339;
-use storewatch_runtime::events::ChunkItem;
+use storewatch_runtime::events::{ChunkItem, OBSERVING_MICROS, Unobserved};
 use storewatch_runtime::{Clock, CountryFile, FunctionError, describe};
 use storewatch_sources::LiveView;
 
@@ -18,10 +19,6 @@ pub struct Ports<'a> {
     pub objects: &'a dyn Objects,
     pub clock: &'a dyn Clock,
 }
-
-/// For how long after its start a country tick observes. What comes after must have its time before
-/// the machine's own ends: statemachine/retries.toml holds the sum.
-const OBSERVING_MICROS: i64 = 450 * 1_000_000;
 
 /// The answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,26 +55,29 @@ pub async fn observe(
         return late(ports, item).await;
     }
     if started_at(item)?.is_some_and(|started_at| observed_at - started_at >= OBSERVING_MICROS) {
-        tracing::warn!(
-            seconds = OBSERVING_MICROS / 1_000_000,
-            "the country tick has used up its time to observe; the chunk's stores are unknown"
-        );
-        return unobserved(ports, item, Reason::LiveViewUnavailable).await;
+        let seconds = OBSERVING_MICROS / 1_000_000;
+        let message = format!("the country tick had used up its {seconds} s to observe before its turn came");
+        tracing::warn!("{message}; the chunk's stores are unknown");
+        let note = failure(item, Reason::LiveViewUnavailable, "LiveViewUnavailable", message);
+        return unobserved(ports, item, &note).await;
     }
     match in_time(ports, country, view, item, observed_at).await {
         Ok(Some(observed)) => Ok(observed),
         Ok(None) => late(ports, item).await,
-        Err(error) => {
-            let reason = match error.name() {
-                "LiveViewIncomplete" => Reason::LiveViewIncomplete,
-                _ => Reason::LiveViewUnavailable,
-            };
-            if let Err(second) = note(ports, item, reason).await {
-                tracing::error!(error = describe(&second), "the failure could not be noted");
-            }
-            Err(error)
-        }
+        Err(error) => Err(noted(ports, item, error).await),
     }
+}
+
+/// Notes for the merge why the chunk could not be observed, and gives the error back.
+pub async fn noted(ports: &Ports<'_>, item: &ChunkItem, error: FunctionError) -> FunctionError {
+    let reason = match error.name() {
+        "LiveViewIncomplete" => Reason::LiveViewIncomplete,
+        _ => Reason::LiveViewUnavailable,
+    };
+    if let Err(second) = note(ports, item, &failure(item, reason, error.name(), describe(&error))).await {
+        tracing::error!(error = describe(&second), "the failure could not be noted");
+    }
+    error
 }
 
 fn started_at(item: &ChunkItem) -> Result<Option<i64>, FunctionError> {
@@ -92,12 +92,22 @@ fn time(field: &str, text: &str) -> Result<i64, FunctionError> {
 }
 
 async fn late(ports: &Ports<'_>, item: &ChunkItem) -> Result<Observed, FunctionError> {
-    tracing::warn!("the slot is not now; its stores are unknown");
-    unobserved(ports, item, Reason::Late).await
+    let message = "the slot was over before the live view had answered, or had not begun".to_owned();
+    tracing::warn!("{message}; the chunk's stores are unknown");
+    unobserved(ports, item, &failure(item, Reason::Late, "late", message)).await
 }
 
-async fn unobserved(ports: &Ports<'_>, item: &ChunkItem, reason: Reason) -> Result<Observed, FunctionError> {
-    note(ports, item, reason).await?;
+fn failure(item: &ChunkItem, reason: Reason, error: &str, message: String) -> Unobserved {
+    let (reason, error) = (reason.as_str().to_owned(), error.to_owned());
+    Unobserved { chunk: item.chunk, reason, error, message }
+}
+
+async fn unobserved(
+    ports: &Ports<'_>,
+    item: &ChunkItem,
+    failure: &Unobserved,
+) -> Result<Observed, FunctionError> {
+    note(ports, item, failure).await?;
     Ok(Observed {
         chunk: item.chunk,
         key: keys::staged_failure(item.country, item.slot, item.chunk),
@@ -114,16 +124,18 @@ async fn in_time(
     item: &ChunkItem,
     observed_at: i64,
 ) -> Result<Option<Observed>, FunctionError> {
+    check_cut(country.live_view.id_type, item)?;
     let range = IdRange { first: item.first.clone(), last: item.last.clone() };
     let as_of = time("schedule_as_of", &item.schedule_as_of)?;
     let seen = async { view.observe(&range).await.map(|seen| (seen, ports.clock.now())) };
-    let (stores, seen) = tokio::join!(stores(ports.objects, item), seen);
-    let (stores, (seen, answered_at)) = (stores?, seen?);
+    let zones = zones::of(ports.objects, item.country, item.zones.clone());
+    let (stores, zones, seen) = tokio::join!(stores(ports.objects, item), zones, seen);
+    let (stores, rules, (seen, answered_at)) = (stores?, country.rules(&zones?.zones)?, seen?);
     if !item.slot.contains_micros(answered_at) {
         return Ok(None);
     }
     let seen = Observation { at: observed_at, stores: seen };
-    let judged = judge_chunk(item.slot, &country.rules(), &stores, Ok::<_, ViewFailure>(&seen));
+    let judged = judge_chunk(item.slot, &rules, &stores, Ok::<_, ViewFailure>(&seen));
     let mut counts = Counts::default();
     judged.iter().for_each(|store| counts.add(store.judged.status));
     let file = |source| FunctionError::File { what: "a chunk of judged stores", source };
@@ -152,8 +164,21 @@ async fn stores(objects: &dyn Objects, item: &ChunkItem) -> Result<Vec<Store>, F
     Ok(stores)
 }
 
-async fn note(ports: &Ports<'_>, item: &ChunkItem, reason: Reason) -> Result<(), FunctionError> {
+/// A manifest is never cut again, and a country file can be deployed in the middle of its slot.
+fn check_cut(id_type: IdType, item: &ChunkItem) -> Result<(), FunctionError> {
+    let fits = |key: &StoreKey| match key {
+        StoreKey::Long(_) => id_type == IdType::Long,
+        StoreKey::Keyword(_) => id_type == IdType::Keyword,
+    };
+    if [&item.first, &item.last].into_iter().flatten().all(fits) {
+        return Ok(());
+    }
+    let problem =
+        format!("the slot {} was planned for ids of the other type; the next slot is not", item.slot);
+    Err(FunctionError::BadConfig { place: "[live_view].id_type".to_owned(), problem })
+}
+
+async fn note(ports: &Ports<'_>, item: &ChunkItem, failure: &Unobserved) -> Result<(), FunctionError> {
     let key = keys::staged_failure(item.country, item.slot, item.chunk);
-    let body = json!({ "chunk": item.chunk, "reason": reason.as_str() }).to_string();
-    Ok(ports.objects.put(&key, body.into()).await?)
+    Ok(ports.objects.put(&key, serde_json::to_vec(failure).unwrap_or_default().into()).await?)
 }

@@ -22,6 +22,9 @@ pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Observed, Fun
     let country = context.country().await?;
     check_country("observe", item.country, country.code)?;
     let ports = Ports { objects: &*country.objects, clock: &SystemClock };
-    let observed = async { observe(&ports, &country.file, country.live_view().await?, &item).await };
-    observed.await.map_err(|error| country.blame(error))
+    let observed = match country.live_view().await {
+        Ok(view) => observe(&ports, &country.file, view, &item).await,
+        Err(error) => Err(handler::noted(&ports, &item, error).await),
+    };
+    observed.map_err(|error| country.blame(error))
 }

@@ -3,14 +3,17 @@
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
-use storewatch_domain::{CountryCode, LocalDate, Slot, cut};
+use storewatch_domain::{CountryCode, LocalDate, Slot, Zones, cut};
 use storewatch_lake::objects::damaged;
+use storewatch_lake::zones::{self, ZoneData};
 use storewatch_lake::{Condition, Objects, Put, keys};
 use storewatch_runtime::clock::{from_rfc3339, to_rfc3339};
 use storewatch_runtime::events::ChunkItem;
-use storewatch_runtime::{Clock, CountryFile, FunctionError, describe};
+use storewatch_runtime::{Clock, CountryFile, FunctionError};
 use storewatch_sources::{Read, ReadRequest, ScheduleError, Schedules};
 
+use crate::basis::Basis;
+use crate::last_good;
 use crate::snapshots::{self, Snapshot, json};
 
 /// What planning needs of the world.
@@ -33,7 +36,7 @@ pub struct Planned {
     pub slot: Slot,
     /// When the schedules were read, RFC 3339.
     pub schedule_as_of: String,
-    /// Whether PostgreSQL could not be read, so that an older snapshot is used.
+    /// Whether the schedules could not be read, so that an older snapshot is used.
     pub stale: bool,
     pub stores: usize,
     pub chunks: usize,
@@ -56,17 +59,16 @@ const REUSED_ON: RangeInclusive<i32> = 0..=1;
 /// whose exceptions are today's too. A tick of a slot that is long past must not have the ticks of
 /// today judged without them.
 const LATEST_OF: RangeInclusive<i32> = -7..=1;
-/// A snapshot at least this much older than its tick was not read for it.
-const STALE_MICROS: i64 = REUSE_MICROS;
 
 /// Plans a country tick: reads the schedules, writes the snapshot in chunks and the manifest.
 ///
 /// A slot is planned once: where its manifest stands already, that plan is the answer, so that a
-/// second run cannot move the borders of chunks that are being observed.
+/// second run cannot move the borders of chunks that are being observed. If the schedules cannot be
+/// read, for whatever reason, the last good snapshot serves.
 ///
 /// # Errors
-/// `ScheduleUnavailable` where the schedules cannot be read and there is no snapshot yet,
-/// `BadConfig` where the country's queries do not fit, `LakeUnavailable`.
+/// `ScheduleUnavailable` or `BadConfig` where the schedules cannot be read and there is no snapshot
+/// yet of the same source, `LakeUnavailable`.
 pub async fn plan(
     ports: &Ports<'_>,
     country: &CountryFile,
@@ -76,28 +78,20 @@ pub async fn plan(
     let (objects, manifest) = (ports.objects, keys::manifest(event.country, event.slot));
     if let Some(items) = planned_before(objects, &manifest).await? {
         tracing::info!("the slot was planned before; its manifest stands");
-        return Ok(answer(country, event, manifest, &items, false));
+        return answer(objects, country, event, manifest, &items).await;
     }
-    let (snapshot, stale) = match read(ports, country, schedules, event).await {
-        Ok(snapshot) => (snapshot, false),
-        Err(error) if error.name() == "ScheduleUnavailable" => {
-            let Some(snapshot) = snapshots::latest(objects, event.country).await? else { return Err(error) };
-            tracing::warn!(
-                error = describe(&error),
-                schedule_as_of = snapshot.schedule_as_of,
-                "the schedules cannot be read; the last good snapshot is used"
-            );
-            (snapshot, true)
-        }
-        Err(error) => return Err(error),
+    let zones = zones::current(objects, event.country).await?;
+    country.rules(&zones.zones)?;
+    let snapshot = match read(ports, country, schedules, &zones.zones, event).await {
+        Ok(snapshot) => snapshot,
+        Err(error) => last_good::instead_of(error, ports, country, event).await?,
     };
-    let items = items(event, &snapshot);
+    let mut items = items(event, &snapshot, &zones);
     if objects.put_if(&manifest, json(&items), Condition::Absent).await? == Put::Conflict {
         // Somebody else planned the slot meanwhile, and chunks may be under way.
-        let theirs = planned_before(objects, &manifest).await?;
-        return Ok(answer(country, event, manifest, &theirs.unwrap_or(items), stale));
+        items = planned_before(objects, &manifest).await?.unwrap_or(items);
     }
-    Ok(answer(country, event, manifest, &items, stale))
+    answer(objects, country, event, manifest, &items).await
 }
 
 async fn planned_before(
@@ -113,6 +107,7 @@ async fn read(
     ports: &Ports<'_>,
     country: &CountryFile,
     schedules: &dyn Schedules,
+    zones: &Zones,
     event: &Event,
 ) -> Result<Snapshot, FunctionError> {
     let as_of = ports.clock.now();
@@ -120,8 +115,8 @@ async fn read(
         Some(_) => snapshots::latest(ports.objects, event.country).await?,
         None => None,
     };
-    let day = date(event.slot.start_micros());
-    let known = known.filter(|known| {
+    let (day, basis) = (date(event.slot.start_micros()), Basis::of(country));
+    let known = known.filter(|known| known.basis.as_ref() == Some(&basis)).filter(|known| {
         from_rfc3339(&known.schedule_as_of).is_some_and(|read| {
             (0..REUSE_MICROS).contains(&(as_of - read))
                 && REUSED_ON.contains(&(day.days() - date(read).days()))
@@ -143,9 +138,9 @@ async fn read(
     let chunks = cut(stores, section.id_type, country.run.chunk_stores).map_err(|error| {
         FunctionError::BadConfig { place: "[live_view].id_type".to_owned(), problem: error.to_string() }
     })?;
-    report_problems(&chunks);
+    report_problems(&chunks, zones);
     let chunks = snapshots::write(ports.objects, event.country, event.slot, as_of, &chunks).await?;
-    let snapshot = Snapshot { schedule_as_of: to_rfc3339(as_of), version, chunks };
+    let snapshot = Snapshot { schedule_as_of: to_rfc3339(as_of), version, basis: Some(basis), chunks };
     if LATEST_OF.contains(&(day.days() - date(as_of).days())) {
         snapshots::set_latest(ports.objects, event.country, &snapshot).await?;
     }
@@ -158,19 +153,26 @@ fn date(micros: i64) -> LocalDate {
 }
 
 /// Says which stores cannot be judged and why: all as a number, the first few by name.
-fn report_problems(chunks: &[storewatch_domain::Chunk]) {
-    let stores = || chunks.iter().flat_map(|chunk| &chunk.stores);
-    let bad = stores().filter(|store| store.problem.is_some()).count();
-    if bad == 0 {
+fn report_problems(chunks: &[storewatch_domain::Chunk], zones: &Zones) {
+    let zone = |zone: &str| zones.get(zone).err().map(|error| error.to_string());
+    let bad = chunks.iter().flat_map(|chunk| &chunk.stores).filter_map(|store| {
+        let problem = store.problem.clone().or_else(|| zone(store.timezone.as_deref()?));
+        Some((store, problem?))
+    });
+    let (mut bad, mut stores) = (bad.peekable(), 0);
+    if bad.peek().is_none() {
         return;
     }
-    tracing::warn!(stores = bad, "stores whose schedule is bad are unknown until it is mended");
-    for store in stores().filter(|store| store.problem.is_some()).take(10) {
-        tracing::warn!(store_id = store.id, problem = store.problem, "bad schedule");
+    for (store, problem) in bad {
+        if stores < 10 {
+            tracing::warn!(store_id = store.id, problem, "bad schedule");
+        }
+        stores += 1;
     }
+    tracing::warn!(stores, "stores whose schedule is bad are unknown until it is mended");
 }
 
-fn items(event: &Event, snapshot: &Snapshot) -> Vec<ChunkItem> {
+fn items(event: &Event, snapshot: &Snapshot, zones: &ZoneData) -> Vec<ChunkItem> {
     let numbered = snapshot.chunks.iter().zip(0..);
     let item = |(chunk, number): (&snapshots::SnapshotChunk, u32)| ChunkItem {
         country: event.country,
@@ -181,33 +183,28 @@ fn items(event: &Event, snapshot: &Snapshot) -> Vec<ChunkItem> {
         first: chunk.first.clone(),
         last: chunk.last.clone(),
         stores: chunk.stores,
+        zones: zones.key.clone(),
         started_at: None,
     };
     numbered.map(item).collect()
 }
 
-fn answer(
+async fn answer(
+    objects: &dyn Objects,
     country: &CountryFile,
     event: &Event,
     manifest: String,
     items: &[ChunkItem],
-    stale: bool,
-) -> Planned {
-    let schedule_as_of = items.first().map(|item| item.schedule_as_of.clone()).unwrap_or_default();
-    let age = from_rfc3339(&schedule_as_of).map_or(0, |read| event.slot.start_micros() - read);
-    // Without a version, nothing but PostgreSQL being away lets a slot have the snapshot of another. With one
-    // it is told by the planning that found it away, and by its age.
-    let own = keys::snapshot_prefix(event.country, event.slot);
-    let of_another = items.iter().any(|item| !item.key.starts_with(&own));
-    let stale = stale || (country.schedule.version.is_none() && of_another);
-    Planned {
+) -> Result<Planned, FunctionError> {
+    let first = items.first().ok_or_else(|| damaged(objects, &manifest, "it holds no chunk"))?;
+    Ok(Planned {
         country: event.country,
         slot: event.slot,
-        stale: stale || age >= STALE_MICROS,
-        schedule_as_of,
+        schedule_as_of: first.schedule_as_of.clone(),
+        stale: last_good::is_noted(objects, event, &first.schedule_as_of).await?,
         stores: items.iter().map(|item| item.stores).sum(),
         chunks: items.len(),
         manifest,
         concurrency: country.run.concurrency,
-    }
+    })
 }

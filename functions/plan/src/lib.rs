@@ -1,6 +1,8 @@
 //! `plan`: a country's schedules, read once a tick, as a snapshot in chunks and their manifest.
 
+mod basis;
 pub mod handler;
+pub mod last_good;
 pub mod snapshots;
 
 use std::sync::Arc;

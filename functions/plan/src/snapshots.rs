@@ -3,10 +3,12 @@
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use storewatch_domain::{Chunk, CountryCode, Slot, StoreKey};
+use storewatch_domain::{Chunk, CountryCode, Slot, Store, StoreKey};
 use storewatch_lake::objects::damaged;
 use storewatch_lake::{Objects, keys, snapshot};
 use storewatch_runtime::FunctionError;
+
+use crate::basis::Basis;
 
 /// A snapshot of a country's schedules, as `latest.json` has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +18,9 @@ pub struct Snapshot {
     /// What the country's `version` query said, where it has one.
     #[serde(default)]
     pub version: Option<String>,
+    /// What it depends on; absent in what older releases have written.
+    #[serde(default)]
+    pub basis: Option<Basis>,
     pub chunks: Vec<SnapshotChunk>,
 }
 
@@ -48,6 +53,17 @@ pub async fn write(
         Ok::<_, FunctionError>(SnapshotChunk { key, first, last, stores: chunk.stores.len() })
     });
     written.buffered(PARALLEL).try_collect().await
+}
+
+/// All stores of a snapshot.
+pub async fn stores(objects: &dyn Objects, snapshot: &Snapshot) -> Result<Vec<Store>, FunctionError> {
+    let chunks = stream::iter(&snapshot.chunks).map(|chunk| async move {
+        let body = objects.get(&chunk.key).await?;
+        let stores = snapshot::read(body).map_err(|error| damaged(objects, &chunk.key, error))?;
+        Ok::<_, FunctionError>(stores)
+    });
+    let chunks: Vec<Vec<Store>> = chunks.buffered(PARALLEL).try_collect().await?;
+    Ok(chunks.into_iter().flatten().collect())
 }
 
 /// The last good snapshot, if there ever was one.

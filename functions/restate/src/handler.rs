@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use storewatch_days::{CountryDay, Lake, RestateRequest, Restated};
 use storewatch_domain::{CountryCode, Day};
-use storewatch_lake::{Catalog, Objects};
+use storewatch_lake::{Catalog, Objects, zones};
 use storewatch_runtime::{Clock, CountryFile, FunctionError};
 use storewatch_sources::Schedules;
 
@@ -24,10 +24,10 @@ pub struct Event {
     pub stores: Option<Vec<String>>,
 }
 
-/// Judges the day again by the schedules as they are now.
+/// Judges the day again by the schedules and the time zone data as they are now.
 ///
 /// # Errors
-/// As [`storewatch_days::restate`].
+/// As [`storewatch_days::restate`]; `BadConfig` for zone data that cannot be used or lack the default zone.
 pub async fn restate(
     ports: &Ports<'_>,
     country: &CountryFile,
@@ -36,8 +36,9 @@ pub async fn restate(
 ) -> Result<Restated, FunctionError> {
     let lake = Lake { objects: ports.objects, catalog: ports.catalog };
     let day = CountryDay { country: event.country, day: event.day };
+    let zones = zones::current(ports.objects, event.country).await?.zones;
     let request = RestateRequest {
-        rules: country.rules(),
+        rules: country.rules(&zones)?,
         chunk_stores: country.run.chunk_stores,
         stores: event.stores.clone(),
     };

@@ -1,6 +1,6 @@
 //! The day's version of `store_schedules`, made from the readings by which its slots were judged.
 //!
-//! The table explains what the others say and holds none of them up. If S3 fails here, that is reported
+//! The table explains what the others say and holds none of them up. A failure here is reported
 //! once the others are compacted.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +8,7 @@ use std::error::Error;
 
 use storewatch_lake::objects::damaged;
 use storewatch_lake::store_schedules::{self, ScheduleIntervals, SchedulesDigest};
-use storewatch_lake::{LakeError, Objects, Table, keys};
+use storewatch_lake::{LakeError, Objects, Table, keys, zones};
 
 use crate::readings::{self, Reading, Readings, skipped};
 use crate::record::{Record, Version, version_name};
@@ -25,7 +25,7 @@ const MOST_ROWS: usize = 2_000_000;
 /// made from; 1 if nothing is new. `held` is where queries find the table's day.
 ///
 /// # Errors
-/// S3 failed. The record is unchanged then.
+/// S3 failed, or the country's zone data cannot be used. The record is unchanged then.
 pub(crate) async fn add(
     objects: &dyn Objects,
     id: CountryDay,
@@ -61,10 +61,11 @@ async fn next(
         return Ok(None);
     }
     let base = Base::find(objects, TABLE, id, old, held).await?;
+    let zones = zones::current(objects, id.country).await?.zones;
     let mut intervals = match &base.file {
-        Some(file) => ScheduleIntervals::resume(id.day.date(), objects.get(file).await?)
+        Some(file) => ScheduleIntervals::resume(id.day.date(), zones, objects.get(file).await?)
             .map_err(|error| damaged(objects, file, error))?,
-        None => ScheduleIntervals::of(id.day.date()),
+        None => ScheduleIntervals::of(id.day.date(), zones),
     };
     if old.is_none() {
         // Without a record, the file itself says how far it reaches.

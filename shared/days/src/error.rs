@@ -1,7 +1,7 @@
 //! Why work on a past day failed.
 
 use storewatch_domain::{CountryCode, Day, NoUsableIds};
-use storewatch_lake::{CatalogError, LakeError, ParquetError};
+use storewatch_lake::{CatalogError, LakeError, ParquetError, ZonesError};
 use storewatch_sources::ScheduleError;
 
 /// Why work on a past day failed. Running it again finishes what was left.
@@ -13,6 +13,8 @@ pub enum DaysError {
     Catalog(#[from] CatalogError),
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
+    #[error(transparent)]
+    Zones(#[from] ZonesError),
     /// The source broke its contract.
     #[error("PostgreSQL answered \"unchanged\", though no earlier version of the schedules was named")]
     NotRead,

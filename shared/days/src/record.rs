@@ -40,6 +40,9 @@ pub struct Record {
 pub struct Restatement {
     /// When the schedules were read, RFC 3339.
     pub schedule_as_of: String,
+    /// The release of the time zone database by which it was judged; null in records of earlier releases.
+    #[serde(default)]
+    pub tzdb: Option<String>,
     /// The stores that were judged; null for all.
     pub stores: Option<Vec<String>>,
     /// How many rows changed their status.

@@ -80,8 +80,12 @@ pub async fn restate(
     for _ in 0..TRIES {
         let Found { record: before, condition } = Record::find(lake.objects, id).await?;
         let (versions, changes) = judging.versions(lake.objects, &before, &reading).await?;
-        let restated =
-            Restatement { schedule_as_of: rfc3339(read_at), stores: request.stores.clone(), changes };
+        let restated = Restatement {
+            schedule_as_of: rfc3339(read_at),
+            tzdb: Some(request.rules.zones.release().to_owned()),
+            stores: request.stores.clone(),
+            changes,
+        };
         let record = next_record(before, versions, restated.clone());
         if record.write(lake.objects, condition).await? == Put::Conflict {
             tracing::warn!(day = %id.day, "a compaction of the day came in between; judging it again");

@@ -142,8 +142,10 @@ impl Looks {
 /// ```
 /// use storewatch_domain::*;
 /// let slot: Slot = "2026-11-23T09:00:00Z".parse()?;
+/// let zones = Zones::embedded();
 /// let rules = Rules {
-///     default_timezone: "UTC".parse().unwrap(),
+///     default_timezone: zones.get("UTC")?,
+///     zones,
 ///     missing_hours: MissingHours::AlwaysOpen,
 ///     id_type: IdType::Long,
 /// };
@@ -153,11 +155,11 @@ impl Looks {
 /// let statuses: Vec<Status> =
 ///     judge_again(slot, &rules, &stores, &looks).iter().map(|row| row.judged.status).collect();
 /// assert_eq!(statuses, [Status::Unavailable, Status::Unlisted]);
-/// # Ok::<(), InvalidSlot>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn judge_again<'a>(
     slot: Slot,
-    rules: &Rules,
+    rules: &'a Rules,
     stores: &'a [Store],
     looks: &'a Looks,
 ) -> Vec<JudgedStore<'a>> {

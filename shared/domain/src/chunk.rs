@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 
-use chrono_tz::Tz;
-
 use crate::hours::{LocalDate, MissingHours};
 use crate::judgement::{Judged, LiveStore, Seen, ViewFailure, judge, orphan};
 use crate::slot::Slot;
 use crate::store::{IdRange, IdType, Store, StoreKey};
+use crate::tzdb::{Zone, Zones};
 use crate::zone::ZoneClocks;
 
 /// No store's id can be an id of the live view.
@@ -113,10 +112,12 @@ pub fn cut(mut stores: Vec<Store>, id_type: IdType, size: usize) -> Result<Vec<C
 }
 
 /// What a country's stores are judged by, beside their own rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Rules {
-    /// For stores that name no zone.
-    pub default_timezone: Tz,
+    /// Where the zones of stores are looked up.
+    pub zones: Zones,
+    /// For stores that name no zone; one of `zones`.
+    pub default_timezone: Zone,
     /// What a store without weekly rows is.
     pub missing_hours: MissingHours,
     /// How the live view has ids.
@@ -158,7 +159,7 @@ pub struct JudgedStore<'a> {
 /// Each zone is looked up once, and both sides are walked once in the order of their ids.
 pub fn judge_chunk<'a>(
     slot: Slot,
-    rules: &Rules,
+    rules: &'a Rules,
     stores: &'a [Store],
     view: Result<&'a Observation, ViewFailure>,
 ) -> Vec<JudgedStore<'a>> {
@@ -195,9 +196,9 @@ pub fn judge_chunk<'a>(
 }
 
 /// What the stores of a slot share.
-pub(crate) struct Judging<'a, 'r> {
+pub(crate) struct Judging<'a> {
     slot: Slot,
-    rules: &'r Rules,
+    rules: &'a Rules,
     clocks: ZoneClocks<'a>,
     /// When the observation was made, Unix microseconds, if there is one to be used.
     observed_at: Option<i64>,
@@ -205,9 +206,9 @@ pub(crate) struct Judging<'a, 'r> {
     second: u16,
 }
 
-impl<'a, 'r> Judging<'a, 'r> {
-    pub(crate) fn new(slot: Slot, rules: &'r Rules) -> Self {
-        Self { slot, rules, clocks: ZoneClocks::new(slot), observed_at: None, second: 0 }
+impl<'a> Judging<'a> {
+    pub(crate) fn new(slot: Slot, rules: &'a Rules) -> Self {
+        Self { slot, rules, clocks: ZoneClocks::new(rules.zones.clone(), slot), observed_at: None, second: 0 }
     }
 
     /// When the stores to come were observed, Unix microseconds within the slot.
@@ -221,10 +222,11 @@ impl<'a, 'r> Judging<'a, 'r> {
         store: &'a Store,
         live: Result<Option<&'a LiveStore>, ViewFailure>,
     ) -> JudgedStore<'a> {
-        let timezone = store.timezone.as_deref().unwrap_or(self.rules.default_timezone.name());
+        let rules = self.rules;
+        let timezone = store.timezone.as_deref().unwrap_or(rules.default_timezone.name());
         let clock = self.clocks.get(timezone);
         let usable = clock.filter(|_| store.problem.is_none());
-        let opening = usable.map(|clock| store.hours.opening(clock, self.rules.missing_hours));
+        let opening = usable.map(|clock| store.hours.opening(clock, rules.missing_hours));
         let second = self.second;
         JudgedStore {
             id: Cow::Borrowed(&store.id),

@@ -130,7 +130,8 @@ pub enum HoursError {
     Date(LocalDate),
 }
 
-/// The hours of one weekday, one row of several perhaps.
+/// The hours of one weekday, one row of several perhaps. Without hours the row adds none; it counts as a
+/// weekly row all the same, so that [`MissingHours`] does not apply to its store.
 ///
 /// `closes > opens`: the same local date. `closes < opens`: closes on the next local date.
 /// `closes = opens`: 24 hours, to the same wall time on the next date.
@@ -140,22 +141,25 @@ pub enum HoursError {
 /// let (evening, late) = (WallTime::from_seconds(20 * 3600), WallTime::from_seconds(2 * 3600));
 /// assert!(WeeklyHours::new(7, evening, late).is_ok()); // Sunday night, until Monday
 /// assert_eq!(WeeklyHours::new(0, evening, late), Err(HoursError::Weekday(0)));
+/// assert_eq!(WeeklyHours::new(1, None, None)?.hours(), None); // closed on Mondays
+/// assert_eq!(WeeklyHours::new(1, evening, None), Err(HoursError::ClosesMissing));
+/// # Ok::<(), HoursError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct WeeklyHours {
     weekday: u8,
-    hours: Hours,
+    hours: Option<Hours>,
 }
 
 impl WeeklyHours {
     /// Checks a weekly row: weekday 1 to 7, Monday is 1 (ISO 8601).
     ///
     /// # Errors
-    /// The weekday is out of range, an end is missing, or it opens at 24:00.
+    /// The weekday is out of range, just one of the ends is missing, or it opens at 24:00.
     pub fn new(weekday: i64, opens: Option<WallTime>, closes: Option<WallTime>) -> Result<Self, HoursError> {
         let number = u8::try_from(weekday).ok().filter(|day| (1..=7).contains(day));
         let weekday = number.ok_or(HoursError::Weekday(weekday))?;
-        Ok(Self { weekday, hours: Hours::new(opens, closes)? })
+        Ok(Self { weekday, hours: Hours::of_row(opens, closes)? })
     }
 
     /// 1 (Monday) to 7 (Sunday).
@@ -163,14 +167,10 @@ impl WeeklyHours {
         self.weekday
     }
 
-    /// When it opens, on its own date.
-    pub fn opens(&self) -> WallTime {
-        self.hours.opens
-    }
-
-    /// When it closes, on its own date or the next.
-    pub fn closes(&self) -> WallTime {
-        self.hours.closes
+    /// When it opens, on its own date, and when it closes, on that date or the next; `None` if the row
+    /// adds no hours.
+    pub fn hours(&self) -> Option<(WallTime, WallTime)> {
+        self.hours.map(|hours| (hours.opens, hours.closes))
     }
 }
 
@@ -207,8 +207,7 @@ impl ExceptionHours {
         if !LocalDate::WRITTEN.contains(&date) {
             return Err(HoursError::Date(date));
         }
-        let hours = if opens.is_none() && closes.is_none() { None } else { Some(Hours::new(opens, closes)?) };
-        Ok(Self { date, hours })
+        Ok(Self { date, hours: Hours::of_row(opens, closes)? })
     }
 
     /// The date whose weekly hours are replaced.
@@ -231,13 +230,15 @@ struct Hours {
 impl Hours {
     const ALL_DAY: Self = Self { opens: WallTime::MIDNIGHT, closes: WallTime::MIDNIGHT };
 
-    fn new(opens: Option<WallTime>, closes: Option<WallTime>) -> Result<Self, HoursError> {
-        let opens = opens.ok_or(HoursError::OpensMissing)?;
-        let closes = closes.ok_or(HoursError::ClosesMissing)?;
-        if opens == WallTime::END_OF_DAY {
-            return Err(HoursError::OpensAtEndOfDay);
+    /// The hours of a row; `None` if it has neither end.
+    fn of_row(opens: Option<WallTime>, closes: Option<WallTime>) -> Result<Option<Self>, HoursError> {
+        match (opens, closes) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(HoursError::OpensMissing),
+            (Some(_), None) => Err(HoursError::ClosesMissing),
+            (Some(WallTime::END_OF_DAY), _) => Err(HoursError::OpensAtEndOfDay),
+            (Some(opens), Some(closes)) => Ok(Some(Self { opens, closes })),
         }
-        Ok(Self { opens, closes })
     }
 }
 
@@ -271,7 +272,7 @@ pub struct StoreHours {
 ///     exceptions: Vec::new(),
 /// };
 /// let monday_morning: Slot = "2026-11-23T08:00:00Z".parse()?;
-/// let clock = SlotClock::new(parse_zone("Europe/Madrid")?, monday_morning);
+/// let clock = SlotClock::new(&Zones::embedded().get("Europe/Madrid")?, monday_morning);
 /// let opening = hours.opening(&clock, MissingHours::Closed);
 /// assert_eq!((opening.seconds(), opening.contains(0)), (900, true));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -359,8 +360,9 @@ impl StoreHours {
         for row in &self.weekly {
             if let Some((n, day)) = clock.day_of_weekday(row.weekday)
                 && replaced & 1 << n == 0
+                && let Some(hours) = row.hours
             {
-                add(day, row.hours);
+                add(day, hours);
             }
         }
         opening

@@ -10,6 +10,7 @@ pub mod judgement;
 pub mod slot;
 pub mod store;
 pub mod summary;
+pub mod tzdb;
 pub mod zone;
 
 pub use again::{Look, Looks, judge_again};
@@ -23,4 +24,5 @@ pub use judgement::{Judged, LiveStore, Reason, Seen, Status, ViewFailure, judge,
 pub use slot::{InvalidSlot, Slot};
 pub use store::{IdRange, IdType, Store, StoreKey};
 pub use summary::{CitySummary, Counts, Summary};
-pub use zone::{SlotClock, UnknownZone, ZoneClocks, parse_zone};
+pub use tzdb::{BadBundle, UnknownZone, Zone, Zones};
+pub use zone::{SlotClock, ZoneClocks};

@@ -33,7 +33,7 @@ impl Store {
 }
 
 /// How the live view's id field is mapped, which decides the order of ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IdType {
     /// Signed 64-bit numbers, in the order of numbers.

@@ -13,7 +13,7 @@ use crate::judgement::Status;
 /// let mut counts = Counts::default();
 /// [Status::Available, Status::Unlisted, Status::Unknown, Status::Orphan].map(|status| counts.add(status));
 /// assert_eq!(counts.availability(), Some(0.5)); // what is unknown is in neither part
-/// assert_eq!(counts.coverage(), 1.0 - 1.0 / 3.0); // an orphan is no store of PostgreSQL
+/// assert_eq!(counts.coverage(), Some(1.0 - 1.0 / 3.0)); // an orphan is no store of PostgreSQL
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts([u64; Status::ALL.len()]);
@@ -45,12 +45,10 @@ impl Counts {
         (rated > 0).then(|| self.get(Status::Available) as f64 / rated as f64)
     }
 
-    /// 1 − unknown / stores of PostgreSQL, 0 to 1; 1 where there are no stores.
-    pub fn coverage(&self) -> f64 {
-        match self.stores() {
-            0 => 1.0,
-            stores => 1.0 - self.get(Status::Unknown) as f64 / stores as f64,
-        }
+    /// 1 − unknown / stores of PostgreSQL, 0 to 1; `None` if there are no stores.
+    pub fn coverage(&self) -> Option<f64> {
+        let stores = self.stores();
+        (stores > 0).then(|| 1.0 - self.get(Status::Unknown) as f64 / stores as f64)
     }
 }
 

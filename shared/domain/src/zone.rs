@@ -1,39 +1,17 @@
-//! Time zones: names, and what a zone's wall clock means around one slot.
+//! What a zone's wall clock means around one slot.
 //!
 //! A zone's transitions are looked up once a slot ([`SlotClock`]), not once a store: thousands of
 //! stores share a zone.
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, NaiveDateTime, Offset, TimeZone};
-use chrono_tz::Tz;
-
 use crate::hours::{LocalDate, WallTime};
 use crate::slot::Slot;
+use crate::tzdb::{Zone, Zones};
 
 const DAY: i64 = 86_400;
 /// In place of the number of a day: there is none.
 const NO_DAY: u8 = u8::MAX;
-
-/// The name is not in the IANA time zone database.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown time zone {0:?}: an IANA name such as \"Europe/Madrid\" is wanted")]
-pub struct UnknownZone(pub String);
-
-/// Finds a zone by its IANA name. Letter case does not matter, and links such as `US/Pacific` and
-/// `Asia/Calcutta` are names like any other.
-///
-/// # Errors
-/// The name is in no version of the database that this program was built with.
-///
-/// ```
-/// use storewatch_domain::parse_zone;
-/// assert_eq!(parse_zone("europe/MADRID").unwrap().name(), "Europe/Madrid");
-/// assert!(parse_zone("Mars/Olympus").is_err());
-/// ```
-pub fn parse_zone(name: &str) -> Result<Tz, UnknownZone> {
-    Tz::from_str_insensitive(name.trim()).map_err(|_| UnknownZone(name.chars().take(80).collect()))
-}
 
 /// A stretch of time with one UTC offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,9 +39,9 @@ pub(crate) struct Day {
 /// before the gap.
 ///
 /// ```
-/// use storewatch_domain::{Slot, SlotClock, parse_zone};
+/// use storewatch_domain::{Slot, SlotClock, Zones};
 /// let slot: Slot = "2026-11-23T04:15:00Z".parse()?;
-/// let clock = SlotClock::new(parse_zone("America/Tijuana")?, slot);
+/// let clock = SlotClock::new(&Zones::embedded().get("America/Tijuana")?, slot);
 /// assert_eq!((clock.local_date().to_string(), clock.local_hour()), ("2026-11-22".to_owned(), 20));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -80,12 +58,13 @@ pub struct SlotClock {
 }
 
 impl SlotClock {
-    /// Looks up the zone's transitions around the slot: some hundred look-ups of an offset.
-    pub fn new(zone: Tz, slot: Slot) -> Self {
+    /// Looks up the zone's transitions around the slot.
+    pub fn new(zone: &Zone, slot: Slot) -> Self {
         // No zone has ever moved by more than a day at once, and an interval ends at most on the
         // date after it opens: what opens three dates away cannot reach the slot.
         let pieces = pieces(zone, slot.start() - 5 * DAY, slot.end() + 5 * DAY);
-        let local = slot.start() + offset_at(zone, slot.start());
+        let current = pieces.iter().rfind(|piece| piece.from <= slot.start()).map_or(0, |piece| piece.offset);
+        let local = slot.start() + current;
         let local_date = LocalDate::from_days(local.div_euclid(DAY) as i32);
         let mut clock = Self {
             slot,
@@ -177,19 +156,20 @@ impl SlotClock {
 /// The clocks of zones for one slot, each made when its name is first asked for.
 #[derive(Debug)]
 pub struct ZoneClocks<'a> {
+    zones: Zones,
     slot: Slot,
     clocks: HashMap<&'a str, Option<SlotClock>>,
 }
 
 impl<'a> ZoneClocks<'a> {
     /// No clock yet.
-    pub fn new(slot: Slot) -> Self {
-        Self { slot, clocks: HashMap::new() }
+    pub fn new(zones: Zones, slot: Slot) -> Self {
+        Self { zones, slot, clocks: HashMap::new() }
     }
 
-    /// The clock of the zone of that name (see [`parse_zone`]); nothing where there is no such zone.
+    /// The clock of the zone of that name (see [`Zones::get`]); `None` if there is no such zone.
     pub fn get(&mut self, name: &'a str) -> Option<&SlotClock> {
-        let clock = || parse_zone(name).ok().map(|zone| SlotClock::new(zone, self.slot));
+        let clock = || self.zones.get(name).ok().map(|zone| SlotClock::new(&zone, self.slot));
         self.clocks.entry(name).or_insert_with(clock).as_ref()
     }
 }
@@ -199,28 +179,14 @@ fn midnight(date: LocalDate) -> i64 {
     i64::from(date.days()) * DAY
 }
 
-fn offset_at(zone: Tz, instant: i64) -> i64 {
-    let time: NaiveDateTime = DateTime::from_timestamp(instant, 0).unwrap_or_default().naive_utc();
-    i64::from(zone.offset_from_utc_datetime(&time).fix().local_minus_utc())
-}
-
-/// The zone's offsets from one instant to another. The database gives no list of transitions, so
-/// they are found by halving the hours at whose ends the offsets differ.
-fn pieces(zone: Tz, from: i64, to: i64) -> Vec<Piece> {
-    let mut found = vec![Piece { from, offset: offset_at(zone, from) }];
-    let mut known = from;
-    while known < to {
-        let next = (known + 3600).min(to);
-        let (before, after) = (offset_at(zone, known), offset_at(zone, next));
-        if before != after {
-            let (mut low, mut high) = (known, next);
-            while high - low > 1 {
-                let middle = low + (high - low) / 2;
-                if offset_at(zone, middle) == before { low = middle } else { high = middle }
-            }
-            found.push(Piece { from: high, offset: after });
+/// The zone's offsets from one instant to another. Changes that leave the offset as it is, such as those of
+/// an abbreviation, make no new piece.
+fn pieces(zone: &Zone, from: i64, to: i64) -> Vec<Piece> {
+    let mut pieces = vec![Piece { from, offset: zone.offset_at(from) }];
+    for (at, offset) in zone.changes_after(from).take_while(|(at, _)| *at < to) {
+        if pieces.last().is_some_and(|last| last.offset != offset) {
+            pieces.push(Piece { from: at, offset });
         }
-        known = next;
     }
-    found
+    pieces
 }

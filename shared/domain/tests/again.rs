@@ -10,12 +10,13 @@ use proptest::prelude::*;
 use random::{SLOT, id, id_type, random_stores};
 use storewatch_domain::{
     IdRange, IdType, JudgedStore, LiveStore, Look, Looks, MissingHours, Observation, Rules, Slot, Status,
-    Store, StoreKey, ViewFailure, cut, judge_again, judge_chunk,
+    Store, StoreKey, ViewFailure, Zones, cut, judge_again, judge_chunk,
 };
 
 fn rules(id_type: IdType) -> Rules {
     Rules {
-        default_timezone: chrono_tz::Tz::Asia__Kathmandu,
+        zones: Zones::embedded(),
+        default_timezone: Zones::embedded().get("Asia/Kathmandu").unwrap(),
         missing_hours: MissingHours::AlwaysOpen,
         id_type,
     }
@@ -40,7 +41,7 @@ struct Views(Vec<(IdRange, Result<Observation, ViewFailure>)>);
 
 impl Views {
     /// The rows of these stores, each judged within the chunk that its id lies in.
-    fn judge<'a>(&'a self, rules: &Rules, stores: &'a [Vec<Store>]) -> Vec<JudgedStore<'a>> {
+    fn judge<'a>(&'a self, rules: &'a Rules, stores: &'a [Vec<Store>]) -> Vec<JudgedStore<'a>> {
         let judged = self.0.iter().zip(stores);
         judged
             .flat_map(|((_, view), stores)| judge_chunk(slot(), rules, stores, view.as_ref().map_err(|e| *e)))
@@ -195,7 +196,8 @@ fn a_store_entered_late_is_unlisted_between_observed_ones_and_unknown_at_the_bor
         vec![row("10", seen()), row("20", seen()), row("30", late()), row("40", late())],
     );
     let new = stores(&["1", "15", "25", "35", "99"]);
-    let again = judge_again(slot(), &rules(IdType::Long), &new, &looks);
+    let rules = rules(IdType::Long);
+    let again = judge_again(slot(), &rules, &new, &looks);
     let found: Vec<_> = again.iter().map(|row| (row.judged.status, row.judged.reason)).collect();
     let unlisted = (Status::Unlisted, None);
     let unknown = (Status::Unknown, Some("late"));
@@ -214,7 +216,8 @@ fn an_orphan_becomes_the_store_that_was_entered_late_with_what_was_seen_of_it() 
     let looks =
         Looks::new(IdType::Long, vec![row("7", Look::Seen { at: slot().start_micros(), store: Some(live) })]);
     let new = stores(&["07"]);
-    let again = judge_again(slot(), &rules(IdType::Long), &new, &looks);
+    let rules = rules(IdType::Long);
+    let again = judge_again(slot(), &rules, &new, &looks);
     assert_eq!((again[0].judged.status, again[0].judged.reason), (Status::Unavailable, Some("paused")));
     assert_eq!(looks.are_of(&new), [true]);
     assert_eq!(looks.are_of(&stores(&["8"])), [false]);

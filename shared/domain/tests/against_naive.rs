@@ -50,10 +50,11 @@ proptest! {
     #[test]
     fn the_slots_of_a_period_come_to_the_open_time_of_the_period(case in naive::at_a_change_of_clocks(1), slots in 1..200_i64) {
         let (store, shown) = (&case.stores[0], Shown::around(case.zone, case.centre, 9));
+        let zone = naive::zone(case.zone);
         let (hours, missing) = shown.real(store);
         let from = Slot::containing(case.centre + store.at).start();
         let found: i64 = (0..slots)
-            .map(|n| SlotClock::new(case.zone, Slot::containing(from + n * Slot::SECONDS)))
+            .map(|n| SlotClock::new(&zone, Slot::containing(from + n * Slot::SECONDS)))
             .map(|clock| i64::from(hours.opening(&clock, missing).seconds()))
             .sum();
         let mut open = vec![false; (slots * Slot::SECONDS) as usize];
@@ -70,13 +71,14 @@ proptest! {
     #[test]
     fn an_exception_changes_only_the_intervals_that_open_on_its_date(case in naive::at_a_change_of_clocks(1), date in -3..=3_i64) {
         let (after, shown) = (&case.stores[0], Shown::around(case.zone, case.centre, 8));
+        let zone = naive::zone(case.zone);
         let mut before = after.clone();
         before.exceptions.retain(|(day, _)| *day != date);
         let mut touched = shown.intervals(&before, date..=date);
         touched.extend(shown.intervals(after, date..=date));
         for n in -140..140 {
             let slot = Slot::containing(case.centre + after.at + n * HOUR / 4);
-            let clock = SlotClock::new(case.zone, slot);
+            let clock = SlotClock::new(&zone, slot);
             let opening = |store| { let (hours, missing) = shown.real(store); hours.opening(&clock, missing) };
             let (before, after) = (opening(&before), opening(after));
             if before == after {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use random::{SLOT, id, id_type, random_stores};
 use storewatch_domain::{
     IdRange, IdType, LiveStore, MissingHours, Observation, Rules, Seen, Slot, SlotClock, Status, Store,
-    StoreHours, StoreKey, ViewFailure, WallTime, WeeklyHours, cut, judge, judge_chunk, parse_zone,
+    StoreHours, StoreKey, ViewFailure, WallTime, WeeklyHours, Zones, cut, judge, judge_chunk,
 };
 
 fn live(online: bool, reason: Option<&str>) -> LiveStore {
@@ -112,7 +112,8 @@ fn ids_that_the_live_view_cannot_have_spoil_their_own_store_only() {
 fn a_chunk_is_judged_store_by_store_with_its_orphans_and_never_by_a_late_view() {
     let slot: Slot = "2026-11-23T09:00:00Z".parse().unwrap();
     let rules = Rules {
-        default_timezone: chrono_tz::Tz::UTC,
+        zones: Zones::embedded(),
+        default_timezone: Zones::embedded().get("UTC").unwrap(),
         missing_hours: MissingHours::Closed,
         id_type: IdType::Long,
     };
@@ -160,7 +161,7 @@ proptest! {
         failure in prop::option::weighted(0.2, prop::sample::select(vec![ViewFailure::Unavailable, ViewFailure::Incomplete])),
     ) {
         let slot: Slot = SLOT.parse().unwrap();
-        let rules = Rules { default_timezone: chrono_tz::Tz::Asia__Kathmandu, missing_hours: MissingHours::Closed, id_type };
+        let rules = Rules { zones: Zones::embedded(), default_timezone: Zones::embedded().get("Asia/Kathmandu").unwrap(), missing_hours: MissingHours::Closed, id_type };
         let documents: BTreeMap<StoreKey, LiveStore> = seen
             .iter()
             .filter_map(|(id, (online, reason))| Some((StoreKey::new(id, id_type)?, live(*online, *reason))))
@@ -179,8 +180,8 @@ proptest! {
             if let Some(key) = &key {
                 orphans.remove(key);
             }
-            let zone = store.timezone.as_deref().map_or(Ok(rules.default_timezone), parse_zone);
-            let clock = zone.ok().map(|zone| SlotClock::new(zone, slot));
+            let zone = store.timezone.as_deref().map_or(Ok(rules.default_timezone.clone()), |name| rules.zones.get(name));
+            let clock = zone.ok().map(|zone| SlotClock::new(&zone, slot));
             let usable = clock.as_ref().filter(|_| store.problem.is_none());
             let opening = usable.map(|clock| store.hours.opening(clock, rules.missing_hours));
             let view = match failure {

@@ -4,7 +4,7 @@
 use chrono::{DateTime, NaiveDate};
 use storewatch_domain::{
     ExceptionHours, LocalDate, MissingHours, Opening, Slot, SlotClock, StoreHours, WallTime, WeeklyHours,
-    parse_zone,
+    Zone, Zones,
 };
 
 fn time(text: &str) -> WallTime {
@@ -28,12 +28,16 @@ fn except(mut hours: StoreHours, date: &str, range: Option<(&str, &str)>) -> Sto
     hours
 }
 
+fn zone(name: &str) -> Zone {
+    Zones::embedded().get(name).unwrap()
+}
+
 fn instant(text: &str) -> i64 {
     DateTime::parse_from_rfc3339(text).unwrap().timestamp()
 }
 
-fn opening(hours: &StoreHours, zone: &str, at: &str, missing: MissingHours) -> Opening {
-    hours.opening(&SlotClock::new(parse_zone(zone).unwrap(), Slot::containing(instant(at))), missing)
+fn opening(hours: &StoreHours, place: &str, at: &str, missing: MissingHours) -> Opening {
+    hours.opening(&SlotClock::new(&zone(place), Slot::containing(instant(at))), missing)
 }
 
 fn is_open(hours: &StoreHours, zone: &str, at: &str, missing: MissingHours) -> bool {
@@ -54,11 +58,11 @@ fn check(hours: &StoreHours, zone: &str, states: &[(&str, bool)]) {
 }
 
 /// Seconds open in all slots from one instant to the other.
-fn seconds(hours: &StoreHours, zone: &str, from: &str, to: &str) -> i64 {
-    let zone = parse_zone(zone).unwrap();
+fn seconds(hours: &StoreHours, place: &str, from: &str, to: &str) -> i64 {
+    let place = zone(place);
     (instant(from)..instant(to))
         .step_by(900)
-        .map(|at| hours.opening(&SlotClock::new(zone, Slot::containing(at)), MissingHours::Closed))
+        .map(|at| hours.opening(&SlotClock::new(&place, Slot::containing(at)), MissingHours::Closed))
         .map(|opening| i64::from(opening.seconds()))
         .sum()
 }
@@ -354,8 +358,7 @@ fn years_and_leap_days_end_like_any_date() {
 
 #[test]
 fn the_local_time_of_a_slot_is_that_of_its_start_in_the_zone() {
-    let clock =
-        SlotClock::new(parse_zone("america/TIJUANA").unwrap(), "2026-11-23T07:45:00Z".parse().unwrap());
+    let clock = SlotClock::new(&zone("america/TIJUANA"), "2026-11-23T07:45:00Z".parse().unwrap());
     assert_eq!((clock.local_date().to_string(), clock.local_hour()), ("2026-11-22".to_owned(), 23));
 }
 
@@ -403,16 +406,16 @@ fn an_exception_is_read_on_the_clock_of_its_own_date() {
 
 #[test]
 fn a_wall_time_after_a_repeated_midnight_is_not_read_with_the_offset_of_the_second_pass() {
-    // Havana, 1 November 2026: 01:00 -04:00 becomes 00:00 -05:00 at 05:00Z. The whole of the date can be read
+    // Havana, 2 November 2025: 01:00 -04:00 becomes 00:00 -05:00 at 05:00Z. The whole of the date can be read
     // with the second offset, but its first hour means the first pass.
     check(
         &weekly(&[(7, "00:30", "02:00")]),
         "America/Havana",
         &[
-            ("2026-11-01T04:29:59Z", false),
-            ("2026-11-01T04:30:00Z", true),
-            ("2026-11-01T06:59:59Z", true),
-            ("2026-11-01T07:00:00Z", false),
+            ("2025-11-02T04:29:59Z", false),
+            ("2025-11-02T04:30:00Z", true),
+            ("2025-11-02T06:59:59Z", true),
+            ("2025-11-02T07:00:00Z", false),
         ],
     );
 }
@@ -460,4 +463,34 @@ fn the_first_and_the_last_slot_there_can_be_are_judged_like_any() {
     }
     let last = except(StoreHours::default(), "9999-12-31", Some(("23:00", "24:00")));
     check(&last, "UTC", &[("9999-12-31T22:59:59Z", false), ("9999-12-31T23:59:59Z", true)]);
+}
+
+#[test]
+fn a_weekly_row_without_hours_adds_none_and_counts_as_a_row() {
+    let null = |day| WeeklyHours::new(day, None, None).unwrap();
+    let mut hours = weekly(&[(1, "09:00", "12:00"), (7, "22:00", "02:00")]);
+    hours.weekly.extend([null(1), null(2)]);
+    check(
+        &hours,
+        "UTC",
+        &[
+            ("2026-11-22T23:00:00Z", true),
+            // The tail of Sunday night stays, and Monday's other row counts.
+            ("2026-11-23T01:59:59Z", true),
+            ("2026-11-23T02:00:00Z", false),
+            ("2026-11-23T09:00:00Z", true),
+            ("2026-11-24T10:00:00Z", false),
+        ],
+    );
+    // A store of only such rows is closed, whatever stores without rows are, and its exceptions hold.
+    let closed = StoreHours { weekly: (1..=7).map(null).collect(), exceptions: Vec::new() };
+    let special = except(closed.clone(), "2026-11-23", Some(("10:00", "11:00")));
+    for (hours, at, open) in [
+        (&closed, "2026-11-23T10:30:00Z", false),
+        (&special, "2026-11-23T10:30:00Z", true),
+        (&special, "2026-11-23T11:00:00Z", false),
+        (&special, "2026-11-24T10:30:00Z", false),
+    ] {
+        assert_eq!(is_open(hours, "UTC", at, MissingHours::AlwaysOpen), open, "{at}");
+    }
 }

@@ -122,18 +122,26 @@ impl AvailabilityRows {
         Ok(Self(sorted))
     }
 
-    /// Of the stores that were observed, the share that is listed, 0 to 1; nothing where none was.
+    /// How many of the stores that were observed are in the live view.
     ///
     /// # Errors
     /// The columns are not those of the table.
-    pub fn listed_share(&self) -> Result<Option<f64>, ParquetError> {
-        let (statuses, listed) = (self.0.column("status")?.str()?, self.0.column("listed")?.bool()?);
-        let stores = statuses.iter().zip(listed.iter());
-        let seen = stores.filter(|(status, _)| *status != Some(Status::Orphan.as_str()));
-        let (listed, observed) = seen.fold((0_u64, 0_u64), |(listed, observed), (_, store)| {
-            (listed + u64::from(store == Some(true)), observed + u64::from(store.is_some()))
-        });
-        Ok((observed > 0).then(|| listed as f64 / observed as f64))
+    pub fn meeting(&self) -> Result<Meeting, ParquetError> {
+        let (ids, statuses) = (self.0.column("store_id")?.str()?, self.0.column("status")?.str()?);
+        let listed = self.0.column("listed")?.bool()?;
+        let mut meeting = Meeting::default();
+        for n in 0..self.len() {
+            let id = || ids.get(n).map(str::to_owned);
+            if statuses.get(n) == Some(Status::Orphan.as_str()) {
+                meeting.orphans += 1;
+                meeting.first_orphan = meeting.first_orphan.or_else(id);
+            } else if let Some(listed) = listed.get(n) {
+                meeting.observed += 1;
+                meeting.listed += u64::from(listed);
+                meeting.first_observed = meeting.first_observed.or_else(id);
+            }
+        }
+        Ok(meeting)
     }
 
     /// The sums over the rows.
@@ -152,6 +160,31 @@ impl AvailabilityRows {
             summary.add(cities.get(n), local, status, seconds.get(n).map(|seconds| seconds as u16));
         }
         Ok(summary)
+    }
+}
+
+/// How the ids of PostgreSQL and those of the live view met in one slot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Meeting {
+    /// Stores of PostgreSQL that were observed.
+    pub observed: u64,
+    /// Of these, those in the live view.
+    pub listed: u64,
+    /// Ids of the live view that are no store's.
+    pub orphans: u64,
+    pub first_observed: Option<String>,
+    pub first_orphan: Option<String>,
+}
+
+impl Meeting {
+    /// Of the stores that were observed, the share that is listed, 0 to 1; `None` if none was observed.
+    pub fn listed_share(&self) -> Option<f64> {
+        (self.observed > 0).then(|| self.listed as f64 / self.observed as f64)
+    }
+
+    /// Whether both sides have ids, and not one is on both. An empty live view is no such case.
+    pub fn is_empty(&self) -> bool {
+        self.observed > 0 && self.orphans > 0 && self.listed == 0
     }
 }
 

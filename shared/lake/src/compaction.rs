@@ -255,7 +255,7 @@ impl RowsDigest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use storewatch_domain::{IdType, MissingHours, Observation, Rules, Store, judge_chunk};
+    use storewatch_domain::{IdType, MissingHours, Observation, Rules, Store, Zones, judge_chunk};
 
     fn slot(n: i64) -> Slot {
         Slot::containing(1_795_392_000 + n * Slot::SECONDS)
@@ -267,7 +267,8 @@ mod tests {
         let stores: Vec<Store> =
             ids.map(|id| Store { id: id.to_string(), city: city(id), ..Store::default() }).collect();
         let rules = Rules {
-            default_timezone: "UTC".parse().unwrap(),
+            zones: Zones::embedded(),
+            default_timezone: Zones::embedded().get("UTC").unwrap(),
             missing_hours: MissingHours::AlwaysOpen,
             id_type: IdType::Long,
         };

@@ -98,6 +98,18 @@ pub fn manifest(country: CountryCode, slot: Slot) -> String {
     format!("{}manifest.json", staging_prefix(country, slot))
 }
 
+/// The chunks that are still missing before the look of that number (the first look, 1, has the manifest), in
+/// the manifest's form.
+pub fn missing_chunks(country: CountryCode, slot: Slot, look: u32) -> String {
+    format!("{}missing-{look}.json", staging_prefix(country, slot))
+}
+
+/// Why the slot was planned on an older snapshot, where it was. When that was read (Unix microseconds) is part
+/// of the key: of two plans of the slot only one's manifest stands, and a note must not be taken for the other's.
+pub fn stale_schedules(country: CountryCode, slot: Slot, read_at: i64) -> String {
+    format!("{}stale-{read_at}.json", staging_prefix(country, slot))
+}
+
 /// Where a country tick's chunks wait to be merged.
 pub fn staging_prefix(country: CountryCode, slot: Slot) -> String {
     format!("staging/country={country}/{}/", slot.key())
@@ -176,6 +188,17 @@ pub fn pending_prefix(country: CountryCode) -> String {
 /// The levels of a country's last tick, with which the next one is compared.
 pub fn levels(country: CountryCode) -> String {
     format!("levels/country={country}/last.json")
+}
+
+/// Which zone data a country's functions use in place of their own: the name of its bundle.
+pub fn zones_choice(country: CountryCode) -> String {
+    format!("config/country={country}/tzdb.json")
+}
+
+/// Where a country's bundles of zone data lie; ends in a slash. What follows is the release, a hyphen
+/// and the first 16 hex digits of the bundle's SHA-256.
+pub fn zone_bundles(country: CountryCode) -> String {
+    format!("config/country={country}/tzdb/")
 }
 
 /// The registry of countries: one object a country, written when it is deployed.

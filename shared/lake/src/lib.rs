@@ -16,9 +16,11 @@ pub mod snapshot;
 pub mod store_schedules;
 pub mod tables;
 pub mod ticks;
+pub mod zones;
 
 pub use catalog::{Catalog, CatalogError, Partition, Registered, register};
 pub use objects::{Condition, LakeError, ListedObject, Objects, Put, Tag};
 pub use parquet::ParquetError;
 pub use tables::Table;
 pub use ticks::{Outcome, TickRecord};
+pub use zones::ZonesError;

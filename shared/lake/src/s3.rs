@@ -1,11 +1,14 @@
 //! The lake's bucket on Amazon S3.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::types::Tagging;
 use bytes::Bytes;
+use tokio::time::sleep;
 
 use crate::objects::{Condition, LakeError, ListedObject, Objects, Put, Tag};
 
@@ -56,16 +59,22 @@ impl Objects for S3Objects {
     }
 
     async fn put_if(&self, key: &str, body: Bytes, condition: Condition) -> Result<Put, LakeError> {
-        let request = self.client.put_object().bucket(&self.bucket).key(key).body(body.into());
-        let request = match condition {
-            Condition::Always => request,
-            Condition::Absent => request.if_none_match("*"),
-            Condition::Unchanged(etag) => request.if_match(etag),
-        };
-        match request.send().await {
-            Ok(_) => Ok(Put::Done),
-            Err(error) if is_conflict(&error) => Ok(Put::Conflict),
-            Err(error) => Err(self.failed("put", key, error)),
+        let mut pauses = CROSSED_PAUSES.iter();
+        loop {
+            let put = self.client.put_object().bucket(&self.bucket).key(key).body(body.clone().into());
+            let put = match &condition {
+                Condition::Always => put,
+                Condition::Absent => put.if_none_match("*"),
+                Condition::Unchanged(etag) => put.if_match(etag),
+            };
+            let Err(error) = put.send().await else { return Ok(Put::Done) };
+            if does_not_hold(&error) {
+                return Ok(Put::Conflict);
+            }
+            match pauses.next() {
+                Some(pause) if is_crossed(&error) => sleep(Duration::from_millis(*pause)).await,
+                _ => return Err(self.failed("put", key, error)),
+            }
         }
     }
 
@@ -115,9 +124,21 @@ impl Objects for S3Objects {
     }
 }
 
-/// S3 answers 412 where the condition does not hold, 409 where another conditional put is under
-/// way, and 404 to `If-Match` where the object is gone.
-fn is_conflict<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
-    let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
-    matches!(code, Some("PreconditionFailed" | "ConditionalRequestConflict" | "NoSuchKey"))
+/// The pauses in milliseconds before a put that was crossed is tried again: 3 s in all.
+const CROSSED_PAUSES: [u64; 6] = [50, 100, 200, 400, 800, 1450];
+
+fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&str> {
+    error.as_service_error().and_then(ProvideErrorMetadata::code)
+}
+
+/// The condition does not hold: 412, or 404 to `If-Match` because the object is gone.
+fn does_not_hold<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    matches!(code(error), Some("PreconditionFailed" | "NoSuchKey"))
+}
+
+/// Another write of the key was under way (409). That says nothing about the condition: S3 asks to try
+/// again, and the SDK does not.
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>
+fn is_crossed<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    matches!(code(error), Some("ConditionalRequestConflict" | "OperationAborted"))
 }

@@ -2,8 +2,8 @@
 //!
 //! The hours of a store are a list of 64-bit numbers, so that a million stores are written and read
 //! without a million small objects: `day << 34 | opens << 17 | closes`, the times in seconds since
-//! midnight, `day` the weekday or (exceptions) the days since 1970-01-01. An exception that adds no
-//! hours has 131071 for both times.
+//! midnight, `day` the weekday or (exceptions) the days since 1970-01-01. A row that adds no hours has
+//! 131071 for both times.
 
 use bytes::Bytes;
 use polars::prelude::*;
@@ -34,7 +34,7 @@ pub fn write(stores: &[Store]) -> Result<Bytes, ParquetError> {
             text("problem", &|store| store.problem.as_deref()),
             list("weekly", stores, |hours, out| {
                 let rows = hours.weekly.iter();
-                out.extend(rows.map(|row| pack(i64::from(row.weekday()), Some((row.opens(), row.closes())))));
+                out.extend(rows.map(|row| pack(i64::from(row.weekday()), row.hours())));
             }),
             list("exceptions", stores, |hours, out| {
                 let rows = hours.exceptions.iter();

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use polars::prelude::*;
-use storewatch_domain::{LocalDate, Store, StoreHours, WallTime, parse_zone};
+use storewatch_domain::{LocalDate, Store, StoreHours, WallTime, Zones};
 
 use crate::hash;
 use crate::parquet::{self, ParquetError};
@@ -82,24 +82,26 @@ pub struct SchedulesDigest {
 #[derive(Debug)]
 pub struct ScheduleIntervals {
     dates: (LocalDate, LocalDate),
+    zones: Zones,
     open: HashMap<Arc<str>, Open>,
     closed: Vec<Row>,
     /// Texts are kept once: thousands of stores share their hours, and a changed store most of its texts.
     texts: HashSet<Arc<str>>,
     /// What is wrong with a zone's name, by the name.
-    zones: HashMap<String, Option<String>>,
+    zone_problems: HashMap<String, Option<String>>,
     last: Option<i64>,
 }
 
 impl ScheduleIntervals {
-    /// Those of a UTC day before its first reading.
-    pub fn of(day: LocalDate) -> Self {
+    /// Those of a UTC day before its first reading. `zones` tells which names of zones exist.
+    pub fn of(day: LocalDate, zones: Zones) -> Self {
         Self {
+            zones,
             dates: (day.plus_days(DATES.0), day.plus_days(DATES.1)),
             open: HashMap::new(),
             closed: Vec::new(),
             texts: HashSet::new(),
-            zones: HashMap::new(),
+            zone_problems: HashMap::new(),
             last: None,
         }
     }
@@ -108,8 +110,8 @@ impl ScheduleIntervals {
     ///
     /// # Errors
     /// It is no file of the table.
-    pub fn resume(day: LocalDate, body: Bytes) -> Result<Self, ParquetError> {
-        let mut schedules = Self::of(day);
+    pub fn resume(day: LocalDate, zones: Zones, body: Bytes) -> Result<Self, ParquetError> {
+        let mut schedules = Self::of(day, zones);
         each_row(body, |row| {
             let Row { store_id, schedule: told, from, until } = row;
             let mut text = |text: Text| text.map(|text| schedules.kept(text));
@@ -202,11 +204,11 @@ impl ScheduleIntervals {
     /// all the same.
     fn zone_problem(&mut self, zone: Option<&str>) -> Option<String> {
         let zone = zone?;
-        if let Some(known) = self.zones.get(zone) {
+        if let Some(known) = self.zone_problems.get(zone) {
             return known.clone();
         }
-        let problem = parse_zone(zone).err().map(|error| error.to_string());
-        self.zones.insert(zone.to_owned(), problem.clone());
+        let problem = self.zones.get(zone).err().map(|error| error.to_string());
+        self.zone_problems.insert(zone.to_owned(), problem.clone());
         problem
     }
 
@@ -363,7 +365,7 @@ fn weekly(hours: &StoreHours) -> Option<String> {
         // A weekday is 1 to 7.
         let weekday = WEEKDAYS.get(usize::from(row.weekday()) - 1).copied().unwrap_or_default();
         start(&mut text, weekday);
-        range(&mut text, row.opens(), row.closes());
+        range(&mut text, row.hours());
     }
     Some(text).filter(|text| !text.is_empty())
 }
@@ -378,10 +380,7 @@ fn exceptions(hours: &StoreHours, dates: (LocalDate, LocalDate)) -> Option<Strin
     let mut text = String::new();
     for row in rows {
         start(&mut text, &row.date().to_string());
-        match row.hours() {
-            Some((opens, closes)) => range(&mut text, opens, closes),
-            None => text.push_str(" closed"),
-        }
+        range(&mut text, row.hours());
     }
     Some(text).filter(|text| !text.is_empty())
 }
@@ -393,8 +392,12 @@ fn start(text: &mut String, day: &str) {
     text.push_str(day);
 }
 
-/// ` 09:00-14:00`: a space before, and seconds only where they are not 0.
-fn range(text: &mut String, opens: WallTime, closes: WallTime) {
+/// ` 09:00-14:00`: a space before, and seconds only where they are not 0. ` closed` for a row without hours.
+fn range(text: &mut String, hours: Option<(WallTime, WallTime)>) {
+    let Some((opens, closes)) = hours else {
+        text.push_str(" closed");
+        return;
+    };
     for (mark, time) in [(' ', opens), ('-', closes)] {
         let whole = time.to_string();
         text.push(mark);

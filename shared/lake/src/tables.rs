@@ -69,6 +69,7 @@ const COUNTRY_TICKS: &[Column] = &[
     ("coverage", "double"),
     ("schedule_as_of", "timestamp"),
     ("error", "string"),
+    ("tzdb", "string"),
 ];
 
 const STORE_SCHEDULES: &[Column] = &[

@@ -48,6 +48,9 @@ pub struct TickRecord {
     pub schedule_as_of: Option<i64>,
     /// What failed, where something did.
     pub error: Option<String>,
+    /// The release of the time zone database by which the stores were judged; `None` if none was, and
+    /// in rows older than the column.
+    pub tzdb: Option<String>,
 }
 
 impl TickRecord {
@@ -70,6 +73,7 @@ impl TickRecord {
                 Series::new("coverage".into(), [self.coverage]).into_column(),
                 parquet::timestamps("schedule_as_of", vec![self.schedule_as_of])?,
                 parquet::texts("error", &[self.error.as_deref()]),
+                parquet::texts("tzdb", &[self.tzdb.as_deref()]),
             ],
         )?;
         parquet::check(Table::CountryTicks, &frame)?;
@@ -96,8 +100,8 @@ impl TickRecord {
     /// # Errors
     /// The file is no Parquet, or does not hold rows of the table.
     pub fn read_all(body: Bytes) -> Result<Vec<Self>, ParquetError> {
-        let frame = parquet::read(body)?;
-        parquet::check(Table::CountryTicks, &frame)?;
+        let rows = parquet::height(&body)?;
+        let frame = parquet::read_part(Table::CountryTicks, body, None, (0, rows))?;
         (0..frame.height()).map(|n| Self::row(&frame, n)).collect()
     }
 
@@ -107,6 +111,9 @@ impl TickRecord {
         };
         let number =
             |name: &str| -> Result<Option<i64>, ParquetError> { Ok(frame.column(name)?.i64()?.get(n)) };
+        let text = |name: &str| -> Result<Option<String>, ParquetError> {
+            Ok(frame.column(name)?.str()?.get(n).map(str::to_owned))
+        };
         let missing = |name: &str| ParquetError::Content(format!("{name} is null"));
         let outcome = frame.column("outcome")?.str()?.get(n).unwrap_or_default().to_owned();
         let all = [Outcome::Failed, Outcome::Partial, Outcome::Complete];
@@ -123,7 +130,8 @@ impl TickRecord {
             chunks_unknown: number("chunks_unknown")?.map(|n| n as u32),
             coverage: frame.column("coverage")?.f64()?.get(n),
             schedule_as_of: time("schedule_as_of")?,
-            error: frame.column("error")?.str()?.get(n).map(str::to_owned),
+            error: text("error")?,
+            tzdb: text("tzdb")?,
         })
     }
 

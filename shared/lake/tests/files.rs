@@ -3,7 +3,7 @@
 
 use storewatch_domain::{
     ExceptionHours, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot, Status, Store, StoreHours,
-    StoreKey, WallTime, WeeklyHours, judge_chunk,
+    StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
 };
 use storewatch_lake::availability::{AvailabilityRows, by_city};
 use storewatch_lake::{Outcome, Table, TickRecord, snapshot};
@@ -57,7 +57,8 @@ fn merged_chunks_are_sorted_by_store_and_summed() {
     // A Monday, 10:00 in Madrid: the stores are open.
     let slot: Slot = "2026-11-23T09:00:00Z".parse().unwrap();
     let rules = Rules {
-        default_timezone: chrono_tz::Europe::Madrid,
+        zones: Zones::embedded(),
+        default_timezone: Zones::embedded().get("Europe/Madrid").unwrap(),
         missing_hours: MissingHours::Closed,
         id_type: storewatch_domain::IdType::Long,
     };
@@ -105,6 +106,7 @@ fn a_tick_record_gives_back_what_it_was_made_of() {
         coverage: Some(0.5),
         schedule_as_of: Some(slot.start_micros()),
         error: None,
+        tzdb: Some("2026f".to_owned()),
     };
     assert_eq!(TickRecord::read(full.write().unwrap()).unwrap(), full);
     let failed = TickRecord {
@@ -115,6 +117,7 @@ fn a_tick_record_gives_back_what_it_was_made_of() {
         coverage: None,
         schedule_as_of: None,
         error: Some("ScheduleUnavailable: \0 \"quoted\"\nlines".to_owned()),
+        tzdb: None,
         ..full
     };
     assert_eq!(TickRecord::read(failed.write().unwrap()).unwrap(), failed);

@@ -97,3 +97,57 @@ async fn objects_on_s3_keep_the_contract() {
     assert!(matches!(error, LakeError::Failed { operation: "put", .. }), "{error}");
     assert!(error.to_string().contains(&format!("s3://{}/k", absent.bucket())), "{error}");
 }
+
+/// Answers puts with these status codes, one after the other, and says how many it answered.
+async fn answering(answers: &'static [(u16, &'static str)]) -> (S3Objects, tokio::task::JoinHandle<usize>) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let sdk = aws::sdk().await;
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let config =
+        aws_sdk_s3::config::Builder::from(&sdk).endpoint_url(endpoint).force_path_style(true).build();
+    let objects = S3Objects::new(aws_sdk_s3::Client::from_conf(config), "lake");
+    let answered = tokio::spawn(async move {
+        for (status, code) in answers {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut request = Vec::new();
+            while !request.windows(4).any(|end| end == b"\r\n\r\n") {
+                assert!(client.read_buf(&mut request).await.unwrap() > 0);
+            }
+            let body = format!("<Error><Code>{code}</Code><Message>stubbed</Message></Error>");
+            let body = if *status == 200 { String::new() } else { body };
+            let answer = format!(
+                "HTTP/1.1 {status} Stub\r\ncontent-type: application/xml\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
+                body.len()
+            );
+            client.write_all(answer.as_bytes()).await.unwrap();
+            client.shutdown().await.unwrap();
+            // What is left unread would reset the connection, and with it the answer.
+            while client.read_buf(&mut request).await.is_ok_and(|n| n > 0) {}
+        }
+        answers.len()
+    });
+    (objects, answered)
+}
+
+#[tokio::test]
+async fn a_put_that_is_crossed_is_made_again_and_only_a_condition_that_does_not_hold_is_a_conflict() {
+    const CROSSED: (u16, &str) = (409, "ConditionalRequestConflict");
+    for condition in [Condition::Always, Condition::Absent, Condition::Unchanged("\"1\"".to_owned())] {
+        let (objects, answered) = answering(&[CROSSED, (409, "OperationAborted"), (200, "")]).await;
+        assert_eq!(
+            objects.put_if("k", "".into(), condition.clone()).await.unwrap(),
+            Put::Done,
+            "{condition:?}"
+        );
+        assert_eq!(answered.await.unwrap(), 3);
+    }
+    let (objects, answered) = answering(&[CROSSED, (412, "PreconditionFailed")]).await;
+    assert_eq!(objects.put_if("k", "".into(), Condition::Absent).await.unwrap(), Put::Conflict);
+    assert_eq!(answered.await.unwrap(), 2);
+    // One that is crossed again and again failed; whether the condition holds is not known.
+    let (objects, answered) = answering(&[CROSSED; 7]).await;
+    let error = objects.put_if("k", "".into(), Condition::Absent).await.unwrap_err();
+    assert!(matches!(error, LakeError::Failed { operation: "put", .. }), "{error}");
+    assert_eq!(answered.await.unwrap(), 7);
+}

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use storewatch_domain::{ExceptionHours, LocalDate, Slot, Store, StoreHours, WallTime, WeeklyHours};
+use storewatch_domain::{ExceptionHours, LocalDate, Slot, Store, StoreHours, WallTime, WeeklyHours, Zones};
 use storewatch_lake::snapshot;
 use storewatch_lake::store_schedules::{self, ScheduleIntervals};
 
@@ -54,7 +54,7 @@ fn written(schedules: ScheduleIntervals) -> Vec<Row> {
 
 /// The texts of the only row of a store that was read once.
 fn told(store: Store) -> [Option<String>; 3] {
-    let mut schedules = ScheduleIntervals::of(DAY);
+    let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
     schedules.take(1, &BTreeSet::new(), &whole(vec![store]));
     let (texts, ..) = written(schedules).remove(0);
     [texts[4].clone(), texts[5].clone(), texts[6].clone()]
@@ -120,7 +120,7 @@ fn a_zone_that_does_not_exist_is_a_problem_unless_the_rows_have_one_already() {
 #[test]
 fn a_store_that_comes_changes_and_goes_has_a_row_for_each_and_one_that_does_not_has_one() {
     let named = |id: &str, name: &str| Store { name: Some(name.to_owned()), ..store(id) };
-    let mut schedules = ScheduleIntervals::of(DAY);
+    let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
     schedules.take(10, &BTreeSet::new(), &whole(vec![named("1", "a"), named("2", "b")]));
     schedules.take(20, &BTreeSet::new(), &whole(vec![named("1", "a"), named("2", "c"), named("10", "d")]));
     schedules.take(30, &BTreeSet::new(), &whole(vec![named("1", "a"), named("10", "d")]));
@@ -144,14 +144,14 @@ fn a_store_that_comes_changes_and_goes_has_a_row_for_each_and_one_that_does_not_
 
 #[test]
 fn a_reading_without_stores_ends_all_of_them_and_a_day_of_such_has_no_rows() {
-    let mut schedules = ScheduleIntervals::of(DAY);
+    let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
     schedules.take(10, &BTreeSet::new(), &whole(Vec::new()));
     assert_eq!(schedules.rows(), 0);
     schedules.take(20, &BTreeSet::new(), &whole(vec![store("1")]));
     schedules.take(30, &BTreeSet::new(), &[]);
     let found = written(schedules);
     assert_eq!((found.len(), found[0].1, found[0].2), (1, 20, Some(30)));
-    assert_eq!(written(ScheduleIntervals::of(DAY)), []);
+    assert_eq!(written(ScheduleIntervals::of(DAY, Zones::embedded())), []);
 }
 
 /// Numbers from a seed.
@@ -197,7 +197,7 @@ impl Random {
 /// Rows by whole snapshots: a store's row goes on while its texts are those of the reading before.
 fn naive(readings: &[(i64, Vec<Store>)]) -> Vec<Row> {
     let texts = |stores: &[Store]| -> BTreeMap<String, Vec<Option<String>>> {
-        let mut schedules = ScheduleIntervals::of(DAY);
+        let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
         schedules.take(0, &BTreeSet::new(), &whole(stores.to_vec()));
         let rows = written(schedules).into_iter();
         rows.map(|(texts, ..)| (texts[0].clone().unwrap(), texts)).collect()
@@ -244,13 +244,13 @@ fn whatever_changes_and_however_it_is_cut_and_taken_up_the_rows_are_those_of_who
         let wanted = naive(&wholes);
 
         let file = |stores: &Vec<Store>| snapshot::write(stores).unwrap();
-        let mut schedules = ScheduleIntervals::of(DAY);
+        let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
         let mut before: Vec<Bytes> = Vec::new();
         for (read_at, chunks) in &readings {
             if random.below(6) == 0 && schedules.last().is_some() {
                 // As on another day: what is known is in the file, and the next reading comes whole.
                 let (body, _) = schedules.write().unwrap();
-                schedules = ScheduleIntervals::resume(DAY, body).unwrap();
+                schedules = ScheduleIntervals::resume(DAY, Zones::embedded(), body).unwrap();
                 assert!(schedules.last().is_none_or(|last| last < *read_at));
                 before.clear();
             }
@@ -271,7 +271,7 @@ fn whatever_changes_and_however_it_is_cut_and_taken_up_the_rows_are_those_of_who
 #[test]
 fn of_an_id_that_is_twice_in_a_reading_the_first_counts() {
     let named = |name: &str| Store { name: Some(name.to_owned()), ..store("7") };
-    let mut schedules = ScheduleIntervals::of(DAY);
+    let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
     schedules.take(10, &BTreeSet::new(), &whole(vec![named("a"), named("b")]));
     schedules.take(20, &BTreeSet::new(), &whole(vec![named("a"), named("b")]));
     let found = written(schedules);
@@ -281,7 +281,7 @@ fn of_an_id_that_is_twice_in_a_reading_the_first_counts() {
 #[test]
 fn a_file_is_the_same_bytes_each_time_and_its_content_tells_any_change() {
     let made = |name: &str, until: i64| {
-        let mut schedules = ScheduleIntervals::of(DAY);
+        let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
         let named = Store { name: Some(name.to_owned()), ..store("77") };
         let stores = (0..50).map(|id| store(&id.to_string())).chain([named]).collect();
         schedules.take(10, &BTreeSet::new(), &whole(stores));
@@ -299,6 +299,6 @@ fn what_is_no_file_of_the_table_is_refused() {
     let other = snapshot::write(&[store("1")]).unwrap();
     for body in [other, Bytes::from_static(b"PAR1")] {
         assert!(store_schedules::digest(body.clone()).is_err());
-        assert!(ScheduleIntervals::resume(DAY, body).is_err());
+        assert!(ScheduleIntervals::resume(DAY, Zones::embedded(), body).is_err());
     }
 }

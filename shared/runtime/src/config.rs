@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use chrono_tz::Tz;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
-use storewatch_domain::{CountryCode, IdType, MissingHours, Rules, parse_zone};
-use storewatch_sources::Queries;
+use storewatch_domain::{CountryCode, IdType, MissingHours, Rules, Zones};
+use storewatch_sources::elastic::is_loopback;
+use storewatch_sources::{PostgresAddress, Queries};
 use url::Url;
 
 use crate::error::FunctionError;
@@ -16,8 +16,8 @@ use crate::error::FunctionError;
 #[serde(deny_unknown_fields)]
 pub struct CountryFile {
     pub country: CountryCode,
-    #[serde(deserialize_with = "zone")]
-    pub default_timezone: Tz,
+    /// For stores that name no zone. [`CountryFile::rules`] looks it up.
+    pub default_timezone: String,
     pub missing_hours: MissingHours,
     pub schedule: ScheduleSection,
     pub live_view: LiveViewSection,
@@ -29,26 +29,32 @@ pub struct CountryFile {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScheduleSection {
-    pub url: Url,
+    /// Checked: [`ScheduleSection::address`] reads it. Holds no password.
+    pub url: String,
     /// The secret with `username` and `password`; absent where the server asks for none.
     pub secret: Option<String>,
     pub stores: Option<String>,
     pub weekly: Option<String>,
     pub exceptions: Option<String>,
     pub version: Option<String>,
+    /// PEM in the lake's `config/`: the authorities that the server's certificate may be of.
+    pub ca: Option<String>,
     #[serde(default = "twenty")]
     timeout_seconds: u64,
 }
 
-/// `[live_view]`: the country's Elasticsearch.
+/// `[live_view]`: the country's Elasticsearch or OpenSearch.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LiveViewSection {
+    #[serde(deserialize_with = "address")]
     pub url: Url,
     /// The secret with `username` and `password`, or `api_key`; absent where the server asks for none.
     pub secret: Option<String>,
     #[serde(default)]
-    aws_sigv4: bool,
+    pub aws_sigv4: bool,
+    /// PEM under the lake's `config/`, the only roots for `https` then.
+    pub ca: Option<String>,
     pub index: String,
     pub id_field: String,
     pub id_type: IdType,
@@ -75,16 +81,18 @@ impl Default for RunSection {
     }
 }
 
+/// An address in TOML. One that cannot be read is not quoted: it may hold a password.
+fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Url, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse().map_err(|error| de::Error::custom(format_args!("the address cannot be read: {error}")))
+}
+
 fn ten() -> u64 {
     10
 }
 
 fn twenty() -> u64 {
     20
-}
-
-fn zone<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Tz, D::Error> {
-    parse_zone(&String::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
 impl CountryFile {
@@ -94,8 +102,7 @@ impl CountryFile {
     /// `BadConfig`, which names the place, the key and the value.
     pub fn parse(text: &str, place: &str) -> Result<Self, FunctionError> {
         let bad = |problem: String| FunctionError::BadConfig { place: place.to_owned(), problem };
-        let file: Self =
-            toml::from_str(text).map_err(|error| bad(error.to_string().trim_end().to_owned()))?;
+        let file: Self = toml::from_str(text).map_err(|error| bad(toml_problem(text, &error)))?;
         file.check().map_err(bad)?;
         Ok(file)
     }
@@ -109,6 +116,11 @@ impl CountryFile {
         range("[run].concurrency", self.run.concurrency, 1_000)?;
         range("[schedule].timeout_seconds", self.schedule.timeout_seconds as usize, 600)?;
         range("[live_view].timeout_seconds", self.live_view.timeout_seconds as usize, 600)?;
+        let address = self.schedule.address()?;
+        if self.schedule.secret.is_some() {
+            address.check_hides_credentials().map_err(|error| format!("[schedule].url: {error}"))?;
+        }
+        check_ca("[schedule].ca", self.schedule.ca.as_deref())?;
         let queries = [("online", Some(&self.live_view.online)), ("filter", self.live_view.filter.as_ref())];
         for (key, query) in queries.into_iter().filter_map(|(key, query)| Some((key, query?))) {
             if query.as_object().is_none_or(|query| query.len() != 1) {
@@ -122,23 +134,63 @@ impl CountryFile {
                 return Err(format!("[live_view].{key} is empty"));
             }
         }
-        if self.live_view.aws_sigv4 {
-            return Err("[live_view].aws_sigv4 = true: signing for Amazon OpenSearch Service is not built yet; give a secret with username and password".to_owned());
-        }
-        Ok(())
+        self.live_view.check()
     }
 
-    /// What the country's stores are judged by.
-    pub fn rules(&self) -> Rules {
-        Rules {
-            default_timezone: self.default_timezone,
+    /// What the country's stores are judged by, with these zones.
+    ///
+    /// # Errors
+    /// `BadConfig` if they do not have the default zone.
+    pub fn rules(&self, zones: &Zones) -> Result<Rules, FunctionError> {
+        let default_timezone = zones.get(&self.default_timezone);
+        Ok(Rules {
+            default_timezone: default_timezone.map_err(|error| FunctionError::BadConfig {
+                place: format!("default_timezone, with the zones of IANA {}", zones.release()),
+                problem: error.to_string(),
+            })?,
+            zones: zones.clone(),
             missing_hours: self.missing_hours,
             id_type: self.live_view.id_type,
+        })
+    }
+}
+
+/// What is wrong with the TOML, and where. The line itself is not quoted, since it can hold a password.
+fn toml_problem(text: &str, error: &toml::de::Error) -> String {
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return error.message().to_owned();
+    };
+    let line = before.matches('\n').count();
+    let key = text.lines().nth(line).and_then(|line| line.split_once('=')).map_or("", |(key, _)| key.trim());
+    let is_key =
+        !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    let key = if is_key { format!(", {key}") } else { String::new() };
+    format!("line {}{key}: {}", line + 1, error.message())
+}
+
+/// A file beside the country files, and the same in the lake: `ca/es-postgres.pem`.
+fn check_ca(field: &str, name: Option<&str>) -> Result<(), String> {
+    let is_plain = |name: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        !name.starts_with('.') && name.len() > 4 && name.ends_with(".pem") && name.bytes().all(allowed)
+    };
+    match name {
+        Some(name) if !name.strip_prefix("ca/").is_some_and(is_plain) => {
+            Err(format!("{field} = {name:?} must be of the form \"ca/name.pem\""))
         }
+        _ => Ok(()),
     }
 }
 
 impl ScheduleSection {
+    /// Where the PostgreSQL is.
+    ///
+    /// # Errors
+    /// The text is no address, which a file that was parsed never has.
+    pub fn address(&self) -> Result<PostgresAddress, String> {
+        PostgresAddress::parse(&self.url).map_err(|error| format!("[schedule].url: {error}"))
+    }
+
     /// The country's queries, or the defaults where it has none.
     pub fn queries(&self) -> Queries {
         let default = Queries::default();
@@ -157,6 +209,34 @@ impl ScheduleSection {
 }
 
 impl LiveViewSection {
+    /// Checks what the sections' types leave open. Messages hold no part of the address that may be secret.
+    fn check(&self) -> Result<(), String> {
+        let url = &self.url;
+        if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+            return Err("[live_view].url must be an http or https address with a host".to_owned());
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err("[live_view].url holds a user or a password; remove it, and put it into the secret that [live_view].secret names".to_owned());
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err("[live_view].url has a ? or # part, which would not be used; remove it".to_owned());
+        }
+        if self.aws_sigv4 && self.secret.is_some() {
+            return Err(
+                "[live_view] has both secret and aws_sigv4 = true; keep the one that the server asks for"
+                    .to_owned(),
+            );
+        }
+        let is_encrypted = url.scheme() == "https";
+        if (self.aws_sigv4 || self.secret.is_some()) && !is_encrypted && !is_loopback(url) {
+            return Err("[live_view].url is http, but credentials are sent over https only, except to this machine itself; use an https address".to_owned());
+        }
+        match &self.ca {
+            Some(_) if !is_encrypted => Err("[live_view].ca is for https, but url is http".to_owned()),
+            name => check_ca("[live_view].ca", name.as_deref()),
+        }
+    }
+
     /// For one request.
     pub fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_seconds)
@@ -209,10 +289,15 @@ mod tests {
 
     #[test]
     fn a_bad_time_zone_is_named_with_key_and_value() {
-        let error = error_of(("Europe/Madrid", "Europe/Madird"));
-        assert!(
-            error.contains("default_timezone") && error.contains("unknown time zone \"Europe/Madird\""),
-            "{error}"
+        let file = CountryFile::parse(&GOOD.replace("Madrid", "Madird"), "countries/es.toml").unwrap();
+        let zones = Zones::embedded();
+        let error = describe_for_test(&file.rules(&zones).unwrap_err());
+        assert_eq!(
+            error,
+            format!(
+                "default_timezone, with the zones of IANA {}: unknown time zone \"Europe/Madird\": an IANA name such as \"Europe/Madrid\" is wanted",
+                zones.release()
+            )
         );
     }
 
@@ -220,6 +305,82 @@ mod tests {
     fn a_wrong_query_is_named_with_key_and_value() {
         let error = error_of(("{ term = { online = true } }", "true"));
         assert!(error.contains("[live_view].online = true is not one query"), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_used_is_refused_and_never_quoted() {
+        let good = "postgresql://reader@db.example:5432/stores?sslmode=verify-full";
+        let cases = [
+            ("postgresql://reader:pa#s3cret@localhost/db", "[schedule].url: the address holds a password"),
+            ("postgresql://reader:pa/s3cret@localhost/db", "[schedule].url: the address has an @"),
+            (
+                "postgresql://db/d?sslmode=require&%70assword=s3cret",
+                "[schedule].url: the address holds a password",
+            ),
+            ("postgresql://db/d?sslcert=x", "[schedule].url: the parameter \"sslcert\" is not supported"),
+            ("postgresql://db/d", "[schedule].url: sslmode prefer may send the secret's password to db:5432"),
+            ("postgresql://u:s3cret@h/d\" x", "line 6, url: "),
+        ];
+        for (url, said) in cases {
+            let error = error_of((good, url));
+            assert!(error.contains(said) && !error.contains("TOML"), "{error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+        let file =
+            GOOD.replace(good, "postgresql://db1:5433,db2/d?sslmode=require&options=-c%20search_path%3Dshop");
+        CountryFile::parse(&file, "es.toml").unwrap();
+        CountryFile::parse(&GOOD.replace(good, "postgresql://localhost/d"), "es.toml").unwrap();
+    }
+
+    #[test]
+    fn an_authority_is_a_file_of_the_folder_ca() {
+        let with = |ca: &str| ("[live_view]", format!("ca = \"{ca}\"\n[live_view]"));
+        for ca in ["es.pem", "ca/../es.pem", "/ca/es.pem", "ca/es.crt", "ca/.pem"] {
+            let (place, text) = with(ca);
+            assert!(error_of((place, &text)).contains("[schedule].ca = "), "{ca}");
+        }
+        let (place, text) = with("ca/es-postgres.pem");
+        CountryFile::parse(&GOOD.replace(place, &text), "es.toml").unwrap();
+    }
+
+    #[test]
+    fn credentials_in_the_live_view_s_address_are_refused_and_not_quoted() {
+        for address in [
+            "https://elastic:hunter2@search.example:9243",
+            "https://hunter2@search.example:9243",
+            "https://elastic:hun#ter2@search.example:9243",
+            "https://elastic:hunter2@search.example:port",
+            "https://search.example:9243/?auth=hunter2",
+            "hunter2",
+        ] {
+            let error = error_of(("https://search.example:9243", address));
+            assert!(error.contains("url") || error.contains("address"), "{address}: {error}");
+            assert!(!error.contains("ter2"), "{address}: {error}");
+        }
+    }
+
+    #[test]
+    fn credentials_go_over_https_only_except_to_this_machine() {
+        let with = |url: &str, line: &str| {
+            let section = format!("url = \"{url}\"\n{line}");
+            let text = GOOD.replace("url = \"https://search.example:9243\"", &section);
+            CountryFile::parse(&text, "countries/es.toml").map_err(|error| describe_for_test(&error))
+        };
+        for line in ["secret = \"s\"", "aws_sigv4 = true"] {
+            let error = with("http://search.example:9200", line).unwrap_err();
+            assert!(error.contains("https only"), "{error}");
+            for url in ["http://127.0.0.1:9200", "http://[::1]:9200", "https://search.example"] {
+                with(url, line).unwrap();
+            }
+        }
+        with("http://search.example:9200", "").unwrap();
+        assert!(with("https://a.example", "aws_sigv4 = true\nsecret = \"s\"").is_err());
+        assert!(with("https://a.example", "ca = \"../secret.pem\"").is_err());
+        assert!(with("http://a.example", "ca = \"ca/es.pem\"").unwrap_err().contains("https"));
+        assert_eq!(
+            with("https://a.example", "ca = \"ca/es.pem\"").unwrap().live_view.ca.unwrap(),
+            "ca/es.pem"
+        );
     }
 
     #[test]
@@ -237,6 +398,7 @@ mod tests {
             let text = std::fs::read_to_string(&path).unwrap();
             let file = CountryFile::parse(&text, &path.display().to_string()).unwrap();
             assert_eq!(path.file_stem().unwrap().to_str().unwrap(), file.country.as_str());
+            file.rules(&Zones::embedded()).unwrap();
             read += 1;
         }
         assert!(read >= 3);

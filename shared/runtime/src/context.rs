@@ -8,20 +8,20 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use storewatch_days::DaysError;
 use storewatch_domain::CountryCode;
 use storewatch_lake::glue::GlueCatalog;
 use storewatch_lake::s3::S3Objects;
 use storewatch_lake::{LakeError, Objects};
 use storewatch_sources::elastic::MAX_PAGE;
 use storewatch_sources::{
-    ElasticConfig, LiveView, PostgresConfig, PostgresSchedules, Schedules, Secret, ViewCredentials,
+    Access, ElasticConfig, ElasticLiveView, LiveView, PostgresConfig, PostgresSchedules, Schedules, Secret,
 };
 use tokio::sync::OnceCell;
 
 use crate::config::CountryFile;
 use crate::error::FunctionError;
 use crate::metrics::CloudWatchMetrics;
-use crate::opened::OpenedLiveView;
 use crate::secrets::AwsSecret;
 
 /// The clients of AWS. Each is built when it is first needed and lives as long as the process: with it
@@ -92,6 +92,13 @@ impl AwsContext {
         })
     }
 
+    /// Signs requests as this function's role.
+    fn signing(&self) -> Result<Access, String> {
+        let credentials = self.sdk.credentials_provider();
+        let credentials = credentials.ok_or("aws_sigv4 = true, but this process has no AWS credentials")?;
+        Ok(Access::AwsSigV4 { credentials, region: self.sdk.region().map(ToString::to_string) })
+    }
+
     fn secret(&self, name: &str) -> Arc<dyn Secret> {
         Arc::new(AwsSecret::new(aws_sdk_secretsmanager::Client::new(&self.sdk), name.to_owned()))
     }
@@ -119,15 +126,10 @@ pub struct Country {
     pub objects: Arc<dyn Objects>,
     /// How messages name the country file.
     place: String,
-    secrets: Secrets,
+    schedule_secret: Option<Arc<dyn Secret>>,
+    access: Access,
     schedules: OnceCell<PostgresSchedules>,
-    live_view: OnceCell<OpenedLiveView>,
-}
-
-/// The secrets of the two sections. The sources read them when they connect.
-struct Secrets {
-    schedule: Option<Arc<dyn Secret>>,
-    live_view: Option<Arc<dyn Secret>>,
+    live_view: OnceCell<ElasticLiveView>,
 }
 
 impl CountryContext {
@@ -184,14 +186,19 @@ impl CountryContext {
             return Err(bad(format!("country = {:?}, but this function serves {code:?}", file.country)));
         }
         let secret = |name: &Option<String>| name.as_ref().map(|name| self.aws.secret(name));
-        let secrets =
-            Secrets { schedule: secret(&file.schedule.secret), live_view: secret(&file.live_view.secret) };
+        let schedule_secret = secret(&file.schedule.secret);
+        let access = match secret(&file.live_view.secret) {
+            Some(secret) => Access::Secret(secret),
+            None if file.live_view.aws_sigv4 => self.aws.signing().map_err(bad)?,
+            None => Access::None,
+        };
         Ok(Country {
             code,
             file,
             objects,
             place,
-            secrets,
+            schedule_secret,
+            access,
             schedules: OnceCell::new(),
             live_view: OnceCell::new(),
         })
@@ -202,16 +209,19 @@ impl Country {
     /// The country's schedules. Nothing is connected yet, and no secret read.
     ///
     /// # Errors
-    /// `BadConfig` for an address that cannot be used.
+    /// `BadConfig` for an address that cannot be used or authorities that are not there, `LakeUnavailable`.
     pub async fn schedules(&self) -> Result<&dyn Schedules, FunctionError> {
         let section = &self.file.schedule;
         let build = || async {
-            PostgresSchedules::new(PostgresConfig {
-                url: section.url.clone(),
-                secret: self.secrets.schedule.clone(),
+            let bad = |problem| FunctionError::BadConfig { place: self.place.clone(), problem };
+            let schedules = PostgresSchedules::new(PostgresConfig {
+                address: section.address().map_err(bad)?,
+                secret: self.schedule_secret.clone(),
+                ca: self.ca("[schedule].ca", section.ca.as_deref()).await?,
                 queries: section.queries(),
                 timeout: section.timeout(),
-            })
+            })?;
+            Ok::<_, FunctionError>(schedules)
         };
         let schedules: &dyn Schedules = self.schedules.get_or_try_init(build).await?;
         Ok(schedules)
@@ -220,13 +230,14 @@ impl Country {
     /// The country's live view. Nothing is connected yet, and no secret read.
     ///
     /// # Errors
-    /// `BadConfig` for an address that cannot be used.
+    /// `BadConfig` for an address or a `ca` that cannot be used, `LakeUnavailable` if the `ca` cannot be read.
     pub async fn live_view(&self) -> Result<&dyn LiveView, FunctionError> {
         let section = &self.file.live_view;
         let build = || async {
-            let config = ElasticConfig {
+            let view = ElasticLiveView::new(ElasticConfig {
                 url: section.url.clone(),
-                credentials: ViewCredentials::None,
+                access: self.access.clone(),
+                ca: self.ca("[live_view].ca", section.ca.as_deref()).await?,
                 index: section.index.clone(),
                 id_field: section.id_field.clone(),
                 id_type: section.id_type,
@@ -235,15 +246,35 @@ impl Country {
                 reason_field: section.reason_field.clone(),
                 timeout: section.timeout(),
                 page: MAX_PAGE,
-            };
-            OpenedLiveView::new(config, self.secrets.live_view.clone())
+            })?;
+            Ok::<_, FunctionError>(view)
         };
-        Ok(self.live_view.get_or_init(build).await)
+        let view: &dyn LiveView = self.live_view.get_or_try_init(build).await?;
+        Ok(view)
+    }
+
+    /// The PEM that a section's `ca` names, from beside the country file in the lake.
+    async fn ca(&self, field: &str, name: Option<&str>) -> Result<Option<Vec<u8>>, FunctionError> {
+        let Some(name) = name else { return Ok(None) };
+        let key = format!("config/{name}");
+        match self.objects.get(&key).await {
+            Ok(pem) => Ok(Some(pem.into())),
+            Err(LakeError::Missing { .. }) => Err(FunctionError::BadConfig {
+                place: self.place.clone(),
+                problem: format!(
+                    "{field} = {name:?}: s3://{}/{key} does not exist; deploy the country again",
+                    self.objects.bucket()
+                ),
+            }),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// A fault that the country file is to blame for, with the file's name.
     pub fn blame(&self, error: FunctionError) -> FunctionError {
         match error.name() {
+            // Zone data are another object.
+            _ if matches!(error, FunctionError::Zones(_) | FunctionError::Days(DaysError::Zones(_))) => error,
             "BadConfig" => {
                 let problem = crate::error::describe(&error);
                 // One that names the file already needs no second mention.
@@ -263,6 +294,18 @@ fn once<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T, FunctionError>) 
         Some(made) => Ok(made),
         None => make().map(|made| cell.get_or_init(|| made)),
     }
+}
+
+/// A whole number that the function's template sets.
+///
+/// # Errors
+/// `BadConfig` if the environment does not have it, or it is no such number.
+pub fn number(name: &'static str) -> Result<u64, FunctionError> {
+    let text = variable(name)?;
+    text.parse().map_err(|_| FunctionError::BadConfig {
+        place: name.to_owned(),
+        problem: format!("{text:?} is no whole number; the function's template sets it"),
+    })
 }
 
 fn variable(name: &'static str) -> Result<String, FunctionError> {

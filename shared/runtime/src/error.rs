@@ -5,7 +5,7 @@ use std::error::Error;
 
 use lambda_runtime::Diagnostic;
 use storewatch_days::DaysError;
-use storewatch_lake::{CatalogError, LakeError, ParquetError};
+use storewatch_lake::{CatalogError, LakeError, ParquetError, ZonesError};
 use storewatch_sources::{LiveViewError, ScheduleError, SecretError};
 
 /// Why a function failed.
@@ -21,6 +21,8 @@ pub enum FunctionError {
     LiveView(#[from] LiveViewError),
     #[error(transparent)]
     Lake(#[from] LakeError),
+    #[error(transparent)]
+    Zones(#[from] ZonesError),
     #[error("{what} cannot be made into a file")]
     File { what: &'static str, source: ParquetError },
     #[error(transparent)]
@@ -45,6 +47,7 @@ impl FunctionError {
             Self::LiveView(LiveViewError::Incomplete { .. }) => "LiveViewIncomplete",
             Self::LiveView(_) => "LiveViewUnavailable",
             Self::Lake(_) | Self::File { .. } => "LakeUnavailable",
+            Self::Zones(error) => zones_name(error),
             Self::Catalog(_) => "CatalogUnavailable",
             Self::Days(error) => days_name(error),
             Self::Panicked { .. } => "Panicked",
@@ -61,11 +64,19 @@ fn schedule_name(error: &ScheduleError) -> &'static str {
     }
 }
 
+fn zones_name(error: &ZonesError) -> &'static str {
+    match error {
+        ZonesError::Unusable { .. } => "BadConfig",
+        ZonesError::Lake(_) => "LakeUnavailable",
+    }
+}
+
 fn days_name(error: &DaysError) -> &'static str {
     match error {
         DaysError::Request(_) => "BadEvent",
         DaysError::Ids { .. } => "BadConfig",
         DaysError::Schedule(error) => schedule_name(error),
+        DaysError::Zones(error) => zones_name(error),
         DaysError::NotRead => "ScheduleUnavailable",
         DaysError::Lake(_) | DaysError::File { .. } => "LakeUnavailable",
         DaysError::Catalog(_) => "CatalogUnavailable",

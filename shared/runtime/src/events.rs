@@ -8,6 +8,10 @@ use storewatch_lake::Partition;
 
 use crate::error::FunctionError;
 
+/// For how long after its start a country tick observes, in microseconds. What comes after must have its
+/// time before the machine's own ends: statemachine/retries.toml holds the sum.
+pub const OBSERVING_MICROS: i64 = 450 * 1_000_000;
+
 /// One item of the manifest: a chunk of stores that one `observe` handles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,10 +30,37 @@ pub struct ChunkItem {
     pub last: Option<StoreKey>,
     /// How many stores the snapshot of the chunk holds.
     pub stores: usize,
+    /// The key of the bundle of zone data by which the whole tick is judged; absent for the release that
+    /// the functions are built with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zones: Option<String>,
     /// When the country tick started, RFC 3339. The state machine adds it: the manifest does not
     /// have it, because a slot can be run more than once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,
+}
+
+/// Why a chunk staged nothing: what `observe` leaves beside the staged chunks for `merge`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unobserved {
+    pub chunk: u32,
+    /// What its stores are unknown for, as the column has it.
+    pub reason: String,
+    /// The error's stable name and its message; absent in what older releases have written.
+    #[serde(default)]
+    pub error: String,
+    #[serde(default)]
+    pub message: String,
+}
+
+/// Why a slot was planned on an older snapshot: what `plan` leaves beside the manifest for `merge`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaleSchedules {
+    /// When the snapshot was read, RFC 3339.
+    pub schedule_as_of: String,
+    /// The error's stable name and its message.
+    pub error: String,
+    pub message: String,
 }
 
 /// What `register` is told.

@@ -7,7 +7,6 @@ pub mod context;
 pub mod error;
 pub mod events;
 pub mod metrics;
-mod opened;
 mod secrets;
 pub mod serve;
 

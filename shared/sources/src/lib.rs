@@ -9,8 +9,8 @@ pub mod schedules;
 pub mod secret;
 mod unicode;
 
-pub use elastic::{ElasticConfig, ElasticLiveView, ViewCredentials};
+pub use elastic::{Access, ElasticConfig, ElasticLiveView};
 pub use live_view::{LiveView, LiveViewError};
-pub use postgres::{PostgresConfig, PostgresSchedules, Queries};
+pub use postgres::{AddressError, PostgresAddress, PostgresConfig, PostgresSchedules, Queries};
 pub use schedules::{Read, ReadRequest, ScheduleError, Schedules};
 pub use secret::{Credentials, FixedSecret, Secret, SecretError};

@@ -10,9 +10,8 @@ use crate::secret::SecretError;
 /// The live view could not be read. Messages name host and index; none holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveViewError {
-    #[error(
-        "the live view {index:?} at {host}, {during}; see that it runs, that this network reaches it and that the secret's user may read it"
-    )]
+    /// `during` says what happened and what to do.
+    #[error("the live view {index:?} at {host}: {during}")]
     Unavailable { host: String, index: String, during: String, source: Option<Box<dyn Error + Send + Sync>> },
     #[error("the live view {index:?} at {host} answered with a part only: {what}")]
     Incomplete { host: String, index: String, what: String, source: Option<Box<dyn Error + Send + Sync>> },

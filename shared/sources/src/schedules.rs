@@ -11,12 +11,12 @@ use crate::secret::SecretError;
 /// blame; none holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleError {
-    #[error(
-        "PostgreSQL at {host}, {during}; see that it runs, that this network reaches it and that the secret's user may log in"
-    )]
-    Unavailable { host: String, during: &'static str, source: Box<dyn Error + Send + Sync> },
+    /// It is not reached, lets nobody in, or failed: what can pass without a change of the country file.
+    #[error("PostgreSQL at {host}: {problem}")]
+    Unavailable { host: String, problem: String, source: Option<Box<dyn Error + Send + Sync>> },
     #[error("PostgreSQL at {host} took longer than the {seconds} s of [schedule].timeout_seconds")]
     TimedOut { host: String, seconds: u64 },
+    /// The country file is to blame: an address that cannot be used, or a query that the server refuses.
     #[error("[schedule].{field}: {problem}")]
     Config { field: &'static str, problem: String, source: Option<Box<dyn Error + Send + Sync>> },
     /// The secret could not be read, or its value is not what the source takes.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use storewatch_domain::{
     ExceptionHours, IdType, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot, Store, StoreHours,
-    StoreKey, WallTime, WeeklyHours, judge_chunk,
+    StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
 };
 
 const STORES: usize = 1_000_000;
@@ -75,8 +75,8 @@ fn read_once(stores: &[Store], view: &Observation) -> u64 {
         sum = sum.wrapping_add(bytes(&store.id)).wrapping_add(bytes(store.timezone.as_deref().unwrap_or("")));
         sum = sum.wrapping_add(store.problem.is_some() as u64);
         for row in &store.hours.weekly {
-            let row = u32::from(row.weekday()) ^ row.opens().seconds() ^ row.closes().seconds();
-            sum = sum.wrapping_add(u64::from(row));
+            let hours = row.hours().map_or(0, |(opens, closes)| opens.seconds() ^ closes.seconds());
+            sum = sum.wrapping_add(u64::from(u32::from(row.weekday()) ^ hours));
         }
         for row in &store.hours.exceptions {
             sum = sum.wrapping_add(row.date().days() as u64);
@@ -93,8 +93,10 @@ fn read_once(stores: &[Store], view: &Observation) -> u64 {
 fn judge_a_million(c: &mut Criterion) {
     let slot: Slot = "2026-11-23T12:15:00Z".parse().unwrap();
     let today = LocalDate::from_days((slot.start() / 86_400) as i32);
+    let zones = Zones::embedded();
     let rules = Rules {
-        default_timezone: "Europe/Madrid".parse().unwrap(),
+        default_timezone: zones.get("Europe/Madrid").unwrap(),
+        zones,
         missing_hours: MissingHours::Closed,
         id_type: IdType::Long,
     };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use storewatch_domain::{
     CountryCode, Day, IdType, LiveStore, MissingHours, Observation, Rules, Slot, Store, StoreHours, StoreKey,
-    WallTime, WeeklyHours, judge_chunk,
+    WallTime, WeeklyHours, Zones, judge_chunk,
 };
 use storewatch_lake::availability::{AvailabilityRows, by_city};
 use storewatch_lake::{Outcome, Table, TickRecord, keys, snapshot};
@@ -34,8 +34,10 @@ pub fn slot(n: usize) -> Slot {
 
 /// The rules by which the stores are judged.
 pub fn rules() -> Rules {
+    let zones = Zones::embedded();
     Rules {
-        default_timezone: "Europe/Madrid".parse().unwrap(),
+        default_timezone: zones.get("Europe/Madrid").unwrap(),
+        zones,
         missing_hours: MissingHours::Closed,
         id_type: IdType::Long,
     }
@@ -133,6 +135,7 @@ fn write_tables(folder: &Path, slot: Slot, as_of: i64, mut rows: AvailabilityRow
         coverage: Some(1.0),
         schedule_as_of: Some(as_of),
         error: None,
+        tzdb: Some(Zones::embedded().release().to_owned()),
     };
     let cities = by_city(slot, &rows.summary().unwrap()).unwrap();
     for (table, body) in [

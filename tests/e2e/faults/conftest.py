@@ -101,7 +101,7 @@ def faulty(
                 countries=[country],
                 country_files=files,
                 rule="DISABLED",
-                parameters={"MetricsNamespace": namespace},
+                parameters={"MetricsNamespace": namespace, "LookAgainSeconds": "1"},
             )
         deployed = Deployed(stack, prefix, database, namespace, lake["LakeBucket"])
         for function in FUNCTIONS:

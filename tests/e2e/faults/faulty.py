@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import cbor2
+import psycopg
 
 from e2e.conftest import slot_with_time_left
 from e2e.deployment import TABLES, Answer, Deployed
@@ -32,7 +33,7 @@ FUNCTIONS = ("plan", "observe", "merge", "register")
 # What depends on when something ran; all else of a row depends on the sources.
 _INSTANTS = {"observed_at", "schedule_as_of", "started_at", "finished_at"}
 # Within a slot, one test is done in much less.
-_NEEDED = timedelta(seconds=45)
+_NEEDED = timedelta(seconds=90)
 _WAIT_SECONDS = 30
 
 
@@ -168,6 +169,17 @@ class Faulty:
         lambdas.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
 
     @contextmanager
+    def renamed_column(self) -> Iterator[None]:
+        """PostgreSQL runs, and does not take the country's query any more."""
+        database = self.own_postgres.address.conninfo(self.place.database)
+        with psycopg.connect(database, autocommit=True) as admin:
+            admin.execute("alter table store_hours rename column opens to opens_at")
+            try:
+                yield
+            finally:
+                admin.execute("alter table store_hours rename column opens_at to opens")
+
+    @contextmanager
     def misconfigured(self) -> Iterator[None]:
         """The country file is one that nobody can read."""
         lambdas, name = self.deployed.stack.aws.client("lambda"), f"{self.deployed.prefix}-{COUNTRY}-plan"
@@ -221,10 +233,10 @@ class Faulty:
             for table in TABLES
         }
 
-    def assert_holds(self, slot: datetime, unknown: Mapping[int, str] | None = None) -> None:
+    def assert_holds(self, slot: datetime, unknown: Mapping[int, str] | None = None, *, stale: bool = False) -> None:
         """Every row is what the sources say; those of some chunks are unknown, with a reason each.
 
-        There is one file a table, and the row of the tick says how it went.
+        There is one file a table, and the row of the tick says how it went, and why if it went wrong.
         """
         unknown = unknown or {}
         assert len(self.files(slot)) == len(TABLES)
@@ -247,8 +259,11 @@ class Faulty:
         for store_id, wanted in expected.items():
             assert {key: rows[store_id][key] for key in wanted} == wanted
         tick = self.tick(slot)
-        wanted_tick = ("partial" if unknown else "complete", len(self.schedules), len(items), len(unknown), None)
-        assert wanted_tick == tuple(tick[key] for key in ("outcome", "stores", "chunks", "chunks_unknown", "error"))
+        wanted_tick = ("partial" if unknown else "complete", len(self.schedules), len(items), len(unknown))
+        assert wanted_tick == tuple(tick[key] for key in ("outcome", "stores", "chunks", "chunks_unknown"))
+        cause = f"{len(unknown)} of {len(items)} chunks: " if unknown else ""
+        stale = "stale schedules of " if stale else ""
+        assert (tick["error"] or "").startswith(cause or stale) and bool(tick["error"]) == bool(cause or stale), tick
 
 
 def of_chunk(item: Mapping[str, Any], request: Request) -> bool:

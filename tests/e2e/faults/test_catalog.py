@@ -150,6 +150,7 @@ def test_metrics_that_are_not_taken_are_logged_and_the_tick_is_as_with_them(faul
             "slot": None,
             "outcome": "complete",
             "coverage": 1,
+            "error": None,
             "registered": True,
         }
     assert refused.met

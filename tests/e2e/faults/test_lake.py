@@ -72,6 +72,15 @@ def test_a_put_whose_answer_is_lost_is_made_again_and_counts_once(faulty: Faulty
     assert faulty.deployed.objects(f"pending/country={COUNTRY}/") == []
 
 
+@pytest.mark.parametrize("put", PUTS.values(), ids=PUTS)
+def test_a_put_that_s3_says_was_crossed_is_made_again_and_nothing_is_lost(faulty: Faulty, put: str) -> None:
+    slot = faulty.afresh()
+    with faulty.aws.fault(s3_error(409, "ConditionalRequestConflict"), put, times=1) as crossed:
+        assert faulty.run(slot)["outcome"] == "complete"
+    assert len(crossed.met) == 1
+    faulty.assert_holds(slot)
+
+
 @pytest.mark.parametrize("table", TABLES)
 def test_a_reader_sees_the_file_before_or_the_file_after_and_never_a_part(faulty: Faulty, table: str) -> None:
     """A partial tick is replaced by a complete one, and in the middle of writing it the connection is cut."""

@@ -70,17 +70,32 @@ def test_with_elasticsearch_down_all_is_unknown(faulty: Faulty) -> None:
     with faulty.elasticsearch.refusing():
         answers = faulty.observe(slot)
     assert {answer.error_type for answer in answers} == {"LiveViewUnavailable"}
-    assert faulty.finish(slot) | {"partitions": None} == {"outcome": "partial", "coverage": 0, "partitions": None}
+    finished = faulty.finish(slot)
+    assert (finished["outcome"], finished["coverage"]) == ("partial", 0)
     faulty.assert_holds(slot, unknown=dict.fromkeys(range(len(answers)), UNAVAILABLE))
+    assert finished["error"] == f"{len(answers)} of {len(answers)} chunks: LiveViewUnavailable: {answers[0].message}"
+    assert faulty.tick(slot)["error"] == finished["error"]
 
 
-def test_an_index_that_cannot_tell_its_fields_is_no_wrong_country_file(faulty: Faulty) -> None:
-    """An answer in part to the question that a new process asks first: BadConfig would not be tried again."""
+def test_a_live_view_that_comes_back_within_the_slot_costs_nothing_and_raises_no_alarm(faulty: Faulty) -> None:
+    """It is down for the whole of the first look, with all of its tries, and back for the second."""
+    slot = faulty.afresh()
+    chunks = len(faulty.items(slot)) if faulty.plan(slot) else 0
+    with faulty.elasticsearch.fault(Answer(503), SEARCH, times=3 * chunks) as down:
+        assert faulty.run(slot)["outcome"] == "complete"
+    assert len(down.met) == 3 * chunks
+    faulty.assert_holds(slot)
+    back = len(faulty.aws.seen(r"PUT /.*/staging/.*/missing-2\.json"))
+    assert back == 1
+    counted = [(name, value) for name, value in faulty.metrics_sent() if name in ("TicksComplete", "TicksPartial")]
+    assert counted == [("TicksComplete", 1), ("TicksPartial", 0)]
+
+
+def test_a_view_that_does_not_say_what_it_maps_is_no_wrong_country_file(faulty: Faulty) -> None:
+    """Every observation asks for the mapping first. BadConfig would not be tried again."""
     slot = faulty.afresh()
     faulty.plan(slot)
-    faulty.restart("observe")
-    in_part = Rewrite("fields in part", lambda _: {"indices": [], "fields": {}, "failed_indices": 1, "failures": []})
-    with faulty.elasticsearch.fault(in_part, "_field_caps"):
+    with faulty.elasticsearch.fault(Rewrite("no index", lambda _: {}), "_mapping"):
         answer = faulty.invoke("observe", faulty.items(slot)[0])
     assert answer.error_type == "LiveViewIncomplete", answer.payload
 
@@ -117,7 +132,10 @@ def test_what_lasts_is_given_up_within_the_slot_and_each_chunk_has_its_own_reaso
             faults.enter_context(faulty.elasticsearch.fault(kind, SEARCH, where=where_chunk(items[number])))
         assert faulty.run(slot)["outcome"] == "partial"
     faulty.assert_holds(slot, unknown={0: UNAVAILABLE, 1: INCOMPLETE})
-    assert [len(searches(faulty, item)) for item in items] == [3, 3, 1]
+    # Four looks of three tries each; what the first look has found is not asked for again.
+    assert [len(searches(faulty, item)) for item in items] == [12, 12, 1]
+    partial = [value for name, value in faulty.metrics_sent() if name == "TicksPartial"]
+    assert partial == [1]
 
 
 def test_a_complete_answer_is_believed_and_stores_whose_documents_are_gone_are_unlisted(faulty: Faulty) -> None:

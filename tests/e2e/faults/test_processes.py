@@ -32,6 +32,8 @@ STATES = {
 }
 # A function that was killed is tried once more; after that the country tick, or the chunk, has failed.
 _TRIES = 2
+# A tick's looks at a chunk that stays missing.
+_LOOKS = 4
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +121,7 @@ def test_only_the_stores_of_a_chunk_whose_function_is_killed_each_time_are_unkno
     kill = Kill(faulty.deployed.prefix, after=False)
     with faulty.elasticsearch.fault(kill, SEARCH, where=lambda request: of_chunk(items[1], request)) as killed:
         assert faulty.run(slot)["outcome"] == "partial"
-    assert len(killed.met) == _TRIES
+    assert len(killed.met) == _LOOKS * _TRIES
     faulty.assert_holds(slot, unknown={1: UNAVAILABLE})
 
 
@@ -130,7 +132,7 @@ def test_only_the_stores_of_a_chunk_that_runs_out_of_time_are_unknown(faulty: Fa
         faulty.aws.fault(Hold(), PUTS["a staged chunk"]) as held,
     ):
         assert faulty.run(slot)["outcome"] == "partial"
-    assert len(held.met) == _TRIES
+    assert len(held.met) == _LOOKS * _TRIES
     faulty.assert_holds(slot, unknown={1: UNAVAILABLE})
 
 

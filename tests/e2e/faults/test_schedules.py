@@ -42,11 +42,26 @@ def test_the_last_good_snapshot_serves_and_says_so_and_the_tick_is_complete_with
         planned = faulty.plan(slot)
         assert (planned["stale"], planned["schedule_as_of"]) == (True, as_of)
         assert faulty.run(slot)["outcome"] == "complete"
-    faulty.assert_holds(slot)
+    faulty.assert_holds(slot, stale=True)
+    assert faulty.tick(slot)["error"].startswith(f"stale schedules of {as_of}: ScheduleUnavailable: PostgreSQL at ")
+    assert ("SchedulesStale", 1) in faulty.metrics_sent()
     for table in ("store_availability", "country_ticks"):
         assert {f"{row['schedule_as_of']:%Y-%m-%dT%H:%M:%S.%fZ}" for row in faulty.rows(table, slot)} == {as_of}
     # What was read in part has become no snapshot.
     assert faulty.deployed.body(LATEST) == snapshot
+
+
+def test_a_query_that_fails_after_a_good_reading_is_an_outage_and_not_the_end_of_ticks(faulty: Faulty) -> None:
+    """A column was renamed: without a snapshot that is a wrong country file, and with one it is no reason to go blind."""
+    slot = faulty.afresh()
+    faulty.plan(slot - 4 * slots.SLOT)
+    with faulty.renamed_column():
+        assert faulty.run(slot)["outcome"] == "complete"
+    faulty.assert_holds(slot, stale=True)
+    assert ": BadConfig: " in faulty.tick(slot)["error"] and "opens" in faulty.tick(slot)["error"]
+    slot = faulty.afresh()
+    with faulty.renamed_column():
+        assert "BadConfig" in faulty.fail(slot)
 
 
 def test_a_slot_that_was_planned_on_an_old_snapshot_is_called_stale_by_a_second_planning_too(faulty: Faulty) -> None:

@@ -45,6 +45,8 @@ pub struct World {
     pub metrics: MemoryMetrics,
     pub schedules: MemorySchedules,
     pub view: MemoryLiveView,
+    /// Of merge; 0: a partial tick is not looked at again.
+    pub look_again_seconds: u64,
 }
 
 impl Clock for World {
@@ -90,6 +92,7 @@ impl Default for World {
             metrics: MemoryMetrics::default(),
             schedules: MemorySchedules { stores: (1..=8).map(store).collect(), version: None },
             view: MemoryLiveView { documents: (1..=9).map(document).collect() },
+            look_again_seconds: 0,
         }
     }
 }
@@ -119,7 +122,8 @@ impl World {
         let mut event = event;
         event["country"] = json!("es");
         event["slot"] = json!(self.slot);
-        let ports = merge::Ports { objects: &self.objects, metrics: &self.metrics, clock: self };
+        let (objects, metrics, look_again_seconds) = (&self.objects, &self.metrics, self.look_again_seconds);
+        let ports = merge::Ports { objects, metrics, clock: self, look_again_seconds };
         let event: merge::Event = serde_json::from_value(event).unwrap();
         merge::merge(&ports, Ok(&self.file), &event).await.unwrap()
     }

@@ -109,7 +109,8 @@ async fn handle(run: &Arc<Run>, function: &str, event: Value) -> Result<Value, F
         }
         "merge" => {
             let event: merge::Event = parse("merge", event)?;
-            merge::merge(&merge::Ports { objects, metrics, clock }, Ok(file), &event).await.map(json)
+            let ports = merge::Ports { objects, metrics, clock, look_again_seconds: 60 };
+            merge::merge(&ports, Ok(file), &event).await.map(json)
         }
         "register" => {
             let event: Partitions = parse("register", event)?;

@@ -211,12 +211,12 @@ impl Invariants {
         let record = record.map_err(|error| format!("{error:?}"))?;
         let (stores, coverage) = (summary.counts.stores(), summary.counts.coverage());
         let least = if record.outcome == Outcome::Complete { unknown } else { unknown.max(1) };
-        if (record.stores, record.coverage) != (Some(stores), Some(coverage))
+        if (record.stores, record.coverage) != (Some(stores), coverage)
             || record.chunks_unknown.is_none_or(|n| n < least)
             || (record.outcome == Outcome::Complete && unknown > 0)
         {
             return Err(format!(
-                "{stores} stores, {unknown} unknown chunks, coverage {coverage}, and the record says {record:?}"
+                "{stores} stores, {unknown} unknown chunks, coverage {coverage:?}, and the record says {record:?}"
             ));
         }
         Ok(())

@@ -1,5 +1,5 @@
 //! An execution of `statemachine/country.asl.json`. The file itself is run, as far as it goes:
-//! tasks, the map over chunks, their Retry and Catch, and the paths by which data is handed on.
+//! tasks, the map over chunks, their Retry and Catch, choices, waits, and the paths by which data is handed on.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
@@ -59,7 +59,26 @@ impl Execution {
             name = match state["Type"].as_str().unwrap() {
                 "Succeed" => return Ended::Succeeded,
                 "Fail" => return Ended::Failed,
-                "Pass" => &state["Next"],
+                "Pass" => {
+                    let input = state.get("InputPath").map_or("$", |path| path.as_str().unwrap());
+                    let input = path(&data, input).clone();
+                    let result = match state.get("Parameters") {
+                        Some(parameters) => self.resolve(parameters, &input),
+                        None => input,
+                    };
+                    put(&mut data, state.get("ResultPath"), result);
+                    &state["Next"]
+                }
+                "Choice" => {
+                    let chosen =
+                        state["Choices"].as_array().unwrap().iter().find(|rule| chooses(rule, &data));
+                    chosen.map_or(&state["Default"], |rule| &rule["Next"])
+                }
+                "Wait" => {
+                    let seconds = path(&data, state["SecondsPath"].as_str().unwrap());
+                    self.caller.world.wait_out(seconds.as_i64().unwrap()).await;
+                    &state["Next"]
+                }
                 _ => match self.with_retries(state, &data).await {
                     Ok(result) => {
                         put(&mut data, state.get("ResultPath"), result);
@@ -206,8 +225,17 @@ fn put(data: &mut Value, to: Option<&Value>, result: Value) {
     match to {
         None => *data = result,
         Some(Value::Null) => {}
-        Some(to) => data[to.as_str().unwrap().trim_start_matches("$.")] = result,
+        Some(to) => {
+            let fields = to.as_str().unwrap().trim_start_matches("$.").split('.');
+            *fields.fold(data, |data, field| &mut data[field]) = result;
+        }
     }
+}
+
+/// Whether a rule of a Choice holds.
+fn chooses(rule: &Value, data: &Value) -> bool {
+    let is_null = rule["IsNull"].as_bool().expect("no other comparison is known");
+    path(data, rule["Variable"].as_str().unwrap()).is_null() == is_null
 }
 
 /// The first of the Retry or Catch entries that is for this error.

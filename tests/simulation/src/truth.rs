@@ -92,6 +92,12 @@ impl Truth {
                 documents.push(Document { id: key.clone(), online: rng.u8(..4) > 0, reason: None });
             }
         }
+        // Some id of every edition is in the live view: where none ever was, its stores are unknown.
+        for (key, _) in self.editions.iter().filter_map(|edition| edition.stores.first()) {
+            if !documents.iter().any(|document| document.id == *key) {
+                documents.push(Document { id: key.clone(), online: true, reason: None });
+            }
+        }
         documents
     }
 

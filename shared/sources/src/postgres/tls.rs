@@ -2,23 +2,28 @@
 
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, RootCertStore, SignatureScheme,
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::crypto::{
+    CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+    verify_tls13_signature_with_raw_key,
 };
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error as TlsError, SignatureScheme};
+use x509_cert::der::{Decode, Encode};
+use x509_cert::{Certificate, Version};
 
-/// How the server is checked, as PostgreSQL's documentation of libpq (section "SSL support") has it.
+use super::roots::{self, Roots, RootsError};
+
+/// How the server is checked, as PostgreSQL's documentation of libpq (section "SSL Support") has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SslMode {
     /// No TLS.
     Disable,
     /// TLS if the server has it; the certificate is not checked.
     Prefer,
-    /// TLS; the certificate is not checked, unless a CA file is given.
+    /// TLS; the certificate is not checked, unless authorities are given.
     Require,
     /// TLS with a certificate of a trusted authority, whatever its name.
     VerifyCa,
@@ -39,73 +44,169 @@ impl SslMode {
             _ => return None,
         })
     }
+
+    /// Its name in an address.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Disable => "disable",
+            Self::Prefer => "prefer",
+            Self::Require => "require",
+            Self::VerifyCa => "verify-ca",
+            Self::VerifyFull => "verify-full",
+        }
+    }
+
+    /// Whether there is no connection without TLS.
+    pub(super) fn insists(self) -> bool {
+        !matches!(self, Self::Disable | Self::Prefer)
+    }
 }
 
-/// The roots could not be loaded, or the client cannot be built from them.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RootsError {
-    #[error("sslrootcert {file:?} holds no PEM certificates that can be read: {detail}")]
-    File { file: String, detail: String },
-    #[error("no root certificates are installed on this system: {detail}")]
-    System { detail: String },
-    #[error("rustls refuses the configuration")]
-    Rustls(#[from] TlsError),
-    #[error("the root certificates cannot be used")]
-    Verifier(#[from] rustls::client::VerifierBuilderError),
-}
-
-/// The client's side of TLS. `roots` is a PEM file, or nothing for the system's roots.
-pub(super) fn client_config(mode: SslMode, roots: Option<&str>) -> Result<ClientConfig, RootsError> {
+/// The client's side of TLS.
+pub(super) fn client_config(mode: SslMode, roots: &Roots) -> Result<ClientConfig, RootsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder =
         ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    // As libpq does it: with a CA file at hand, `require` checks against it.
-    let mode = if mode == SslMode::Require && roots.is_some() { SslMode::VerifyCa } else { mode };
-    let verifier: Arc<dyn ServerCertVerifier> = match mode {
-        SslMode::Disable | SslMode::Prefer | SslMode::Require => Arc::new(Unchecked(provider)),
+    // As libpq does it: with authorities at hand, `require` checks against them.
+    let mode = if mode == SslMode::Require && roots.are_given() { SslMode::VerifyCa } else { mode };
+    let trust = match mode {
+        SslMode::Disable | SslMode::Prefer | SslMode::Require => None,
         SslMode::VerifyCa | SslMode::VerifyFull => {
-            let store = Arc::new(load_roots(roots)?);
-            let full = WebPkiServerVerifier::builder_with_provider(store, provider).build()?;
-            if mode == SslMode::VerifyFull { full } else { Arc::new(AnyName(full)) }
+            let (certificates, store) = roots::load(roots)?;
+            let webpki = WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(&provider));
+            Some(Trust { certificates, webpki: webpki.build()?, any_name: mode == SslMode::VerifyCa })
         }
     };
+    let verifier = Arc::new(Verifier { provider, trust });
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
-fn load_roots(file: Option<&str>) -> Result<RootCertStore, RootsError> {
-    let mut store = RootCertStore::empty();
-    if let Some(file) = file.filter(|file| *file != "system") {
-        let bad = |detail: String| RootsError::File { file: file.to_owned(), detail };
-        for certificate in CertificateDer::pem_file_iter(file).map_err(|error| bad(error.to_string()))? {
-            store.add(certificate.map_err(|error| bad(error.to_string()))?)?;
-        }
-        if store.is_empty() {
-            return Err(bad("there is none in it".to_owned()));
-        }
-        return Ok(store);
-    }
-    let found = rustls_native_certs::load_native_certs();
-    let (added, _) = store.add_parsable_certificates(found.certs);
-    if added == 0 {
-        let detail = found.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        return Err(RootsError::System { detail });
-    }
-    Ok(store)
+/// Checks what the mode asks for; without `trust` only that the server has the certificate's key.
+#[derive(Debug)]
+struct Verifier {
+    provider: Arc<CryptoProvider>,
+    trust: Option<Trust>,
 }
 
-/// Takes any certificate, as `require` does: what is sent is hidden, the server is not known.
 #[derive(Debug)]
-struct Unchecked(Arc<CryptoProvider>);
+struct Trust {
+    /// The authorities' own certificates. OpenSSL takes one of them from a server too, which webpki does not.
+    certificates: Vec<CertificateDer<'static>>,
+    webpki: Arc<WebPkiServerVerifier>,
+    any_name: bool,
+}
 
-impl ServerCertVerifier for Unchecked {
+impl Trust {
+    fn check(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), TlsError> {
+        if self.certificates.contains(certificate) {
+            check_dates(certificate, now)?;
+            return match self.any_name {
+                true => Ok(()),
+                false => verify_server_name(&ParsedCertificate::try_from(certificate)?, name),
+            };
+        }
+        match self.webpki.verify_server_cert(certificate, intermediates, name, &[], now) {
+            // The name is checked last, so every other fault is found before this one.
+            Err(TlsError::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) if self.any_name => Ok(()),
+            result => result.map(|_| ()),
+        }
+    }
+}
+
+fn check_dates(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), TlsError> {
+    let parsed = Certificate::from_der(certificate)
+        .map_err(|_| TlsError::InvalidCertificate(CertificateError::BadEncoding))?;
+    let validity = parsed.tbs_certificate.validity;
+    let error = match now.as_secs() {
+        now if now < validity.not_before.to_unix_duration().as_secs() => CertificateError::NotValidYet,
+        now if now > validity.not_after.to_unix_duration().as_secs() => CertificateError::Expired,
+        _ => return Ok(()),
+    };
+    Err(TlsError::InvalidCertificate(error))
+}
+
+/// Says in words why a certificate is not taken.
+fn explain(error: TlsError, certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> TlsError {
+    use CertificateError as Fault;
+    let TlsError::InvalidCertificate(fault) = error else { return error };
+    let parsed = Certificate::from_der(certificate).ok().map(|parsed| parsed.tbs_certificate);
+    let subject = parsed.as_ref().map(|parsed| parsed.subject.to_string()).unwrap_or_default();
+    let is_old = parsed.as_ref().is_some_and(|parsed| parsed.version != Version::V3);
+    let names = parsed.as_ref().map(alternative_names).unwrap_or_default();
+    let name = name.to_str();
+    let words = match fault {
+        _ if is_old && !matches!(fault, Fault::Expired | Fault::NotValidYet) => {
+            "is X.509 version 1 or 2, which only sslmode=require takes; issue one of version 3".to_owned()
+        }
+        Fault::NotValidForName | Fault::NotValidForNameContext { .. } if names.is_empty() => format!(
+            "names its host in CN only ({subject}), and sslmode=verify-full wants {name:?} as a subject alternative name (SAN); issue it with one, or use sslmode=verify-ca"
+        ),
+        Fault::NotValidForName | Fault::NotValidForNameContext { .. } => {
+            format!("is for {}, not for {name:?}", names.join(", "))
+        }
+        Fault::UnknownIssuer => "is of no authority that is trusted here; put its authority's certificate into the file of [schedule].ca".to_owned(),
+        Fault::BadSignature => {
+            "is not signed by the authority of its issuer's name that is trusted here; its authority may have changed".to_owned()
+        }
+        Fault::Expired | Fault::ExpiredContext { .. } => "has expired".to_owned(),
+        Fault::NotValidYet | Fault::NotValidYetContext { .. } => "is not valid yet".to_owned(),
+        // webpki's name for it is all that tells it apart.
+        Fault::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => "is an authority's own; put it into the file of [schedule].ca to trust it, or issue one that is no authority's".to_owned(),
+        other => format!("is not taken: {other}"),
+    };
+    TlsError::General(format!("its certificate {words}"))
+}
+
+/// What the certificate is for, by its subject alternative names.
+fn alternative_names(certificate: &x509_cert::TbsCertificate) -> Vec<String> {
+    use x509_cert::ext::pkix::SubjectAltName;
+    use x509_cert::ext::pkix::name::GeneralName;
+    let Ok(Some((_, SubjectAltName(names)))) = certificate.get::<SubjectAltName>() else { return Vec::new() };
+    let shown = |name: GeneralName| match name {
+        GeneralName::DnsName(name) => format!("{:?}", name.as_str()),
+        GeneralName::IpAddress(bytes) => match bytes.as_bytes() {
+            [a, b, c, d] => format!("{a}.{b}.{c}.{d}"),
+            other => format!("the IP address {other:02x?}"),
+        },
+        _ => "a name that is no host's".to_owned(),
+    };
+    names.into_iter().map(shown).collect()
+}
+
+impl Verifier {
+    fn algorithms(&self) -> &rustls::crypto::WebPkiSupportedAlgorithms {
+        &self.provider.signature_verification_algorithms
+    }
+
+    /// The public key of a certificate of before version 3, which webpki does not read.
+    fn old_key(certificate: &CertificateDer<'_>) -> Option<x509_cert::spki::SubjectPublicKeyInfoOwned> {
+        let parsed = Certificate::from_der(certificate).ok()?.tbs_certificate;
+        (parsed.version != Version::V3).then_some(parsed.subject_public_key_info)
+    }
+}
+
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
         _: &[u8],
-        _: UnixTime,
+        now: UnixTime,
     ) -> Result<ServerCertVerified, TlsError> {
+        if let Some(trust) = &self.trust {
+            trust
+                .check(certificate, intermediates, name, now)
+                .map_err(|error| explain(error, certificate, name))?;
+        }
         Ok(ServerCertVerified::assertion())
     }
 
@@ -113,66 +214,43 @@ impl ServerCertVerifier for Unchecked {
         &self,
         message: &[u8],
         certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// Checks everything but the name, as `verify-ca` does.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        certificate: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, TlsError> {
-        // The name is checked last, so every other fault is found before this one.
-        match self.0.verify_server_cert(certificate, intermediates, name, ocsp, now) {
-            Err(TlsError::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            other => other,
+        let Some(key) = Self::old_key(certificate) else {
+            return verify_tls12_signature(message, certificate, signed, self.algorithms());
+        };
+        let bad = TlsError::InvalidCertificate(CertificateError::BadSignature);
+        let algorithm = key.algorithm.to_der().map_err(|_| bad.clone())?;
+        let fits = |candidate: &&&dyn rustls::pki_types::SignatureVerificationAlgorithm| {
+            algorithm.ends_with(&candidate.public_key_alg_id())
+        };
+        let schemes = self.algorithms().mapping.iter().filter(|(scheme, _)| *scheme == signed.scheme);
+        for candidate in schemes.flat_map(|(_, candidates)| *candidates).filter(fits) {
+            if candidate
+                .verify_signature(key.subject_public_key.raw_bytes(), message, signed.signature())
+                .is_ok()
+            {
+                return Ok(HandshakeSignatureValid::assertion());
+            }
         }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.0.verify_tls12_signature(message, certificate, signature)
+        Err(bad)
     }
 
     fn verify_tls13_signature(
         &self,
         message: &[u8],
         certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
+        signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, TlsError> {
-        self.0.verify_tls13_signature(message, certificate, signature)
+        let Some(key) = Self::old_key(certificate) else {
+            return verify_tls13_signature(message, certificate, signed, self.algorithms());
+        };
+        let key = key.to_der().map_err(|_| TlsError::InvalidCertificate(CertificateError::BadEncoding))?;
+        let key = SubjectPublicKeyInfoDer::from(key);
+        verify_tls13_signature_with_raw_key(message, &key, signed, self.algorithms())
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.algorithms().supported_schemes()
     }
 }

@@ -40,7 +40,7 @@ impl<'a> FromSql<'a> for Id<'a> {
                 Number::from_sql(kind, raw).map(|Number(n)| Self::Number(n))
             }
             Type::UUID => Ok(Self::Uuid(raw.try_into()?)),
-            _ => Ok(Self::Text(std::str::from_utf8(raw)?)),
+            _ => Text::from_sql(kind, raw).map(|Text(text)| Self::Text(text)),
         }
     }
 
@@ -66,20 +66,61 @@ impl<'a> FromSql<'a> for Number {
     }
 }
 
-/// A `time`; PostgreSQL's own range is 00:00 to 24:00, so every value is a wall time.
-pub(super) struct Time(pub(super) WallTime);
+/// Text. The spaces at the end of a `char(n)` mean nothing (PostgreSQL's documentation, section
+/// "Character Types") and are cut off, so that it meets the `varchar` or the document of the same id.
+pub(super) struct Text<'a>(pub(super) &'a str);
 
-impl<'a> FromSql<'a> for Time {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Failure> {
+impl<'a> FromSql<'a> for Text<'a> {
+    fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Failure> {
+        let text = std::str::from_utf8(raw)?;
+        Ok(Self(if *kind == Type::BPCHAR { text.trim_end_matches(' ') } else { text }))
+    }
+
+    fn accepts(kind: &Type) -> bool {
+        TEXT_TYPES.contains(kind)
+    }
+}
+
+/// A `time`, or a time as text.
+pub(super) enum Time<'a> {
+    Of(WallTime),
+    /// Text that is no time; it spoils its own store only.
+    Bad(&'a str),
+}
+
+impl<'a> FromSql<'a> for Time<'a> {
+    fn from_sql(kind: &Type, raw: &'a [u8]) -> Result<Self, Failure> {
+        if *kind != Type::TIME {
+            let text = std::str::from_utf8(raw)?;
+            return Ok(wall_time(text.trim()).map_or(Self::Bad(text), Self::Of));
+        }
+        // PostgreSQL's own range is 00:00 to 24:00, so every value is a wall time.
         let micros = i64::from_be_bytes(raw.try_into()?);
-        WallTime::from_micros(micros)
-            .map(Self)
-            .ok_or_else(|| format!("{micros} µs are no time of a day").into())
+        let time = WallTime::from_micros(micros).map(Self::Of);
+        time.ok_or_else(|| format!("{micros} µs are no time of a day").into())
     }
 
     fn accepts(kind: &Type) -> bool {
         TIME_TYPES.contains(kind)
     }
+}
+
+/// `9:00`, `09:00`, `09:00:30`, `09:00:30.5`, up to `24:00`; a fraction of a second is cut off, as of a `time`.
+fn wall_time(text: &str) -> Option<WallTime> {
+    let (text, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let parts: Vec<u32> = text.split(':').map(digits).collect::<Option<_>>()?;
+    let (hours, minutes, seconds) = match parts[..] {
+        [hours, minutes] if fraction == "0" => (hours, minutes, 0),
+        [hours, minutes, seconds] => (hours, minutes, seconds),
+        _ => return None,
+    };
+    let is_time = minutes < 60 && seconds < 60 && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    is_time.then(|| WallTime::from_seconds(hours * 3600 + minutes * 60 + seconds)).flatten()
+}
+
+fn digits(text: &str) -> Option<u32> {
+    let is_number = matches!(text.len(), 1 | 2) && text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|_| is_number)
 }
 
 /// A `date`. PostgreSQL's calendar ends in the year 5874897, and has infinities beyond.
@@ -101,5 +142,36 @@ pub(super) const ID_TYPES: &[Type] =
     &[Type::INT2, Type::INT4, Type::INT8, Type::TEXT, Type::VARCHAR, Type::BPCHAR, Type::UUID];
 pub(super) const NUMBER_TYPES: &[Type] = &[Type::INT2, Type::INT4, Type::INT8];
 pub(super) const TEXT_TYPES: &[Type] = &[Type::TEXT, Type::VARCHAR, Type::BPCHAR, Type::NAME];
-pub(super) const TIME_TYPES: &[Type] = &[Type::TIME];
+pub(super) const TIME_TYPES: &[Type] = &[Type::TIME, Type::TEXT, Type::VARCHAR, Type::BPCHAR];
 pub(super) const DATE_TYPES: &[Type] = &[Type::DATE];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_as_text_are_read_as_people_write_them() {
+        let good =
+            [("9:00", 32_400), ("09:00", 32_400), ("09:00:30", 32_430), ("24:00", 86_400), ("0:5", 300)];
+        for (text, seconds) in good {
+            assert_eq!(wall_time(text).map(WallTime::seconds), Some(seconds), "{text}");
+        }
+        assert_eq!(wall_time("17:59:59.999"), WallTime::from_seconds(64_799));
+        let bad = [
+            "26:00",
+            "24:01",
+            "9",
+            "",
+            "9:60",
+            "9:00:60",
+            "+9:00",
+            "9:00 pm",
+            "9:00.5",
+            "09:00:00.x",
+            "009:00",
+        ];
+        for text in bad {
+            assert_eq!(wall_time(text), None, "{text}");
+        }
+    }
+}

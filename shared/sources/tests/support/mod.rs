@@ -1,13 +1,34 @@
 //! A client and a server of HTTP that are just enough for these tests.
 
+pub(crate) mod domain;
+pub(crate) mod tls;
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
 use storewatch_stack_client::Stack;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// Sends a request to the stack's Elasticsearch; it must succeed.
+/// The address of a real node: the stack's Elasticsearch, or the engine that `make test-engines` tries.
+pub(crate) fn node() -> String {
+    std::env::var("LIVE_VIEW_URL").unwrap_or_else(|_| Stack::running().elasticsearch.url.clone())
+}
+
+/// Sends a request to the node; it must succeed.
 pub(crate) async fn post(method: &str, path: &str, body: &str) {
-    let host = Stack::running().elasticsearch.url.trim_start_matches("http://");
+    send(method, path, body).await;
+}
+
+/// The node's answer, head and body.
+pub(crate) async fn get(path: &str) -> String {
+    send("GET", path, "").await
+}
+
+async fn send(method: &str, path: &str, body: &str) -> String {
+    let node = node();
+    let host = node.trim_start_matches("http://");
     let kind = if path.contains("_bulk") { "application/x-ndjson" } else { "application/json" };
     let request = format!(
         "{method} {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
@@ -19,48 +40,84 @@ pub(crate) async fn post(method: &str, path: &str, body: &str) {
     stream.read_to_string(&mut answer).await.unwrap();
     assert!(answer.starts_with("HTTP/1.1 200"), "{method} {path}: {answer}");
     assert!(!answer.contains("\"errors\":true"), "{method} {path}: {answer}");
+    answer
 }
 
-/// A server that says of any index that its ids are mapped as `kind`, and gives one answer to one search.
+/// A server that says of any index that its ids are mapped as `kind`, and gives one answer to searches.
 pub(crate) struct Server {
     pub(crate) url: String,
-    serving: JoinHandle<String>,
+    /// The requests but those for the mapping, whole.
+    requests: Arc<Mutex<Vec<String>>>,
+    serving: JoinHandle<()>,
 }
 
-const MAPPED: &str = r#"{"fields":{
-    "store_id":{"KIND":{"type":"KIND","aggregatable":true}},
-    "offline_reason":{"keyword":{"type":"keyword","aggregatable":true}}}}"#;
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
 
 impl Server {
     pub(crate) async fn answering(kind: &str, status: u16, body: &[u8]) -> Self {
+        let mapped = json!({ "stores": { "mappings": {
+            "store_id": { "full_name": "store_id", "mapping": { "store_id": { "type": kind } } },
+            "online": { "full_name": "online", "mapping": { "online": { "type": "boolean" } } },
+            "country": { "full_name": "country", "mapping": { "country": { "type": "keyword" } } },
+            "offline_reason":
+                { "full_name": "offline_reason", "mapping": { "offline_reason": { "type": "keyword" } } },
+        } } })
+        .to_string();
+        let body = body.to_owned();
+        Self::serving(move |request| match request.contains("/_mapping/") {
+            true => (200, String::new(), mapped.clone().into_bytes()),
+            false => (status, String::new(), body.clone()),
+        })
+        .await
+    }
+
+    pub(crate) async fn redirecting(status: u16, location: &str) -> Self {
+        let header = format!("location: {location}\r\n");
+        Self::serving(move |_| (status, header.clone(), Vec::new())).await
+    }
+
+    /// Answers each request with a status, further header lines and a body.
+    pub(crate) async fn serving(answer: impl Fn(&str) -> (u16, String, Vec<u8>) + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let (body, mapped) = (body.to_owned(), MAPPED.replace("KIND", kind));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
         let serving = tokio::spawn(async move {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let request = read(&mut stream).await;
-                let is_search = !request.contains("_field_caps");
-                let (status, body) =
-                    if is_search { (status, body.as_slice()) } else { (200, mapped.as_bytes()) };
+                let (status, headers, body) = answer(&request);
+                if !request.contains("/_mapping/") {
+                    seen.lock().unwrap().push(request);
+                }
                 let head = format!(
-                    "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+                    "HTTP/1.1 {status} X\r\n{headers}content-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
                     body.len()
                 );
                 stream.write_all(head.as_bytes()).await.unwrap();
-                stream.write_all(body).await.unwrap();
+                stream.write_all(&body).await.unwrap();
                 stream.shutdown().await.unwrap();
-                if is_search {
-                    return request;
-                }
             }
         });
-        Self { url, serving }
+        Self { url, requests, serving }
     }
 
-    /// The search that came.
+    /// The first search that came.
     pub(crate) async fn request(self) -> String {
-        self.serving.await.unwrap()
+        self.requests.lock().unwrap().first().cloned().unwrap_or_default()
+    }
+
+    /// How many requests came, those for the mapping left out.
+    pub(crate) fn count(&self) -> usize {
+        self.requests.lock().unwrap().len()
+    }
+
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.count() == 0
     }
 }
 

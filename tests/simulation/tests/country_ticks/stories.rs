@@ -200,3 +200,36 @@ fn a_tick_of_a_slot_long_past_does_not_take_the_exceptions_from_those_of_today()
         story.ends_well();
     }
 }
+
+#[test]
+fn a_live_view_that_is_down_for_half_a_minute_costs_no_chunk_of_the_slot() {
+    for seed in 0..20 {
+        let mut story = Story::of(seed, EVENING);
+        let (world, es) = (story.simulation.world.clone(), "es".parse().unwrap());
+        world.set_away(Service::LiveView(es), world.now() + 30_000_000);
+        assert_eq!(story.ticks(), Ended::Succeeded);
+        assert_eq!(story.simulation.outcome(es, story.slot), Some(Outcome::Complete), "seed {seed}");
+        let sent = world.metrics.sent();
+        let sent =
+            |name: &str| sent.iter().filter(|(_, m)| m.name == name).map(|(_, m)| m.value).sum::<f64>();
+        assert_eq!((sent("TicksComplete"), sent("TicksPartial")), (1.0, 0.0));
+        assert!(story.slot.contains_micros(world.now()));
+    }
+}
+
+#[test]
+fn a_live_view_that_stays_down_ends_the_tick_in_time_and_is_counted_once() {
+    for seed in 0..20 {
+        let mut story = Story::of(seed, EVENING);
+        let (world, es) = (story.simulation.world.clone(), "es".parse().unwrap());
+        world.set_away(Service::LiveView(es), i64::MAX);
+        assert_eq!(story.ticks(), Ended::Succeeded);
+        assert_eq!(story.simulation.outcome(es, story.slot), Some(Outcome::Partial));
+        let took = (world.now() - story.slot.start_micros()) / 1_000_000;
+        assert!((360..540).contains(&took), "{took} s");
+        let sent = world.metrics.sent();
+        let partial: Vec<f64> =
+            sent.iter().filter(|(_, m)| m.name == "TicksPartial").map(|(_, m)| m.value).collect();
+        assert_eq!(partial, [1.0]);
+    }
+}

@@ -1,6 +1,9 @@
 package org.elasticsearch.plugins;
 
+import java.lang.reflect.Constructor;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
 import java.util.HashSet;
 import java.util.Iterator;
 import java.util.List;
@@ -31,12 +34,29 @@ public final class ClasspathPluginsService extends PluginsService {
         loaded = List.copyOf(plugins);
     }
 
+    /** By reflection, as version 9 has added a parameter. What is not said here is false, none or the first. */
     private static PluginDescriptor descriptor(String name) {
         String java = Integer.toString(Runtime.version().feature());
-        String version = Build.current().version();
-        return new PluginDescriptor(
-            name, "on the class path", "NA", version, java, name, null, List.of(), false, false, false, false
-        );
+        Iterator<String> texts = Arrays.asList(name, "on the class path", "NA", Build.current().version(), java, name, null)
+            .iterator();
+        Constructor<?> constructor = Arrays.stream(PluginDescriptor.class.getConstructors())
+            .max(Comparator.comparingInt(Constructor::getParameterCount))
+            .orElseThrow();
+        Object[] values = Arrays.stream(constructor.getParameterTypes()).map(type -> {
+            if (type == String.class) {
+                return texts.next();
+            } else if (type == List.class) {
+                return List.of();
+            } else if (type == boolean.class) {
+                return false;
+            }
+            return type.getEnumConstants()[0];
+        }).toArray();
+        try {
+            return (PluginDescriptor) constructor.newInstance(values);
+        } catch (ReflectiveOperationException e) {
+            throw new IllegalStateException("PluginDescriptor is made otherwise in this version", e);
+        }
     }
 
     /** One loader sees the providers of all plugins: each is made once, with the plugin its constructor asks for. */

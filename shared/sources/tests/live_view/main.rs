@@ -2,21 +2,26 @@
 //! server can do wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod access;
+mod mapping;
+mod server;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use storewatch_domain::{IdRange, IdType, LiveStore, StoreKey};
 use storewatch_sources::memory::{Document, MemoryLiveView};
-use storewatch_sources::{ElasticConfig, ElasticLiveView, LiveView, LiveViewError, ViewCredentials};
-use storewatch_stack_client::{Stack, unique_name};
-use support::{Server, post};
+use storewatch_sources::{Access, ElasticConfig, ElasticLiveView, LiveView, LiveViewError};
+use storewatch_stack_client::unique_name;
+use support::{node, post};
 
 fn config(index: &str, id_type: IdType) -> ElasticConfig {
     ElasticConfig {
-        url: Stack::running().elasticsearch.url.parse().unwrap(),
-        credentials: ViewCredentials::None,
+        url: node().parse().unwrap(),
+        access: Access::None,
+        ca: None,
         index: index.to_owned(),
         id_field: "store_id".to_owned(),
         id_type,
@@ -188,108 +193,4 @@ async fn a_server_that_is_not_there_is_unavailable() {
     let error = error_of(ElasticConfig { url, ..config("stores", IdType::Long) }).await;
     assert!(matches!(error, LiveViewError::Unavailable { .. }), "{error}");
     assert!(error.to_string().contains("127.0.0.1:9"), "{error}");
-}
-
-fn answer(change: impl FnOnce(&mut Value)) -> String {
-    let mut body = json!({
-        "timed_out": false,
-        "_shards": { "total": 2, "successful": 2, "failed": 0 },
-        "hits": { "total": { "value": 1, "relation": "eq" }, "hits": [{ "sort": [1, 1.0] }] },
-    });
-    change(&mut body);
-    body.to_string()
-}
-
-/// A server of our own, because a real one does not fail on demand.
-async fn served(
-    status: u16,
-    body: impl AsRef<[u8]>,
-    config: ElasticConfig,
-) -> (Result<Vec<(StoreKey, LiveStore)>, LiveViewError>, String) {
-    let kind = if config.id_type == IdType::Long { "long" } else { "keyword" };
-    let server = Server::answering(kind, status, body.as_ref()).await;
-    let url = server.url.parse().unwrap();
-    let view = ElasticLiveView::new(ElasticConfig { url, ..config }).unwrap();
-    let seen = view.observe(&IdRange::default()).await;
-    (seen, server.request().await)
-}
-
-#[tokio::test]
-async fn a_part_of_an_answer_is_never_believed() {
-    let parts = [
-        answer(|body| body["timed_out"] = json!(true)),
-        answer(|body| body["_shards"]["failed"] = json!(1)),
-        answer(|body| body["_shards"]["successful"] = json!(1)),
-        answer(|body| body["_shards"]["successful"] = json!(3)),
-        answer(|body| body["hits"]["total"]["value"] = json!(2)),
-        answer(|body| body["hits"]["total"]["relation"] = json!("gte")),
-        answer(|_| ())[..40].to_owned(),
-        "<html>a proxy's page</html>".to_owned(),
-        "{}".to_owned(),
-    ];
-    for body in parts {
-        let (seen, _) = served(200, &body, config("stores", IdType::Long)).await;
-        assert!(matches!(seen, Err(LiveViewError::Incomplete { .. })), "{body}: {seen:?}");
-    }
-    let (seen, _) = served(200, &answer(|_| ()), config("stores", IdType::Long)).await;
-    assert_eq!(seen.unwrap(), [(StoreKey::Long(1), store(true, None))]);
-}
-
-#[tokio::test]
-async fn whatever_a_document_says_is_data_and_costs_no_other_document() {
-    let long = "x".repeat(100_000);
-    let reasons =
-        ["'; drop table stores; --", "two\nlines, \"quoted\"\u{0}", "../../etc/passwd", "${jndi:x}", &long];
-    for reason in reasons {
-        let body = answer(|body| body["hits"]["hits"][0]["fields"] = json!({ "offline_reason": [reason] }));
-        let (seen, _) = served(200, &body, config("stores", IdType::Long)).await;
-        assert_eq!(seen.unwrap(), [(StoreKey::Long(1), store(true, Some(reason)))]);
-    }
-    // Elasticsearch sorts by what an id was, half of a surrogate pair, which comes before U+E000.
-    let ids = [r#""a""#, r#""\ud800""#, "\"\u{e000}\"", r#""\udfff""#];
-    let hits = ids.map(|id| format!(r#"{{"sort":[{id},1.0]}}"#)).join(",");
-    let body =
-        answer(|body| body["hits"] = json!({ "total": { "value": 4, "relation": "eq" }, "hits": "HITS" }));
-    let config_of_text = config("stores", IdType::Keyword);
-    let (seen, _) = served(200, body.replace("\"HITS\"", &format!("[{hits}]")), config_of_text).await;
-    let ids: Vec<_> = seen.unwrap().into_iter().map(|(id, _)| id.to_string()).collect();
-    assert_eq!(ids, ["a", "\u{e000}", "\u{fffd}"], "in the order of what they are, each once");
-    let body = answer(|body| body["hits"]["hits"][0]["fields"] = json!({ "offline_reason": ["n?t UTF-8"] }));
-    let bytes: Vec<u8> = body.bytes().map(|byte| if byte == b'?' { 0xff } else { byte }).collect();
-    let (seen, _) = served(200, &bytes, config("stores", IdType::Long)).await;
-    assert_eq!(seen.unwrap(), [(StoreKey::Long(1), store(true, Some("n\u{fffd}t UTF-8")))]);
-}
-
-#[tokio::test]
-async fn refusals_of_a_busy_or_broken_server_are_unavailable() {
-    for status in [401, 403, 429, 500, 502, 503] {
-        let (seen, _) =
-            served(status, "{\"error\":{\"reason\":\"not now\"}}", config("stores", IdType::Long)).await;
-        let error = seen.unwrap_err();
-        assert!(matches!(error, LiveViewError::Unavailable { .. }), "{status}: {error}");
-        assert!(error.to_string().contains(&format!("HTTP {status}: not now")), "{error}");
-    }
-}
-
-#[tokio::test]
-async fn credentials_go_with_every_search_and_into_no_message() {
-    let basic = ViewCredentials::Basic { username: "ana".to_owned(), password: "s3cr3t".to_owned() };
-    let cases = [
-        (basic, "authorization: basic yw5honmzy3izda=="),
-        (ViewCredentials::ApiKey("a2V5".to_owned()), "authorization: apikey a2v5"),
-    ];
-    let echoes = r#"{"error":{"reason":"no: Basic YW5hOnMzY3IzdA==, ana:s3cr3t, ApiKey a2V5"}}"#;
-    for (credentials, header) in cases {
-        let server = ElasticConfig { credentials: credentials.clone(), ..config("stores", IdType::Long) };
-        let (seen, _) = served(401, echoes, server).await;
-        let (own, error) = (if header.contains("basic") { 0 } else { 1 }, seen.unwrap_err().to_string());
-        let kept = ["s3cr3t", "YW5hOnMzY3IzdA==", "a2V5"].map(|secret| error.contains(secret));
-        assert_eq!(kept, [[false, false, true], [true, true, false]][own], "{error}");
-        let (seen, request) =
-            served(503, "", ElasticConfig { credentials, ..config("stores", IdType::Long) }).await;
-        assert!(request.to_lowercase().contains(header), "{request}");
-        assert!(request.to_lowercase().contains("accept-encoding: gzip"), "{request}");
-        let error = format!("{:?}", seen.unwrap_err());
-        assert!(!error.contains("s3cr3t") && !error.contains("a2V5"), "{error}");
-    }
 }

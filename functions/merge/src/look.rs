@@ -1,0 +1,68 @@
+//! The next look at the live view: a tick that is partial looks again for the chunks that are missing, as long
+//! as its slot and its time to observe last.
+
+use serde::Serialize;
+use storewatch_domain::Slot;
+use storewatch_lake::{Objects, keys};
+use storewatch_runtime::FunctionError;
+use storewatch_runtime::events::{ChunkItem, OBSERVING_MICROS};
+
+use crate::gather::Missing;
+
+/// A look that is still to come, as the state machine takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Look {
+    /// From 2; the first look is that of the plan.
+    pub number: u32,
+    /// The key of its chunks, a JSON array like the manifest's.
+    pub items: String,
+    pub wait_seconds: u64,
+}
+
+/// Looks in a tick. With pauses of 60, 120 and 180 s no more fit into its time to observe.
+const LOOKS: u32 = 4;
+/// What a look needs at least of the time to observe.
+const ROOM_MICROS: i64 = 10 * 1_000_000;
+
+/// How long to wait after the look of that number before the next, in seconds: a pause more each time, or less
+/// if no more time is left; `None` once there is less than a pause. `pause` 0 never looks again.
+pub fn wait_seconds(look: u32, pause: u64, slot: Slot, started_at: i64, now: i64) -> Option<u64> {
+    let until = (started_at + OBSERVING_MICROS).min(slot.end() * 1_000_000) - ROOM_MICROS;
+    let left = u64::try_from((until - now) / 1_000_000).unwrap_or(0);
+    (pause > 0 && look < LOOKS && left >= pause).then(|| left.min(pause * u64::from(look)))
+}
+
+/// Writes down the chunks that the next look is for.
+///
+/// # Errors
+/// `LakeUnavailable`.
+pub async fn write(
+    objects: &dyn Objects,
+    missing: &[&Missing],
+    number: u32,
+    wait_seconds: u64,
+) -> Result<Option<Look>, FunctionError> {
+    let Some(first) = missing.first().map(|missing| &missing.item) else { return Ok(None) };
+    let key = keys::missing_chunks(first.country, first.slot, number);
+    let items: Vec<&ChunkItem> = missing.iter().map(|missing| &missing.item).collect();
+    objects.put(&key, serde_json::to_vec(&items).unwrap_or_default().into()).await?;
+    Ok(Some(Look { number, items: key, wait_seconds }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_the_last_look_is_as_late_as_it_can_be() {
+        let slot: Slot = "2026-11-23T04:15:00Z".parse().unwrap();
+        let at = |seconds: i64| slot.start_micros() + seconds * 1_000_000;
+        let wait = |look, pause, now| wait_seconds(look, pause, slot, at(2), at(now));
+        assert_eq!([wait(1, 60, 30), wait(2, 60, 120), wait(3, 60, 270)], [Some(60), Some(120), Some(172)]);
+        assert_eq!([wait(3, 60, 382), wait(3, 60, 383), wait(1, 60, 900)], [Some(60), None, None]);
+        assert_eq!([wait(4, 60, 30), wait(1, 0, 30)], [None, None]);
+        // One that started late has the end of its slot before it.
+        assert_eq!(wait_seconds(1, 60, slot, at(800), at(820)), Some(60));
+        assert_eq!(wait_seconds(1, 60, slot, at(800), at(831)), None);
+    }
+}

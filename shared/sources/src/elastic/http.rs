@@ -1,0 +1,192 @@
+//! Requests to the one address of the live view.
+//!
+//! The `elasticsearch` crate's own transport follows redirects and cannot be told not to, which would
+//! hand the request, and what is asked, to an address that the country file does not name. So the
+//! crate says where requests go, and they are sent from here.
+
+use std::error::Error;
+use std::time::Duration;
+
+use bytes::Bytes;
+use elasticsearch::http::StatusCode;
+use elasticsearch::http::headers::{
+    ACCEPT, CONTENT_TYPE, DEFAULT_ACCEPT, DEFAULT_CONTENT_TYPE, DEFAULT_USER_AGENT, LOCATION,
+};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, Response};
+use url::Url;
+
+use super::ElasticConfig;
+use super::access::{Authorization, Authorizer};
+use super::refusal::Refusal;
+use super::tls;
+use crate::live_view::LiveViewError;
+
+type Source = Box<dyn Error + Send + Sync>;
+
+/// A client of one address.
+pub(super) struct Http {
+    client: Client,
+    /// Ends in a slash, so that paths are below it.
+    base: Url,
+    authorizer: Authorizer,
+    place: Place,
+    has_ca: bool,
+}
+
+/// How messages name the live view.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) host: String,
+    pub(super) index: String,
+}
+
+/// Why there is no answer: the server refused, or did not answer at all.
+pub(super) enum Failure {
+    Refused(Refusal),
+    Failed(LiveViewError),
+}
+
+impl From<LiveViewError> for Failure {
+    fn from(error: LiveViewError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Http {
+    pub(super) fn new(config: &ElasticConfig) -> Result<Self, LiveViewError> {
+        let bad_url = |problem: String| LiveViewError::Config { field: "url", problem };
+        let url = &config.url;
+        let host = match (url.scheme(), url.host_str()) {
+            ("http" | "https", Some(host)) => {
+                format!("{host}:{}", url.port_or_known_default().unwrap_or_default())
+            }
+            _ => return Err(bad_url("must be an http or https address with a host".to_owned())),
+        };
+        let authorizer = Authorizer::new(config.access.clone(), url)?;
+        let builder = Client::builder()
+            .no_proxy()
+            .redirect(Policy::none())
+            .timeout(config.timeout)
+            .connect_timeout(config.timeout.min(Duration::from_secs(10)))
+            .user_agent(DEFAULT_USER_AGENT);
+        // Roots take milliseconds to load, which plain http need not pay.
+        let builder = match url.scheme() {
+            "https" => builder.use_preconfigured_tls(tls::client_config(config.ca.as_deref())?),
+            _ => builder.tls_built_in_root_certs(false),
+        };
+        let client = builder.build().map_err(|error| bad_url(format!("no client can be built: {error}")))?;
+        let mut base = url.clone();
+        // Nothing but scheme, host, port and path is part of a request's address.
+        base.set_query(None);
+        base.set_fragment(None);
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", url.path()));
+        }
+        let place = Place { host, index: config.index.clone() };
+        Ok(Self { client, base, authorizer, place, has_ca: config.ca.is_some() })
+    }
+
+    pub(super) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The body of a successful answer. `path` is below the address and holds the query string.
+    pub(super) async fn get(&self, path: &str) -> Result<Bytes, Failure> {
+        self.send(Method::GET, path, Bytes::new()).await
+    }
+
+    /// As [`Http::get`], with a body of JSON.
+    pub(super) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Result<Bytes, Failure> {
+        self.send(Method::POST, path, body.into()).await
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Failure> {
+        let url = self.base.join(path.trim_start_matches('/')).map_err(|error| LiveViewError::Config {
+            field: "index",
+            problem: format!("{:?} makes no address: {error}", self.place.index),
+        })?;
+        let (mut authorization, mut response) = self.once(&method, &url, &body).await?;
+        let is_refused = |response: &Response| {
+            matches!(response.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+        };
+        if is_refused(&response) && self.authorizer.renew(&authorization).await? {
+            (authorization, response) = self.once(&method, &url, &body).await?;
+        }
+        let status = response.status();
+        let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
+        let target = location.and_then(|location| url.join(location).ok());
+        let bytes = response
+            .bytes()
+            .await
+            .map_err(|error| self.place.incomplete("the body broke off".to_owned(), Some(error.into())))?;
+        if status.is_success() {
+            return Ok(bytes);
+        }
+        if status.is_redirection() {
+            let to = target.as_ref().and_then(Url::host_str).unwrap_or("nowhere");
+            let during = format!(
+                "answered HTTP {}, a redirect to {to}, which is not followed; put the server's own address into [live_view].url",
+                status.as_u16()
+            );
+            return Err(self.place.unavailable(during, None).into());
+        }
+        let refusal = Refusal::read(status, &bytes, |text| authorization.redact(text));
+        if is_credentials(status) {
+            let during = format!("answered {refusal}; {}", self.authorizer.advice());
+            return Err(self.place.unavailable(during, None).into());
+        }
+        Err(Failure::Refused(refusal))
+    }
+
+    async fn once(
+        &self,
+        method: &Method,
+        url: &Url,
+        body: &Bytes,
+    ) -> Result<(Authorization, Response), LiveViewError> {
+        let authorization = self.authorizer.authorize(method.as_str(), url, body).await?;
+        let mut request = self
+            .client
+            .request(method.clone(), url.clone())
+            .header(ACCEPT, DEFAULT_ACCEPT)
+            .headers(authorization.headers.clone());
+        if !body.is_empty() {
+            request = request.header(CONTENT_TYPE, DEFAULT_CONTENT_TYPE).body(body.clone());
+        }
+        match request.send().await {
+            Ok(response) => Ok((authorization, response)),
+            Err(error) => Err(self.no_answer(error)),
+        }
+    }
+
+    fn no_answer(&self, error: reqwest::Error) -> LiveViewError {
+        let host = self.base.host_str().unwrap_or_default();
+        let during = match tls::problem(&error, host, self.has_ca) {
+            Some(problem) => problem,
+            None if error.is_timeout() => {
+                "did not answer in time; check that it is not overloaded and that this network reaches it"
+                    .to_owned()
+            }
+            None => "did not answer; check that it runs and that this network reaches it".to_owned(),
+        };
+        // The address would be in it a second time.
+        self.place.unavailable(during, Some(error.without_url().into()))
+    }
+}
+
+fn is_credentials(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+impl Place {
+    pub(super) fn unavailable(&self, during: String, source: Option<Source>) -> LiveViewError {
+        let (host, index) = (self.host.clone(), self.index.clone());
+        LiveViewError::Unavailable { host, index, during, source }
+    }
+
+    pub(super) fn incomplete(&self, what: String, source: Option<Source>) -> LiveViewError {
+        let (host, index) = (self.host.clone(), self.index.clone());
+        LiveViewError::Incomplete { host, index, what, source }
+    }
+}

@@ -1,0 +1,121 @@
+//! What only a server can do wrong, by a server of our own: a real one does not fail on demand.
+
+use serde_json::{Value, json};
+use storewatch_domain::{IdRange, IdType, LiveStore, StoreKey};
+use storewatch_sources::{ElasticConfig, ElasticLiveView, LiveView, LiveViewError};
+
+use crate::support::Server;
+use crate::{config, store};
+
+fn answer(change: impl FnOnce(&mut Value)) -> String {
+    let mut body = json!({
+        "timed_out": false,
+        "_shards": { "total": 2, "successful": 2, "failed": 0 },
+        "hits": { "total": { "value": 1, "relation": "eq" }, "hits": [{ "sort": [1, 1.0] }] },
+    });
+    change(&mut body);
+    body.to_string()
+}
+
+/// What the server's answer to a search is taken for, and the search that it got.
+pub(crate) async fn served(
+    status: u16,
+    body: impl AsRef<[u8]>,
+    config: ElasticConfig,
+) -> (Result<Vec<(StoreKey, LiveStore)>, LiveViewError>, String) {
+    let kind = if config.id_type == IdType::Long { "long" } else { "keyword" };
+    let server = Server::answering(kind, status, body.as_ref()).await;
+    let url = server.url.parse().unwrap();
+    let view = ElasticLiveView::new(ElasticConfig { url, ..config }).unwrap();
+    let seen = view.observe(&IdRange::default()).await;
+    (seen, server.request().await)
+}
+
+#[tokio::test]
+async fn a_part_of_an_answer_is_never_believed() {
+    let parts = [
+        answer(|body| body["timed_out"] = json!(true)),
+        answer(|body| body["_shards"]["failed"] = json!(1)),
+        answer(|body| body["_shards"]["successful"] = json!(1)),
+        answer(|body| body["_shards"]["successful"] = json!(3)),
+        answer(|body| body["_shards"] = json!({ "total": 0, "successful": 0, "failed": 0 })),
+        answer(|body| body["_clusters"] = json!({ "total": 1, "successful": 0, "skipped": 1 })),
+        answer(|body| body["_clusters"] = json!({ "total": 2, "successful": 1, "partial": 1, "skipped": 0 })),
+        answer(|body| body["hits"]["total"]["value"] = json!(2)),
+        answer(|body| body["hits"]["total"]["relation"] = json!("gte")),
+        answer(|_| ())[..40].to_owned(),
+        "<html>a proxy's page</html>".to_owned(),
+        "{}".to_owned(),
+    ];
+    for body in parts {
+        let (seen, _) = served(200, &body, config("stores", IdType::Long)).await;
+        assert!(matches!(seen, Err(LiveViewError::Incomplete { .. })), "{body}: {seen:?}");
+    }
+    let (seen, _) = served(200, &answer(|_| ()), config("stores", IdType::Long)).await;
+    assert_eq!(seen.unwrap(), [(StoreKey::Long(1), store(true, None))]);
+}
+
+#[tokio::test]
+async fn whatever_a_document_says_is_data_and_costs_no_other_document() {
+    let long = "x".repeat(100_000);
+    let reasons =
+        ["'; drop table stores; --", "two\nlines, \"quoted\"\u{0}", "../../etc/passwd", "${jndi:x}", &long];
+    for reason in reasons {
+        let body = answer(|body| body["hits"]["hits"][0]["fields"] = json!({ "offline_reason": [reason] }));
+        let (seen, _) = served(200, &body, config("stores", IdType::Long)).await;
+        assert_eq!(seen.unwrap(), [(StoreKey::Long(1), store(true, Some(reason)))]);
+    }
+    // Elasticsearch sorts by what an id was, half of a surrogate pair, which comes before U+E000.
+    let ids = [r#""a""#, r#""\ud800""#, "\"\u{e000}\"", r#""\udfff""#];
+    let hits = ids.map(|id| format!(r#"{{"sort":[{id},1.0]}}"#)).join(",");
+    let body =
+        answer(|body| body["hits"] = json!({ "total": { "value": 4, "relation": "eq" }, "hits": "HITS" }));
+    let config_of_text = config("stores", IdType::Keyword);
+    let (seen, _) = served(200, body.replace("\"HITS\"", &format!("[{hits}]")), config_of_text).await;
+    let ids: Vec<_> = seen.unwrap().into_iter().map(|(id, _)| id.to_string()).collect();
+    assert_eq!(ids, ["a", "\u{e000}", "\u{fffd}"], "in the order of what they are, each once");
+    let body = answer(|body| body["hits"]["hits"][0]["fields"] = json!({ "offline_reason": ["n?t UTF-8"] }));
+    let bytes: Vec<u8> = body.bytes().map(|byte| if byte == b'?' { 0xff } else { byte }).collect();
+    let (seen, _) = served(200, &bytes, config("stores", IdType::Long)).await;
+    assert_eq!(seen.unwrap(), [(StoreKey::Long(1), store(true, Some("n\u{fffd}t UTF-8")))]);
+}
+
+#[tokio::test]
+async fn refusals_of_a_busy_or_broken_server_are_unavailable() {
+    for status in [401, 403, 429, 500, 502, 503] {
+        let (seen, _) =
+            served(status, "{\"error\":{\"reason\":\"not now\"}}", config("stores", IdType::Long)).await;
+        let error = seen.unwrap_err();
+        assert!(matches!(error, LiveViewError::Unavailable { .. }), "{status}: {error}");
+        assert!(error.to_string().contains(&format!("HTTP {status}: not now")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_refused_and_its_target_gets_nothing() {
+    let target = Server::answering("long", 200, answer(|_| ()).as_bytes()).await;
+    let location = format!("{}/stores/_search", target.url);
+    let server = Server::redirecting(307, &location).await;
+    let config = ElasticConfig { url: server.url.parse().unwrap(), ..config("stores", IdType::Long) };
+    let error = ElasticLiveView::new(config).unwrap().observe(&IdRange::default()).await.unwrap_err();
+    assert!(matches!(error, LiveViewError::Unavailable { .. }), "{error}");
+    assert!(error.to_string().contains("answered HTTP 307"), "{error}");
+    assert!(target.is_untouched(), "the target was asked");
+}
+
+#[tokio::test]
+async fn http_400_is_a_mistake_of_the_country_file_only_where_the_request_is_wrong() {
+    // By type of error, as Elasticsearch names it.
+    for (kind, wanted) in [
+        ("too_many_buckets_exception", false),
+        ("circuit_breaking_exception", false),
+        ("index_closed_exception", false),
+        ("", false),
+    ] {
+        let body = json!({ "error": { "type": kind, "reason": "why" }, "status": 400 }).to_string();
+        let (seen, _) = served(400, &body, config("stores", IdType::Long)).await;
+        let error = seen.unwrap_err();
+        assert_eq!(matches!(error, LiveViewError::Config { .. }), wanted, "{kind}: {error}");
+        assert!(error.to_string().contains("HTTP 400: why"), "{error}");
+    }
+}
