@@ -151,7 +151,7 @@ async fn zone_data_that_cannot_be_used_stop_the_tick_before_anything_is_written_
         (json!({ "bundle": gone }).to_string(), None, "it does not exist"),
         (json!({ "bundle": damaged }).to_string(), Some((&damaged, short)), "it is damaged or cut off"),
         (json!({ "bundle": renamed }).to_string(), Some((&renamed, OLD)), "its content is that of 2025b-"),
-        (json!({ "bundle": of_mexico }).to_string(), Some((&of_mexico, OLD)), "is no bundle of es"),
+        (json!({ "bundle": of_mexico }).to_string(), Some((&of_mexico, OLD)), "is not a bundle of es"),
     ] {
         let world = world();
         choose(&world, &choice).await;
