@@ -200,9 +200,9 @@ async fn a_country_whose_registry_entry_is_damaged_does_not_stop_the_others() {
     assert_eq!(found, [("es-20261123T0215Z", "arn:es-daily"), ("mx-20261123T0215Z", "")]);
     for (event, said) in [
         (json!({ "run": "weekly", "event": {} }), "\"run\" is \"weekly\""),
-        (json!({ "run": "daily" }), "\"event\" is not there"),
-        (json!({ "run": "daily", "event": {} }), "neither \"slot\" nor \"time\""),
-        (json!({}), "neither \"slot\" nor \"time\""),
+        (json!({ "run": "daily" }), "\"event\" is missing"),
+        (json!({ "run": "daily", "event": {} }), "neither \"slot\" nor the \"time\""),
+        (json!({}), "neither \"slot\" nor the \"time\""),
         (json!({ "slot": "soon" }), "\"slot\": slot \"soon\" is not an RFC 3339 time"),
         (json!({ "slot": 7 }), "\"slot\" is 7"),
         (
