@@ -1,6 +1,6 @@
-//! The readings of the schedules by which a day was judged, and where their chunks lie.
+//! The readings of the schedules by which a day was judged, and the keys of their chunks.
 //!
-//! They explain what the other tables say. So a reading that has expired or is damaged is skipped.
+//! They only explain the other tables. So an expired or damaged reading is skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +15,9 @@ use crate::{CountryDay, DaysError};
 /// Chunks read or written at once.
 const PARALLEL: usize = 8;
 
-/// The days for whose slots a reading may have been made, counted from the day of the reading: what `plan`
-/// accepts as its last good snapshot. It serves other slots too while PostgreSQL is down or has not changed.
+/// The days whose slots a reading may have been made for, counted from the day of the reading: the range in
+/// which `plan` accepts a snapshot. A snapshot is used for other slots too while PostgreSQL is down or
+/// unchanged.
 const READ_FOR: [i32; 9] = [0, -1, 1, -2, -3, -4, -5, -6, -7];
 
 /// A reading of the schedules: its chunks by number.
@@ -67,7 +68,7 @@ pub(crate) async fn find(
     Ok(found)
 }
 
-/// The days whose slots the reading was made for, the likeliest first: nearly always `day` itself.
+/// The days whose slots the reading may have been made for, likeliest first: nearly always `day` itself.
 fn likely_days(day: Day, read_at: i64) -> impl Iterator<Item = Day> {
     let read_on = Day::containing(read_at);
     std::iter::once(day).chain(READ_FOR.iter().filter_map(move |after| read_on.plus_days(*after)))
@@ -107,7 +108,7 @@ pub(crate) async fn fetch(
     fetched.buffered(PARALLEL).try_collect().await
 }
 
-/// Keeps a reading that was made to judge the day again. Returns its objects with their entity tags.
+/// Stores a reading that was made to judge the day again. Returns its objects with their entity tags.
 ///
 /// # Errors
 /// S3 failed.
@@ -124,7 +125,7 @@ pub(crate) async fn write_restated(
         Ok::<_, DaysError>(objects.put(&key, body).await?)
     };
     stream::iter(1..chunks.len()).map(put).buffered(PARALLEL).try_collect::<()>().await?;
-    // The first chunk is written after all others: a reading that has it is whole.
+    // The first chunk is written last: a reading that has it is whole.
     put(0).await?;
     let listed = objects.list(&keys::restated_snapshot(id.country, id.day, read_at)).await?;
     Ok(listed.into_iter().map(|object| (object.key, object.etag)).collect())

@@ -1,4 +1,4 @@
-//! The rows of a past slot, judged again by other schedules than those it was judged by.
+//! Judges the rows of a past slot again by other schedules.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,8 +9,8 @@ use storewatch_domain::{Look, Looks, Rules, Slot, Status, Store, judge_again};
 use crate::availability::{AvailabilityRows, status};
 use crate::parquet::ParquetError;
 
-/// How many rows went from which status to which other: `unavailable to closed` by name. Of a store that
-/// had no row the first is `nothing`.
+/// How many rows changed from one status to another, under names such as `unavailable to closed`. The first
+/// part is `nothing` if the store had no row.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Changes(pub BTreeMap<String, u64>);
@@ -24,12 +24,12 @@ impl Changes {
     }
 }
 
-/// Judges the stores again by what their rows have kept, in the slot that the rows are of; `schedule_as_of`
-/// is when their schedules were read, Unix microseconds. Rows of other stores stay as they are, orphans
-/// among them: a store that has gone since was there, and nothing is known of it that was not known then.
+/// Judges the stores again by what their rows say about the live view, in the rows' slot. `schedule_as_of`
+/// is when their schedules were read, in Unix microseconds. Rows of other stores stay as they are, orphans
+/// too: a store that was deleted since existed then, and nothing new is known of it.
 ///
 /// # Errors
-/// A status is none that exists; polars cannot make the rows.
+/// A status is unknown, or polars cannot make the rows.
 pub fn judged_again(
     rows: AvailabilityRows,
     slot: Slot,

@@ -1,5 +1,5 @@
-//! The file of `country_ticks`: one row that says how a country's tick went. It is written last, so
-//! that it stands for the whole: where it says complete, the other files are there and final.
+//! The file of `country_ticks`: one row that says how a country's tick went. It is written last: if it says
+//! complete, the other files exist and are final.
 
 use bytes::Bytes;
 use polars::prelude::*;
@@ -13,7 +13,7 @@ use crate::tables::Table;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// There is no row a store: the schedules or the lake could not be had.
+    /// There are no rows of stores: the schedules or the lake were unavailable.
     Failed,
     /// Some chunks could not be observed; their stores are `unknown`.
     Partial,
@@ -22,10 +22,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Every outcome, the better the later.
+    /// All outcomes, from worst to best.
     pub const ALL: [Self; 3] = [Self::Failed, Self::Partial, Self::Complete];
 
-    /// The outcome as the column has it.
+    /// The outcome as in the column.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Failed => "failed",
@@ -42,22 +42,22 @@ pub struct TickRecord {
     pub started_at: i64,
     pub finished_at: i64,
     pub outcome: Outcome,
-    /// The stores of PostgreSQL; nothing where they are not known.
+    /// The number of stores in PostgreSQL; `None` if it is unknown.
     pub stores: Option<u64>,
     pub chunks: Option<u32>,
     pub chunks_unknown: Option<u32>,
-    /// 0 to 1; nothing where there are no rows.
+    /// 0 to 1; `None` if there are no rows.
     pub coverage: Option<f64>,
     pub schedule_as_of: Option<i64>,
-    /// What failed, where something did.
+    /// What failed; `None` if nothing did.
     pub error: Option<String>,
-    /// The release of the time zone database by which the stores were judged; `None` if none was, and
-    /// in rows older than the column.
+    /// The release of the time zone database by which the stores were judged. `None` if none was, and in
+    /// rows written before this column existed.
     pub tzdb: Option<String>,
 }
 
 impl TickRecord {
-    /// The file of this row.
+    /// Writes the row as a file.
     ///
     /// # Errors
     /// Polars cannot write it.
@@ -83,17 +83,17 @@ impl TickRecord {
         parquet::write(&mut frame)
     }
 
-    /// Reads the row back from its file.
+    /// Reads the row from its file.
     ///
     /// # Errors
-    /// The file is no Parquet, or does not hold one row of the table.
+    /// The file is not Parquet, or does not hold one row of the table.
     pub fn read(body: Bytes) -> Result<Self, ParquetError> {
         let mut rows = Self::read_all(body)?;
         match (rows.pop(), rows.len()) {
             (Some(row), 0) => Ok(row),
             (row, more) => {
                 let rows = more + usize::from(row.is_some());
-                Err(ParquetError::Content(format!("{rows} rows where one is wanted")))
+                Err(ParquetError::Content(format!("expected one row, found {rows}")))
             }
         }
     }
@@ -101,7 +101,7 @@ impl TickRecord {
     /// Reads the rows of a compacted day.
     ///
     /// # Errors
-    /// The file is no Parquet, or does not hold rows of the table.
+    /// The file is not Parquet, or does not hold rows of the table.
     pub fn read_all(body: Bytes) -> Result<Vec<Self>, ParquetError> {
         let rows = parquet::height(&body)?;
         let frame = parquet::read_part(Table::CountryTicks, body, None, (0, rows))?;
@@ -138,7 +138,7 @@ impl TickRecord {
         })
     }
 
-    /// What a tick of the slot has to exceed to take the place of this one.
+    /// What a tick of the slot must exceed to replace this one.
     pub fn worth(&self) -> (Outcome, f64) {
         (self.outcome, self.coverage.unwrap_or(0.0))
     }
@@ -150,7 +150,7 @@ mod tests {
     use crate::compaction;
 
     #[test]
-    fn a_row_that_is_older_than_the_column_tzdb_is_read_without_a_release() {
+    fn a_row_older_than_the_column_tzdb_has_no_release() {
         let slot: Slot = "2026-11-23T09:00:00Z".parse().unwrap();
         let record = TickRecord {
             slot,
@@ -169,7 +169,7 @@ mod tests {
         let old = parquet::write(&mut frame).unwrap();
         assert_eq!(TickRecord::read(old.clone()).unwrap(), TickRecord { tzdb: None, ..record.clone() });
 
-        // A day with ticks of before and after is compacted whole.
+        // A day with ticks from before and after the change is compacted whole.
         let source = |body, of: Slot| compaction::Source { body, rows: compaction::Rows::Of(of) };
         let later = TickRecord { slot: Slot::containing(slot.end()), ..record };
         let sources = [source(old, slot), source(later.write().unwrap(), later.slot)];

@@ -1,4 +1,4 @@
-//! Files say what was put in them, and their columns are those of the tables.
+//! Files return what was written to them, and have the columns of their tables.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use storewatch_domain::{
@@ -35,7 +35,7 @@ fn store(id: &str, city: Option<&str>) -> Store {
 }
 
 #[test]
-fn a_snapshot_gives_back_every_store_as_it_was() {
+fn a_snapshot_returns_every_store_unchanged() {
     let mut bad = store("x'; drop table stores; --", None);
     bad.spoil("weekday 8 is not 1 (Monday) to 7 (Sunday)");
     let bare = Store { id: "7".to_owned(), ..Store::default() };
@@ -45,16 +45,16 @@ fn a_snapshot_gives_back_every_store_as_it_was() {
 }
 
 #[test]
-fn what_is_no_parquet_is_an_error() {
+fn a_file_that_is_not_parquet_is_an_error() {
     assert!(snapshot::read("not a file".into()).is_err());
     assert!(AvailabilityRows::read("PAR1".into()).is_err());
-    // A file of another table is refused by its columns.
+    // A file of another table is rejected by its columns.
     let file = snapshot::write(&[store("1", None)]).unwrap();
     assert!(AvailabilityRows::read(file).is_err());
 }
 
 #[test]
-fn merged_chunks_are_sorted_by_store_and_summed() {
+fn merged_chunks_are_sorted_by_store_and_summed_up() {
     // A Monday, 10:00 in Madrid: the stores are open.
     let slot: Slot = "2026-11-23T09:00:00Z".parse().unwrap();
     let rules = Rules {
@@ -94,7 +94,7 @@ fn merged_chunks_are_sorted_by_store_and_summed() {
 }
 
 #[test]
-fn a_tick_record_gives_back_what_it_was_made_of() {
+fn a_tick_record_returns_what_was_written() {
     let slot: Slot = "2026-11-23T09:00:00Z".parse().unwrap();
     let full = TickRecord {
         slot,
@@ -125,7 +125,7 @@ fn a_tick_record_gives_back_what_it_was_made_of() {
 }
 
 #[test]
-fn the_tables_of_the_template_have_the_columns_of_the_code() {
+fn the_template_has_the_columns_of_the_code() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/lake.yaml");
     let template = std::fs::read_to_string(path).unwrap();
     for table in Table::ALL {

@@ -1,7 +1,7 @@
-//! How fast a million stores are judged on one core, and how far that is from the floor: reading once the
-//! bytes that must be read (the stores with their ids, zones and rows, and the observation).
+//! Measures how fast one core judges a million stores, and compares it with the least possible: reading
+//! once the bytes that must be read (the stores with their ids, zones and rows, and the observation).
 //!
-//! `cargo bench -p storewatch-bench`. The README of the crate has the figures.
+//! `cargo bench -p storewatch-bench`. The crate's README has the figures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
 use std::hint::black_box;
@@ -34,7 +34,7 @@ fn time(minutes: usize) -> Option<WallTime> {
     WallTime::from_seconds(minutes as u32 * 60)
 }
 
-/// A store that opens twice a day: 14 intervals. One of 20 has an exception today.
+/// A store that opens twice a day: 14 intervals. One store in 20 has an exception today.
 fn store(n: usize, today: LocalDate) -> Store {
     let rows = (1..=7).flat_map(|day| {
         let shift = (n * 7 + day) % 90;
@@ -67,7 +67,7 @@ fn observation(stores: &[Store], at: i64) -> Observation {
     Observation { at, stores: listed.collect() }
 }
 
-/// Reads every byte that the judgement of the chunk needs, once, and does nothing else with it.
+/// Reads once every byte that judging the chunk needs, and does nothing else.
 fn read_once(stores: &[Store], view: &Observation) -> u64 {
     let bytes = |text: &str| text.bytes().fold(0_u64, |sum, byte| sum.wrapping_add(u64::from(byte)));
     let mut sum = 0_u64;

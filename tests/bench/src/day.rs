@@ -1,5 +1,5 @@
-//! A generated day: the files that its ticks leave, and the readings of the schedules that they were judged
-//! by. Every run makes the same bytes.
+//! A generated day: the files of its ticks, and the readings of the schedules by which they were judged.
+//! Every run makes the same bytes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use storewatch_domain::{
 use storewatch_lake::availability::{AvailabilityRows, by_city};
 use storewatch_lake::{Outcome, Table, TickRecord, keys, snapshot};
 
-/// Slots of the day.
+/// The number of slots in the day.
 pub const SLOTS: usize = 96;
 /// The most stores in a chunk.
 pub const CHUNK: usize = 10_000;
@@ -22,7 +22,7 @@ pub fn country() -> CountryCode {
     "es".parse().unwrap()
 }
 
-/// The day. Madrid is an hour ahead of UTC then.
+/// The day. Madrid is an hour ahead of UTC on it.
 pub fn day() -> Day {
     "2026-11-22".parse().unwrap()
 }
@@ -43,9 +43,9 @@ pub fn rules() -> Rules {
     }
 }
 
-/// Writes the files that a day of ticks leaves. Cities have very different sizes; a few stores are offline
-/// for some hours, or online outside their hours. `CHANGED` stores change their name at each reading of the
-/// schedules, 20 if it is not set.
+/// Writes the files of a day's ticks. Cities have very different sizes. A few stores are offline for some
+/// hours, or online outside their hours. `CHANGED` stores (default 20) change their name at each reading of
+/// the schedules.
 pub fn make(folder: &Path, count: usize) {
     let mut draw = generator();
     let (mut stores, opening): (Vec<Store>, Vec<usize>) =
@@ -74,7 +74,7 @@ pub fn make(folder: &Path, count: usize) {
     }
 }
 
-/// A source of numbers below `n` that is the same in every run (xorshift64).
+/// Returns pseudorandom numbers below `n`, the same in every run (xorshift64).
 fn generator() -> impl FnMut(usize) -> usize {
     let mut random = 7_u64;
     move |n| {
@@ -87,7 +87,7 @@ fn generator() -> impl FnMut(usize) -> usize {
 
 /// A store, and the slot in which it opens.
 fn store(n: usize, count: usize, draw: &mut impl FnMut(usize) -> usize) -> (Store, usize) {
-    // Of 52 cities, the largest has a quarter of the stores, and the smallest some dozens.
+    // Of 52 cities, the largest has a quarter of the stores, and the smallest has a few dozen.
     let city = (draw(1000) * draw(1000) * draw(1000) / 1_000_000) / 19;
     let shift = draw(8) as u32 * 1800;
     let hours = |day| {
