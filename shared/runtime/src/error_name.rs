@@ -11,7 +11,7 @@ pub enum ErrorName {
     ScheduleUnavailable,
     /// The live view or its secret is unavailable.
     LiveViewUnavailable,
-    /// The live view answered for a part only.
+    /// The live view returned only part of an answer.
     LiveViewIncomplete,
     /// S3 failed, or an object is missing or damaged.
     LakeUnavailable,
