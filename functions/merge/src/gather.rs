@@ -5,12 +5,11 @@ use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::de::DeserializeOwned;
-use storewatch_domain::{Reason, Rules, ViewFailure, judge_chunk};
+use storewatch_domain::{Instant, Reason, Rules, ViewFailure, judge_chunk};
 use storewatch_lake::availability::AvailabilityRows;
 use storewatch_lake::objects::damaged;
 use storewatch_lake::{Objects, keys, snapshot};
 use storewatch_runtime::FunctionError;
-use storewatch_runtime::clock::from_rfc3339;
 use storewatch_runtime::events::{ChunkItem, StaleSchedules, Unobserved};
 
 /// Objects that are read at once.
@@ -22,8 +21,8 @@ pub struct Gathered {
     pub chunks: u32,
     /// The chunks that staged nothing, in their order.
     pub missing: Vec<Missing>,
-    /// When the schedules were read, Unix microseconds.
-    pub schedule_as_of: i64,
+    /// When the schedules were read.
+    pub schedule_as_of: Instant,
     /// Why they are no newer, if they could not be read for this tick.
     pub stale: Option<StaleSchedules>,
 }
@@ -75,8 +74,7 @@ pub async fn gather(
     let first = items.first().ok_or_else(|| damaged(objects, manifest, "it holds no chunk"))?;
     let staged = objects.list(&keys::staging_prefix(first.country, first.slot)).await?;
     let staged: BTreeSet<String> = staged.into_iter().map(|object| object.key).collect();
-    let schedule_as_of = from_rfc3339(&first.schedule_as_of)
-        .ok_or_else(|| damaged(objects, manifest, "schedule_as_of is not an RFC 3339 time"))?;
+    let schedule_as_of = first.schedule_as_of;
     let stale = keys::stale_schedules(first.country, first.slot, schedule_as_of);
     let stale = note(objects, &staged, &stale).await?;
     let parts = stream::iter(items).map(|item| {
@@ -110,7 +108,7 @@ pub async fn all_unknown(
     objects: &dyn Objects,
     rules: &Rules,
     items: &[ChunkItem],
-    schedule_as_of: i64,
+    schedule_as_of: Instant,
 ) -> Result<AvailabilityRows, FunctionError> {
     let parts = stream::iter(items)
         .map(|item| unknown(objects, rules, item, schedule_as_of, ViewFailure::Incomplete))
@@ -140,7 +138,7 @@ async fn unknown(
     objects: &dyn Objects,
     rules: &Rules,
     item: &ChunkItem,
-    schedule_as_of: i64,
+    schedule_as_of: Instant,
     failure: ViewFailure,
 ) -> Result<AvailabilityRows, FunctionError> {
     let body = objects.get(&item.key).await?;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use storewatch_domain::{Chunk, CountryCode, Slot, Store, StoreKey};
+use storewatch_domain::{Chunk, CountryCode, Instant, Slot, Store, StoreKey};
 use storewatch_lake::objects::damaged;
 use storewatch_lake::{Objects, keys, snapshot};
 use storewatch_runtime::FunctionError;
@@ -13,8 +13,8 @@ use crate::basis::Basis;
 /// A snapshot of a country's schedules, as `latest.json` has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// When the schedules were read, RFC 3339.
-    pub schedule_as_of: String,
+    /// When the schedules were read.
+    pub schedule_as_of: Instant,
     /// What the country's `version` query said, where it has one.
     #[serde(default)]
     pub version: Option<String>,
@@ -36,12 +36,12 @@ pub struct SnapshotChunk {
 /// Objects that are written at once.
 const PARALLEL: usize = 8;
 
-/// Writes the chunks of a reading that was made at `read_at` (Unix microseconds).
+/// Writes the chunks of a reading that was made at `read_at`.
 pub async fn write(
     objects: &dyn Objects,
     country: CountryCode,
     slot: Slot,
-    read_at: i64,
+    read_at: Instant,
     chunks: &[Chunk],
 ) -> Result<Vec<SnapshotChunk>, FunctionError> {
     let written = stream::iter(chunks.iter().zip(0..)).map(|(chunk, number)| async move {

@@ -1,7 +1,7 @@
 //! The names of objects: a pure function of country, slot and chunk, so that running a function
 //! twice leaves one file where one belongs.
 
-use storewatch_domain::{CountryCode, Day, Slot};
+use storewatch_domain::{CountryCode, Day, Instant, Slot};
 
 use crate::tables::Table;
 
@@ -106,8 +106,8 @@ pub fn missing_chunks(country: CountryCode, slot: Slot, look: u32) -> String {
 
 /// Why the slot was planned on an older snapshot, where it was. When that was read (Unix microseconds) is part
 /// of the key: of two plans of the slot only one's manifest stands, and a note must not be taken for the other's.
-pub fn stale_schedules(country: CountryCode, slot: Slot, read_at: i64) -> String {
-    format!("{}stale-{read_at}.json", staging_prefix(country, slot))
+pub fn stale_schedules(country: CountryCode, slot: Slot, read_at: Instant) -> String {
+    format!("{}stale-{}.json", staging_prefix(country, slot), read_at.micros())
 }
 
 /// Where a country tick's chunks wait to be merged.
@@ -119,8 +119,8 @@ pub fn staging_prefix(country: CountryCode, slot: Slot) -> String {
 ///
 /// When they were read (Unix microseconds) is part of the key: another reading of the slot may find
 /// other stores and cut them otherwise, and must not come under a manifest that has these.
-pub fn snapshot_chunk(country: CountryCode, slot: Slot, read_at: i64, chunk: u32) -> String {
-    format!("{}{read_at}/chunk-{chunk:05}.parquet", snapshot_prefix(country, slot))
+pub fn snapshot_chunk(country: CountryCode, slot: Slot, read_at: Instant, chunk: u32) -> String {
+    format!("{}{}/chunk-{chunk:05}.parquet", snapshot_prefix(country, slot), read_at.micros())
 }
 
 /// Where the schedules lie that were read for the slot.
@@ -136,13 +136,13 @@ pub fn snapshots_of_day(country: CountryCode, day: Day) -> String {
 /// The schedules of one chunk of stores, as they were read to judge a whole day again.
 ///
 /// The first chunk is written last: a reading that has it is whole.
-pub fn restated_snapshot_chunk(country: CountryCode, day: Day, read_at: i64, chunk: u32) -> String {
+pub fn restated_snapshot_chunk(country: CountryCode, day: Day, read_at: Instant, chunk: u32) -> String {
     format!("{}chunk-{chunk:05}.parquet", restated_snapshot(country, day, read_at))
 }
 
 /// Where one reading lies that was made to judge a whole day again; ends in a slash.
-pub fn restated_snapshot(country: CountryCode, day: Day, read_at: i64) -> String {
-    format!("{}{read_at}/", restated_snapshot_prefix(country, day))
+pub fn restated_snapshot(country: CountryCode, day: Day, read_at: Instant) -> String {
+    format!("{}{}/", restated_snapshot_prefix(country, day), read_at.micros())
 }
 
 /// Where the schedules lie that were read to judge a whole day again; ends in a slash.
@@ -152,14 +152,14 @@ pub fn restated_snapshot_prefix(country: CountryCode, day: Day) -> String {
 
 /// When the schedules were read (Unix microseconds) that a chunk of a snapshot is of, and its number, by
 /// its key; nothing where nobody writes such a key.
-pub fn reading_of_chunk(key: &str) -> Option<(i64, u32)> {
+pub fn reading_of_chunk(key: &str) -> Option<(Instant, u32)> {
     let (folder, name) = key.strip_suffix(".parquet")?.rsplit_once("/chunk-")?;
     let (_, read_at) = folder.rsplit_once('/')?;
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(read_at) || !digits(name) || name.len() < 5 {
         return None;
     }
-    Some((read_at.parse().ok()?, name.parse().ok()?))
+    Some((Instant::from_micros(read_at.parse().ok()?)?, name.parse().ok()?))
 }
 
 /// What the last good snapshot is.
@@ -223,11 +223,11 @@ mod tests {
         );
         assert_eq!(staged_chunk(es, slot, 7), "staging/country=es/20261123T0415Z/chunk-00007.parquet");
         assert_eq!(
-            snapshot_chunk(es, slot, 1_795_407_301_000_000, 7),
+            snapshot_chunk(es, slot, slot.first_instant().plus_micros(1_000_000), 7),
             "schedules/country=es/20261123T0415Z/1795407301000000/chunk-00007.parquet"
         );
         assert_eq!(
-            restated_snapshot_chunk(es, day, 1_795_407_301_000_000, 7),
+            restated_snapshot_chunk(es, day, slot.first_instant().plus_micros(1_000_000), 7),
             "schedules/country=es/restated/day=2026-11-23/1795407301000000/chunk-00007.parquet"
         );
         assert_eq!(pending(es, slot), "pending/country=es/20261123T0415Z.json");
@@ -247,7 +247,7 @@ mod tests {
     fn a_chunk_of_a_snapshot_tells_its_reading_and_its_number_and_nothing_like_it_does() {
         let (es, slot) = ("es".parse().unwrap(), "2026-11-23T04:15:00Z".parse::<Slot>().unwrap());
         let day = slot.day();
-        let (read_at, chunk) = (1_795_407_301_000_000, 7);
+        let (read_at, chunk) = (slot.first_instant().plus_micros(1_000_000), 7);
         let key = snapshot_chunk(es, slot, read_at, chunk);
         assert!(key.starts_with(&snapshots_of_day(es, day)));
         assert_eq!(reading_of_chunk(&key), Some((read_at, chunk)));

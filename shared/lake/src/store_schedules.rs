@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use polars::prelude::*;
-use storewatch_domain::{LocalDate, Store, StoreHours, WallTime, Zones};
+use storewatch_domain::{Instant, LocalDate, Store, StoreHours, WallTime, Zones};
 
 use crate::hash;
 use crate::parquet::{self, ParquetError};
@@ -49,25 +49,25 @@ impl Schedule {
     }
 }
 
-/// A row of the table. Times are readings, Unix microseconds.
+/// A row of the table. Times are those of readings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     pub store_id: Arc<str>,
     pub schedule: Schedule,
-    pub from: i64,
-    /// Nothing where the last reading had it so too.
-    pub until: Option<i64>,
+    pub from: Instant,
+    /// `None` if the last reading still had it so.
+    pub until: Option<Instant>,
 }
 
 /// A store as the last reading had it.
 #[derive(Debug)]
 struct Open {
     schedule: Schedule,
-    from: i64,
+    from: Instant,
     /// The chunk in which it was; nothing where it is of a file.
     chunk: Option<u32>,
-    /// The last reading that was looked at for it, Unix microseconds.
-    seen: i64,
+    /// The last reading that was looked at for it.
+    seen: Instant,
 }
 
 /// What identifies the rows of a file of the table: two files with equal digests have the same rows.
@@ -89,7 +89,7 @@ pub struct ScheduleIntervals {
     texts: HashSet<Arc<str>>,
     /// What is wrong with a zone's name, by the name.
     zone_problems: HashMap<String, Option<String>>,
-    last: Option<i64>,
+    last: Option<Instant>,
 }
 
 impl ScheduleIntervals {
@@ -133,9 +133,9 @@ impl ScheduleIntervals {
         Ok(schedules)
     }
 
-    /// The last reading that has been taken up, Unix microseconds; of a file, the last one that changed
+    /// The last reading that has been taken up; of a file, the last one that changed
     /// something. Nothing where there was none.
-    pub fn last(&self) -> Option<i64> {
+    pub fn last(&self) -> Option<Instant> {
         self.last
     }
 
@@ -144,11 +144,11 @@ impl ScheduleIntervals {
         self.open.len() + self.closed.len()
     }
 
-    /// Takes up a reading that was made at `at` (Unix microseconds), later than those before: the chunks
+    /// Takes up a reading that was made at `at`, later than those before: the chunks
     /// that are the same as in the reading before, by their numbers, and all others with their stores.
     ///
     /// The first reading after a file has to come with all of its chunks.
-    pub fn take(&mut self, at: i64, same: &BTreeSet<u32>, others: &[(u32, Vec<Store>)]) {
+    pub fn take(&mut self, at: Instant, same: &BTreeSet<u32>, others: &[(u32, Vec<Store>)]) {
         self.last = Some(at);
         for (chunk, stores) in others {
             for store in stores {
@@ -165,7 +165,7 @@ impl ScheduleIntervals {
         }));
     }
 
-    fn take_store(&mut self, at: i64, chunk: u32, store: &Store) {
+    fn take_store(&mut self, at: Instant, chunk: u32, store: &Store) {
         let schedule = self.schedule(store);
         let Some(open) = self.open.get_mut(store.id.as_str()) else {
             let open = Open { schedule, from: at, chunk: Some(chunk), seen: at };
@@ -294,8 +294,8 @@ fn each_row(body: Bytes, mut take: impl FnMut(Row)) -> Result<(), ParquetError> 
                     exceptions: text(4),
                     problem: text(5),
                 },
-                from: from.get(n).ok_or_else(|| missing("valid_from"))?,
-                until: until.get(n),
+                from: parquet::instant(from.get(n).ok_or_else(|| missing("valid_from"))?)?,
+                until: until.get(n).map(parquet::instant).transpose()?,
             });
         }
         Ok(())

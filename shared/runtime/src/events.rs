@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use storewatch_domain::{CountryCode, Slot, StoreKey};
+use storewatch_domain::{CountryCode, Instant, Slot, StoreKey};
 use storewatch_lake::Partition;
 
 use crate::error::FunctionError;
@@ -18,8 +18,8 @@ pub const OBSERVING_MICROS: i64 = 450 * 1_000_000;
 pub struct ChunkItem {
     pub country: CountryCode,
     pub slot: Slot,
-    /// When the schedules were read, RFC 3339.
-    pub schedule_as_of: String,
+    /// When the schedules were read.
+    pub schedule_as_of: Instant,
     /// The number of the chunk, from 0.
     pub chunk: u32,
     /// The key of the chunk's snapshot.
@@ -34,10 +34,10 @@ pub struct ChunkItem {
     /// the functions are built with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zones: Option<String>,
-    /// When the country tick started, RFC 3339. The state machine adds it: the manifest does not
+    /// When the country tick started. The state machine adds it: the manifest does not
     /// have it, because a slot can be run more than once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<String>,
+    pub started_at: Option<Instant>,
 }
 
 /// Why a chunk staged nothing: what `observe` leaves beside the staged chunks for `merge`.
@@ -56,8 +56,8 @@ pub struct Unobserved {
 /// Why a slot was planned on an older snapshot: what `plan` leaves beside the manifest for `merge`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StaleSchedules {
-    /// When the snapshot was read, RFC 3339.
-    pub schedule_as_of: String,
+    /// When the snapshot was read.
+    pub schedule_as_of: Instant,
     /// The error's stable name and its message.
     pub error: String,
     pub message: String,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use compact::{Event, Ports};
 use futures_util::FutureExt;
 use storewatch_days::{Compacted, Lake, REPLACED, repair};
-use storewatch_domain::{Day, Slot, Store, WallTime, WeeklyHours};
+use storewatch_domain::{Day, Instant, Slot, Store, WallTime, WeeklyHours};
 use storewatch_lake::store_schedules::{self, Row};
 use storewatch_lake::{Objects, Partition, Table, TickRecord, keys, snapshot};
 use storewatch_pipeline_tests::disturbed::{Disturbed, End};
@@ -43,7 +43,7 @@ async fn tick_by_the_last_snapshot(world: &mut World, number: i64) {
 }
 
 /// The instant at which a tick of the day has read the schedules.
-async fn read_at(world: &World, number: i64) -> i64 {
+async fn read_at(world: &World, number: i64) -> Instant {
     let key = keys::table_file(Table::CountryTicks, world.country, slot(number));
     TickRecord::read(world.objects.get(&key).await.unwrap()).unwrap().schedule_as_of.unwrap()
 }
@@ -78,7 +78,7 @@ async fn seen(world: &World) -> Option<Vec<Row>> {
 }
 
 /// Store, name, begin and end of the rows.
-fn spans(rows: &[Row]) -> Vec<(&str, Option<&str>, i64, Option<i64>)> {
+fn spans(rows: &[Row]) -> Vec<(&str, Option<&str>, Instant, Option<Instant>)> {
     rows.iter().map(|row| (&*row.store_id, row.schedule.name.as_deref(), row.from, row.until)).collect()
 }
 
@@ -108,7 +108,7 @@ fn rename(world: &mut World, n: usize, name: &str) {
 }
 
 /// A reading that restates the day, in two chunks, the first of which comes last.
-async fn restate(world: &World, read_at: i64) {
+async fn restate(world: &World, read_at: Instant) {
     for (chunk, stores) in world.schedules.stores.chunks(5).enumerate().rev() {
         let key = keys::restated_snapshot_chunk(world.country, day(), read_at, chunk as u32);
         world.objects.put(&key, snapshot::write(stores).unwrap()).await.unwrap();
@@ -129,7 +129,7 @@ async fn a_schedule_that_changes_between_two_ticks_has_a_row_for_each_with_the_i
     assert_eq!(rows.len(), 9);
     let (first, second) = (read_at(&world, 0).await, read_at(&world, 1).await);
     let changed: Vec<&Row> = rows.iter().filter(|row| &*row.store_id == "4").collect();
-    let times: Vec<(i64, Option<i64>)> = changed.iter().map(|row| (row.from, row.until)).collect();
+    let times: Vec<(Instant, Option<Instant>)> = changed.iter().map(|row| (row.from, row.until)).collect();
     assert_eq!(times, [(first, Some(second)), (second, None)]);
     assert!(changed[0].schedule.weekly.as_deref().unwrap().starts_with("Mon 00:00-24:00; Tue 00:00-24:00"));
     assert_eq!(changed[1].schedule.weekly.as_deref(), Some("Tue 09:00-17:00"));
@@ -154,7 +154,7 @@ async fn a_store_that_comes_or_goes_and_one_with_a_bad_row_have_rows_that_say_so
     compact(&world).await;
     let (first, second) = (read_at(&world, 10).await, read_at(&world, 11).await);
     let rows = seen(&world).await.unwrap();
-    let of = |id: &str| -> Vec<(i64, Option<i64>)> {
+    let of = |id: &str| -> Vec<(Instant, Option<Instant>)> {
         rows.iter().filter(|row| &*row.store_id == id).map(|row| (row.from, row.until)).collect()
     };
     assert_eq!(of(&gone.id), [(first, Some(second))]);
@@ -176,7 +176,7 @@ async fn the_snapshot_of_a_day_before_explains_the_slots_that_were_judged_by_it(
         tick(&mut world, 2).await;
         let (first, second) = (read_at(&world, 0).await, read_at(&world, 2).await);
         assert_eq!(read_at(&world, 1).await, first);
-        assert!(first < slot(0).start_micros());
+        assert!(first < slot(0).first_instant());
         compact(&world).await;
         let rows = seen(&world).await.unwrap();
         assert_eq!(rows.iter().filter(|row| row.from == first).count(), 8);
@@ -203,12 +203,12 @@ async fn a_reading_that_restates_the_day_follows_its_own_and_one_that_is_not_who
     compact(&world).await;
     let before = partition(&world).unwrap().location;
     rename(&mut world, 7, "restated");
-    let restated = slot(200).start_micros();
+    let restated = slot(200).first_instant();
     restate(&world, restated).await;
     // The one that was to come next died before it wrote its first chunk.
     rename(&mut world, 7, "never whole");
-    restate(&world, restated + 1).await;
-    let first_chunk = keys::restated_snapshot_chunk(world.country, day(), restated + 1, 0);
+    restate(&world, restated.plus_micros(1)).await;
+    let first_chunk = keys::restated_snapshot_chunk(world.country, day(), restated.plus_micros(1), 0);
     world.objects.delete(&first_chunk).await.unwrap();
     compact(&world).await;
     let rows = seen(&world).await.unwrap();
@@ -327,7 +327,8 @@ async fn without_its_record_and_its_snapshots_a_day_loses_no_schedule() {
     let now = seen(&world).await.unwrap();
     assert_eq!(now.len(), rows.len() + 1);
     let until = |row: &Row| (row.clone(), row.until.is_none().then_some(third));
-    let ended: Vec<(Row, Option<i64>)> = rows.iter().filter(|row| !now.contains(row)).map(until).collect();
+    let ended: Vec<(Row, Option<Instant>)> =
+        rows.iter().filter(|row| !now.contains(row)).map(until).collect();
     assert_eq!(ended.len(), 1, "{now:?}");
     assert_eq!(spans(&now)[2], ("1", Some("newer"), third, None));
 }
@@ -407,7 +408,7 @@ async fn restated_day() -> World {
     tick(&mut world, 1).await;
     compact(&world).await;
     rename(&mut world, 7, "restated");
-    restate(&world, slot(200).start_micros()).await;
+    restate(&world, slot(200).first_instant()).await;
     world
 }
 
@@ -457,7 +458,7 @@ async fn a_compaction_that_is_crossed_by_another_reading_and_another_compaction_
         tick(&mut world, 0).await;
         // What is read anew is changed while nothing else uses the world.
         rename(&mut world, 7, "restated");
-        let restated = slot(200).start_micros();
+        let restated = slot(200).first_instant();
         let crossing = || {
             async {
                 restate(&world, restated).await;
