@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::de::DeserializeOwned;
-use storewatch_domain::{Instant, Reason, Rules, ViewFailure, judge_chunk};
+use storewatch_domain::{Instant, Rules, ViewFailure, judge_chunk};
 use storewatch_lake::availability::AvailabilityRows;
 use storewatch_lake::objects::damaged;
 use storewatch_lake::{Objects, keys, snapshot};
-use storewatch_runtime::FunctionError;
-use storewatch_runtime::events::{ChunkItem, StaleSchedules, Unobserved};
+use storewatch_runtime::events::{Cause, ChunkItem, StaleSchedules, Unobserved};
+use storewatch_runtime::{ErrorName, FunctionError};
 
 /// Objects that are read at once.
 const PARALLEL: usize = 8;
@@ -36,16 +36,12 @@ pub struct Missing {
 
 impl Missing {
     fn failure(&self) -> ViewFailure {
-        match self.note.as_ref().map(|note| note.reason.as_str()) {
-            Some(reason) if reason == Reason::Late.as_str() => ViewFailure::Late,
-            Some(reason) if reason == Reason::LiveViewIncomplete.as_str() => ViewFailure::Incomplete,
-            _ => ViewFailure::Unavailable,
-        }
+        self.note.as_ref().and_then(|note| note.reason.view_failure()).unwrap_or(ViewFailure::Unavailable)
     }
 
     /// Whether the country file is to blame.
     pub fn is_config(&self) -> bool {
-        self.note.as_ref().is_some_and(|note| note.error == "BadConfig")
+        self.note.as_ref().is_some_and(|note| note.error == Some(Cause::Error(ErrorName::BadConfig)))
     }
 
     /// Whether another look can find what this one did not.
@@ -58,8 +54,8 @@ impl Missing {
         match &self.note {
             None => "observe ended without a word: it crashed, or ran out of memory or time; see its log"
                 .to_owned(),
-            Some(note) if note.error.is_empty() => note.reason.clone(),
-            Some(note) => format!("{}: {}", note.error, note.message),
+            Some(Unobserved { error: None, reason, .. }) => reason.as_str().to_owned(),
+            Some(Unobserved { error: Some(cause), message, .. }) => format!("{cause}: {message}"),
         }
     }
 }

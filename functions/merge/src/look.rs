@@ -3,6 +3,7 @@
 
 use serde::Serialize;
 use storewatch_domain::{Instant, Slot};
+use storewatch_lake::objects::json;
 use storewatch_lake::{Objects, keys};
 use storewatch_runtime::FunctionError;
 use storewatch_runtime::events::{ChunkItem, OBSERVING_MICROS};
@@ -45,7 +46,7 @@ pub async fn write(
     let Some(first) = missing.first().map(|missing| &missing.item) else { return Ok(None) };
     let key = keys::missing_chunks(first.country, first.slot, number);
     let items: Vec<&ChunkItem> = missing.iter().map(|missing| &missing.item).collect();
-    objects.put(&key, serde_json::to_vec(&items).unwrap_or_default().into()).await?;
+    objects.put(&key, json(objects, &key, &items)?).await?;
     Ok(Some(Look { number, items: key, wait_seconds }))
 }
 

@@ -7,10 +7,10 @@ use storewatch_domain::{
     Counts, IdRange, IdType, Instant, Observation, Reason, Status, Store, StoreKey, ViewFailure, judge_chunk,
 };
 use storewatch_lake::availability::AvailabilityRows;
-use storewatch_lake::objects::damaged;
+use storewatch_lake::objects::{damaged, json};
 use storewatch_lake::{Condition, Objects, Put, keys, snapshot, zones};
-use storewatch_runtime::events::{ChunkItem, OBSERVING_MICROS, Unobserved};
-use storewatch_runtime::{Clock, CountryFile, FunctionError, describe};
+use storewatch_runtime::events::{Cause, ChunkItem, OBSERVING_MICROS, Unobserved};
+use storewatch_runtime::{Clock, CountryFile, ErrorName, FunctionError, describe};
 use storewatch_sources::LiveView;
 
 /// What observing needs of the world.
@@ -57,7 +57,8 @@ pub async fn observe(
         let seconds = OBSERVING_MICROS / 1_000_000;
         let message = format!("the country tick had used up its {seconds} s to observe before its turn came");
         tracing::warn!("{message}; the chunk's stores are unknown");
-        let note = failure(item, Reason::LiveViewUnavailable, "LiveViewUnavailable", message);
+        let cause = Cause::Error(ErrorName::LiveViewUnavailable);
+        let note = failure(item, Reason::LiveViewUnavailable, cause, message);
         return unobserved(ports, item, &note).await;
     }
     match in_time(ports, country, view, item, observed_at).await {
@@ -70,10 +71,11 @@ pub async fn observe(
 /// Notes for the merge why the chunk could not be observed, and gives the error back.
 pub async fn noted(ports: &Ports<'_>, item: &ChunkItem, error: FunctionError) -> FunctionError {
     let reason = match error.name() {
-        "LiveViewIncomplete" => Reason::LiveViewIncomplete,
+        ErrorName::LiveViewIncomplete => Reason::LiveViewIncomplete,
         _ => Reason::LiveViewUnavailable,
     };
-    if let Err(second) = note(ports, item, &failure(item, reason, error.name(), describe(&error))).await {
+    let failure = failure(item, reason, Cause::Error(error.name()), describe(&error));
+    if let Err(second) = note(ports, item, &failure).await {
         tracing::error!(error = describe(&second), "the failure could not be noted");
     }
     error
@@ -82,12 +84,11 @@ pub async fn noted(ports: &Ports<'_>, item: &ChunkItem, error: FunctionError) ->
 async fn late(ports: &Ports<'_>, item: &ChunkItem) -> Result<Observed, FunctionError> {
     let message = "the slot was over before the live view had answered, or had not begun".to_owned();
     tracing::warn!("{message}; the chunk's stores are unknown");
-    unobserved(ports, item, &failure(item, Reason::Late, "late", message)).await
+    unobserved(ports, item, &failure(item, Reason::Late, Cause::Reason(Reason::Late), message)).await
 }
 
-fn failure(item: &ChunkItem, reason: Reason, error: &str, message: String) -> Unobserved {
-    let (reason, error) = (reason.as_str().to_owned(), error.to_owned());
-    Unobserved { chunk: item.chunk, reason, error, message }
+fn failure(item: &ChunkItem, reason: Reason, cause: Cause, message: String) -> Unobserved {
+    Unobserved { chunk: item.chunk, reason, error: Some(cause), message }
 }
 
 async fn unobserved(
@@ -162,10 +163,10 @@ fn check_cut(id_type: IdType, item: &ChunkItem) -> Result<(), FunctionError> {
     }
     let problem =
         format!("the slot {} was planned for ids of the other type; the next slot is not", item.slot);
-    Err(FunctionError::BadConfig { place: "[live_view].id_type".to_owned(), problem })
+    Err(FunctionError::bad_part("[live_view].id_type", problem))
 }
 
 async fn note(ports: &Ports<'_>, item: &ChunkItem, failure: &Unobserved) -> Result<(), FunctionError> {
     let key = keys::staged_failure(item.country, item.slot, item.chunk);
-    Ok(ports.objects.put(&key, serde_json::to_vec(failure).unwrap_or_default().into()).await?)
+    Ok(ports.objects.put(&key, json(ports.objects, &key, failure)?).await?)
 }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 use storewatch_domain::{CountryCode, Day, Instant, Slot, Zones, cut};
-use storewatch_lake::objects::damaged;
+use storewatch_lake::objects::{damaged, json};
 use storewatch_lake::zones::{self, ZoneData};
 use storewatch_lake::{Condition, Objects, Put, keys};
 use storewatch_runtime::events::ChunkItem;
@@ -13,7 +13,7 @@ use storewatch_sources::{Read, ReadRequest, ScheduleError, Schedules};
 
 use crate::basis::Basis;
 use crate::last_good;
-use crate::snapshots::{self, Snapshot, json};
+use crate::snapshots::{self, Snapshot};
 
 /// What planning needs of the world.
 pub struct Ports<'a> {
@@ -86,7 +86,8 @@ pub async fn plan(
         Err(error) => last_good::instead_of(error, ports, country, event).await?,
     };
     let mut items = items(event, &snapshot, &zones);
-    if objects.put_if(&manifest, json(&items), Condition::Absent).await? == Put::Conflict {
+    if objects.put_if(&manifest, json(objects, &manifest, &items)?, Condition::Absent).await? == Put::Conflict
+    {
         // Somebody else planned the slot meanwhile, and chunks may be under way.
         items = planned_before(objects, &manifest).await?.unwrap_or(items);
     }
@@ -134,9 +135,8 @@ async fn read(
         (Read::Schedules { stores, version }, _) => (stores, version),
     };
     let section = &country.live_view;
-    let chunks = cut(stores, section.id_type, country.run.chunk_stores).map_err(|error| {
-        FunctionError::BadConfig { place: "[live_view].id_type".to_owned(), problem: error.to_string() }
-    })?;
+    let chunks = cut(stores, section.id_type, country.run.chunk_stores)
+        .map_err(|error| FunctionError::bad_part("[live_view].id_type", error))?;
     report_problems(&chunks, zones);
     let chunks = snapshots::write(ports.objects, event.country, event.slot, as_of, &chunks).await?;
     let snapshot = Snapshot { schedule_as_of: as_of, version, basis: Some(basis), chunks };

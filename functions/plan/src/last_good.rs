@@ -1,13 +1,14 @@
 //! The last good snapshot, in the place of a reading that failed.
 
 use storewatch_domain::{Instant, cut};
+use storewatch_lake::objects::json;
 use storewatch_lake::{Objects, keys};
 use storewatch_runtime::events::StaleSchedules;
-use storewatch_runtime::{CountryFile, FunctionError, describe};
+use storewatch_runtime::{CountryFile, ErrorName, FunctionError, describe};
 
 use crate::basis::Basis;
 use crate::handler::{Event, Ports};
-use crate::snapshots::{self, Snapshot, json};
+use crate::snapshots::{self, Snapshot};
 
 /// The last good snapshot if it can serve, with a note of why it has to; else the error of the reading.
 ///
@@ -19,23 +20,23 @@ pub async fn instead_of(
     country: &CountryFile,
     event: &Event,
 ) -> Result<Snapshot, FunctionError> {
-    if !matches!(error.name(), "ScheduleUnavailable" | "BadConfig") {
+    if !matches!(error.name(), ErrorName::ScheduleUnavailable | ErrorName::BadConfig) {
         return Err(error);
     }
     let Some(snapshot) = usable(ports, country, event).await? else { return Err(error) };
     let note = StaleSchedules {
         schedule_as_of: snapshot.schedule_as_of,
-        error: error.name().to_owned(),
+        error: error.name(),
         message: describe(&error),
     };
     tracing::error!(
-        error_type = note.error,
+        error_type = note.error.as_str(),
         error = note.message,
         schedule_as_of = %note.schedule_as_of,
         "the schedules cannot be read; the last good snapshot is used"
     );
     let key = keys::stale_schedules(event.country, event.slot, snapshot.schedule_as_of);
-    ports.objects.put(&key, json(&note)).await?;
+    ports.objects.put(&key, json(ports.objects, &key, &note)?).await?;
     Ok(snapshot)
 }
 

@@ -1,10 +1,9 @@
 //! Snapshots on S3: the chunks of a reading, and the pointer to the last good one.
 
-use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use storewatch_domain::{Chunk, CountryCode, Instant, Slot, Store, StoreKey};
-use storewatch_lake::objects::damaged;
+use storewatch_lake::objects::{damaged, json};
 use storewatch_lake::{Objects, keys, snapshot};
 use storewatch_runtime::FunctionError;
 
@@ -80,11 +79,6 @@ pub async fn set_latest(
     country: CountryCode,
     snapshot: &Snapshot,
 ) -> Result<(), FunctionError> {
-    let body = json(snapshot);
-    Ok(objects.put(&keys::latest_snapshot(country), body).await?)
-}
-
-/// JSON of a value that always has one: maps with text keys, text and numbers.
-pub(crate) fn json(value: &impl Serialize) -> Bytes {
-    serde_json::to_vec(value).unwrap_or_default().into()
+    let key = keys::latest_snapshot(country);
+    Ok(objects.put(&key, json(objects, &key, snapshot)?).await?)
 }

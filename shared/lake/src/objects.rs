@@ -4,6 +4,7 @@ use std::error::Error;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::Serialize;
 
 /// A failure of the object store. The source says what the service answered.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,8 @@ pub enum LakeError {
         "s3://{bucket}/{key} cannot be understood; it was not written by this version of Storewatch, or is damaged"
     )]
     Damaged { bucket: String, key: String, source: Box<dyn Error + Send + Sync> },
+    #[error("what is to be put at s3://{bucket}/{key} cannot be written as JSON")]
+    Unwritable { bucket: String, key: String, source: serde_json::Error },
 }
 
 /// What must hold of the object that is there for a put to take place.
@@ -144,6 +147,18 @@ pub trait Objects: Send + Sync {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The value as JSON, to be put under the key.
+///
+/// # Errors
+/// [`LakeError::Unwritable`].
+pub fn json(objects: &dyn Objects, key: &str, value: &impl Serialize) -> Result<Bytes, LakeError> {
+    serde_json::to_vec(value).map(Bytes::from).map_err(|source| LakeError::Unwritable {
+        bucket: objects.bucket().to_owned(),
+        key: key.to_owned(),
+        source,
+    })
 }
 
 /// An error about the content of an object.

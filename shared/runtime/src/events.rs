@@ -1,12 +1,15 @@
 //! The shapes of the functions' events that one function makes and another takes.
 
+use std::fmt;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use storewatch_domain::{CountryCode, Instant, Slot, StoreKey};
+use storewatch_domain::{CountryCode, Instant, Reason, Slot, StoreKey};
 use storewatch_lake::Partition;
 
 use crate::error::FunctionError;
+use crate::error_name::ErrorName;
 
 /// For how long after its start a country tick observes, in microseconds. What comes after must have its
 /// time before the machine's own ends: statemachine/retries.toml holds the sum.
@@ -44,13 +47,32 @@ pub struct ChunkItem {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unobserved {
     pub chunk: u32,
-    /// What its stores are unknown for, as the column has it.
-    pub reason: String,
-    /// The error's stable name and its message; absent in what older releases have written.
-    #[serde(default)]
-    pub error: String,
+    /// Why its stores are unknown, as the column says it.
+    pub reason: Reason,
+    /// `None` in what older releases have written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Cause>,
     #[serde(default)]
     pub message: String,
+}
+
+/// What kept a chunk from being observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Cause {
+    /// `observe` failed.
+    Error(ErrorName),
+    /// It did not fail, but did not observe: [`Reason::Late`].
+    Reason(Reason),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error(name) => name.as_str(),
+            Self::Reason(reason) => reason.as_str(),
+        })
+    }
 }
 
 /// Why a slot was planned on an older snapshot: what `plan` leaves beside the manifest for `merge`.
@@ -58,8 +80,7 @@ pub struct Unobserved {
 pub struct StaleSchedules {
     /// When the snapshot was read.
     pub schedule_as_of: Instant,
-    /// The error's stable name and its message.
-    pub error: String,
+    pub error: ErrorName,
     pub message: String,
 }
 

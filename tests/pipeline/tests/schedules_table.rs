@@ -14,7 +14,7 @@ use storewatch_lake::{Objects, Partition, Table, TickRecord, keys, snapshot};
 use storewatch_pipeline_tests::disturbed::{Disturbed, End};
 use storewatch_pipeline_tests::noting::Noting;
 use storewatch_pipeline_tests::{Away, World};
-use storewatch_runtime::FunctionError;
+use storewatch_runtime::{ErrorName, FunctionError};
 
 const DAY: &str = "2026-11-23";
 const TABLE: Table = Table::StoreSchedules;
@@ -392,7 +392,7 @@ async fn while_s3_fails_on_snapshots_the_other_tables_are_shown_and_the_day_wait
     tick(&mut world, 0).await;
     let failing = Noting::failing(&world, "schedules/");
     let error = ask(&world, &failing).await.unwrap_err();
-    assert_eq!(error.name(), "LakeUnavailable");
+    assert_eq!(error.name(), ErrorName::LakeUnavailable);
     assert_eq!((compacted_tables(&world), partition(&world)), (3, None));
     assert_eq!(expire(&world).await, Vec::<String>::new(), "nothing is marked until all is done");
     assert_eq!(due(&world).await, [day()]);
