@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 
+use storewatch_domain::Instant;
 use storewatch_lake::objects::damaged;
 use storewatch_lake::store_schedules::{self, ScheduleIntervals, SchedulesDigest};
 use storewatch_lake::{LakeError, Objects, Table, keys, zones};
@@ -48,7 +49,7 @@ async fn next(
     held: Option<&str>,
 ) -> Result<Option<(Version, usize)>, DaysError> {
     let taken_up = old.into_iter().flat_map(|old| old.inputs.keys());
-    let known: BTreeSet<i64> = taken_up.filter_map(|key| Some(keys::reading_of_chunk(key)?.0)).collect();
+    let known: BTreeSet<Instant> = taken_up.filter_map(|key| Some(keys::reading_of_chunk(key)?.0)).collect();
     let mut readings = readings::find(objects, id, ticks, &known).await?;
     readings.retain(|read_at, _| {
         let is_late = known.last().is_some_and(|last| last > read_at);

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use storewatch_domain::{Chunk, Day, Store};
+use storewatch_domain::{Chunk, Day, Instant, Store};
 use storewatch_lake::objects::damaged;
 use storewatch_lake::{LakeError, ListedObject, Objects, keys, snapshot};
 
@@ -23,8 +23,8 @@ const READ_FOR: [i32; 9] = [0, -1, 1, -2, -3, -4, -5, -6, -7];
 /// A reading of the schedules: its chunks by number.
 pub(crate) type Reading = BTreeMap<u32, ListedObject>;
 
-/// Readings by the instant at which they were made, in Unix microseconds.
-pub(crate) type Readings = BTreeMap<i64, Reading>;
+/// Readings by the instant at which they were made.
+pub(crate) type Readings = BTreeMap<Instant, Reading>;
 
 /// The whole readings of the day that are not known yet: those that its ticks name, and those made to judge
 /// the day again. `ticks` is the key of the day's file of `country_ticks`.
@@ -35,11 +35,11 @@ pub(crate) async fn find(
     objects: &dyn Objects,
     id: CountryDay,
     ticks: &str,
-    known: &BTreeSet<i64>,
+    known: &BTreeSet<Instant>,
 ) -> Result<Readings, LakeError> {
     let rows = tick_records(objects, ticks).await?;
     let named = rows.iter().filter_map(|tick| Some((tick.schedule_as_of?, tick.chunks)));
-    let mut named: BTreeMap<i64, Option<u32>> = named.collect();
+    let mut named: BTreeMap<Instant, Option<u32>> = named.collect();
     let restated = keys::restated_snapshot_prefix(id.country, id.day);
     let mut found = by_instant(objects.list(&restated).await?);
     found.retain(|read_at, _| !known.contains(read_at));
@@ -69,14 +69,14 @@ pub(crate) async fn find(
 }
 
 /// The days whose slots the reading may have been made for, likeliest first: nearly always `day` itself.
-fn likely_days(day: Day, read_at: i64) -> impl Iterator<Item = Day> {
+fn likely_days(day: Day, read_at: Instant) -> impl Iterator<Item = Day> {
     let read_on = Day::containing(read_at);
     std::iter::once(day).chain(READ_FOR.iter().filter_map(move |after| read_on.plus_days(*after)))
 }
 
 /// Logs that a reading is left out of the day's schedules.
-pub(crate) fn skipped(id: CountryDay, read_at: i64, why: &str) {
-    tracing::warn!(day = %id.day, read_at, "{why}; skipping it");
+pub(crate) fn skipped(id: CountryDay, read_at: Instant, why: &str) {
+    tracing::warn!(day = %id.day, %read_at, "{why}; skipping it");
 }
 
 /// Groups a listing's chunks by reading. Ignores objects that are not chunks.
@@ -115,7 +115,7 @@ pub(crate) async fn fetch(
 pub(crate) async fn write_restated(
     objects: &dyn Objects,
     id: CountryDay,
-    read_at: i64,
+    read_at: Instant,
     chunks: &[Chunk],
 ) -> Result<BTreeMap<String, String>, DaysError> {
     let put = |number: usize| async move {

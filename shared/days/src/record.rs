@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use storewatch_domain::{CountryCode, Day, Slot};
+use storewatch_domain::{CountryCode, Day, Instant, Slot};
 use storewatch_lake::objects::damaged;
 use storewatch_lake::rejudged::Changes;
 use storewatch_lake::{Condition, LakeError, ListedObject, Objects, Partition, Put, Table, keys};
@@ -38,8 +38,8 @@ pub struct Record {
 /// One time that the day was judged again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restatement {
-    /// When the schedules were read, RFC 3339.
-    pub schedule_as_of: String,
+    /// When the schedules were read.
+    pub schedule_as_of: Instant,
     /// The release of the time zone database by which it was judged; null in records of earlier releases.
     #[serde(default)]
     pub tzdb: Option<String>,

@@ -7,9 +7,8 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use storewatch_domain::{Chunk, CountryCode, Rules, Slot, Store, cut};
+use storewatch_domain::{Chunk, CountryCode, Instant, Rules, Slot, Store, cut};
 use storewatch_lake::availability::{AvailabilityRows, by_city};
 use storewatch_lake::compaction::{self, RANGE_ROWS, Rows, Source};
 use storewatch_lake::objects::damaged;
@@ -46,8 +45,7 @@ pub struct Restated {
 /// The local dates whose exceptions are read, counted from the day: their hours can reach into it.
 const DATES: (i32, i32) = (-3, 2);
 
-/// Judges a day again. `now` returns the time in Unix microseconds; it is called just before the schedules
-/// are read.
+/// Judges a day again. `now` returns the time; it is called just before the schedules are read.
 ///
 /// The day is compacted first, so that everything its ticks wrote is judged. The new version is then
 /// published like any other: recorded if nothing else has changed the record, then registered in the
@@ -60,7 +58,7 @@ pub async fn restate(
     lake: Lake<'_>,
     id: CountryDay,
     schedules: &dyn Schedules,
-    now: &(dyn Fn() -> i64 + Sync),
+    now: &(dyn Fn() -> Instant + Sync),
     request: &RestateRequest,
 ) -> Result<Restated, DaysError> {
     if request.stores.as_ref().is_some_and(Vec::is_empty) {
@@ -81,7 +79,7 @@ pub async fn restate(
         let Found { record: before, condition } = Record::find(lake.objects, id).await?;
         let (versions, changes) = judging.versions(lake.objects, &before, &reading).await?;
         let restated = Restatement {
-            schedule_as_of: rfc3339(read_at),
+            schedule_as_of: read_at,
             tzdb: Some(request.rules.zones.release().to_owned()),
             stores: request.stores.clone(),
             changes,
@@ -146,8 +144,8 @@ fn next_record(mut record: Record, versions: Vec<(Table, Version)>, restated: Re
 struct Judging<'a> {
     rules: &'a Rules,
     stores: &'a [Store],
-    /// When the schedules were read, in Unix microseconds.
-    read_at: i64,
+    /// When the schedules were read.
+    read_at: Instant,
 }
 
 impl Judging<'_> {
@@ -199,10 +197,4 @@ fn batches(version: &Version) -> Vec<BTreeSet<Slot>> {
     let each = (version.rows as usize / version.slots.len().max(1)).max(1);
     let slots = (RANGE_ROWS / each).max(1);
     version.slots.chunks(slots).map(|slots| slots.iter().copied().collect()).collect()
-}
-
-/// Formats Unix microseconds. Instants outside chrono's calendar, 262,000 years, become its last.
-fn rfc3339(micros: i64) -> String {
-    let time = DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MAX_UTC);
-    time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }

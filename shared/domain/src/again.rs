@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::chunk::{JudgedStore, Judging, Rules};
+use crate::instant::Instant;
 use crate::judgement::{LiveStore, Reason, Status, ViewFailure};
 use crate::slot::Slot;
 use crate::store::{IdType, Store, StoreKey};
@@ -13,8 +14,8 @@ use crate::store::{IdType, Store, StoreKey};
 pub enum Look {
     /// The store was observed.
     Seen {
-        /// When, in Unix microseconds, within the slot.
-        at: i64,
+        /// When, within the slot.
+        at: Instant,
         /// Its documents; `None` if it was not listed.
         store: Option<LiveStore>,
     },
@@ -26,16 +27,15 @@ pub enum Look {
 impl Look {
     /// Reads it from a row's columns of these names.
     pub fn from_row(
-        observed_at: Option<i64>,
+        observed_at: Option<Instant>,
         listed: Option<bool>,
         online: Option<bool>,
         status: Status,
         reason: Option<&str>,
     ) -> Self {
         let (Some(at), Some(listed)) = (observed_at, listed) else {
-            let failures = [ViewFailure::Unavailable, ViewFailure::Incomplete, ViewFailure::Late];
-            let said = |failure: &ViewFailure| Some(Reason::from(*failure).as_str()) == reason;
-            return Self::Unseen(failures.into_iter().find(said));
+            let reason = reason.and_then(|reason| reason.parse::<Reason>().ok());
+            return Self::Unseen(reason.and_then(Reason::view_failure));
         };
         let reason = reason.filter(|_| status != Status::Unknown).map(str::to_owned);
         Self::Seen { at, store: listed.then_some(LiveStore { online: online == Some(true), reason }) }
@@ -55,7 +55,7 @@ pub struct Looks {
 }
 
 /// When a store was observed and its documents, or why it was not observed.
-type View<'a> = Result<(i64, Option<&'a LiveStore>), ViewFailure>;
+type View<'a> = Result<(Instant, Option<&'a LiveStore>), ViewFailure>;
 
 impl Looks {
     /// Takes the ids of a slot's rows, and what each row says about the live view. Ids must be unique.
@@ -151,7 +151,7 @@ impl Looks {
 ///     missing_hours: MissingHours::AlwaysOpen,
 ///     id_type: IdType::Long,
 /// };
-/// let offline = Look::Seen { at: slot.start_micros(), store: Some(LiveStore::default()) };
+/// let offline = Look::Seen { at: slot.first_instant(), store: Some(LiveStore::default()) };
 /// let looks = Looks::new(rules.id_type, vec![("7".to_owned(), offline)]);
 /// let stores = ["7", "8"].map(|id| Store { id: id.to_owned(), ..Store::default() });
 /// let statuses: Vec<Status> =

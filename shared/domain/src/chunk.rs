@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::hours::{LocalDate, MissingHours};
+use crate::instant::Instant;
 use crate::judgement::{Judged, LiveStore, Seen, ViewFailure, judge, orphan};
 use crate::slot::Slot;
 use crate::store::{IdRange, IdType, Store, StoreKey};
@@ -127,8 +128,8 @@ pub struct Rules {
 /// An observation of one chunk's part of the live view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
-    /// When it was made, Unix microseconds.
-    pub at: i64,
+    /// When it was made.
+    pub at: Instant,
     /// The listed stores, each once, in the order of their ids.
     pub stores: Vec<(StoreKey, LiveStore)>,
 }
@@ -146,8 +147,8 @@ pub struct JudgedStore<'a> {
     pub timezone: &'a str,
     /// Local date and hour (0 to 23) of the slot in the store's zone; `None` if the zone does not exist.
     pub local: Option<(LocalDate, u8)>,
-    /// When it was observed, Unix microseconds; `None` if it was not.
-    pub observed_at: Option<i64>,
+    /// When it was observed; `None` if it was not.
+    pub observed_at: Option<Instant>,
     /// The status and what it is based on.
     pub judged: Judged<'a>,
 }
@@ -164,8 +165,7 @@ pub fn judge_chunk<'a>(
     stores: &'a [Store],
     view: Result<&'a Observation, ViewFailure>,
 ) -> Vec<JudgedStore<'a>> {
-    let view =
-        view.and_then(|seen| if slot.contains_micros(seen.at) { Ok(seen) } else { Err(ViewFailure::Late) });
+    let view = view.and_then(|seen| if slot.contains(seen.at) { Ok(seen) } else { Err(ViewFailure::Late) });
     let mut judging = Judging::new(slot, rules);
     judging.observed(view.ok().map(|seen| seen.at));
     let mut rows: Vec<JudgedStore<'a>> = Vec::with_capacity(stores.len());
@@ -201,8 +201,8 @@ pub(crate) struct Judging<'a> {
     slot: Slot,
     rules: &'a Rules,
     clocks: ZoneClocks<'a>,
-    /// When the observation was made, Unix microseconds; `None` if there is no usable one.
-    observed_at: Option<i64>,
+    /// When the observation was made; `None` if there is no usable one.
+    observed_at: Option<Instant>,
     /// The same in seconds since the start of the slot; 0 without an observation.
     second: u16,
 }
@@ -212,10 +212,10 @@ impl<'a> Judging<'a> {
         Self { slot, rules, clocks: ZoneClocks::new(rules.zones.clone(), slot), observed_at: None, second: 0 }
     }
 
-    /// Sets when the following stores were observed, in Unix microseconds within the slot.
-    pub(crate) fn observed(&mut self, at: Option<i64>) {
+    /// Sets when the following stores were observed, within the slot.
+    pub(crate) fn observed(&mut self, at: Option<Instant>) {
         self.observed_at = at;
-        self.second = at.map_or(0, |at| ((at - self.slot.start_micros()) / 1_000_000) as u16);
+        self.second = at.map_or(0, |at| (at.micros_since(self.slot.first_instant()) / 1_000_000) as u16);
     }
 
     pub(crate) fn row(

@@ -7,6 +7,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use crate::hours::LocalDate;
+use crate::instant::Instant;
 use crate::slot::Slot;
 
 /// A UTC calendar day in the years 1970 to 9999, written `2026-11-23`.
@@ -34,10 +35,9 @@ impl Day {
     /// 9999-12-31.
     pub const LAST: Self = Self(*LocalDate::WRITTEN.end());
 
-    /// The day that contains the instant, in Unix microseconds. Instants before the first day or after
-    /// the last count as the first or the last day.
-    pub fn containing(micros: i64) -> Self {
-        Self::of(Slot::containing(micros.div_euclid(1_000_000)))
+    /// The day that contains the instant.
+    pub fn containing(instant: Instant) -> Self {
+        Self::of(Slot::of(instant))
     }
 
     /// The day that contains the slot.
@@ -145,7 +145,10 @@ mod tests {
         let day: Day = "2026-12-31".parse().unwrap();
         let start = day.first_slot();
         for slot in (0..96).map(|n| Slot::containing(start.start() + n * Slot::SECONDS)) {
-            assert_eq!((slot.day(), Day::containing(slot.end() * 1_000_000 - 1)), (day, day));
+            assert_eq!(
+                (slot.day(), Day::containing(slot.first_instant().plus_micros(899_999_999))),
+                (day, day)
+            );
         }
         let next = Slot::containing(start.start() + 86_400).day();
         assert_eq!((next.to_string(), day.plus_days(1)), ("2027-01-01".to_owned(), Some(next)));
@@ -154,8 +157,11 @@ mod tests {
     }
 
     #[test]
-    fn instants_outside_the_calendar_count_as_its_first_or_last_day() {
-        assert_eq!((Day::containing(i64::MIN), Day::containing(i64::MAX)), (Day::FIRST, Day::LAST));
+    fn the_first_and_the_last_instant_are_of_the_first_and_the_last_day() {
+        assert_eq!(
+            (Day::containing(Instant::FIRST), Day::containing(Instant::LAST)),
+            (Day::FIRST, Day::LAST)
+        );
         assert_eq!((Day::FIRST.plus_days(-1), Day::LAST.plus_days(1)), (None, None));
         assert_eq!(Day::LAST.plus_days(i32::MAX), None);
     }

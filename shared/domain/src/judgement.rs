@@ -1,6 +1,9 @@
 //! Judgement: turns a store's schedule and what the live view shows into one status.
 
 use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::hours::Opening;
 
@@ -61,6 +64,20 @@ impl fmt::Display for Status {
     }
 }
 
+/// The text is not a [`Status`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a status of a store")]
+pub struct InvalidStatus(pub String);
+
+impl FromStr for Status {
+    type Err = InvalidStatus;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.into_iter().find(|status| status.as_str() == text);
+        known.ok_or_else(|| InvalidStatus(text.to_owned()))
+    }
+}
+
 /// Why the live view could not be used for a chunk of stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ViewFailure {
@@ -73,7 +90,8 @@ pub enum ViewFailure {
 }
 
 /// Why a store is [`Status::Unknown`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Reason {
     /// The live view did not answer, or refused.
     LiveViewUnavailable,
@@ -98,6 +116,44 @@ impl Reason {
             Self::BadSchedule => "bad_schedule",
             Self::Late => "late",
         }
+    }
+
+    /// Why the live view was not used; `None` if the store's schedule is to blame.
+    pub const fn view_failure(self) -> Option<ViewFailure> {
+        match self {
+            Self::LiveViewUnavailable => Some(ViewFailure::Unavailable),
+            Self::LiveViewIncomplete => Some(ViewFailure::Incomplete),
+            Self::BadSchedule => None,
+            Self::Late => Some(ViewFailure::Late),
+        }
+    }
+}
+
+/// The text is not a [`Reason`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a reason for which a store is unknown")]
+pub struct InvalidReason(pub String);
+
+impl FromStr for Reason {
+    type Err = InvalidReason;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.into_iter().find(|reason| reason.as_str() == text);
+        known.ok_or_else(|| InvalidReason(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Reason {
+    type Error = InvalidReason;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Reason> for String {
+    fn from(reason: Reason) -> Self {
+        reason.as_str().to_owned()
     }
 }
 

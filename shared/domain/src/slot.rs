@@ -3,10 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::day::Day;
+use crate::instant::{Instant, InvalidInstant};
 
 /// The 15 minutes `[t, t + 15 min)` that start at :00, :15, :30 or :45 UTC.
 ///
@@ -53,13 +53,18 @@ impl Slot {
     /// # Errors
     /// The text is not an RFC 3339 time, or is outside the years 1970 to 9999.
     pub fn containing_time(text: &str) -> Result<Self, InvalidSlot> {
-        let instant = DateTime::parse_from_rfc3339(text)
-            .map_err(|_| InvalidSlot::NotATime(text.chars().take(60).collect()))?
-            .timestamp();
-        if !(0..Self::END).contains(&instant) {
-            return Err(InvalidSlot::OutOfRange(text.to_owned()));
-        }
-        Ok(Self::containing(instant))
+        Ok(Self::of(text.parse()?))
+    }
+
+    /// The slot in which the instant lies.
+    pub fn of(instant: Instant) -> Self {
+        Self::containing(instant.micros() / 1_000_000)
+    }
+
+    /// The first instant of the slot.
+    pub fn first_instant(self) -> Instant {
+        // Slots lie in the same years as instants.
+        Instant::FIRST.plus_micros(self.start_micros())
     }
 
     /// The first instant of the slot, Unix seconds.
@@ -77,24 +82,19 @@ impl Slot {
         self.0 * 1_000_000
     }
 
-    /// Whether the instant (Unix microseconds) lies in the slot.
-    pub fn contains_micros(self, instant: i64) -> bool {
-        (self.start_micros()..self.end() * 1_000_000).contains(&instant)
+    /// Whether the instant lies in the slot.
+    pub fn contains(self, instant: Instant) -> bool {
+        Self::of(instant) == self
     }
 
     /// The form used in keys and names: `20261123T0415Z`.
     pub fn key(self) -> String {
-        self.time().format("%Y%m%dT%H%MZ").to_string()
+        self.first_instant().utc().format("%Y%m%dT%H%MZ").to_string()
     }
 
     /// The UTC day of the slot.
     pub fn day(self) -> Day {
         Day::of(self)
-    }
-
-    fn time(self) -> DateTime<Utc> {
-        // Slots lie in the years 1970 to 9999, well within chrono's range.
-        DateTime::from_timestamp(self.0, 0).unwrap_or_default()
     }
 }
 
@@ -103,10 +103,18 @@ impl FromStr for Slot {
 
     /// Accepts only an RFC 3339 time at which a slot starts.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let slot = Self::containing_time(text)?;
-        let exact =
-            DateTime::parse_from_rfc3339(text).is_ok_and(|t| t.timestamp_micros() == slot.start_micros());
-        if exact { Ok(slot) } else { Err(InvalidSlot::NotAStart(text.to_owned())) }
+        let instant: Instant = text.parse()?;
+        let slot = Self::of(instant);
+        if slot.first_instant() == instant { Ok(slot) } else { Err(InvalidSlot::NotAStart(text.to_owned())) }
+    }
+}
+
+impl From<InvalidInstant> for InvalidSlot {
+    fn from(error: InvalidInstant) -> Self {
+        match error {
+            InvalidInstant::NotATime(text) => Self::NotATime(text),
+            InvalidInstant::OutOfRange(text) => Self::OutOfRange(text),
+        }
     }
 }
 
@@ -127,7 +135,7 @@ impl From<Slot> for String {
 impl fmt::Display for Slot {
     /// The form used in JSON and columns: `2026-11-23T04:15:00Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.time().format("%Y-%m-%dT%H:%M:%SZ"))
+        write!(f, "{}", self.first_instant().utc().format("%Y-%m-%dT%H:%M:%SZ"))
     }
 }
 
@@ -196,9 +204,10 @@ mod tests {
     #[test]
     fn a_slot_includes_its_start_and_excludes_its_end() {
         let slot: Slot = "2026-11-23T04:15:00Z".parse().unwrap();
-        assert!(slot.contains_micros(slot.start_micros()));
-        assert!(slot.contains_micros(slot.end() * 1_000_000 - 1));
-        assert!(!slot.contains_micros(slot.end() * 1_000_000));
-        assert!(!slot.contains_micros(slot.start_micros() - 1));
+        let after = |micros| slot.first_instant().plus_micros(micros);
+        assert!(slot.contains(after(0)));
+        assert!(slot.contains(after(899_999_999)));
+        assert!(!slot.contains(after(900_000_000)));
+        assert!(!slot.contains(after(-1)));
     }
 }

@@ -91,7 +91,7 @@ prop_compose! {
             let (at, failure) = views[n];
             let inside = documents.iter().filter(|(key, _)| range.contains(key));
             let stores = inside.map(|(key, store)| (key.clone(), store.clone())).collect();
-            failure.map_or(Ok(Observation { at: slot().start_micros() + at, stores }), |n| Err(FAILURES[n]))
+            failure.map_or(Ok(Observation { at: slot().first_instant().plus_micros(at), stores }), |n| Err(FAILURES[n]))
         };
         let ranges: Vec<IdRange> = chunks.iter().map(|chunk| chunk.range.clone()).collect();
         let views = ranges.iter().enumerate().map(|part| (part.1.clone(), view(part))).collect();
@@ -189,7 +189,7 @@ fn row(id: &str, look: Look) -> (String, Look) {
 
 #[test]
 fn a_store_added_later_is_unlisted_between_observed_stores_and_unknown_next_to_a_failed_chunk() {
-    let seen = || Look::Seen { at: slot().start_micros() + 5, store: Some(LiveStore::default()) };
+    let seen = || Look::Seen { at: slot().first_instant().plus_micros(5), store: Some(LiveStore::default()) };
     let late = || Look::Unseen(Some(ViewFailure::Late));
     let looks = Looks::new(
         IdType::Long,
@@ -213,8 +213,10 @@ fn a_slot_without_rows_is_not_judged() {
 #[test]
 fn an_orphan_becomes_the_store_that_was_added_later_and_keeps_its_observation() {
     let live = LiveStore { online: false, reason: Some("paused".to_owned()) };
-    let looks =
-        Looks::new(IdType::Long, vec![row("7", Look::Seen { at: slot().start_micros(), store: Some(live) })]);
+    let looks = Looks::new(
+        IdType::Long,
+        vec![row("7", Look::Seen { at: slot().first_instant(), store: Some(live) })],
+    );
     let new = stores(&["07"]);
     let rules = rules(IdType::Long);
     let again = judge_again(slot(), &rules, &new, &looks);

@@ -121,7 +121,7 @@ fn a_chunk_is_judged_with_its_orphans_and_never_by_a_late_view() {
     chunk[2].timezone = Some("Mars/Olympus".to_owned());
     let seen = [(1, true), (2, true), (4, true), (7, false), (9, false)];
     let mut view = Observation {
-        at: slot.start_micros(),
+        at: slot.first_instant(),
         stores: seen.map(|(id, online)| (StoreKey::Long(id), live(online, None))).into(),
     };
     let rows = judge_chunk(slot, &rules, &chunk, Ok(&view));
@@ -138,7 +138,7 @@ fn a_chunk_is_judged_with_its_orphans_and_never_by_a_late_view() {
             ("9", "orphan", true),
         ]
     );
-    for at in [slot.start_micros() - 1, slot.end() * 1_000_000] {
+    for at in [-1, 900_000_000].map(|micros| slot.first_instant().plus_micros(micros)) {
         view.at = at;
         let rows = judge_chunk(slot, &rules, &chunk, Ok(&view));
         assert_eq!(rows.len(), 4, "a late view has no orphans");
@@ -167,7 +167,7 @@ proptest! {
             .filter_map(|(id, (online, reason))| Some((StoreKey::new(id, id_type)?, live(*online, *reason))))
             .collect();
         let observation = Observation {
-            at: slot.start_micros() + at,
+            at: slot.first_instant().plus_micros(at),
             stores: documents.iter().map(|(id, store)| (id.clone(), store.clone())).collect(),
         };
         let rows = judge_chunk(slot, &rules, &stores, failure.map_or(Ok(&observation), Err));

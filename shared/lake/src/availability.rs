@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use polars::prelude::*;
-use storewatch_domain::{JudgedStore, LocalDate, Slot, Status, Summary};
+use storewatch_domain::{Instant, InvalidStatus, JudgedStore, LocalDate, Slot, Status, Summary};
 
 use crate::parquet::{self, ParquetError};
 use crate::tables::Table;
@@ -15,24 +15,27 @@ use crate::tables::Table;
 pub struct AvailabilityRows(pub(crate) DataFrame);
 
 impl AvailabilityRows {
-    /// Makes rows of judged stores. `schedule_as_of` is when their schedules were read, in Unix
-    /// microseconds.
+    /// Makes rows of judged stores. `schedule_as_of` is when their schedules were read.
     ///
     /// # Errors
     /// Polars rejects the columns.
-    pub fn new(slot: Slot, schedule_as_of: i64, stores: &[JudgedStore<'_>]) -> Result<Self, ParquetError> {
+    pub fn new(
+        slot: Slot,
+        schedule_as_of: Instant,
+        stores: &[JudgedStore<'_>],
+    ) -> Result<Self, ParquetError> {
         let n = stores.len();
         macro_rules! column {
             ($name:literal, $value:expr) => {
                 Series::new($name.into(), stores.iter().map($value).collect::<Vec<_>>()).into_column()
             };
         }
-        let micros = |name, values: Vec<Option<i64>>| parquet::timestamps(name, values);
+        let times = parquet::timestamps;
         let frame = DataFrame::new(
             n,
             vec![
-                micros("slot", vec![Some(slot.start_micros()); n])?,
-                micros("observed_at", stores.iter().map(|store| store.observed_at).collect())?,
+                times("slot", vec![Some(slot.first_instant()); n])?,
+                times("observed_at", stores.iter().map(|store| store.observed_at).collect())?,
                 column!("store_id", |store: &JudgedStore<'_>| Cow::clone(&store.id)),
                 column!("name", |store: &JudgedStore<'_>| store.name.map(str::to_owned)),
                 column!("city", |store: &JudgedStore<'_>| store.city.map(str::to_owned)),
@@ -51,7 +54,7 @@ impl AvailabilityRows {
                 column!("online", |store: &JudgedStore<'_>| store.judged.online),
                 column!("status", |store: &JudgedStore<'_>| store.judged.status.as_str()),
                 column!("reason", |store: &JudgedStore<'_>| store.judged.reason.map(str::to_owned)),
-                micros("schedule_as_of", vec![Some(schedule_as_of); n])?,
+                times("schedule_as_of", vec![Some(schedule_as_of); n])?,
             ],
         )?;
         parquet::check(Table::StoreAvailability, &frame)?;
@@ -113,7 +116,7 @@ impl AvailabilityRows {
         let mut parts = parts.into_iter().map(|part| part.0);
         let mut all = match parts.next() {
             Some(first) => first,
-            None => return Self::new(Slot::containing(0), 0, &[]),
+            None => return Self::new(Slot::of(Instant::FIRST), Instant::FIRST, &[]),
         };
         for part in parts {
             all.vstack_mut_owned(part)?;
@@ -191,9 +194,8 @@ impl Meeting {
 
 /// Parses a row's status.
 pub(crate) fn status(name: Option<&str>) -> Result<Status, ParquetError> {
-    let name = name.unwrap_or_default();
-    let known = Status::ALL.into_iter().find(|status| status.as_str() == name);
-    known.ok_or_else(|| ParquetError::Content(format!("{name:?} is not a status of a store")))
+    let name = name.ok_or_else(|| ParquetError::Content("status is null".to_owned()))?;
+    name.parse().map_err(|error: InvalidStatus| ParquetError::Content(error.to_string()))
 }
 
 /// Writes the file of `availability_by_city` for a slot.
@@ -208,7 +210,7 @@ pub fn by_city(slot: Slot, summary: &Summary<'_>) -> Result<Bytes, ParquetError>
         Series::new(name.into(), values).into_column()
     };
     let mut columns = vec![
-        parquet::timestamps("slot", vec![Some(slot.start_micros()); n])?,
+        parquet::timestamps("slot", vec![Some(slot.first_instant()); n])?,
         parquet::texts("city", &cities.iter().map(|(name, _)| **name).collect::<Vec<_>>()),
         parquet::dates(
             "local_date",

@@ -272,9 +272,9 @@ mod tests {
             missing_hours: MissingHours::AlwaysOpen,
             id_type: IdType::Long,
         };
-        let view = Observation { at: slot(n).start_micros(), stores: Vec::new() };
+        let view = Observation { at: slot(n).first_instant(), stores: Vec::new() };
         let judged = judge_chunk(slot(n), &rules, &stores, Ok(&view));
-        let rows = AvailabilityRows::new(slot(n), slot(n).start_micros(), &judged).unwrap();
+        let rows = AvailabilityRows::new(slot(n), slot(n).first_instant(), &judged).unwrap();
         AvailabilityRows::merge(vec![rows]).unwrap().write().unwrap()
     }
 

@@ -1,7 +1,7 @@
 //! The keys of objects. Each is a pure function of country, slot and chunk, so that running a function
 //! twice leaves one file.
 
-use storewatch_domain::{CountryCode, Day, Slot};
+use storewatch_domain::{CountryCode, Day, Instant, Slot};
 
 use crate::tables::Table;
 
@@ -107,8 +107,8 @@ pub fn missing_chunks(country: CountryCode, slot: Slot, look: u32) -> String {
 /// Why the slot was planned on an older snapshot, if it was. `read_at`, when that snapshot was read in Unix
 /// microseconds, is part of the key: only one of two plans of a slot gets its manifest written, and must
 /// not take the other's note for its own.
-pub fn stale_schedules(country: CountryCode, slot: Slot, read_at: i64) -> String {
-    format!("{}stale-{read_at}.json", staging_prefix(country, slot))
+pub fn stale_schedules(country: CountryCode, slot: Slot, read_at: Instant) -> String {
+    format!("{}stale-{}.json", staging_prefix(country, slot), read_at.micros())
 }
 
 /// The folder in which a country tick's chunks wait to be merged.
@@ -120,8 +120,8 @@ pub fn staging_prefix(country: CountryCode, slot: Slot) -> String {
 ///
 /// `read_at`, when they were read in Unix microseconds, is part of the key. Another reading for the slot
 /// may find other stores and other chunks, and must not replace what the manifest names.
-pub fn snapshot_chunk(country: CountryCode, slot: Slot, read_at: i64, chunk: u32) -> String {
-    format!("{}{read_at}/chunk-{chunk:05}.parquet", snapshot_prefix(country, slot))
+pub fn snapshot_chunk(country: CountryCode, slot: Slot, read_at: Instant, chunk: u32) -> String {
+    format!("{}{}/chunk-{chunk:05}.parquet", snapshot_prefix(country, slot), read_at.micros())
 }
 
 /// The folder of the schedules that were read for the slot.
@@ -138,13 +138,13 @@ pub fn snapshots_of_day(country: CountryCode, day: Day) -> String {
 /// The schedules of one chunk of stores, as read to judge a whole day again.
 ///
 /// The first chunk is written last: a reading that has it is whole.
-pub fn restated_snapshot_chunk(country: CountryCode, day: Day, read_at: i64, chunk: u32) -> String {
+pub fn restated_snapshot_chunk(country: CountryCode, day: Day, read_at: Instant, chunk: u32) -> String {
     format!("{}chunk-{chunk:05}.parquet", restated_snapshot(country, day, read_at))
 }
 
 /// The folder of one reading that was made to judge a whole day again; ends in a slash.
-pub fn restated_snapshot(country: CountryCode, day: Day, read_at: i64) -> String {
-    format!("{}{read_at}/", restated_snapshot_prefix(country, day))
+pub fn restated_snapshot(country: CountryCode, day: Day, read_at: Instant) -> String {
+    format!("{}{}/", restated_snapshot_prefix(country, day), read_at.micros())
 }
 
 /// The folder of all readings that were made to judge a whole day again; ends in a slash.
@@ -154,14 +154,14 @@ pub fn restated_snapshot_prefix(country: CountryCode, day: Day) -> String {
 
 /// When a snapshot's schedules were read, in Unix microseconds, and the chunk's number, by the chunk's key.
 /// `None` if the key is not that of a chunk.
-pub fn reading_of_chunk(key: &str) -> Option<(i64, u32)> {
+pub fn reading_of_chunk(key: &str) -> Option<(Instant, u32)> {
     let (folder, name) = key.strip_suffix(".parquet")?.rsplit_once("/chunk-")?;
     let (_, read_at) = folder.rsplit_once('/')?;
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(read_at) || !digits(name) || name.len() < 5 {
         return None;
     }
-    Some((read_at.parse().ok()?, name.parse().ok()?))
+    Some((Instant::from_micros(read_at.parse().ok()?)?, name.parse().ok()?))
 }
 
 /// Points to the last good snapshot.
@@ -225,11 +225,11 @@ mod tests {
         );
         assert_eq!(staged_chunk(es, slot, 7), "staging/country=es/20261123T0415Z/chunk-00007.parquet");
         assert_eq!(
-            snapshot_chunk(es, slot, 1_795_407_301_000_000, 7),
+            snapshot_chunk(es, slot, slot.first_instant().plus_micros(1_000_000), 7),
             "schedules/country=es/20261123T0415Z/1795407301000000/chunk-00007.parquet"
         );
         assert_eq!(
-            restated_snapshot_chunk(es, day, 1_795_407_301_000_000, 7),
+            restated_snapshot_chunk(es, day, slot.first_instant().plus_micros(1_000_000), 7),
             "schedules/country=es/restated/day=2026-11-23/1795407301000000/chunk-00007.parquet"
         );
         assert_eq!(pending(es, slot), "pending/country=es/20261123T0415Z.json");
@@ -249,7 +249,7 @@ mod tests {
     fn reading_and_number_come_only_from_the_exact_key_of_a_chunk() {
         let (es, slot) = ("es".parse().unwrap(), "2026-11-23T04:15:00Z".parse::<Slot>().unwrap());
         let day = slot.day();
-        let (read_at, chunk) = (1_795_407_301_000_000, 7);
+        let (read_at, chunk) = (slot.first_instant().plus_micros(1_000_000), 7);
         let key = snapshot_chunk(es, slot, read_at, chunk);
         assert!(key.starts_with(&snapshots_of_day(es, day)));
         assert_eq!(reading_of_chunk(&key), Some((read_at, chunk)));

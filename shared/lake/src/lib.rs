@@ -22,5 +22,5 @@ pub use catalog::{Catalog, CatalogError, Partition, Registered, register};
 pub use objects::{Condition, LakeError, ListedObject, Objects, Put, Tag};
 pub use parquet::ParquetError;
 pub use tables::Table;
-pub use ticks::{Outcome, TickRecord};
+pub use ticks::{InvalidOutcome, Outcome, TickRecord};
 pub use zones::ZonesError;

@@ -4,6 +4,7 @@ use std::error::Error;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::Serialize;
 
 /// The object store failed. The source holds the service's answer.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +19,8 @@ pub enum LakeError {
         "s3://{bucket}/{key} cannot be understood; it is damaged, or another version of Storewatch wrote it"
     )]
     Damaged { bucket: String, key: String, source: Box<dyn Error + Send + Sync> },
+    #[error("what is to be put at s3://{bucket}/{key} cannot be written as JSON")]
+    Unwritable { bucket: String, key: String, source: serde_json::Error },
 }
 
 /// The condition under which a put takes place.
@@ -145,6 +148,18 @@ pub trait Objects: Send + Sync {
             Err(error) => Err(error),
         }
     }
+}
+
+/// The value as JSON, to be put under the key.
+///
+/// # Errors
+/// [`LakeError::Unwritable`].
+pub fn json(objects: &dyn Objects, key: &str, value: &impl Serialize) -> Result<Bytes, LakeError> {
+    serde_json::to_vec(value).map(Bytes::from).map_err(|source| LakeError::Unwritable {
+        bucket: objects.bucket().to_owned(),
+        key: key.to_owned(),
+        source,
+    })
 }
 
 /// Makes an error about an object's content.

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use polars::prelude::*;
+use storewatch_domain::Instant;
 
 use crate::tables::Table;
 
@@ -111,9 +112,16 @@ pub(crate) fn check(table: Table, frame: &DataFrame) -> Result<(), ParquetError>
     Ok(())
 }
 
-/// A column of instants, in Unix microseconds.
-pub(crate) fn timestamps(name: &str, values: Vec<Option<i64>>) -> Result<Column, ParquetError> {
+/// A column of instants.
+pub(crate) fn timestamps(name: &str, values: Vec<Option<Instant>>) -> Result<Column, ParquetError> {
+    let values: Vec<Option<i64>> = values.into_iter().map(|value| value.map(Instant::micros)).collect();
     typed(Series::new(name.into(), values), "timestamp")
+}
+
+/// The instant that a timestamp column holds.
+pub(crate) fn instant(micros: i64) -> Result<Instant, ParquetError> {
+    let outside = || ParquetError::Content(format!("time {micros} is outside the years 1970 to 9999"));
+    Instant::from_micros(micros).ok_or_else(outside)
 }
 
 /// A column of days since 1970-01-01.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use polars::prelude::*;
-use storewatch_domain::{LocalDate, Store, StoreHours, WallTime, Zones};
+use storewatch_domain::{Instant, LocalDate, Store, StoreHours, WallTime, Zones};
 
 use crate::hash;
 use crate::parquet::{self, ParquetError};
@@ -48,25 +48,25 @@ impl Schedule {
     }
 }
 
-/// A row of the table. Times are instants of readings, in Unix microseconds.
+/// A row of the table. Times are instants of readings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     pub store_id: Arc<str>,
     pub schedule: Schedule,
-    pub from: i64,
+    pub from: Instant,
     /// `None` if the last reading still has it.
-    pub until: Option<i64>,
+    pub until: Option<Instant>,
 }
 
 /// A store in the last reading.
 #[derive(Debug)]
 struct Open {
     schedule: Schedule,
-    from: i64,
+    from: Instant,
     /// Its chunk; `None` if it comes from a file.
     chunk: Option<u32>,
-    /// The last reading in which it was looked at, in Unix microseconds.
-    seen: i64,
+    /// The last reading in which it was looked at.
+    seen: Instant,
 }
 
 /// Identifies the rows of a file of the table: equal digests mean the same rows.
@@ -89,7 +89,7 @@ pub struct ScheduleIntervals {
     texts: HashSet<Arc<str>>,
     /// What is wrong with a zone's name, by name.
     zone_problems: HashMap<String, Option<String>>,
-    last: Option<i64>,
+    last: Option<Instant>,
 }
 
 impl ScheduleIntervals {
@@ -133,9 +133,9 @@ impl ScheduleIntervals {
         Ok(schedules)
     }
 
-    /// The last reading that was added, in Unix microseconds; for a file, the last one that changed
-    /// something. `None` if there was none.
-    pub fn last(&self) -> Option<i64> {
+    /// The last reading that was added; for a file, the last one that changed something. `None` if there
+    /// was none.
+    pub fn last(&self) -> Option<Instant> {
         self.last
     }
 
@@ -144,12 +144,12 @@ impl ScheduleIntervals {
         self.open.len() + self.closed.len()
     }
 
-    /// Adds a reading made at `at` (Unix microseconds), which must be later than those before. `same` are
-    /// the numbers of the chunks that have not changed since the reading before; `others` are all other
-    /// chunks with their stores.
+    /// Adds a reading made at `at`, which must be later than those before. `same` are the numbers of the
+    /// chunks that have not changed since the reading before; `others` are all other chunks with their
+    /// stores.
     ///
     /// The first reading after a file must bring all of its chunks in `others`.
-    pub fn take(&mut self, at: i64, same: &BTreeSet<u32>, others: &[(u32, Vec<Store>)]) {
+    pub fn take(&mut self, at: Instant, same: &BTreeSet<u32>, others: &[(u32, Vec<Store>)]) {
         self.last = Some(at);
         for (chunk, stores) in others {
             for store in stores {
@@ -166,7 +166,7 @@ impl ScheduleIntervals {
         }));
     }
 
-    fn take_store(&mut self, at: i64, chunk: u32, store: &Store) {
+    fn take_store(&mut self, at: Instant, chunk: u32, store: &Store) {
         let schedule = self.schedule(store);
         let Some(open) = self.open.get_mut(store.id.as_str()) else {
             let open = Open { schedule, from: at, chunk: Some(chunk), seen: at };
@@ -294,8 +294,8 @@ fn each_row(body: Bytes, mut take: impl FnMut(Row)) -> Result<(), ParquetError> 
                     exceptions: text(4),
                     problem: text(5),
                 },
-                from: from.get(n).ok_or_else(|| missing("valid_from"))?,
-                until: until.get(n),
+                from: parquet::instant(from.get(n).ok_or_else(|| missing("valid_from"))?)?,
+                until: until.get(n).map(parquet::instant).transpose()?,
             });
         }
         Ok(())

@@ -64,14 +64,15 @@ fn merged_chunks_are_sorted_by_store_and_summed_up() {
         id_type: storewatch_domain::IdType::Long,
     };
     let seen = |ids: &[i64]| Observation {
-        at: slot.start_micros() + 5,
+        at: slot.first_instant().plus_micros(5),
         stores: ids
             .iter()
             .map(|id| (StoreKey::Long(*id), LiveStore { online: *id != 9, reason: None }))
             .collect(),
     };
     let rows = |stores: &[Store], seen: &Observation| {
-        AvailabilityRows::new(slot, 0, &judge_chunk(slot, &rules, stores, Ok(seen))).unwrap()
+        AvailabilityRows::new(slot, slot.first_instant(), &judge_chunk(slot, &rules, stores, Ok(seen)))
+            .unwrap()
     };
     let first = [store("9", Some("B")), store("2", Some("A"))];
     let second = [store("10", Some("A")), store("11", None)];
@@ -98,14 +99,14 @@ fn a_tick_record_returns_what_was_written() {
     let slot: Slot = "2026-11-23T09:00:00Z".parse().unwrap();
     let full = TickRecord {
         slot,
-        started_at: slot.start_micros() + 1,
-        finished_at: slot.start_micros() + 2,
+        started_at: slot.first_instant().plus_micros(1),
+        finished_at: slot.first_instant().plus_micros(2),
         outcome: Outcome::Partial,
         stores: Some(10),
         chunks: Some(2),
         chunks_unknown: Some(1),
         coverage: Some(0.5),
-        schedule_as_of: Some(slot.start_micros()),
+        schedule_as_of: Some(slot.first_instant()),
         error: None,
         tzdb: Some("2026f".to_owned()),
     };

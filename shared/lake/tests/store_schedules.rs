@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use storewatch_domain::{ExceptionHours, LocalDate, Slot, Store, StoreHours, WallTime, WeeklyHours, Zones};
+use storewatch_domain::{
+    ExceptionHours, Instant, LocalDate, Slot, Store, StoreHours, WallTime, WeeklyHours, Zones,
+};
 use storewatch_lake::snapshot;
 use storewatch_lake::store_schedules::{self, ScheduleIntervals};
 
 /// 2026-11-23, a Monday.
 const DAY: LocalDate = LocalDate::from_days(20_780);
 
-/// A row: its texts, starting with store_id, and its times.
+/// A row: its texts, starting with store_id, and its times in Unix microseconds.
 type Row = (Vec<Option<String>>, i64, Option<i64>);
 
 fn rows(body: &Bytes) -> Vec<Row> {
@@ -27,7 +29,11 @@ fn rows(body: &Bytes) -> Vec<Row> {
             told.exceptions,
             told.problem,
         ];
-        (texts.map(|text| text.map(|text| text.to_string())).to_vec(), row.from, row.until)
+        (
+            texts.map(|text| text.map(|text| text.to_string())).to_vec(),
+            row.from.micros(),
+            row.until.map(Instant::micros),
+        )
     })
     .collect()
 }
@@ -38,6 +44,11 @@ fn at(hour: u32, minute: u32) -> Option<WallTime> {
 
 fn store(id: &str) -> Store {
     Store { id: id.to_owned(), ..Store::default() }
+}
+
+/// The instant of a reading, in microseconds after 1970 began.
+fn read(micros: i64) -> Instant {
+    Instant::from_micros(micros).unwrap()
 }
 
 fn whole(stores: Vec<Store>) -> Vec<(u32, Vec<Store>)> {
@@ -55,7 +66,7 @@ fn written(schedules: ScheduleIntervals) -> Vec<Row> {
 /// The texts of the only row of a store that was read once.
 fn told(store: Store) -> [Option<String>; 3] {
     let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
-    schedules.take(1, &BTreeSet::new(), &whole(vec![store]));
+    schedules.take(read(1), &BTreeSet::new(), &whole(vec![store]));
     let (texts, ..) = written(schedules).remove(0);
     [texts[4].clone(), texts[5].clone(), texts[6].clone()]
 }
@@ -124,10 +135,18 @@ fn an_unknown_zone_is_a_problem_unless_the_rows_have_one_already() {
 fn a_store_gets_a_new_row_only_when_it_is_added_changed_or_removed() {
     let named = |id: &str, name: &str| Store { name: Some(name.to_owned()), ..store(id) };
     let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
-    schedules.take(10, &BTreeSet::new(), &whole(vec![named("1", "a"), named("2", "b")]));
-    schedules.take(20, &BTreeSet::new(), &whole(vec![named("1", "a"), named("2", "c"), named("10", "d")]));
-    schedules.take(30, &BTreeSet::new(), &whole(vec![named("1", "a"), named("10", "d")]));
-    schedules.take(40, &BTreeSet::new(), &whole(vec![named("1", "a"), named("2", "b"), named("10", "d")]));
+    schedules.take(read(10), &BTreeSet::new(), &whole(vec![named("1", "a"), named("2", "b")]));
+    schedules.take(
+        read(20),
+        &BTreeSet::new(),
+        &whole(vec![named("1", "a"), named("2", "c"), named("10", "d")]),
+    );
+    schedules.take(read(30), &BTreeSet::new(), &whole(vec![named("1", "a"), named("10", "d")]));
+    schedules.take(
+        read(40),
+        &BTreeSet::new(),
+        &whole(vec![named("1", "a"), named("2", "b"), named("10", "d")]),
+    );
     let found: Vec<(String, String, i64, Option<i64>)> = written(schedules)
         .into_iter()
         .map(|(mut texts, from, until)| (texts[0].take().unwrap(), texts[1].take().unwrap(), from, until))
@@ -148,10 +167,10 @@ fn a_store_gets_a_new_row_only_when_it_is_added_changed_or_removed() {
 #[test]
 fn a_reading_without_stores_ends_all_rows_and_a_day_of_such_readings_has_none() {
     let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
-    schedules.take(10, &BTreeSet::new(), &whole(Vec::new()));
+    schedules.take(read(10), &BTreeSet::new(), &whole(Vec::new()));
     assert_eq!(schedules.rows(), 0);
-    schedules.take(20, &BTreeSet::new(), &whole(vec![store("1")]));
-    schedules.take(30, &BTreeSet::new(), &[]);
+    schedules.take(read(20), &BTreeSet::new(), &whole(vec![store("1")]));
+    schedules.take(read(30), &BTreeSet::new(), &[]);
     let found = written(schedules);
     assert_eq!((found.len(), found[0].1, found[0].2), (1, 20, Some(30)));
     assert_eq!(written(ScheduleIntervals::of(DAY, Zones::embedded())), []);
@@ -202,7 +221,7 @@ impl Random {
 fn naive(readings: &[(i64, Vec<Store>)]) -> Vec<Row> {
     let texts = |stores: &[Store]| -> BTreeMap<String, Vec<Option<String>>> {
         let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
-        schedules.take(0, &BTreeSet::new(), &whole(stores.to_vec()));
+        schedules.take(read(0), &BTreeSet::new(), &whole(stores.to_vec()));
         let rows = written(schedules).into_iter();
         rows.map(|(texts, ..)| (texts[0].clone().unwrap(), texts)).collect()
     };
@@ -255,7 +274,7 @@ fn rows_equal_those_of_whole_snapshots_for_any_changes_chunks_and_resumes() {
                 // Resume from the file, as on another day; the next reading comes whole.
                 let (body, _) = schedules.write().unwrap();
                 schedules = ScheduleIntervals::resume(DAY, Zones::embedded(), body).unwrap();
-                assert!(schedules.last().is_none_or(|last| last < *read_at));
+                assert!(schedules.last().is_none_or(|last| last < read(*read_at)));
                 before.clear();
             }
             let bodies: Vec<Bytes> = chunks.iter().map(file).collect();
@@ -265,7 +284,7 @@ fn rows_equal_those_of_whole_snapshots_for_any_changes_chunks_and_resumes() {
                 .filter(|n| !same.contains(&(*n as u32)))
                 .map(|n| (n as u32, snapshot::read(bodies[n].clone()).unwrap()))
                 .collect();
-            schedules.take(*read_at, &same, &others);
+            schedules.take(read(*read_at), &same, &others);
             before = bodies;
         }
         assert_eq!(written(schedules), wanted, "seed {seed}");
@@ -276,8 +295,8 @@ fn rows_equal_those_of_whole_snapshots_for_any_changes_chunks_and_resumes() {
 fn the_first_of_two_equal_ids_in_a_reading_counts() {
     let named = |name: &str| Store { name: Some(name.to_owned()), ..store("7") };
     let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
-    schedules.take(10, &BTreeSet::new(), &whole(vec![named("a"), named("b")]));
-    schedules.take(20, &BTreeSet::new(), &whole(vec![named("a"), named("b")]));
+    schedules.take(read(10), &BTreeSet::new(), &whole(vec![named("a"), named("b")]));
+    schedules.take(read(20), &BTreeSet::new(), &whole(vec![named("a"), named("b")]));
     let found = written(schedules);
     assert_eq!((found.len(), found[0].0[1].as_deref(), found[0].2), (1, Some("a"), None));
 }
@@ -288,8 +307,8 @@ fn equal_rows_give_equal_bytes_and_the_digest_detects_any_change() {
         let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
         let named = Store { name: Some(name.to_owned()), ..store("77") };
         let stores = (0..50).map(|id| store(&id.to_string())).chain([named]).collect();
-        schedules.take(10, &BTreeSet::new(), &whole(stores));
-        schedules.take(until, &BTreeSet::new(), &whole(vec![store("1")]));
+        schedules.take(read(10), &BTreeSet::new(), &whole(stores));
+        schedules.take(read(until), &BTreeSet::new(), &whole(vec![store("1")]));
         schedules.write().unwrap()
     };
     let (body, content) = made("a", 20);

@@ -9,7 +9,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use storewatch_bench::day::{CHUNK, SLOTS, country, day, make, rules, slot};
 use storewatch_bench::disk::DiskObjects;
@@ -101,7 +101,7 @@ async fn restated(folder: &Path) {
     let schedules = MemorySchedules { stores, version: None };
     let lake = Lake { objects: &objects, catalog: &catalog };
     let request = RestateRequest { rules: rules(), chunk_stores: CHUNK, stores: None };
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64;
+    let now = || slot(SLOTS).first_instant();
     let started = Instant::now();
     let id = CountryDay { country: country(), day: day() };
     let done = restate(lake, id, &schedules, &now, &request).await.unwrap();

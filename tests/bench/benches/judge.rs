@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use storewatch_domain::{
-    ExceptionHours, IdType, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot, Store, StoreHours,
-    StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
+    ExceptionHours, IdType, Instant, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot, Store,
+    StoreHours, StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
 };
 
 const STORES: usize = 1_000_000;
@@ -57,7 +57,7 @@ fn store(n: usize, today: LocalDate) -> Store {
     }
 }
 
-fn observation(stores: &[Store], at: i64) -> Observation {
+fn observation(stores: &[Store], at: Instant) -> Observation {
     let listed = stores.iter().enumerate().filter(|(n, _)| !n.is_multiple_of(50));
     let listed = listed.map(|(n, store)| {
         let offline = n.is_multiple_of(10);
@@ -103,7 +103,7 @@ fn judge_a_million(c: &mut Criterion) {
     let mut chunks: Vec<(Vec<Store>, Observation)> = (0..STORES / CHUNK)
         .map(|chunk| {
             let stores: Vec<Store> = (chunk * CHUNK..(chunk + 1) * CHUNK).map(|n| store(n, today)).collect();
-            let view = observation(&stores, slot.start_micros() + 61_000_000);
+            let view = observation(&stores, slot.first_instant().plus_micros(61_000_000));
             (stores, view)
         })
         .collect();
@@ -124,7 +124,7 @@ fn judge_a_million(c: &mut Criterion) {
     });
     // Two days after most of these zones change their clocks: wall times are looked up one by one.
     let slot: Slot = "2026-10-27T12:15:00Z".parse().unwrap();
-    chunks.iter_mut().for_each(|(_, view)| view.at = slot.start_micros() + 61_000_000);
+    chunks.iter_mut().for_each(|(_, view)| view.at = slot.first_instant().plus_micros(61_000_000));
     group.bench_function("judged near a change of clocks", |b| {
         b.iter(|| {
             for (stores, view) in &chunks {

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use storewatch_domain::{
-    CountryCode, Day, IdType, LiveStore, MissingHours, Observation, Rules, Slot, Store, StoreHours, StoreKey,
-    WallTime, WeeklyHours, Zones, judge_chunk,
+    CountryCode, Day, IdType, Instant, LiveStore, MissingHours, Observation, Rules, Slot, Store, StoreHours,
+    StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
 };
 use storewatch_lake::availability::{AvailabilityRows, by_city};
 use storewatch_lake::{Outcome, Table, TickRecord, keys, snapshot};
@@ -57,11 +57,11 @@ pub fn make(folder: &Path, count: usize) {
         for k in 0..changed {
             stores[(n * changed + k) * 7 % count].name = Some(format!("Bar {n} {k}"));
         }
-        let as_of = slot(n).start_micros() + 1_000_000;
+        let as_of = slot(n).first_instant().plus_micros(1_000_000);
         snapshots = write_snapshot(folder, slot(n), as_of, &stores, &snapshots);
         let parts = stores.chunks(CHUNK).enumerate().map(|(chunk, stores)| {
             let from = chunk * CHUNK;
-            let at = slot(n).start_micros() + 3_000_000 + chunk as i64 * 137_911;
+            let at = slot(n).first_instant().plus_micros(3_000_000 + chunk as i64 * 137_911);
             let mut see = |k: usize| live_store(n, opening[from + k], &mut offline[from + k], &mut draw);
             let seen = stores
                 .iter()
@@ -123,11 +123,11 @@ fn live_store(
 }
 
 /// Writes the slot's file of each table.
-fn write_tables(folder: &Path, slot: Slot, as_of: i64, mut rows: AvailabilityRows) {
+fn write_tables(folder: &Path, slot: Slot, as_of: Instant, mut rows: AvailabilityRows) {
     let record = TickRecord {
         slot,
-        started_at: slot.start_micros() + 500_000,
-        finished_at: slot.start_micros() + 9_000_000,
+        started_at: slot.first_instant().plus_micros(500_000),
+        finished_at: slot.first_instant().plus_micros(9_000_000),
         outcome: Outcome::Complete,
         stores: Some(rows.len() as u64),
         chunks: Some(rows.len().div_ceil(CHUNK) as u32),
@@ -152,7 +152,7 @@ fn write_tables(folder: &Path, slot: Slot, as_of: i64, mut rows: AvailabilityRow
 fn write_snapshot(
     folder: &Path,
     slot: Slot,
-    read_at: i64,
+    read_at: Instant,
     stores: &[Store],
     before: &[(PathBuf, Bytes)],
 ) -> Vec<(PathBuf, Bytes)> {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::json;
 use storewatch_domain::{
-    CountryCode, IdRange, LiveStore, Slot, Store, StoreHours, StoreKey, WallTime, WeeklyHours,
+    CountryCode, IdRange, Instant, LiveStore, Slot, Store, StoreHours, StoreKey, WallTime, WeeklyHours,
 };
 use storewatch_lake::availability::AvailabilityRows;
 use storewatch_lake::memory::{MemoryCatalog, MemoryObjects};
@@ -50,8 +50,8 @@ pub struct World {
 }
 
 impl Clock for World {
-    fn now(&self) -> i64 {
-        self.now.fetch_add(1, Ordering::Relaxed)
+    fn now(&self) -> Instant {
+        Instant::from_micros(self.now.fetch_add(1, Ordering::Relaxed)).unwrap()
     }
 }
 

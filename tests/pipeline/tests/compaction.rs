@@ -15,7 +15,7 @@ use storewatch_lake::compaction::{self, RowsDigest};
 use storewatch_lake::{Catalog, Objects, Outcome, Partition, Table, keys};
 use storewatch_pipeline_tests::World;
 use storewatch_pipeline_tests::disturbed::{Disturbed, End};
-use storewatch_runtime::FunctionError;
+use storewatch_runtime::{ErrorName, FunctionError};
 
 const DAY: &str = "2026-11-23";
 
@@ -271,7 +271,7 @@ async fn a_day_without_files_has_nothing_to_compact_and_an_invalid_day_is_a_bad_
     assert_eq!(world.objects.list("").await.unwrap(), []);
     for day in ["2026-13-01", "2026-11-3", "yesterday", "", "2026-11-23T00:00:00Z"] {
         let error = compact::parse(json!({ "country": "es", "day": day })).unwrap_err();
-        assert_eq!(error.name(), "BadEvent", "{day}");
+        assert_eq!(error.name(), ErrorName::BadEvent, "{day}");
     }
 }
 
@@ -282,7 +282,7 @@ fn the_error_for_an_event_of_an_earlier_release_names_the_function_to_call() {
     for (error, wanted) in
         [(compact::parse(restate).unwrap_err(), "restate"), (register::parse(repair).unwrap_err(), "repair")]
     {
-        assert_eq!(error.name(), "BadEvent");
+        assert_eq!(error.name(), ErrorName::BadEvent);
         assert!(error.to_string().contains(&format!("call the function {wanted} ")), "{error}");
     }
     let error = compact::parse(json!({ "country": "es", "days": DAY })).unwrap_err();
@@ -300,7 +300,7 @@ async fn a_damaged_file_or_one_of_another_slot_is_named_and_the_day_is_unchanged
     for body in [world.objects.get(&key(1)).await.unwrap(), Bytes::from_static(b"PAR1")] {
         world.objects.put(&key(2), body).await.unwrap();
         let error = ask(&world, &world.objects, &world.catalog, Some(the_day())).await.unwrap_err();
-        assert_eq!(error.name(), "LakeUnavailable");
+        assert_eq!(error.name(), ErrorName::LakeUnavailable);
         assert_eq!(world.catalog.partitions(), held);
         assert_eq!(expire(&world).await, 0);
     }

@@ -9,7 +9,7 @@ use storewatch_domain::Slot;
 use storewatch_lake::memory::MemoryObjects;
 use storewatch_lake::{Objects, Outcome};
 use storewatch_pipeline_tests::{Away, FILE, World};
-use storewatch_runtime::CountryFile;
+use storewatch_runtime::{CountryFile, ErrorName};
 
 fn status(world: &[(String, String)], id: &str) -> String {
     world.iter().find(|(known, _)| known == id).unwrap().1.clone()
@@ -95,7 +95,7 @@ async fn a_tick_after_its_slot_is_late_and_keeps_what_was_observed_in_time() {
 async fn while_postgresql_is_down_the_last_good_snapshot_is_used_and_the_answer_says_so() {
     let mut world = World::default();
     let error = world.plan(&Away).await.unwrap_err();
-    assert_eq!(error.name(), "ScheduleUnavailable");
+    assert_eq!(error.name(), ErrorName::ScheduleUnavailable);
     let first = world.plan(&world.schedules).await.unwrap();
     assert!(!first.stale);
     world.slot = Slot::containing(world.slot.end());
@@ -212,7 +212,7 @@ async fn a_country_whose_registry_entry_is_damaged_does_not_stop_the_others() {
         (json!({ "slot": "2026-11-23T04:15:00Z", "countries": ["ES"] }), "\"ES\""),
     ] {
         let error = dispatch::dispatch(&objects, &event).await.unwrap_err();
-        assert_eq!(error.name(), "BadEvent");
+        assert_eq!(error.name(), ErrorName::BadEvent);
         assert!(error.to_string().contains(said), "{error}");
     }
 }

@@ -8,7 +8,6 @@ use serde_json::json;
 use storewatch_domain::{IdRange, LiveStore, Slot, StoreKey};
 use storewatch_lake::{Objects, Outcome, keys};
 use storewatch_pipeline_tests::{Away, World};
-use storewatch_runtime::clock::to_rfc3339;
 use storewatch_runtime::events::ChunkItem;
 use storewatch_sources::{LiveView, LiveViewError};
 
@@ -28,11 +27,11 @@ fn world() -> World {
 
 /// Merges after a look, `seconds` into the slot.
 async fn merge(world: &World, look: u32, seconds: i64) -> merge::Merged {
-    let start = world.slot.start_micros();
-    world.now.store(start + seconds * 1_000_000, Ordering::Relaxed);
+    let start = world.slot.first_instant();
+    world.now.store(start.micros() + seconds * 1_000_000, Ordering::Relaxed);
     let manifest = keys::manifest(world.country, world.slot);
     world
-        .merge(json!({ "manifest": manifest, "started_at": to_rfc3339(start + 1_000_000), "look": look }))
+        .merge(json!({ "manifest": manifest, "started_at": start.plus_micros(1_000_000), "look": look }))
         .await
 }
 

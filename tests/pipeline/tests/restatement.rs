@@ -13,7 +13,7 @@ use storewatch_domain::{Day, Slot, Store, WallTime, WeeklyHours};
 use storewatch_lake::{Catalog, Objects, Table, compaction, keys};
 use storewatch_pipeline_tests::disturbed::{Disturbed, End};
 use storewatch_pipeline_tests::{Away, World};
-use storewatch_runtime::FunctionError;
+use storewatch_runtime::{ErrorName, FunctionError};
 use storewatch_sources::Schedules;
 
 const DAY: &str = "2026-11-23";
@@ -274,13 +274,13 @@ async fn an_impossible_restatement_names_the_problem_and_changes_nothing() {
         (event(Some(&[])), "\"stores\" is empty"),
     ] {
         let error = ask(&world, &world.objects, &world.catalog, &event).await.unwrap_err();
-        assert_eq!(error.name(), "BadEvent");
+        assert_eq!(error.name(), ErrorName::BadEvent);
         assert!(error.to_string().contains(says), "{error}");
     }
     let ports = Ports { objects: &world.objects, catalog: &world.catalog, clock: &world };
     let away: &dyn Schedules = &Away;
     let error = restate(&ports, &world.file, away, &event(None)).await.unwrap_err();
-    assert_eq!(error.name(), "ScheduleUnavailable");
+    assert_eq!(error.name(), ErrorName::ScheduleUnavailable);
     let error =
         ask(&world, &world.objects, &world.catalog, &Event { day: day_of("2026-11-22"), ..event(None) })
             .await

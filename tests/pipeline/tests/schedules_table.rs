@@ -8,13 +8,13 @@ use bytes::Bytes;
 use compact::{Event, Ports};
 use futures_util::FutureExt;
 use storewatch_days::{Compacted, Lake, REPLACED, repair};
-use storewatch_domain::{Day, Slot, Store, WallTime, WeeklyHours};
+use storewatch_domain::{Day, Instant, Slot, Store, WallTime, WeeklyHours};
 use storewatch_lake::store_schedules::{self, Row};
 use storewatch_lake::{Objects, Partition, Table, TickRecord, keys, snapshot};
 use storewatch_pipeline_tests::disturbed::{Disturbed, End};
 use storewatch_pipeline_tests::noting::Noting;
 use storewatch_pipeline_tests::{Away, World};
-use storewatch_runtime::FunctionError;
+use storewatch_runtime::{ErrorName, FunctionError};
 
 const DAY: &str = "2026-11-23";
 const TABLE: Table = Table::StoreSchedules;
@@ -43,7 +43,7 @@ async fn tick_by_the_last_snapshot(world: &mut World, number: i64) {
 }
 
 /// When a tick of the day read the schedules.
-async fn read_at(world: &World, number: i64) -> i64 {
+async fn read_at(world: &World, number: i64) -> Instant {
     let key = keys::table_file(Table::CountryTicks, world.country, slot(number));
     TickRecord::read(world.objects.get(&key).await.unwrap()).unwrap().schedule_as_of.unwrap()
 }
@@ -78,7 +78,7 @@ async fn seen(world: &World) -> Option<Vec<Row>> {
 }
 
 /// The store, name, start and end of each row.
-fn spans(rows: &[Row]) -> Vec<(&str, Option<&str>, i64, Option<i64>)> {
+fn spans(rows: &[Row]) -> Vec<(&str, Option<&str>, Instant, Option<Instant>)> {
     rows.iter().map(|row| (&*row.store_id, row.schedule.name.as_deref(), row.from, row.until)).collect()
 }
 
@@ -108,7 +108,7 @@ fn rename(world: &mut World, n: usize, name: &str) {
 }
 
 /// Writes a reading that restates the day, in two chunks; the first chunk is written last.
-async fn restate(world: &World, read_at: i64) {
+async fn restate(world: &World, read_at: Instant) {
     for (chunk, stores) in world.schedules.stores.chunks(5).enumerate().rev() {
         let key = keys::restated_snapshot_chunk(world.country, day(), read_at, chunk as u32);
         world.objects.put(&key, snapshot::write(stores).unwrap()).await.unwrap();
@@ -129,7 +129,7 @@ async fn a_schedule_that_changes_between_two_ticks_has_two_rows_with_the_times_o
     assert_eq!(rows.len(), 9);
     let (first, second) = (read_at(&world, 0).await, read_at(&world, 1).await);
     let changed: Vec<&Row> = rows.iter().filter(|row| &*row.store_id == "4").collect();
-    let times: Vec<(i64, Option<i64>)> = changed.iter().map(|row| (row.from, row.until)).collect();
+    let times: Vec<(Instant, Option<Instant>)> = changed.iter().map(|row| (row.from, row.until)).collect();
     assert_eq!(times, [(first, Some(second)), (second, None)]);
     assert!(changed[0].schedule.weekly.as_deref().unwrap().starts_with("Mon 00:00-24:00; Tue 00:00-24:00"));
     assert_eq!(changed[1].schedule.weekly.as_deref(), Some("Tue 09:00-17:00"));
@@ -154,7 +154,7 @@ async fn added_and_removed_stores_and_bad_rows_show_in_the_rows() {
     compact(&world).await;
     let (first, second) = (read_at(&world, 10).await, read_at(&world, 11).await);
     let rows = seen(&world).await.unwrap();
-    let of = |id: &str| -> Vec<(i64, Option<i64>)> {
+    let of = |id: &str| -> Vec<(Instant, Option<Instant>)> {
         rows.iter().filter(|row| &*row.store_id == id).map(|row| (row.from, row.until)).collect()
     };
     assert_eq!(of(&gone.id), [(first, Some(second))]);
@@ -176,7 +176,7 @@ async fn a_snapshot_of_the_day_before_explains_the_slots_judged_by_it() {
         tick(&mut world, 2).await;
         let (first, second) = (read_at(&world, 0).await, read_at(&world, 2).await);
         assert_eq!(read_at(&world, 1).await, first);
-        assert!(first < slot(0).start_micros());
+        assert!(first < slot(0).first_instant());
         compact(&world).await;
         let rows = seen(&world).await.unwrap();
         assert_eq!(rows.iter().filter(|row| row.from == first).count(), 8);
@@ -203,12 +203,12 @@ async fn a_restating_reading_comes_after_the_ticks_readings_and_an_incomplete_on
     compact(&world).await;
     let before = partition(&world).unwrap().location;
     rename(&mut world, 7, "restated");
-    let restated = slot(200).start_micros();
+    let restated = slot(200).first_instant();
     restate(&world, restated).await;
     // The next reading died before it wrote its first chunk.
     rename(&mut world, 7, "never whole");
-    restate(&world, restated + 1).await;
-    let first_chunk = keys::restated_snapshot_chunk(world.country, day(), restated + 1, 0);
+    restate(&world, restated.plus_micros(1)).await;
+    let first_chunk = keys::restated_snapshot_chunk(world.country, day(), restated.plus_micros(1), 0);
     world.objects.delete(&first_chunk).await.unwrap();
     compact(&world).await;
     let rows = seen(&world).await.unwrap();
@@ -327,7 +327,8 @@ async fn a_day_without_its_record_and_snapshots_loses_no_schedule() {
     let now = seen(&world).await.unwrap();
     assert_eq!(now.len(), rows.len() + 1);
     let until = |row: &Row| (row.clone(), row.until.is_none().then_some(third));
-    let ended: Vec<(Row, Option<i64>)> = rows.iter().filter(|row| !now.contains(row)).map(until).collect();
+    let ended: Vec<(Row, Option<Instant>)> =
+        rows.iter().filter(|row| !now.contains(row)).map(until).collect();
     assert_eq!(ended.len(), 1, "{now:?}");
     assert_eq!(spans(&now)[2], ("1", Some("newer"), third, None));
 }
@@ -391,7 +392,7 @@ async fn if_s3_fails_on_snapshots_the_other_tables_are_shown_and_the_day_stays_d
     tick(&mut world, 0).await;
     let failing = Noting::failing(&world, "schedules/");
     let error = ask(&world, &failing).await.unwrap_err();
-    assert_eq!(error.name(), "LakeUnavailable");
+    assert_eq!(error.name(), ErrorName::LakeUnavailable);
     assert_eq!((compacted_tables(&world), partition(&world)), (3, None));
     assert_eq!(expire(&world).await, Vec::<String>::new(), "nothing is marked until everything is done");
     assert_eq!(due(&world).await, [day()]);
@@ -407,7 +408,7 @@ async fn restated_day() -> World {
     tick(&mut world, 1).await;
     compact(&world).await;
     rename(&mut world, 7, "restated");
-    restate(&world, slot(200).start_micros()).await;
+    restate(&world, slot(200).first_instant()).await;
     world
 }
 
@@ -456,7 +457,7 @@ async fn a_compaction_overtaken_by_another_reading_and_compaction_does_not_rever
         tick(&mut world, 0).await;
         // Change what will be read while nothing else uses the world.
         rename(&mut world, 7, "restated");
-        let restated = slot(200).start_micros();
+        let restated = slot(200).first_instant();
         let crossing = || {
             async {
                 restate(&world, restated).await;

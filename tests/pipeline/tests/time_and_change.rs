@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use storewatch_domain::{IdRange, LiveStore, Slot, StoreKey};
 use storewatch_lake::Outcome;
 use storewatch_pipeline_tests::World;
-use storewatch_runtime::clock::to_rfc3339;
 use storewatch_sources::{LiveView, LiveViewError};
 
 /// A live view that counts requests, and takes its time to answer.
@@ -33,10 +32,10 @@ fn slow(world: &World, seconds: i64) -> Slow<'_> {
 async fn chunks_that_start_after_the_time_to_observe_are_unknown_and_send_no_request() {
     let world = World::default();
     world.plan(&world.schedules).await.unwrap();
-    let started_at = to_rfc3339(world.slot.start_micros());
+    let started_at = world.slot.first_instant();
     let view = slow(&world, 225);
     for mut item in world.items().await {
-        item.started_at = Some(started_at.clone());
+        item.started_at = Some(started_at);
         world.observe(&item, &view).await.unwrap();
     }
     assert_eq!(view.asked.load(Ordering::Relaxed), 2, "450 s have passed after two");

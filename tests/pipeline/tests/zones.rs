@@ -12,7 +12,7 @@ use storewatch_days::{Compacted, CountryDay, DaysError, Lake, compact, due};
 use storewatch_domain::{Day, Store, StoreHours, WallTime, WeeklyHours};
 use storewatch_lake::{Objects, Outcome, Table, keys, zones};
 use storewatch_pipeline_tests::World;
-use storewatch_runtime::{FunctionError, describe};
+use storewatch_runtime::{ErrorName, FunctionError, describe};
 
 /// Eleven zones of release 2025b, in which Casablanca is at +01 on the day.
 const OLD: &[u8] = include_bytes!("../../../shared/domain/tests/zones/2025b.tzdata");
@@ -121,7 +121,7 @@ async fn unusable_zone_data_hold_up_only_the_schedules_table() {
     world.tick(&[]).await;
     choose(&world, "{").await;
     let error = FunctionError::from(compact_day(&world).await.unwrap_err());
-    assert_eq!(error.name(), "BadConfig");
+    assert_eq!(error.name(), ErrorName::BadConfig);
     assert!(describe(&error).starts_with("time zone data (s3://memory/config/country=es/tzdb.json): EOF"));
     let partitions = world.catalog.partitions();
     let location = |table| {
@@ -161,7 +161,7 @@ async fn unusable_zone_data_are_named_and_stop_the_tick_before_any_write() {
         let before = world.objects.list("").await.unwrap();
         let error: FunctionError = world.plan(&world.schedules).await.unwrap_err();
         let said = describe(&error);
-        assert_eq!(error.name(), "BadConfig", "{said}");
+        assert_eq!(error.name(), ErrorName::BadConfig, "{said}");
         assert!(said.starts_with("time zone data (s3://") && said.contains("country=es/tzdb"), "{said}");
         assert!(said.contains(wanted) && said.contains("make zones"), "{said}");
         assert_eq!(world.objects.list("").await.unwrap(), before);

@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use storewatch_domain::{CountryCode, Slot};
+use storewatch_domain::{CountryCode, Instant, Slot};
 use storewatch_lake::{Outcome, keys};
 
 use crate::executor::{Executor, Task, spawn};
@@ -170,7 +170,7 @@ impl Simulation {
         for country in &world.countries {
             let outcome = self.invariants.outcome(country.code, slot);
             let complete = outcome == Some(Outcome::Complete);
-            if outcome.is_none() || (slot.contains_micros(world.now()) && !complete) {
+            if outcome.is_none() || (slot.contains(Instant::from_micros(world.now()).unwrap()) && !complete) {
                 return Err(format!("{} {slot}: the outcome is {outcome:?}", country.code));
             }
         }

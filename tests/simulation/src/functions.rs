@@ -89,7 +89,7 @@ impl Caller {
             Some(Err(error)) => {
                 self.world.note(|| format!("{}: {}", run.name, describe(&error)));
                 let cause = json!({ "errorType": error.name(), "errorMessage": describe(&error) });
-                Err(Failure::new(error.name(), &cause.to_string()))
+                Err(Failure::new(error.name().as_str(), &cause.to_string()))
             }
         }
     }

@@ -8,7 +8,6 @@ use futures_util::FutureExt;
 use storewatch_domain::{CountryCode, Day, Slot, Status};
 use storewatch_lake::availability::{AvailabilityRows, by_city};
 use storewatch_lake::{Objects, Outcome, Partition, Table, TickRecord, keys};
-use storewatch_runtime::clock::from_rfc3339;
 use storewatch_runtime::events::{ChunkItem, Partitions};
 
 use crate::world::{Country, Touched, World};
@@ -188,8 +187,9 @@ impl Invariants {
         }
         let manifest = self.bodies.get(&keys::manifest(country.code, slot)).ok_or("there is no manifest")?;
         let items: Vec<ChunkItem> = read_json(manifest)?;
-        let as_of = from_rfc3339(&items[0].schedule_as_of).ok_or("schedule_as_of is not a time")?;
-        let edition = world.reading(country.code, as_of).ok_or("no reading has its schedule_as_of")?;
+        let as_of = items[0].schedule_as_of;
+        let edition =
+            world.reading(country.code, as_of.micros()).ok_or("no reading has its schedule_as_of")?;
         let unknown = country.truth.check_rows(slot, edition, &listed)?;
         Ok((rows, unknown))
     }

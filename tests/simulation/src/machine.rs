@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use serde_json::{Map, Value, json};
-use storewatch_domain::Slot;
+use storewatch_domain::{Instant, Slot};
 use storewatch_lake::Objects;
-use storewatch_runtime::clock::to_rfc3339;
 
 use crate::executor::{Task, give_way, spawn};
 use crate::functions::{Caller, Failure};
@@ -196,7 +195,9 @@ impl Execution {
         let filled = fields.iter().map(|(name, value)| match (name.strip_suffix(".$"), value) {
             (Some(name), Value::String(text)) => {
                 let value = match text.strip_prefix("$$.Map.Item.Value") {
-                    _ if text == "$$.Execution.StartTime" => json!(to_rfc3339(self.started)),
+                    _ if text == "$$.Execution.StartTime" => {
+                        json!(Instant::from_micros(self.started).unwrap())
+                    }
                     Some(field) => path(item, &format!("${field}")).clone(),
                     None => path(data, text).clone(),
                 };

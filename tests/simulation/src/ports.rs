@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use async_trait::async_trait;
-use storewatch_domain::{CountryCode, IdRange, LiveStore, StoreKey};
+use storewatch_domain::{CountryCode, IdRange, Instant, LiveStore, StoreKey};
 use storewatch_runtime::{Clock, Metric, Metrics};
 use storewatch_sources::memory::{MemoryLiveView, MemorySchedules};
 use storewatch_sources::{LiveView, LiveViewError, Read, ReadRequest, ScheduleError, Schedules};
@@ -86,10 +86,10 @@ impl Run {
 }
 
 impl Clock for Run {
-    fn now(&self) -> i64 {
+    fn now(&self) -> Instant {
         let now = self.world.pass(1);
         let _ = self.began.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
-        now
+        Instant::from_micros(now).unwrap()
     }
 }
 

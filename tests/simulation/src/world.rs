@@ -173,7 +173,11 @@ impl World {
         if trace.len() == TRACE {
             trace.pop_front();
         }
-        trace.push_back(format!("{}  {}", storewatch_runtime::clock::to_rfc3339(self.now()), line()));
+        trace.push_back(format!(
+            "{}  {}",
+            storewatch_domain::Instant::from_micros(self.now()).unwrap(),
+            line()
+        ));
     }
 
     /// The last lines of the trace.

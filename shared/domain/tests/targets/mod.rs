@@ -12,8 +12,8 @@ use std::collections::HashMap;
 
 use naive::{Case, DAY, HOUR, MINUTE, NAMES, NaiveStore, Range, Shown, agree, next_transition};
 use storewatch_domain::{
-    CountryCode, ExceptionHours, IdType, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot,
-    SlotClock, Store, StoreHours, StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
+    CountryCode, ExceptionHours, IdType, Instant, LiveStore, LocalDate, MissingHours, Observation, Rules,
+    Slot, SlotClock, Store, StoreHours, StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
 };
 
 thread_local! {
@@ -217,7 +217,11 @@ pub(crate) fn rows(bytes: &[u8]) {
         },
         ..Store::default()
     };
-    let at = if kind & 2 == 0 { bytes.extreme() } else { slot.start_micros() + bytes.below(900_000_000) };
+    let (from, micros) = match kind & 2 {
+        0 => (Instant::FIRST, bytes.extreme()),
+        _ => (slot.first_instant(), bytes.below(900_000_000)),
+    };
+    let at = from.plus_micros(micros);
     let view = Observation { at, stores: vec![(StoreKey::Keyword(String::new()), LiveStore::default())] };
     let rules = Rules {
         zones: Zones::embedded(),

@@ -6,7 +6,7 @@ use simulation::chance::Fate;
 use simulation::driver::{Simulation, slots};
 use simulation::machine::Ended;
 use simulation::world::Service;
-use storewatch_domain::Slot;
+use storewatch_domain::{Instant, Slot};
 use storewatch_lake::{Outcome, keys};
 
 /// The country and the slot of the stories.
@@ -213,7 +213,7 @@ fn a_live_view_that_is_down_for_half_a_minute_costs_no_chunk() {
         let sent =
             |name: &str| sent.iter().filter(|(_, m)| m.name == name).map(|(_, m)| m.value).sum::<f64>();
         assert_eq!((sent("TicksComplete"), sent("TicksPartial")), (1.0, 0.0));
-        assert!(story.slot.contains_micros(world.now()));
+        assert!(story.slot.contains(Instant::from_micros(world.now()).unwrap()));
     }
 }
 
