@@ -26,8 +26,9 @@ pub struct InvalidCountry(pub String);
 
 impl CountryCode {
     /// The two letters.
+    #[expect(clippy::expect_used, reason = "both bytes are letters a to z")]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(&self.0).expect("ASCII")
     }
 }
 

@@ -18,8 +18,9 @@ pub struct Zone(TimeZone);
 
 impl Zone {
     /// The name as the database spells it. A link keeps its own name: `US/Pacific` is not renamed.
+    #[expect(clippy::expect_used, reason = "Zones holds zones that were made with a name")]
     pub fn name(&self) -> &str {
-        self.0.iana_name().unwrap_or_default()
+        self.0.iana_name().expect("a zone has a name")
     }
 
     /// Seconds to add to an instant (Unix seconds) to get the wall time. Outside the years that jiff
@@ -42,9 +43,10 @@ impl fmt::Debug for Zone {
     }
 }
 
+#[expect(clippy::expect_used, reason = "the instant is clamped to what a timestamp holds")]
 fn timestamp(instant: i64) -> Timestamp {
     let known = Timestamp::MIN.as_second()..=Timestamp::MAX.as_second();
-    Timestamp::from_second(instant.clamp(*known.start(), *known.end())).unwrap_or(Timestamp::MAX)
+    Timestamp::from_second(instant.clamp(*known.start(), *known.end())).expect("in range")
 }
 
 /// Why a bundle of zone data cannot be used.

@@ -80,22 +80,21 @@ impl AvailabilityRows {
     }
 
     /// The ids, in row order.
-    pub fn store_ids(&self) -> Vec<String> {
-        self.texts("store_id")
+    ///
+    /// # Errors
+    /// One is null.
+    pub fn store_ids(&self) -> Result<Vec<String>, ParquetError> {
+        let missing = || ParquetError::Content("store_id is null".to_owned());
+        let ids = self.0.column("store_id")?.str()?;
+        ids.iter().map(|id| id.map(str::to_owned).ok_or_else(missing)).collect()
     }
 
     /// The statuses, in row order.
-    pub fn statuses(&self) -> Vec<String> {
-        self.texts("status")
-    }
-
-    fn texts(&self, name: &str) -> Vec<String> {
-        let column = self.0.column(name).ok().and_then(|column| column.str().ok());
-        column
-            .into_iter()
-            .flat_map(|texts| texts.iter())
-            .map(|text| text.unwrap_or_default().to_owned())
-            .collect()
+    ///
+    /// # Errors
+    /// One is null, or is not a status.
+    pub fn statuses(&self) -> Result<Vec<Status>, ParquetError> {
+        self.0.column("status")?.str()?.iter().map(status).collect()
     }
 
     /// The number of rows.

@@ -139,7 +139,7 @@ fn survey(table: Table, sources: &[Source], range: usize) -> Result<(RowsDigest,
             if table == Table::StoreAvailability {
                 let ids = block.column("store_id")?.str()?;
                 let rows = (0..block.height()).step_by(SAMPLED);
-                sample.extend(rows.map(|n| ids.get(n).unwrap_or_default().to_owned()));
+                sample.extend(rows.filter_map(|n| Some(ids.get(n)?.to_owned())));
             }
             Ok(())
         })?;
@@ -167,7 +167,7 @@ fn each_block(
         match &source.rows {
             Rows::Of(slot) => {
                 if let Some(other) = slots.iter().find(|own| *own != Some(slot.start_micros())) {
-                    let other = other.map(|micros| Slot::containing(micros / 1_000_000).to_string());
+                    let other = other.map(parquet::instant).transpose()?.map(|at| Slot::of(at).to_string());
                     let what = format!("it has rows of the slot {other:?}, but is the file of {slot}");
                     return Err(ParquetError::Content(what));
                 }
@@ -222,8 +222,8 @@ fn between(
 ) -> Result<BooleanChunked, ParquetError> {
     let ids = block.column("store_id")?.str()?;
     let inside = |id: Option<&str>| {
-        let id = id.unwrap_or_default();
-        from.is_none_or(|from| &**from <= id) && to.is_none_or(|to| id < &**to)
+        // A null lies before every id, so that no row is lost.
+        from.is_none_or(|from| Some(from.as_str()) <= id) && to.is_none_or(|to| id < Some(to))
     };
     Ok(ids.iter().map(inside).collect())
 }
@@ -238,7 +238,7 @@ impl RowsDigest {
         for slot in slots.iter() {
             let micros = slot.ok_or_else(|| ParquetError::Content("a slot is null".to_owned()))?;
             if last != slot {
-                self.slots.insert(Slot::containing(micros / 1_000_000));
+                self.slots.insert(Slot::of(parquet::instant(micros)?));
                 last = slot;
             }
             let mut hash = hash::bytes(hash::START, &micros.to_le_bytes());

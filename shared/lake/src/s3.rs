@@ -84,9 +84,13 @@ impl Objects for S3Objects {
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.failed("list", prefix, error))?;
-            found.extend(page.contents.unwrap_or_default().into_iter().filter_map(|object| {
-                Some(ListedObject { key: object.key?, etag: object.e_tag.unwrap_or_default() })
-            }));
+            for object in page.contents.unwrap_or_default() {
+                let (Some(key), Some(etag)) = (object.key, object.e_tag) else {
+                    let what = std::io::Error::other("S3 listed an object without a key or an entity tag");
+                    return Err(self.failed("list", prefix, what));
+                };
+                found.push(ListedObject { key, etag });
+            }
         }
         Ok(found)
     }

@@ -57,7 +57,7 @@ pub fn read(body: Bytes) -> Result<Vec<Store>, ParquetError> {
     for n in 0..frame.height() {
         let own = |column: &StringChunked| column.get(n).map(str::to_owned);
         stores.push(Store {
-            id: own(&ids).unwrap_or_default(),
+            id: own(&ids).ok_or_else(|| ParquetError::Content("store_id is null".to_owned()))?,
             name: own(&names),
             city: own(&cities),
             timezone: own(&zones),

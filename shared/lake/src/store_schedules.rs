@@ -364,7 +364,7 @@ fn weekly(hours: &StoreHours) -> Option<String> {
     let mut text = String::new();
     for row in rows {
         // A weekday is 1 to 7.
-        let weekday = WEEKDAYS.get(usize::from(row.weekday()) - 1).copied().unwrap_or_default();
+        let weekday = WEEKDAYS[usize::from(row.weekday()) - 1];
         start(&mut text, weekday);
         range(&mut text, row.hours());
     }

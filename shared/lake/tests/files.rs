@@ -79,7 +79,7 @@ fn merged_chunks_are_sorted_by_store_and_summed_up() {
     let (first, second) = (rows(&first, &seen(&[2, 9])), rows(&second, &seen(&[10, 12])));
     let mut merged = AvailabilityRows::merge(vec![first, second]).unwrap();
     let mut read = AvailabilityRows::read(merged.write().unwrap()).unwrap();
-    assert_eq!(read.store_ids(), ["10", "11", "12", "2", "9"]);
+    assert_eq!(read.store_ids().unwrap(), ["10", "11", "12", "2", "9"]);
     assert_eq!(read.write().unwrap(), merged.write().unwrap(), "the same rows are the same bytes");
 
     let summary = read.summary().unwrap();

@@ -168,7 +168,8 @@ impl World {
     pub async fn statuses(&self) -> Vec<(String, String)> {
         let key = keys::table_file(Table::StoreAvailability, self.country, self.slot);
         let rows = AvailabilityRows::read(self.objects.get(&key).await.unwrap()).unwrap();
-        rows.store_ids().into_iter().zip(rows.statuses()).collect()
+        let statuses = rows.statuses().unwrap().into_iter().map(|status| status.to_string());
+        rows.store_ids().unwrap().into_iter().zip(statuses).collect()
     }
 
     pub fn sent(&self, name: &str) -> Vec<f64> {

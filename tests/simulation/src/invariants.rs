@@ -148,8 +148,8 @@ impl Invariants {
             _ if !changed => Ok(()),
             Table::StoreAvailability => {
                 let (rows, _) = self.rows(country, slot, world)?;
-                let judged =
-                    rows.statuses().iter().filter(|status| *status != Status::Unknown.as_str()).count();
+                let statuses = rows.statuses().map_err(|error| format!("{error:?}"))?;
+                let judged = statuses.into_iter().filter(|status| *status != Status::Unknown).count();
                 match self.judged.insert((code, slot), judged) {
                     Some(before) if before > judged => {
                         Err(format!("{before} rows were judged, now {judged}"))
@@ -181,7 +181,12 @@ impl Invariants {
     fn rows(&self, country: &Country, slot: Slot, world: &World) -> Result<(AvailabilityRows, u32), String> {
         let body = self.body(Table::StoreAvailability, country.code, slot)?;
         let rows = AvailabilityRows::read(body).map_err(|error| format!("{error:?}"))?;
-        let listed: Vec<(String, String)> = rows.store_ids().into_iter().zip(rows.statuses()).collect();
+        let (ids, statuses) = rows
+            .store_ids()
+            .and_then(|ids| Ok((ids, rows.statuses()?)))
+            .map_err(|error| format!("{error:?}"))?;
+        let statuses = statuses.into_iter().map(|status| status.to_string());
+        let listed: Vec<(String, String)> = ids.into_iter().zip(statuses).collect();
         if !listed.is_sorted_by(|a, b| a.0 < b.0) {
             return Err(format!("ids are not sorted or not unique: {listed:?}"));
         }

@@ -194,12 +194,13 @@ impl Execution {
         let Value::Object(fields) = template else { return template.clone() };
         let filled = fields.iter().map(|(name, value)| match (name.strip_suffix(".$"), value) {
             (Some(name), Value::String(text)) => {
-                let value = match text.strip_prefix("$$.Map.Item.Value") {
-                    _ if text == "$$.Execution.StartTime" => {
-                        json!(Instant::from_micros(self.started).unwrap())
-                    }
-                    Some(field) => path(item, &format!("${field}")).clone(),
-                    None => path(data, text).clone(),
+                let merged =
+                    text.strip_prefix("States.JsonMerge(").and_then(|rest| rest.strip_suffix(", false)"));
+                let value = match (text.as_str(), merged) {
+                    ("$$.Map.Item.Value", _) => item.clone(),
+                    ("$$.Execution.StartTime", _) => json!(Instant::from_micros(self.started).unwrap()),
+                    (_, Some(two)) => merge(data, two),
+                    (text, None) => path(data, text).clone(),
                 };
                 (name.to_owned(), value)
             }
@@ -219,6 +220,14 @@ async fn dead(run: &Run) {
 fn path<'a>(data: &'a Value, path: &str) -> &'a Value {
     let fields = path.strip_prefix('$').unwrap().split('.').filter(|field| !field.is_empty());
     fields.fold(data, |data, field| &data[field])
+}
+
+/// `States.JsonMerge` of two paths, `$.a, $.b`: the fields of both objects. Those of the second win.
+fn merge(data: &Value, two: &str) -> Value {
+    let (first, second) = two.split_once(", ").unwrap();
+    let mut merged = path(data, first).as_object().unwrap().clone();
+    merged.extend(path(data, second).as_object().unwrap().clone());
+    Value::Object(merged)
 }
 
 /// Puts a result where `ResultPath` says: into a field, nowhere, or in place of everything.

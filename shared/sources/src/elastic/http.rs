@@ -57,10 +57,8 @@ impl Http {
     pub(super) fn new(config: &ElasticConfig) -> Result<Self, LiveViewError> {
         let bad_url = |problem: String| LiveViewError::Config { field: "url", problem };
         let url = &config.url;
-        let host = match (url.scheme(), url.host_str()) {
-            ("http" | "https", Some(host)) => {
-                format!("{host}:{}", url.port_or_known_default().unwrap_or_default())
-            }
+        let host = match (url.scheme(), url.host_str(), url.port_or_known_default()) {
+            ("http" | "https", Some(host), Some(port)) => format!("{host}:{port}"),
             _ => return Err(bad_url("must be an http or https address with a host".to_owned())),
         };
         let authorizer = Authorizer::new(config.access.clone(), url)?;

@@ -34,7 +34,9 @@ impl Signer {
         region: Option<String>,
         url: &Url,
     ) -> Result<Self, LiveViewError> {
-        let host = url.host_str().unwrap_or_default();
+        let host = url
+            .host_str()
+            .ok_or_else(|| LiveViewError::Config { field: "url", problem: "has no host".to_owned() })?;
         let (of_host, service) = region_and_service(host);
         let region = of_host.map(str::to_owned).or(region).ok_or_else(|| LiveViewError::Config {
             field: "aws_sigv4",

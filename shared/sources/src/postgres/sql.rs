@@ -30,10 +30,10 @@ pub(super) fn single(sql: &str, parameters: &[String]) -> Result<String, String>
             }
             Token::Parameter => {
                 let number = text[1..].parse::<usize>().ok().and_then(|number| number.checked_sub(1));
-                let Some(value) = number.and_then(|number| parameters.get(number)) else {
+                let Some((number, value)) = number.and_then(|n| Some((n, parameters.get(n)?))) else {
                     return Err(format!("the query uses {text}; {}", allowed(parameters.len())));
                 };
-                used[number.unwrap_or_default()] = true;
+                used[number] = true;
                 out.push_str(value);
             }
             Token::Other => {
