@@ -2,11 +2,13 @@
 
 import hashlib
 import re
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+
+# Not the standard library's: that reads TOML 1.0, and the functions read 1.1.
+import tomli
 
 from infra.errors import DeployError
 
@@ -45,8 +47,8 @@ class CountryFile:
     def content(self) -> dict[str, Any]:
         """The parsed file."""
         try:
-            return tomllib.loads(self.text)
-        except tomllib.TOMLDecodeError as error:
+            return tomli.loads(self.text)
+        except tomli.TOMLDecodeError as error:
             raise DeployError(f"{self.path} is not TOML: {error}") from None
 
     @property

@@ -52,6 +52,11 @@ class Deployment:
     say: Callable[[str], None] = print
 
     @property
+    def metrics_namespace(self) -> str:
+        """The CloudWatch namespace of the countries' metrics. Each prefix has its own, or deployments would share alarms."""
+        return "Storewatch" if self.prefix == "storewatch" else f"Storewatch/{self.prefix}"
+
+    @property
     def lake_stack(self) -> str:
         """The name of the stack that all countries share."""
         return f"{self.prefix}-lake"
@@ -152,6 +157,7 @@ class Deployment:
             "LakeBucket": bucket,
             "Database": self.database,
             "AlertsTopic": lake["AlertsTopic"],
+            "MetricsNamespace": self.metrics_namespace,
             "OpenSearchDomain": domain,
             **release,
             "Definitions": self._definitions(release["ArtifactBucket"], file),

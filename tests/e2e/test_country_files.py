@@ -76,6 +76,16 @@ def test_an_address_that_psql_accepts_is_accepted(tmp_path: Path, url: str) -> N
     assert not any(host.endswith(".example") for host in file.hosts("schedule"))
 
 
+def test_inline_tables_may_have_several_lines_as_the_functions_allow(tmp_path: Path) -> None:
+    write(tmp_path, "live_view", "online = {\n  term = { online = true },\n}")
+    assert CountryFile.load("es", tmp_path).content["live_view"]["online"] == {"term": {"online": True}}
+
+
+def test_deployments_under_other_prefixes_have_metrics_of_their_own() -> None:
+    namespaces = [Deployment(lambda _: None, prefix=prefix).metrics_namespace for prefix in ("storewatch", "staging")]
+    assert namespaces == ["Storewatch", "Storewatch/staging"]
+
+
 @dataclass
 class Recorded:
     """Records what a deployment writes, in place of S3, STS and CloudFormation."""

@@ -98,6 +98,8 @@ def test_a_country_uses_its_bundle_until_it_is_removed(
         tick.run(deployed.stack, prefix=deployed.prefix, slot=slot, afresh=True)
         (row,) = deployed.table("country_ticks", "es", slot).to_pylist()
         assert (row["outcome"], row["tzdb"]) == ("complete", "2025b")
+        for function in ("es-plan", "es-observe", "es-merge"):
+            assert "2025b" in {line.get("tzdb") for line in deployed.logged(function)}, function
         assert "es uses IANA 2025b (config/country=es/tzdb/2025b-" in status.time_zones(deployed.stack, deployed.prefix)
     finally:
         assert run_command(deployed, monkeypatch, "remove", "es") == 0

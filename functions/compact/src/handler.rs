@@ -1,4 +1,4 @@
-//! Compacting a day, or finding the days that are due.
+//! Compacts a day, or finds the days that are due.
 
 use serde::{Deserialize, Serialize};
 use storewatch_days::{Compacted, CountryDay, Due, Lake, compact, due};
@@ -6,7 +6,7 @@ use storewatch_domain::{CountryCode, Day};
 use storewatch_lake::{Catalog, Objects};
 use storewatch_runtime::{Clock, FunctionError};
 
-/// What compacting needs of the world.
+/// The ports that compacting uses.
 pub struct Ports<'a> {
     pub objects: &'a dyn Objects,
     pub catalog: &'a dyn Catalog,

@@ -1,4 +1,4 @@
-//! `compact`: makes one file per table of a day's files, and says which days are due.
+//! `compact`: compacts a day's files into one file per table, and finds the days that are due.
 
 pub mod handler;
 
@@ -25,12 +25,12 @@ struct OldRestate {
 /// Reads the event.
 ///
 /// # Errors
-/// `BadEvent`. An event that asks for a restatement is told to call `restate`.
+/// `BadEvent`. An event that asks for a restatement gets an error that names `restate`.
 pub fn parse(event: Value) -> Result<Event, FunctionError> {
     parse_unless_moved::<_, OldRestate>("compact", event, "restate")
 }
 
-/// One invocation.
+/// Handles one invocation.
 ///
 /// # Errors
 /// As [`handle`]; `BadEvent` for another country.

@@ -22,28 +22,28 @@ pub struct Start {
 struct Entry {
     country: CountryCode,
     state_machine: String,
-    /// Absent where the country was deployed before there was daily work.
+    /// Missing if the country was deployed before daily work existed.
     #[serde(default)]
     daily_state_machine: String,
 }
 
-/// What is dispatched: a tick, or `{"run": "daily", "event": …}`, the daily work.
+/// What to dispatch: a tick, or the daily work for `{"run": "daily", "event": …}`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Run {
     Tick,
     Daily,
 }
 
-/// Takes an EventBridge event, whose `time` is floored to its slot, or `{"slot", "countries"}`;
-/// without `countries` every country of the registry takes part. The daily work takes the same as
-/// its `event`, and its slot does no more than name executions.
+/// Takes an EventBridge event, whose `time` is rounded down to its slot, or `{"slot", "countries"}`.
+/// Without `countries`, every country in the registry takes part. The daily work takes the same as its
+/// `event`; there the slot only names executions.
 ///
-/// An entry of the registry that cannot be read must not stop the other countries: it is returned
-/// without a state machine, so that starting it fails and is counted as that country's failure.
+/// A registry entry that cannot be read must not stop the other countries. It is returned without a state
+/// machine, so that starting it fails and counts as that country's failure.
 ///
 /// # Errors
-/// `BadEvent` for a wrong time or a country that is not in the registry, `LakeUnavailable` where the
-/// registry cannot be read.
+/// `BadEvent` for a wrong time or a country that is not in the registry. `LakeUnavailable` if the registry
+/// cannot be read.
 pub async fn dispatch(objects: &dyn Objects, event: &Value) -> Result<Vec<Start>, FunctionError> {
     let (run, event) = run_of(event)?;
     let slot = slot_of(event)?;
@@ -53,14 +53,14 @@ pub async fn dispatch(objects: &dyn Objects, event: &Value) -> Result<Vec<Start>
         let name = object.key.strip_prefix(keys::REGISTRY_PREFIX).and_then(|name| name.strip_suffix(".json"));
         match name.and_then(|name| name.parse::<CountryCode>().ok()) {
             Some(country) => registered.push((country, object.key)),
-            None => tracing::warn!(key = object.key, "not an entry of the registry; passed over"),
+            None => tracing::warn!(key = object.key, "not a registry entry; ignoring it"),
         }
     }
     if let Some(stranger) =
         asked.iter().flatten().find(|country| !registered.iter().any(|(known, _)| known == *country))
     {
         let known: Vec<&str> = registered.iter().map(|(country, _)| country.as_str()).collect();
-        return Err(bad_event(format!("country {stranger:?} is not in the registry, which holds {known:?}")));
+        return Err(bad_event(format!("country {stranger:?} is not in the registry, which has {known:?}")));
     }
     let mut starts = Vec::new();
     for (country, key) in registered {
@@ -78,12 +78,12 @@ pub async fn dispatch(objects: &dyn Objects, event: &Value) -> Result<Vec<Start>
                 tracing::error!(
                     key,
                     found = entry.country.as_str(),
-                    "the entry of the registry is another country's"
+                    "the registry entry is another country's"
                 );
                 String::new()
             }
             Err(error) => {
-                tracing::error!(key, %error, "the entry of the registry cannot be read; deploy the country again");
+                tracing::error!(key, %error, "the registry entry cannot be read; deploy the country again");
                 String::new()
             }
         };
@@ -102,10 +102,8 @@ fn run_of(event: &Value) -> Result<(Run, &Value), FunctionError> {
     match (event.get("run").map(Value::as_str), event.get("event")) {
         (None, _) => Ok((Run::Tick, event)),
         (Some(Some("daily")), Some(event)) => Ok((Run::Daily, event)),
-        (Some(Some("daily")), None) => Err(bad_event("\"event\" is not there".to_owned())),
-        (Some(_), _) => {
-            Err(bad_event(format!("\"run\" is {}, and nothing but \"daily\" is known", event["run"])))
-        }
+        (Some(Some("daily")), None) => Err(bad_event("\"event\" is missing".to_owned())),
+        (Some(_), _) => Err(bad_event(format!("\"run\" is {}; only \"daily\" is allowed", event["run"]))),
     }
 }
 
@@ -115,12 +113,12 @@ fn slot_of(event: &Value) -> Result<Slot, FunctionError> {
         (None, Some(time)) => ("time", time),
         (None, None) => {
             return Err(bad_event(
-                "neither \"slot\" nor \"time\" (of an EventBridge event) is there".to_owned(),
+                "the event has neither \"slot\" nor the \"time\" of an EventBridge event".to_owned(),
             ));
         }
     };
     let text =
-        value.as_str().ok_or_else(|| bad_event(format!("{field:?} is {value}, and text is wanted")))?;
+        value.as_str().ok_or_else(|| bad_event(format!("{field:?} is {value}, which is not a string")))?;
     Slot::containing_time(text).map_err(|error| bad_event(format!("{field:?}: {error}")))
 }
 

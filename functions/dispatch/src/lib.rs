@@ -1,4 +1,4 @@
-//! `dispatch`: from the event of a tick to the slot and the countries that take part in it.
+//! `dispatch`: finds the slot of a tick and the countries that take part in it.
 
 pub mod handler;
 
@@ -12,7 +12,7 @@ pub use handler::{Start, dispatch};
 /// What lives as long as the process.
 pub use storewatch_runtime::AwsContext as Context;
 
-/// One invocation.
+/// Handles one invocation.
 ///
 /// # Errors
 /// As [`dispatch`].

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use storewatch_domain::{CountryCode, Slot};
-use storewatch_lake::objects::damaged;
+use storewatch_lake::objects::{damaged, json};
 use storewatch_lake::{Condition, Objects, Outcome, Partition, Put, Table, TickRecord, keys};
 use storewatch_runtime::FunctionError;
 use storewatch_runtime::events::Partitions;
@@ -76,8 +76,8 @@ pub async fn note_pending(
     key: &str,
     partitions: &[Partition],
 ) -> Result<(), FunctionError> {
-    let body = serde_json::to_vec(&Partitions { partitions: partitions.to_vec() }).unwrap_or_default();
-    Ok(objects.put(key, body.into()).await?)
+    let body = json(objects, key, &Partitions { partitions: partitions.to_vec() })?;
+    Ok(objects.put(key, body).await?)
 }
 
 /// The partitions that the tables' files of the slot lie in.

@@ -5,13 +5,12 @@ use std::collections::BTreeSet;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::de::DeserializeOwned;
-use storewatch_domain::{Reason, Rules, ViewFailure, judge_chunk};
+use storewatch_domain::{Instant, Rules, ViewFailure, judge_chunk};
 use storewatch_lake::availability::AvailabilityRows;
 use storewatch_lake::objects::damaged;
 use storewatch_lake::{Objects, keys, snapshot};
-use storewatch_runtime::FunctionError;
-use storewatch_runtime::clock::from_rfc3339;
-use storewatch_runtime::events::{ChunkItem, StaleSchedules, Unobserved};
+use storewatch_runtime::events::{Cause, ChunkItem, StaleSchedules, Unobserved};
+use storewatch_runtime::{ErrorName, FunctionError};
 
 /// Objects that are read at once.
 const PARALLEL: usize = 8;
@@ -22,8 +21,8 @@ pub struct Gathered {
     pub chunks: u32,
     /// The chunks that staged nothing, in their order.
     pub missing: Vec<Missing>,
-    /// When the schedules were read, Unix microseconds.
-    pub schedule_as_of: i64,
+    /// When the schedules were read.
+    pub schedule_as_of: Instant,
     /// Why they are no newer, if they could not be read for this tick.
     pub stale: Option<StaleSchedules>,
 }
@@ -37,16 +36,12 @@ pub struct Missing {
 
 impl Missing {
     fn failure(&self) -> ViewFailure {
-        match self.note.as_ref().map(|note| note.reason.as_str()) {
-            Some(reason) if reason == Reason::Late.as_str() => ViewFailure::Late,
-            Some(reason) if reason == Reason::LiveViewIncomplete.as_str() => ViewFailure::Incomplete,
-            _ => ViewFailure::Unavailable,
-        }
+        self.note.as_ref().and_then(|note| note.reason.view_failure()).unwrap_or(ViewFailure::Unavailable)
     }
 
     /// Whether the country file is to blame.
     pub fn is_config(&self) -> bool {
-        self.note.as_ref().is_some_and(|note| note.error == "BadConfig")
+        self.note.as_ref().is_some_and(|note| note.error == Some(Cause::Error(ErrorName::BadConfig)))
     }
 
     /// Whether another look can find what this one did not.
@@ -59,8 +54,8 @@ impl Missing {
         match &self.note {
             None => "observe ended without a word: it crashed, or ran out of memory or time; see its log"
                 .to_owned(),
-            Some(note) if note.error.is_empty() => note.reason.clone(),
-            Some(note) => format!("{}: {}", note.error, note.message),
+            Some(Unobserved { error: None, reason, .. }) => reason.as_str().to_owned(),
+            Some(Unobserved { error: Some(cause), message, .. }) => format!("{cause}: {message}"),
         }
     }
 }
@@ -75,8 +70,7 @@ pub async fn gather(
     let first = items.first().ok_or_else(|| damaged(objects, manifest, "it holds no chunk"))?;
     let staged = objects.list(&keys::staging_prefix(first.country, first.slot)).await?;
     let staged: BTreeSet<String> = staged.into_iter().map(|object| object.key).collect();
-    let schedule_as_of = from_rfc3339(&first.schedule_as_of)
-        .ok_or_else(|| damaged(objects, manifest, "schedule_as_of is not an RFC 3339 time"))?;
+    let schedule_as_of = first.schedule_as_of;
     let stale = keys::stale_schedules(first.country, first.slot, schedule_as_of);
     let stale = note(objects, &staged, &stale).await?;
     let parts = stream::iter(items).map(|item| {
@@ -110,7 +104,7 @@ pub async fn all_unknown(
     objects: &dyn Objects,
     rules: &Rules,
     items: &[ChunkItem],
-    schedule_as_of: i64,
+    schedule_as_of: Instant,
 ) -> Result<AvailabilityRows, FunctionError> {
     let parts = stream::iter(items)
         .map(|item| unknown(objects, rules, item, schedule_as_of, ViewFailure::Incomplete))
@@ -140,7 +134,7 @@ async fn unknown(
     objects: &dyn Objects,
     rules: &Rules,
     item: &ChunkItem,
-    schedule_as_of: i64,
+    schedule_as_of: Instant,
     failure: ViewFailure,
 ) -> Result<AvailabilityRows, FunctionError> {
     let body = objects.get(&item.key).await?;

@@ -2,9 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use storewatch_domain::{CountryCode, Slot};
+use storewatch_domain::{CountryCode, Instant, Slot};
 use storewatch_lake::{LakeError, Objects, Outcome, Partition, Put, Table, TickRecord, keys};
-use storewatch_runtime::clock::from_rfc3339;
 use storewatch_runtime::{Clock, CountryFile, FunctionError, Metrics};
 
 use crate::commit::{Standing, commit, note_pending, partitions};
@@ -29,8 +28,8 @@ pub struct Event {
     pub manifest: Option<String>,
     /// Text, or what a state machine's Catch yields: an object with `Error` and `Cause`.
     pub error: Option<Value>,
-    /// When the country tick started, RFC 3339; else it counts from the merge.
-    pub started_at: Option<String>,
+    /// When the country tick started; if absent, its time counts from the merge.
+    pub started_at: Option<Instant>,
     /// The number of the look that this merge follows.
     #[serde(default = "first_look")]
     pub look: u32,
@@ -79,10 +78,7 @@ pub async fn merge(
     event: &Event,
 ) -> Result<Merged, FunctionError> {
     let bad = |problem: &str| FunctionError::BadEvent { function: "merge", problem: problem.to_owned() };
-    let started_at = match &event.started_at {
-        None => ports.clock.now(),
-        Some(text) => from_rfc3339(text).ok_or_else(|| bad("started_at is not an RFC 3339 time"))?,
-    };
+    let started_at = event.started_at.unwrap_or_else(|| ports.clock.now());
     let (tick, error) = match (&event.manifest, &event.error) {
         (Some(manifest), None) => (Some((manifest, country?)), String::new()),
         (None, Some(error)) => (None, said(error)),
@@ -112,7 +108,7 @@ async fn failed(
     ports: &Ports<'_>,
     event: &Event,
     error: &str,
-    started_at: i64,
+    started_at: Instant,
 ) -> Result<Option<Merged>, FunctionError> {
     let (objects, slot) = (ports.objects, event.slot);
     let standing = Standing::look(objects, event.country, slot).await?;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use storewatch_domain::{CountryCode, Slot};
-use storewatch_lake::objects::damaged;
+use storewatch_lake::objects::{damaged, json};
 use storewatch_lake::{Objects, keys};
 use storewatch_runtime::{FunctionError, Metric, describe};
 
@@ -88,7 +88,8 @@ async fn compared(
         let share = levels.listed_share.or(before.as_ref().and_then(|before| before.listed_share));
         let met_in = levels.met_in.clone().or(before.as_ref().and_then(|before| before.met_in.clone()));
         let kept = Levels { listed_share: share, met_in, ..*levels };
-        objects.put(&keys::levels(country), serde_json::to_vec(&kept).unwrap_or_default().into()).await?;
+        let key = keys::levels(country);
+        objects.put(&key, json(objects, &key, &kept)?).await?;
     }
     Ok(levels.metrics(earlier))
 }

@@ -2,7 +2,8 @@
 //! as its slot and its time to observe last.
 
 use serde::Serialize;
-use storewatch_domain::Slot;
+use storewatch_domain::{Instant, Slot};
+use storewatch_lake::objects::json;
 use storewatch_lake::{Objects, keys};
 use storewatch_runtime::FunctionError;
 use storewatch_runtime::events::{ChunkItem, OBSERVING_MICROS};
@@ -26,9 +27,9 @@ const ROOM_MICROS: i64 = 10 * 1_000_000;
 
 /// How long to wait after the look of that number before the next, in seconds: a pause more each time, or less
 /// if no more time is left; `None` once there is less than a pause. `pause` 0 never looks again.
-pub fn wait_seconds(look: u32, pause: u64, slot: Slot, started_at: i64, now: i64) -> Option<u64> {
-    let until = (started_at + OBSERVING_MICROS).min(slot.end() * 1_000_000) - ROOM_MICROS;
-    let left = u64::try_from((until - now) / 1_000_000).unwrap_or(0);
+pub fn wait_seconds(look: u32, pause: u64, slot: Slot, started_at: Instant, now: Instant) -> Option<u64> {
+    let until = (started_at.micros() + OBSERVING_MICROS).min(slot.end() * 1_000_000) - ROOM_MICROS;
+    let left = ((until - now.micros()) / 1_000_000).max(0) as u64;
     (pause > 0 && look < LOOKS && left >= pause).then(|| left.min(pause * u64::from(look)))
 }
 
@@ -45,7 +46,7 @@ pub async fn write(
     let Some(first) = missing.first().map(|missing| &missing.item) else { return Ok(None) };
     let key = keys::missing_chunks(first.country, first.slot, number);
     let items: Vec<&ChunkItem> = missing.iter().map(|missing| &missing.item).collect();
-    objects.put(&key, serde_json::to_vec(&items).unwrap_or_default().into()).await?;
+    objects.put(&key, json(objects, &key, &items)?).await?;
     Ok(Some(Look { number, items: key, wait_seconds }))
 }
 
@@ -56,7 +57,7 @@ mod tests {
     #[test]
     fn pauses_grow_and_the_last_look_is_as_late_as_it_can_be() {
         let slot: Slot = "2026-11-23T04:15:00Z".parse().unwrap();
-        let at = |seconds: i64| slot.start_micros() + seconds * 1_000_000;
+        let at = |seconds: i64| slot.first_instant().plus_micros(seconds * 1_000_000);
         let wait = |look, pause, now| wait_seconds(look, pause, slot, at(2), at(now));
         assert_eq!([wait(1, 60, 30), wait(2, 60, 120), wait(3, 60, 270)], [Some(60), Some(120), Some(172)]);
         assert_eq!([wait(3, 60, 382), wait(3, 60, 383), wait(1, 60, 900)], [Some(60), None, None]);

@@ -1,6 +1,6 @@
 //! A country tick from its staged chunks: the tables' files, the row that says how it went, and what is next.
 
-use storewatch_domain::{Counts, Slot};
+use storewatch_domain::{Counts, Instant, Slot};
 use storewatch_lake::availability::Meeting;
 use storewatch_lake::objects::damaged;
 use storewatch_lake::{Objects, Outcome, ParquetError, Put, Table, TickRecord, availability, keys, zones};
@@ -34,7 +34,7 @@ pub(crate) async fn once(
     country: &CountryFile,
     event: &Event,
     manifest: &str,
-    started_at: i64,
+    started_at: Instant,
 ) -> Result<Option<Merged>, FunctionError> {
     let (objects, slot) = (ports.objects, event.slot);
     let standing = Standing::look(objects, event.country, slot).await?;
@@ -141,7 +141,7 @@ impl Tick {
         Ok(Self { gathered, meeting, tzdb, is_unmet, last })
     }
 
-    fn record(&self, event: &Event, counts: Counts, started_at: i64, finished_at: i64) -> TickRecord {
+    fn record(&self, event: &Event, counts: Counts, started_at: Instant, finished_at: Instant) -> TickRecord {
         let chunks_unknown = self.chunks_unknown();
         TickRecord {
             slot: event.slot,
@@ -192,7 +192,7 @@ impl Tick {
         &self,
         ports: &Ports<'_>,
         event: &Event,
-        started_at: i64,
+        started_at: Instant,
     ) -> Result<Option<look::Look>, FunctionError> {
         let missing: Vec<&Missing> = self.gathered.missing.iter().filter(|one| one.may_pass()).collect();
         let (pause, now) = (ports.look_again_seconds, ports.clock.now());

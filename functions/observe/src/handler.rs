@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use storewatch_domain::{
-    Counts, IdRange, IdType, Observation, Reason, Status, Store, StoreKey, ViewFailure, judge_chunk,
+    Counts, IdRange, IdType, Instant, Observation, Reason, Status, Store, StoreKey, ViewFailure, judge_chunk,
 };
 use storewatch_lake::availability::AvailabilityRows;
-use storewatch_lake::objects::damaged;
+use storewatch_lake::objects::{damaged, json};
 use storewatch_lake::{Condition, Objects, Put, keys, snapshot, zones};
-use storewatch_runtime::clock::from_rfc3339;
-use storewatch_runtime::events::{ChunkItem, OBSERVING_MICROS, Unobserved};
-use storewatch_runtime::{Clock, CountryFile, FunctionError, describe};
+use storewatch_runtime::events::{Cause, ChunkItem, OBSERVING_MICROS, Unobserved};
+use storewatch_runtime::{Clock, CountryFile, ErrorName, FunctionError, describe};
 use storewatch_sources::LiveView;
 
 /// What observing needs of the world.
@@ -51,14 +50,15 @@ pub async fn observe(
     item: &ChunkItem,
 ) -> Result<Observed, FunctionError> {
     let observed_at = ports.clock.now();
-    if !item.slot.contains_micros(observed_at) {
+    if !item.slot.contains(observed_at) {
         return late(ports, item).await;
     }
-    if started_at(item)?.is_some_and(|started_at| observed_at - started_at >= OBSERVING_MICROS) {
+    if item.started_at.is_some_and(|started| observed_at.micros_since(started) >= OBSERVING_MICROS) {
         let seconds = OBSERVING_MICROS / 1_000_000;
         let message = format!("the country tick had used up its {seconds} s to observe before its turn came");
         tracing::warn!("{message}; the chunk's stores are unknown");
-        let note = failure(item, Reason::LiveViewUnavailable, "LiveViewUnavailable", message);
+        let cause = Cause::Error(ErrorName::LiveViewUnavailable);
+        let note = failure(item, Reason::LiveViewUnavailable, cause, message);
         return unobserved(ports, item, &note).await;
     }
     match in_time(ports, country, view, item, observed_at).await {
@@ -71,35 +71,24 @@ pub async fn observe(
 /// Notes for the merge why the chunk could not be observed, and gives the error back.
 pub async fn noted(ports: &Ports<'_>, item: &ChunkItem, error: FunctionError) -> FunctionError {
     let reason = match error.name() {
-        "LiveViewIncomplete" => Reason::LiveViewIncomplete,
+        ErrorName::LiveViewIncomplete => Reason::LiveViewIncomplete,
         _ => Reason::LiveViewUnavailable,
     };
-    if let Err(second) = note(ports, item, &failure(item, reason, error.name(), describe(&error))).await {
+    let failure = failure(item, reason, Cause::Error(error.name()), describe(&error));
+    if let Err(second) = note(ports, item, &failure).await {
         tracing::error!(error = describe(&second), "the failure could not be noted");
     }
     error
 }
 
-fn started_at(item: &ChunkItem) -> Result<Option<i64>, FunctionError> {
-    item.started_at.as_deref().map(|text| time("started_at", text)).transpose()
-}
-
-fn time(field: &str, text: &str) -> Result<i64, FunctionError> {
-    from_rfc3339(text).ok_or_else(|| FunctionError::BadEvent {
-        function: "observe",
-        problem: format!("{field} {text:?} is not an RFC 3339 time"),
-    })
-}
-
 async fn late(ports: &Ports<'_>, item: &ChunkItem) -> Result<Observed, FunctionError> {
     let message = "the slot was over before the live view had answered, or had not begun".to_owned();
     tracing::warn!("{message}; the chunk's stores are unknown");
-    unobserved(ports, item, &failure(item, Reason::Late, "late", message)).await
+    unobserved(ports, item, &failure(item, Reason::Late, Cause::Reason(Reason::Late), message)).await
 }
 
-fn failure(item: &ChunkItem, reason: Reason, error: &str, message: String) -> Unobserved {
-    let (reason, error) = (reason.as_str().to_owned(), error.to_owned());
-    Unobserved { chunk: item.chunk, reason, error, message }
+fn failure(item: &ChunkItem, reason: Reason, cause: Cause, message: String) -> Unobserved {
+    Unobserved { chunk: item.chunk, reason, error: Some(cause), message }
 }
 
 async fn unobserved(
@@ -122,16 +111,15 @@ async fn in_time(
     country: &CountryFile,
     view: &dyn LiveView,
     item: &ChunkItem,
-    observed_at: i64,
+    observed_at: Instant,
 ) -> Result<Option<Observed>, FunctionError> {
     check_cut(country.live_view.id_type, item)?;
     let range = IdRange { first: item.first.clone(), last: item.last.clone() };
-    let as_of = time("schedule_as_of", &item.schedule_as_of)?;
     let seen = async { view.observe(&range).await.map(|seen| (seen, ports.clock.now())) };
     let zones = zones::of(ports.objects, item.country, item.zones.clone());
     let (stores, zones, seen) = tokio::join!(stores(ports.objects, item), zones, seen);
     let (stores, rules, (seen, answered_at)) = (stores?, country.rules(&zones?.zones)?, seen?);
-    if !item.slot.contains_micros(answered_at) {
+    if !item.slot.contains(answered_at) {
         return Ok(None);
     }
     let seen = Observation { at: observed_at, stores: seen };
@@ -139,7 +127,7 @@ async fn in_time(
     let mut counts = Counts::default();
     judged.iter().for_each(|store| counts.add(store.judged.status));
     let file = |source| FunctionError::File { what: "a chunk of judged stores", source };
-    let mut rows = AvailabilityRows::new(item.slot, as_of, &judged).map_err(file)?;
+    let mut rows = AvailabilityRows::new(item.slot, item.schedule_as_of, &judged).map_err(file)?;
     let key = keys::staged_chunk(item.country, item.slot, item.chunk);
     let body = rows.write().map_err(file)?;
     if ports.objects.put_if(&key, body, Condition::Absent).await? == Put::Conflict {
@@ -175,10 +163,10 @@ fn check_cut(id_type: IdType, item: &ChunkItem) -> Result<(), FunctionError> {
     }
     let problem =
         format!("the slot {} was planned for ids of the other type; the next slot is not", item.slot);
-    Err(FunctionError::BadConfig { place: "[live_view].id_type".to_owned(), problem })
+    Err(FunctionError::bad_part("[live_view].id_type", problem))
 }
 
 async fn note(ports: &Ports<'_>, item: &ChunkItem, failure: &Unobserved) -> Result<(), FunctionError> {
     let key = keys::staged_failure(item.country, item.slot, item.chunk);
-    Ok(ports.objects.put(&key, serde_json::to_vec(failure).unwrap_or_default().into()).await?)
+    Ok(ports.objects.put(&key, json(ports.objects, &key, failure)?).await?)
 }

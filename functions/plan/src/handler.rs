@@ -3,18 +3,17 @@
 use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
-use storewatch_domain::{CountryCode, LocalDate, Slot, Zones, cut};
-use storewatch_lake::objects::damaged;
+use storewatch_domain::{CountryCode, Day, Instant, Slot, Zones, cut};
+use storewatch_lake::objects::{damaged, json};
 use storewatch_lake::zones::{self, ZoneData};
 use storewatch_lake::{Condition, Objects, Put, keys};
-use storewatch_runtime::clock::{from_rfc3339, to_rfc3339};
 use storewatch_runtime::events::ChunkItem;
 use storewatch_runtime::{Clock, CountryFile, FunctionError};
 use storewatch_sources::{Read, ReadRequest, ScheduleError, Schedules};
 
 use crate::basis::Basis;
 use crate::last_good;
-use crate::snapshots::{self, Snapshot, json};
+use crate::snapshots::{self, Snapshot};
 
 /// What planning needs of the world.
 pub struct Ports<'a> {
@@ -34,8 +33,8 @@ pub struct Event {
 pub struct Planned {
     pub country: CountryCode,
     pub slot: Slot,
-    /// When the schedules were read, RFC 3339.
-    pub schedule_as_of: String,
+    /// When the schedules were read.
+    pub schedule_as_of: Instant,
     /// Whether the schedules could not be read, so that an older snapshot is used.
     pub stale: bool,
     pub stores: usize,
@@ -87,7 +86,8 @@ pub async fn plan(
         Err(error) => last_good::instead_of(error, ports, country, event).await?,
     };
     let mut items = items(event, &snapshot, &zones);
-    if objects.put_if(&manifest, json(&items), Condition::Absent).await? == Put::Conflict {
+    if objects.put_if(&manifest, json(objects, &manifest, &items)?, Condition::Absent).await? == Put::Conflict
+    {
         // Somebody else planned the slot meanwhile, and chunks may be under way.
         items = planned_before(objects, &manifest).await?.unwrap_or(items);
     }
@@ -115,15 +115,15 @@ async fn read(
         Some(_) => snapshots::latest(ports.objects, event.country).await?,
         None => None,
     };
-    let (day, basis) = (date(event.slot.start_micros()), Basis::of(country));
+    let (date, basis) = (event.slot.day().date(), Basis::of(country));
+    // Days from the day on which schedules were read to that of the slot.
+    let days_since = |read: Instant| date.days() - Day::containing(read).date().days();
     let known = known.filter(|known| known.basis.as_ref() == Some(&basis)).filter(|known| {
-        from_rfc3339(&known.schedule_as_of).is_some_and(|read| {
-            (0..REUSE_MICROS).contains(&(as_of - read))
-                && REUSED_ON.contains(&(day.days() - date(read).days()))
-        })
+        let read = known.schedule_as_of;
+        (0..REUSE_MICROS).contains(&as_of.micros_since(read)) && REUSED_ON.contains(&days_since(read))
     });
     let request = ReadRequest {
-        exceptions: (day.plus_days(DATES.0), day.plus_days(DATES.1)),
+        exceptions: (date.plus_days(DATES.0), date.plus_days(DATES.1)),
         known_version: known.as_ref().and_then(|known| known.version.clone()),
     };
     let (stores, version) = match (schedules.read(&request).await?, known) {
@@ -135,21 +135,15 @@ async fn read(
         (Read::Schedules { stores, version }, _) => (stores, version),
     };
     let section = &country.live_view;
-    let chunks = cut(stores, section.id_type, country.run.chunk_stores).map_err(|error| {
-        FunctionError::BadConfig { place: "[live_view].id_type".to_owned(), problem: error.to_string() }
-    })?;
+    let chunks = cut(stores, section.id_type, country.run.chunk_stores)
+        .map_err(|error| FunctionError::bad_part("[live_view].id_type", error))?;
     report_problems(&chunks, zones);
     let chunks = snapshots::write(ports.objects, event.country, event.slot, as_of, &chunks).await?;
-    let snapshot = Snapshot { schedule_as_of: to_rfc3339(as_of), version, basis: Some(basis), chunks };
-    if LATEST_OF.contains(&(day.days() - date(as_of).days())) {
+    let snapshot = Snapshot { schedule_as_of: as_of, version, basis: Some(basis), chunks };
+    if LATEST_OF.contains(&days_since(as_of)) {
         snapshots::set_latest(ports.objects, event.country, &snapshot).await?;
     }
     Ok(snapshot)
-}
-
-/// The UTC date of an instant, Unix microseconds.
-fn date(micros: i64) -> LocalDate {
-    LocalDate::from_days(micros.div_euclid(24 * 3600 * 1_000_000) as i32)
 }
 
 /// Says which stores cannot be judged and why: all as a number, the first few by name.
@@ -177,7 +171,7 @@ fn items(event: &Event, snapshot: &Snapshot, zones: &ZoneData) -> Vec<ChunkItem>
     let item = |(chunk, number): (&snapshots::SnapshotChunk, u32)| ChunkItem {
         country: event.country,
         slot: event.slot,
-        schedule_as_of: snapshot.schedule_as_of.clone(),
+        schedule_as_of: snapshot.schedule_as_of,
         chunk: number,
         key: chunk.key.clone(),
         first: chunk.first.clone(),
@@ -200,8 +194,8 @@ async fn answer(
     Ok(Planned {
         country: event.country,
         slot: event.slot,
-        schedule_as_of: first.schedule_as_of.clone(),
-        stale: last_good::is_noted(objects, event, &first.schedule_as_of).await?,
+        schedule_as_of: first.schedule_as_of,
+        stale: last_good::is_noted(objects, event, first.schedule_as_of).await?,
         stores: items.iter().map(|item| item.stores).sum(),
         chunks: items.len(),
         manifest,

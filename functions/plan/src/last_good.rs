@@ -1,15 +1,14 @@
 //! The last good snapshot, in the place of a reading that failed.
 
-use storewatch_domain::cut;
-use storewatch_lake::objects::damaged;
+use storewatch_domain::{Instant, cut};
+use storewatch_lake::objects::json;
 use storewatch_lake::{Objects, keys};
-use storewatch_runtime::clock::from_rfc3339;
 use storewatch_runtime::events::StaleSchedules;
-use storewatch_runtime::{CountryFile, FunctionError, describe};
+use storewatch_runtime::{CountryFile, ErrorName, FunctionError, describe};
 
 use crate::basis::Basis;
 use crate::handler::{Event, Ports};
-use crate::snapshots::{self, Snapshot, json};
+use crate::snapshots::{self, Snapshot};
 
 /// The last good snapshot if it can serve, with a note of why it has to; else the error of the reading.
 ///
@@ -21,23 +20,23 @@ pub async fn instead_of(
     country: &CountryFile,
     event: &Event,
 ) -> Result<Snapshot, FunctionError> {
-    if !matches!(error.name(), "ScheduleUnavailable" | "BadConfig") {
+    if !matches!(error.name(), ErrorName::ScheduleUnavailable | ErrorName::BadConfig) {
         return Err(error);
     }
     let Some(snapshot) = usable(ports, country, event).await? else { return Err(error) };
     let note = StaleSchedules {
-        schedule_as_of: snapshot.schedule_as_of.clone(),
-        error: error.name().to_owned(),
+        schedule_as_of: snapshot.schedule_as_of,
+        error: error.name(),
         message: describe(&error),
     };
     tracing::error!(
-        error_type = note.error,
+        error_type = note.error.as_str(),
         error = note.message,
-        schedule_as_of = note.schedule_as_of,
+        schedule_as_of = %note.schedule_as_of,
         "the schedules cannot be read; the last good snapshot is used"
     );
-    let key = note_key(ports.objects, event, &snapshot.schedule_as_of)?;
-    ports.objects.put(&key, json(&note)).await?;
+    let key = keys::stale_schedules(event.country, event.slot, snapshot.schedule_as_of);
+    ports.objects.put(&key, json(ports.objects, &key, &note)?).await?;
     Ok(snapshot)
 }
 
@@ -45,18 +44,10 @@ pub async fn instead_of(
 pub async fn is_noted(
     objects: &dyn Objects,
     event: &Event,
-    schedule_as_of: &str,
+    schedule_as_of: Instant,
 ) -> Result<bool, FunctionError> {
-    let key = note_key(objects, event, schedule_as_of)?;
+    let key = keys::stale_schedules(event.country, event.slot, schedule_as_of);
     Ok(objects.list(&key).await?.iter().any(|object| object.key == key))
-}
-
-fn note_key(objects: &dyn Objects, event: &Event, schedule_as_of: &str) -> Result<String, FunctionError> {
-    let read_at = from_rfc3339(schedule_as_of).ok_or_else(|| {
-        let problem = format!("schedule_as_of {schedule_as_of:?} is not an RFC 3339 time");
-        damaged(objects, &keys::latest_snapshot(event.country), problem)
-    })?;
-    Ok(keys::stale_schedules(event.country, event.slot, read_at))
 }
 
 /// The last good snapshot, cut as the country file says now; `None` if there is none, or if it was read from
@@ -67,10 +58,10 @@ async fn usable(
     event: &Event,
 ) -> Result<Option<Snapshot>, FunctionError> {
     let Some(snapshot) = snapshots::latest(ports.objects, event.country).await? else { return Ok(None) };
-    let (as_of, basis) = (snapshot.schedule_as_of.clone(), Basis::of(country));
+    let (as_of, basis) = (snapshot.schedule_as_of, Basis::of(country));
     if snapshot.basis.as_ref().is_some_and(|own| !own.has_source_of(&basis)) {
         tracing::warn!(
-            schedule_as_of = as_of,
+            schedule_as_of = %as_of,
             "the last good snapshot is not used: the country file names another database or other queries now"
         );
         return Ok(None);
@@ -84,12 +75,12 @@ async fn usable(
     let chunks = match cut(stores, country.live_view.id_type, country.run.chunk_stores) {
         Ok(chunks) => chunks,
         Err(error) => {
-            tracing::warn!(schedule_as_of = as_of, %error, "the last good snapshot is not used");
+            tracing::warn!(schedule_as_of = %as_of, %error, "the last good snapshot is not used");
             return Ok(None);
         }
     };
     tracing::info!(
-        schedule_as_of = as_of,
+        schedule_as_of = %as_of,
         "the last good snapshot is cut again, for the country file of now"
     );
     let chunks =

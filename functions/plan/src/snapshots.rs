@@ -1,10 +1,9 @@
 //! Snapshots on S3: the chunks of a reading, and the pointer to the last good one.
 
-use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use storewatch_domain::{Chunk, CountryCode, Slot, Store, StoreKey};
-use storewatch_lake::objects::damaged;
+use storewatch_domain::{Chunk, CountryCode, Instant, Slot, Store, StoreKey};
+use storewatch_lake::objects::{damaged, json};
 use storewatch_lake::{Objects, keys, snapshot};
 use storewatch_runtime::FunctionError;
 
@@ -13,8 +12,8 @@ use crate::basis::Basis;
 /// A snapshot of a country's schedules, as `latest.json` has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// When the schedules were read, RFC 3339.
-    pub schedule_as_of: String,
+    /// When the schedules were read.
+    pub schedule_as_of: Instant,
     /// What the country's `version` query said, where it has one.
     #[serde(default)]
     pub version: Option<String>,
@@ -36,12 +35,12 @@ pub struct SnapshotChunk {
 /// Objects that are written at once.
 const PARALLEL: usize = 8;
 
-/// Writes the chunks of a reading that was made at `read_at` (Unix microseconds).
+/// Writes the chunks of a reading that was made at `read_at`.
 pub async fn write(
     objects: &dyn Objects,
     country: CountryCode,
     slot: Slot,
-    read_at: i64,
+    read_at: Instant,
     chunks: &[Chunk],
 ) -> Result<Vec<SnapshotChunk>, FunctionError> {
     let written = stream::iter(chunks.iter().zip(0..)).map(|(chunk, number)| async move {
@@ -80,11 +79,6 @@ pub async fn set_latest(
     country: CountryCode,
     snapshot: &Snapshot,
 ) -> Result<(), FunctionError> {
-    let body = json(snapshot);
-    Ok(objects.put(&keys::latest_snapshot(country), body).await?)
-}
-
-/// JSON of a value that always has one: maps with text keys, text and numbers.
-pub(crate) fn json(value: &impl Serialize) -> Bytes {
-    serde_json::to_vec(value).unwrap_or_default().into()
+    let key = keys::latest_snapshot(country);
+    Ok(objects.put(&key, json(objects, &key, snapshot)?).await?)
 }

@@ -1,4 +1,4 @@
-//! Registering partitions.
+//! Registers partitions.
 
 use storewatch_domain::CountryCode;
 use storewatch_lake::catalog::{self, Catalog};
@@ -6,19 +6,19 @@ use storewatch_lake::{LakeError, Objects, Partition, Registered, keys};
 use storewatch_runtime::events::Partitions;
 use storewatch_runtime::{FunctionError, Metric, Metrics};
 
-/// What registering needs of the world.
+/// The ports that registering uses.
 pub struct Ports<'a> {
     pub objects: &'a dyn Objects,
     pub catalog: &'a dyn Catalog,
     pub metrics: &'a dyn Metrics,
 }
 
-/// Makes the catalog hold these partitions and all that are noted as pending, oldest first. A note
-/// goes only when its partitions stand in the catalog; until then they count as pending. It may have
-/// been written again since it was read, but never with other partitions: see [`keys::pending`].
+/// Registers these partitions and all that are noted as pending, oldest first. A note is deleted only when
+/// its partitions are in the catalog; until then they count as pending. The note may have been written
+/// again after it was read, but never with other partitions: see [`keys::pending`].
 ///
 /// # Errors
-/// `CatalogUnavailable`, `LakeUnavailable`; what is not registered stays noted for the next tick.
+/// `CatalogUnavailable`, `LakeUnavailable`. What is not registered stays noted for the next tick.
 pub async fn register(
     ports: &Ports<'_>,
     country: CountryCode,
@@ -28,7 +28,7 @@ pub async fn register(
     let mut noted: Vec<Partition> = Vec::new();
     for note in ports.objects.list(&keys::pending_prefix(country)).await? {
         let body = match ports.objects.get(&note.key).await {
-            // Another register has done it since the listing.
+            // Another `register` has handled it since the listing.
             Err(LakeError::Missing { .. }) => continue,
             body => body?,
         };
@@ -38,10 +38,10 @@ pub async fn register(
                 notes.push(note.key);
             }
             Ok(_) => {
-                tracing::error!(key = note.key, "a pending note names another country; it is left alone")
+                tracing::error!(key = note.key, "a pending note names another country; ignoring it")
             }
             Err(error) => {
-                tracing::error!(key = note.key, %error, "a pending note cannot be read; it is left alone")
+                tracing::error!(key = note.key, %error, "a pending note cannot be read; ignoring it")
             }
         }
     }

@@ -1,5 +1,5 @@
-//! `register`: makes the catalog hold the partitions of this tick and those that earlier ticks
-//! could not register.
+//! `register`: registers the partitions of this tick in the catalog, and those that earlier ticks could not
+//! register.
 
 pub mod handler;
 
@@ -27,12 +27,12 @@ struct OldRepair {
 /// Reads the event.
 ///
 /// # Errors
-/// `BadEvent`. An event that asks for a repair is told to call `repair`.
+/// `BadEvent`. An event that asks for a repair gets an error that names `repair`.
 pub fn parse(event: Value) -> Result<Partitions, FunctionError> {
     parse_unless_moved::<_, OldRepair>("register", event, "repair")
 }
 
-/// One invocation.
+/// Handles one invocation.
 ///
 /// # Errors
 /// As [`register`]; `BadEvent` for another country.

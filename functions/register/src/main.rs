@@ -1,4 +1,4 @@
-//! The `register` function: its clients are built once, then it serves invocations.
+//! The `register` function: builds its clients once, then serves invocations.
 
 use lambda_runtime::Error;
 use storewatch_runtime::serve;

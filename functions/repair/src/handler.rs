@@ -1,4 +1,4 @@
-//! Repairing the catalog.
+//! Repairs the catalog.
 
 use serde::Deserialize;
 use storewatch_days::{Lake, Repaired};
@@ -14,7 +14,7 @@ pub struct Event {
     pub to: Day,
 }
 
-/// Makes the catalog equal to what lies on S3.
+/// Makes the catalog match the files on S3.
 ///
 /// # Errors
 /// As [`storewatch_days::repair`].

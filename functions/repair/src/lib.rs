@@ -1,4 +1,4 @@
-//! `repair`: makes the catalog equal to what lies on S3, for some days of a country.
+//! `repair`: makes the catalog match the files on S3, for some days of a country.
 
 pub mod handler;
 
@@ -14,7 +14,7 @@ pub use handler::{Event, repair};
 /// What lives as long as the process.
 pub use storewatch_runtime::CountryContext as Context;
 
-/// One invocation.
+/// Handles one invocation.
 ///
 /// # Errors
 /// As [`repair`]; `BadEvent` for another country.

@@ -1,4 +1,4 @@
-//! The `repair` function: its clients are built once, then it serves invocations.
+//! The `repair` function: builds its clients once, then serves invocations.
 
 use lambda_runtime::Error;
 use storewatch_runtime::serve;

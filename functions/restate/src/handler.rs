@@ -1,4 +1,4 @@
-//! Judging a day again.
+//! Judges a day again.
 
 use serde::Deserialize;
 use storewatch_days::{CountryDay, Lake, RestateRequest, Restated};
@@ -7,14 +7,14 @@ use storewatch_lake::{Catalog, Objects, zones};
 use storewatch_runtime::{Clock, CountryFile, FunctionError};
 use storewatch_sources::Schedules;
 
-/// What judging again needs of the world.
+/// The ports that judging again uses.
 pub struct Ports<'a> {
     pub objects: &'a dyn Objects,
     pub catalog: &'a dyn Catalog,
     pub clock: &'a dyn Clock,
 }
 
-/// The event.
+/// The event: a day of a country.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {
@@ -24,10 +24,10 @@ pub struct Event {
     pub stores: Option<Vec<String>>,
 }
 
-/// Judges the day again by the schedules and the time zone data as they are now.
+/// Judges the day again by the current schedules and time zone data.
 ///
 /// # Errors
-/// As [`storewatch_days::restate`]; `BadConfig` for zone data that cannot be used or lack the default zone.
+/// As [`storewatch_days::restate`]. `BadConfig` if the zone data cannot be used or lack the default zone.
 pub async fn restate(
     ports: &Ports<'_>,
     country: &CountryFile,

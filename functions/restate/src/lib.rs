@@ -1,4 +1,4 @@
-//! `restate`: judges a day again by the schedules as they are now.
+//! `restate`: judges a day again by the current schedules.
 
 pub mod handler;
 
@@ -14,10 +14,10 @@ pub use handler::{Event, Ports, restate};
 /// What lives as long as the process.
 pub use storewatch_runtime::CountryContext as Context;
 
-/// One invocation.
+/// Handles one invocation.
 ///
 /// # Errors
-/// As [`restate`]; `BadEvent` for another country, `BadConfig` for a wrong country file.
+/// As [`restate`]. `BadEvent` for another country, `BadConfig` for a wrong country file.
 pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Restated, FunctionError> {
     let event: Event = parse("restate", event)?;
     let country = context.country().await?;

@@ -64,7 +64,10 @@ def main(args: argparse.Namespace) -> int:
     with _watcher(port), _function(binary, port, {**environment, **stack.aws.environment()}):
         for event in events:
             # A fresh stack has rows of today alone, and restate wants rows.
-            failed += not _invoke(event, port, today=args.function == "restate")
+            text = _text(event, today=args.function == "restate")
+            if args.function == "observe" and not args.event:
+                text = _planned(stack, environment["STOREWATCH_BUCKET"], text)
+            failed += not _invoke(event, text, port)
     if failed:
         print(f"{failed} of {len(events)} failed; if the lake lacks a key, run the slot's tick first: `make tick`")
     return 1 if failed else 0
@@ -129,12 +132,34 @@ def _function(binary: Path, port: int, environment: Mapping[str, str]) -> Iterat
         _stop(process)
 
 
-def _invoke(event: Path, port: int, today: bool) -> bool:
-    """Sends one event, with the current slot in it, and prints the answer."""
+def _text(event: Path, today: bool) -> str:
+    """The text of an event, with the current slot in it."""
     try:
-        text = with_slot(event.read_text(), say=lambda words: say("invoke", f"{event.name}: {words}"), today=today)
+        return with_slot(event.read_text(), say=lambda words: say("invoke", f"{event.name}: {words}"), today=today)
     except (OSError, json.JSONDecodeError) as error:
         raise StackError(f"event {event} cannot be read: {error}") from None
+
+
+def _planned(stack: Stack, bucket: str, text: str) -> str:
+    """The item of the slot's manifest that has the event's chunk: only the plan knows where its schedules are.
+
+    The event itself if the slot has no such chunk.
+    """
+    event = json.loads(text)
+    slot = slots.compact(slots.floor(event["slot"]))
+    key = f"staging/country={event['country']}/{slot}/manifest.json"
+    try:
+        body = stack.aws.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+    except ClientError:
+        return text
+    found = [item for item in json.loads(body) if item["chunk"] == event["chunk"]]
+    if found:
+        say("invoke", f"chunk {event['chunk']} is as {key} has it")
+    return json.dumps(found[0]) if found else text
+
+
+def _invoke(event: Path, text: str, port: int) -> bool:
+    """Sends one event and prints the answer."""
     command: list[str | Path] = [
         VENV / "bin/cargo-lambda",
         "lambda",

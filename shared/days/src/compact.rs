@@ -1,5 +1,5 @@
-//! Compacting a day: versions are written beside the ticks' files, checked, recorded, and then shown to
-//! queries by one change of the catalog per table.
+//! Compacts a day. New versions are written beside the ticks' files, checked and recorded, and then shown
+//! to queries by one catalog change per table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ pub struct Compacted {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CompactedTable {
     pub rows: u64,
-    /// How many files it was made from; 1 if it was compacted already.
+    /// How many files it was made from; 1 if it was compacted before.
     pub files_before: usize,
     /// Null if the table has no file of that day.
     pub location: Option<String>,
@@ -34,22 +34,22 @@ pub struct CompactedTable {
 /// How many files each table's version was made from.
 type FilesBefore = BTreeMap<Table, usize>;
 
-/// Makes one file per table of the day's files, and points the catalog to it.
+/// Compacts the day's files into one file per table, and points the catalog to it.
 ///
-/// What always holds, whoever else compacts the same day:
-/// - The record is written only over the one that was read. So versions follow each other in one order,
-///   and each has all rows of the one before.
+/// This holds even if another run compacts the same day:
+/// - The record replaces only the one that was read. So versions follow each other in one order, and each
+///   has all rows of the one before.
 /// - The record is written before the catalog is changed. After a crash in between, the next run finds the
-///   record and follows it. The other order would leave a version that nothing knows of.
-/// - The record is read again after the catalog was changed. Glue changes a partition whatever it holds, so
-///   a slow run can undo what a newer one did. It then finds the newer record and follows that.
-/// - Nothing is marked for removal before that. So the files that a version was made from can be read until
-///   queries see the version, and for as long after that as the longest query runs.
+///   record and follows it. In the other order, a crash would leave a version that no record knows.
+/// - The record is read again after the catalog was changed. Glue updates a partition whatever it holds, so
+///   a slow run can undo what a newer one did. It then finds the newer record and follows it.
+/// - Nothing is marked for removal before that. So the files that a version was made from stay readable
+///   until queries see the version, and then for as long as the longest query runs.
 ///
 /// Compacting a day that is not over hides its later ticks until it is compacted again.
 ///
 /// # Errors
-/// A file is damaged, or a written version does not hold the rows that it was made from. S3 or the catalog
+/// A file is damaged, a written version does not hold the rows that it was made from, or S3 or the catalog
 /// failed. The next run continues from there.
 pub async fn compact(lake: Lake<'_>, id: CountryDay) -> Result<Compacted, DaysError> {
     for _ in 0..TRIES {
@@ -76,7 +76,7 @@ async fn once(lake: Lake<'_>, id: CountryDay) -> Result<Option<Compacted>, DaysE
     if !publish::swap(lake, &record, &held).await? {
         return Ok(None);
     }
-    // Failures come only now: the tables are shown even if their explanation is missing.
+    // Return the error only now: the tables are shown even if the schedules that explain them failed.
     files.insert(Table::StoreSchedules, schedules?);
     if !settle(objects, &mut record).await? {
         return Ok(None);
@@ -119,7 +119,7 @@ async fn next_record(
     Ok((record, files))
 }
 
-/// Marks what was replaced, once the record is still the one that the catalog follows. Returns `false` if
+/// Marks replaced files for removal if the record is still the one that was written. Returns `false` if
 /// another compaction has changed it.
 async fn settle(objects: &dyn Objects, record: &mut Record) -> Result<bool, DaysError> {
     let found = Record::find(objects, record.id()).await?;

@@ -1,11 +1,12 @@
 //! The day's version of `store_schedules`, made from the readings by which its slots were judged.
 //!
-//! The table explains what the others say and holds none of them up. A failure here is reported
-//! once the others are compacted.
+//! The table explains the others and must not hold them up. So a failure here is returned only after they
+//! are compacted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 
+use storewatch_domain::Instant;
 use storewatch_lake::objects::damaged;
 use storewatch_lake::store_schedules::{self, ScheduleIntervals, SchedulesDigest};
 use storewatch_lake::{LakeError, Objects, Table, keys, zones};
@@ -17,15 +18,15 @@ use crate::{CountryDay, DaysError};
 
 const TABLE: Table = Table::StoreSchedules;
 
-/// The most rows of a day: each takes about 300 bytes while the day is made. A usual day has little more
-/// rows than stores. One with more has a column that differs at every reading.
+/// The most rows in a day. Each takes about 300 bytes while the day is built. A usual day has only slightly
+/// more rows than stores; a day with more than this has a column that changes at every reading.
 const MOST_ROWS: usize = 2_000_000;
 
-/// Adds the table's next version to the record if there are new readings. Returns how many files it was
-/// made from; 1 if nothing is new. `held` is where queries find the table's day.
+/// Adds the table's next version to the record if there are new readings. Returns the number of files that
+/// it was made from, 1 if nothing is new. `held` is the location of the table's day in the catalog.
 ///
 /// # Errors
-/// S3 failed, or the country's zone data cannot be used. The record is unchanged then.
+/// S3 failed, or the country's zone data cannot be used. Then the record is unchanged.
 pub(crate) async fn add(
     objects: &dyn Objects,
     id: CountryDay,
@@ -48,12 +49,12 @@ async fn next(
     held: Option<&str>,
 ) -> Result<Option<(Version, usize)>, DaysError> {
     let taken_up = old.into_iter().flat_map(|old| old.inputs.keys());
-    let known: BTreeSet<i64> = taken_up.filter_map(|key| Some(keys::reading_of_chunk(key)?.0)).collect();
+    let known: BTreeSet<Instant> = taken_up.filter_map(|key| Some(keys::reading_of_chunk(key)?.0)).collect();
     let mut readings = readings::find(objects, id, ticks, &known).await?;
     readings.retain(|read_at, _| {
         let is_late = known.last().is_some_and(|last| last > read_at);
         if is_late {
-            skipped(id, *read_at, "a reading came to the day after later ones");
+            skipped(id, *read_at, "a reading is older than the last one in the table");
         }
         !is_late
     });
@@ -68,7 +69,7 @@ async fn next(
         None => ScheduleIntervals::of(id.day.date(), zones),
     };
     if old.is_none() {
-        // Without a record, the file itself says how far it reaches.
+        // Without a record, the file itself says which reading was its last.
         readings.retain(|read_at, _| intervals.last().is_none_or(|last| last < *read_at));
     }
     let mut inputs = base.inputs();
@@ -107,7 +108,7 @@ async fn take_all(
         (taken, chunks) = (taken + 1, chunks + others.len());
         let rows = intervals.rows();
         if rows > MOST_ROWS {
-            // Queries find no schedules of the day, or those of the version before, but no wrong ones.
+            // Queries find the version before, or no schedules of the day, but no wrong ones.
             tracing::error!(day = %id.day, rows, "the schedules change too often for a table");
             return Ok(None);
         }
@@ -117,7 +118,7 @@ async fn take_all(
     Ok((taken > 0).then_some((taken, chunks)))
 }
 
-/// The error with what caused it.
+/// The error and its cause.
 fn with_source(error: &LakeError) -> String {
     match error.source() {
         Some(source) => format!("{error}: {source}"),

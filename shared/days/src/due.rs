@@ -9,8 +9,8 @@ use storewatch_lake::{ListedObject, Objects, Partition, Table, keys};
 use crate::record::Record;
 use crate::{CountryDay, DaysError, Lake};
 
-/// The most days that one run of the daily machine gets, oldest first. The rest wait for the next run, so
-/// that a country with a year of files does not hold up the others.
+/// The most days in one run of the daily machine, oldest first. The rest wait for the next run, so that a
+/// country with a year of files does not hold up the others.
 const MOST_DAYS: usize = 40;
 
 /// The days of a country that are due, oldest first.
@@ -21,10 +21,10 @@ pub struct Due {
 }
 
 /// Finds the days before `today` that have files which their compacted version lacks, and days that an
-/// earlier run left unfinished. So a late tick is compacted at most a day later.
+/// earlier run did not finish. So a late tick is compacted within a day.
 ///
-/// The ticks' files of a compacted day expire after a week, so this looks at few days, however long the
-/// country has been watched.
+/// The ticks' files of a compacted day expire after a week. So this looks at few days, however old the
+/// country is.
 ///
 /// # Errors
 /// S3 or the catalog failed, or a record is damaged.
@@ -69,7 +69,7 @@ async fn ticked_days(
     Ok(files)
 }
 
-/// The days of partitions that the catalog does not hold as their records say.
+/// The days of partitions whose location in the catalog differs from their record.
 async fn moved(lake: Lake<'_>, partitions: Vec<Partition>) -> Result<Vec<Day>, DaysError> {
     let mut days = Vec::new();
     for table in Table::ALL {

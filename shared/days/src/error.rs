@@ -26,7 +26,7 @@ pub enum DaysError {
     Request(#[from] RequestError),
 }
 
-/// What was asked for makes no sense. Nothing has changed.
+/// The request makes no sense. Nothing was changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
     #[error("\"stores\" is empty; leave it out to judge all stores again")]
@@ -35,6 +35,6 @@ pub enum RequestError {
     UnknownStore { id: String, country: CountryCode },
     #[error("{country} has no rows of stores on {day}")]
     NoRows { country: CountryCode, day: Day },
-    #[error("{from} to {to} are {days} days; give 1 to {most}")]
+    #[error("{from} to {to} is {days} days; give 1 to {most}")]
     Days { from: Day, to: Day, days: i64, most: i64 },
 }

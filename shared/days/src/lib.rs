@@ -1,5 +1,5 @@
-//! Days that are over: their ticks' files are compacted into one per table, they are judged again by other
-//! schedules, and the catalog is repaired to match what lies on S3.
+//! Past days: compacts their ticks' files into one per table, judges them again by other schedules, and
+//! repairs the catalog to match the files on S3.
 //!
 //! A [`Record`](record::Record) on S3 says which version of each table a day has; the catalog follows it.
 

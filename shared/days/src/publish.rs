@@ -1,5 +1,5 @@
-//! Publishing a day's versions: the catalog follows the record, and what a version replaced is marked for
-//! removal.
+//! Publishes a day's versions: points the catalog to them, and marks for removal the files that they
+//! replaced.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,8 @@ pub const REPLACED: Tag = Tag { name: "storewatch", value: "compacted" };
 /// Objects tagged at once.
 const PARALLEL: usize = 16;
 
-/// Where queries find each table's day now. Registers a day that the catalog does not know yet, as its
-/// ticks would: they may have failed to.
+/// The location of each table's day in the catalog. Registers a day that the catalog lacks, in case its
+/// ticks could not.
 pub(crate) async fn locations(
     lake: Lake<'_>,
     id: CountryDay,
@@ -29,7 +29,7 @@ pub(crate) async fn locations(
     let partition = |table| Partition { table, country, day, location: at_ticks(table) };
     let mut partitions: Vec<Partition> = ticks.iter().map(|ticks| partition(ticks.table)).collect();
     catalog::register(lake.catalog, &partitions).await?;
-    // Ticks write no file of this table: its first version registers it.
+    // Ticks write no file of this table. Its first version registers it.
     partitions.push(partition(Table::StoreSchedules));
     let mut locations = BTreeMap::new();
     for partition in partitions {
@@ -41,8 +41,8 @@ pub(crate) async fn locations(
     Ok(locations)
 }
 
-/// Makes the catalog hold the record's versions. Returns `false` if a partition is at neither the location
-/// that was read nor the new one: something else has moved it.
+/// Points the catalog to the record's versions. Returns `false` if a partition is at neither its old nor
+/// its new location: someone else has moved it.
 pub(crate) async fn swap(
     lake: Lake<'_>,
     record: &Record,
@@ -70,9 +70,9 @@ pub(crate) async fn swap(
     Ok(true)
 }
 
-/// Marks for removal what the record's versions have replaced. A tick's file that was written again since
-/// is not part of them and stays. One written between this look and the mark is in tomorrow's version,
-/// days before it expires.
+/// Marks for removal the files that the record's versions replaced. A tick's file that was written again
+/// since is not part of them and stays. A file that is rewritten between this check and the mark gets into
+/// tomorrow's version, days before it expires.
 pub(crate) async fn mark_replaced(objects: &dyn Objects, record: &Record) -> Result<(), LakeError> {
     let mut replaced = record.superseded.clone();
     for (table, version) in record.tables.iter().filter(|(table, _)| Table::TICKED.contains(table)) {

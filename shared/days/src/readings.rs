@@ -1,11 +1,11 @@
-//! The readings of the schedules by which a day was judged, and where their chunks lie.
+//! The readings of the schedules by which a day was judged, and the keys of their chunks.
 //!
-//! They explain what the other tables say. So a reading that has expired or is damaged is skipped.
+//! They only explain the other tables. So an expired or damaged reading is skipped.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
-use storewatch_domain::{Chunk, Day, Store};
+use storewatch_domain::{Chunk, Day, Instant, Store};
 use storewatch_lake::objects::damaged;
 use storewatch_lake::{LakeError, ListedObject, Objects, keys, snapshot};
 
@@ -15,15 +15,16 @@ use crate::{CountryDay, DaysError};
 /// Chunks read or written at once.
 const PARALLEL: usize = 8;
 
-/// The days for whose slots a reading may have been made, counted from the day of the reading: what `plan`
-/// accepts as its last good snapshot. It serves other slots too while PostgreSQL is down or has not changed.
+/// The days whose slots a reading may have been made for, counted from the day of the reading: the range in
+/// which `plan` accepts a snapshot. A snapshot is used for other slots too while PostgreSQL is down or
+/// unchanged.
 const READ_FOR: [i32; 9] = [0, -1, 1, -2, -3, -4, -5, -6, -7];
 
 /// A reading of the schedules: its chunks by number.
 pub(crate) type Reading = BTreeMap<u32, ListedObject>;
 
-/// Readings by the instant at which they were made, in Unix microseconds.
-pub(crate) type Readings = BTreeMap<i64, Reading>;
+/// Readings by the instant at which they were made.
+pub(crate) type Readings = BTreeMap<Instant, Reading>;
 
 /// The whole readings of the day that are not known yet: those that its ticks name, and those made to judge
 /// the day again. `ticks` is the key of the day's file of `country_ticks`.
@@ -34,11 +35,11 @@ pub(crate) async fn find(
     objects: &dyn Objects,
     id: CountryDay,
     ticks: &str,
-    known: &BTreeSet<i64>,
+    known: &BTreeSet<Instant>,
 ) -> Result<Readings, LakeError> {
     let rows = tick_records(objects, ticks).await?;
     let named = rows.iter().filter_map(|tick| Some((tick.schedule_as_of?, tick.chunks)));
-    let mut named: BTreeMap<i64, Option<u32>> = named.collect();
+    let mut named: BTreeMap<Instant, Option<u32>> = named.collect();
     let restated = keys::restated_snapshot_prefix(id.country, id.day);
     let mut found = by_instant(objects.list(&restated).await?);
     found.retain(|read_at, _| !known.contains(read_at));
@@ -67,15 +68,15 @@ pub(crate) async fn find(
     Ok(found)
 }
 
-/// The days whose slots the reading was made for, the likeliest first: nearly always `day` itself.
-fn likely_days(day: Day, read_at: i64) -> impl Iterator<Item = Day> {
+/// The days whose slots the reading may have been made for, likeliest first: nearly always `day` itself.
+fn likely_days(day: Day, read_at: Instant) -> impl Iterator<Item = Day> {
     let read_on = Day::containing(read_at);
     std::iter::once(day).chain(READ_FOR.iter().filter_map(move |after| read_on.plus_days(*after)))
 }
 
 /// Logs that a reading is left out of the day's schedules.
-pub(crate) fn skipped(id: CountryDay, read_at: i64, why: &str) {
-    tracing::warn!(day = %id.day, read_at, "{why}; skipping it");
+pub(crate) fn skipped(id: CountryDay, read_at: Instant, why: &str) {
+    tracing::warn!(day = %id.day, %read_at, "{why}; skipping it");
 }
 
 /// Groups a listing's chunks by reading. Ignores objects that are not chunks.
@@ -107,14 +108,14 @@ pub(crate) async fn fetch(
     fetched.buffered(PARALLEL).try_collect().await
 }
 
-/// Keeps a reading that was made to judge the day again. Returns its objects with their entity tags.
+/// Stores a reading that was made to judge the day again. Returns its objects with their entity tags.
 ///
 /// # Errors
 /// S3 failed.
 pub(crate) async fn write_restated(
     objects: &dyn Objects,
     id: CountryDay,
-    read_at: i64,
+    read_at: Instant,
     chunks: &[Chunk],
 ) -> Result<BTreeMap<String, String>, DaysError> {
     let put = |number: usize| async move {
@@ -124,7 +125,7 @@ pub(crate) async fn write_restated(
         Ok::<_, DaysError>(objects.put(&key, body).await?)
     };
     stream::iter(1..chunks.len()).map(put).buffered(PARALLEL).try_collect::<()>().await?;
-    // The first chunk is written after all others: a reading that has it is whole.
+    // The first chunk is written last: a reading that has it is whole.
     put(0).await?;
     let listed = objects.list(&keys::restated_snapshot(id.country, id.day, read_at)).await?;
     Ok(listed.into_iter().map(|object| (object.key, object.etag)).collect())

@@ -1,19 +1,19 @@
-//! The record of a compacted day: which version each table has, and what it was made from. The record
-//! decides; the catalog follows it.
+//! The record of a compacted day: which version each table has, and what it was made from. The catalog
+//! follows the record.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use storewatch_domain::{CountryCode, Day, Slot};
+use storewatch_domain::{CountryCode, Day, Instant, Slot};
 use storewatch_lake::objects::damaged;
 use storewatch_lake::rejudged::Changes;
 use storewatch_lake::{Condition, LakeError, ListedObject, Objects, Partition, Put, Table, keys};
 
 use crate::CountryDay;
 
-/// How often work on a day starts again after another run has changed its record.
+/// How often a run starts over after another run has changed the day's record.
 pub(crate) const TRIES: usize = 5;
 
 /// A compacted day.
@@ -22,7 +22,7 @@ pub struct Record {
     pub country: CountryCode,
     pub day: Day,
     pub tables: BTreeMap<Table, Version>,
-    /// The first judgement: the versions before the day was first judged again. They are kept.
+    /// The first judgement: the versions from before the day was judged again. They are kept.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub first: BTreeMap<Table, Version>,
     /// Each time that the day was judged again, in order.
@@ -30,16 +30,16 @@ pub struct Record {
     pub restated: Vec<Restatement>,
     /// Files of earlier versions that are not marked for removal yet.
     pub superseded: Vec<String>,
-    /// Whether the catalog was seen to hold these versions, and all that they replaced is marked for
+    /// Whether the catalog was seen to hold these versions, and everything that they replaced is marked for
     /// removal.
     pub settled: bool,
 }
 
-/// One time that a day was judged again.
+/// One time that the day was judged again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Restatement {
-    /// When the schedules were read, RFC 3339.
-    pub schedule_as_of: String,
+    /// When the schedules were read.
+    pub schedule_as_of: Instant,
     /// The release of the time zone database by which it was judged; null in records of earlier releases.
     #[serde(default)]
     pub tzdb: Option<String>,
@@ -52,27 +52,26 @@ pub struct Restatement {
 /// A version of a table's day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
-    /// Where the catalog points to, `s3://bucket/…/`.
+    /// The location in the catalog, `s3://bucket/…/`.
     pub location: String,
-    /// The key of the one file there.
+    /// The key of its only file.
     pub file: String,
     pub rows: u64,
     pub slots: Vec<Slot>,
-    /// Sixteen hexadecimal digits: a sum over the rows, in any order.
+    /// Sixteen hexadecimal digits: a sum over the rows, independent of their order.
     pub checksum: String,
-    /// The files that the rows come from, with their entity tags. The rows of files that are gone are in
-    /// the versions since.
+    /// The files that the rows come from, with their entity tags. Files that later expire stay listed.
     pub inputs: BTreeMap<String, String>,
 }
 
 impl Version {
-    /// Whether the version was made from this object as it is.
+    /// Whether the version was made from exactly this object.
     pub fn has(&self, object: &ListedObject) -> bool {
         self.inputs.get(&object.key) == Some(&object.etag)
     }
 }
 
-/// A record as it was found, and the condition for writing the next one.
+/// A record that was read, and the condition under which it may be replaced.
 pub struct Found {
     pub record: Record,
     pub condition: Condition,
@@ -102,7 +101,7 @@ impl Record {
         Ok(Found { record, condition: Condition::Unchanged(listed.etag) })
     }
 
-    /// Replaces the record that was found. A conflict means that another run has changed it since.
+    /// Replaces the record that was read. A conflict means that another run has changed it since.
     ///
     /// # Errors
     /// The record cannot be written.
@@ -113,12 +112,12 @@ impl Record {
         objects.put_again_if(&key, body, condition).await
     }
 
-    /// The day that the record is of.
+    /// The day of the record.
     pub fn id(&self) -> CountryDay {
         CountryDay { country: self.country, day: self.day }
     }
 
-    /// The partitions as the catalog should hold them.
+    /// The partitions that the catalog should hold.
     pub fn partitions(&self) -> impl Iterator<Item = Partition> {
         self.tables.iter().map(|(table, version)| Partition {
             table: *table,
@@ -128,7 +127,7 @@ impl Record {
         })
     }
 
-    /// Gives a table its next version. The file of the one before is superseded.
+    /// Sets a table's next version. The file of the version before is superseded.
     pub(crate) fn replace(&mut self, table: Table, version: Version) {
         let file = version.file.clone();
         self.superseded.extend(self.tables.insert(table, version).map(|old| old.file));
@@ -149,9 +148,9 @@ pub(crate) fn crossed(objects: &dyn Objects, id: CountryDay) -> LakeError {
 
 /// The name of a version: sixteen hexadecimal digits of a hash of its inputs and bytes.
 ///
-/// Other bytes get another name, so no put can change what a record describes: a run that was overtaken
-/// makes other bytes of the same files. The same bytes of the same files get the same name, so a run that
-/// makes them again writes to the same key.
+/// Different bytes get a different name, so no put can change what a record describes, even if a slow run
+/// makes different bytes from the same files. Equal inputs and bytes get the same name, so a run that
+/// repeats the work writes to the same key.
 pub(crate) fn version_name(inputs: &BTreeMap<String, String>, body: &Bytes) -> String {
     let mut hash = Sha256::new();
     for (key, etag) in inputs {

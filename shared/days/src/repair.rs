@@ -1,4 +1,4 @@
-//! Repairing the catalog: it is made equal to what lies on S3, whichever of the two has drifted.
+//! Repairs the catalog: makes it match the files on S3, whichever of the two has changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +16,7 @@ use crate::{DaysError, Lake};
 /// Records read at once.
 const PARALLEL: usize = 16;
 
-/// The most days that one call repairs, ten years: what the catalog answers for in one invocation.
+/// The most days that one call repairs, ten years. The catalog can answer for as many in one invocation.
 const MOST_DAYS: i64 = 3_660;
 
 /// What [`repair`] did, in partitions.
@@ -32,16 +32,17 @@ pub struct Repaired {
     pub unchanged: usize,
 }
 
-/// Makes the catalog hold the country's partitions of the days `from` to `to`, both included, exactly if
-/// they have files.
+/// Makes the catalog hold exactly those of the country's partitions from `from` to `to`, both included,
+/// that have files.
 ///
-/// A partition belongs where its compacted version lies; without one, where its ticks write. This lists the
-/// folders and the compacted files of each table once, 1,000 to an answer. It reads the records of only
-/// those days whose version the catalog does not know, and asks the catalog for all days by their exact
-/// values, in batches.
+/// A partition's location is its compacted version, or the folder of its ticks if it has none. This lists
+/// the folders and the compacted files of each table once, 1,000 per answer. It reads only the records of
+/// days whose version the catalog does not know. It asks the catalog for all days by their exact values, in
+/// batches.
 ///
 /// # Errors
-/// `from` to `to` are no days or more than 3,660. S3 or the catalog failed; running it again does the rest.
+/// `from` to `to` is less than one day or more than 3,660 days. S3 or the catalog failed; running it again
+/// does the rest.
 pub async fn repair(
     lake: Lake<'_>,
     country: CountryCode,
@@ -57,8 +58,8 @@ pub async fn repair(
         let partition = |day| Partition { table, country, day, location: raw(day) };
         let all: Vec<Partition> = from.through(to).map(partition).collect();
         let held = lake.catalog.get(table, &all).await?;
-        // S3 comes after the catalog: a tick or a compaction that runs meanwhile writes its files before it
-        // registers them, so what the catalog holds is among what is listed.
+        // List S3 after the catalog: a tick or a compaction that runs meanwhile writes its files before it
+        // registers them, so the listing has everything that the catalog holds.
         let files = TableFiles::list(lake.objects, table, country).await?;
         let unknown = all.iter().zip(&held).filter(|(partition, held)| {
             let is_version = |held: &Held| files.is_version(partition, &held.location);
@@ -73,12 +74,12 @@ pub async fn repair(
     Ok(done)
 }
 
-/// What lies on S3 of a country's table.
+/// A country's files of one table on S3.
 struct TableFiles {
     bucket: String,
-    /// Days with files of their ticks.
+    /// Days with files of ticks.
     ticked: BTreeSet<Day>,
-    /// Locations of compacted versions.
+    /// The locations of compacted versions.
     versions: BTreeSet<String>,
 }
 
@@ -107,7 +108,7 @@ impl TableFiles {
     }
 }
 
-/// What is to be done with a table's partitions.
+/// What to do with a table's partitions.
 #[derive(Default)]
 struct Plan {
     missing: Vec<Partition>,
@@ -124,7 +125,7 @@ impl Plan {
     ) -> Self {
         let mut plan = Self::default();
         for (mut partition, held) in partitions {
-            // The version that the catalog holds; else the one of the day's record.
+            // The version that the catalog holds, or else the one in the day's record.
             let record = records.get(&partition.day).and_then(Option::as_ref);
             let recorded = record.and_then(|record| record.tables.get(&partition.table));
             let known = held.iter().map(|held| &held.location);
@@ -162,7 +163,7 @@ impl Plan {
     }
 }
 
-/// Reads the records of the days that `records` lacks. `None` for a day without a record.
+/// Reads the records of the days that are not in `records` yet. `None` for a day without a record.
 async fn read_records(
     objects: &dyn Objects,
     country: CountryCode,
@@ -173,7 +174,8 @@ async fn read_records(
     if unknown.is_empty() {
         return Ok(());
     }
-    // One listing instead of one per day: without the right to list, S3 does not say that a key is missing.
+    // One listing instead of a request per day: without the right to list, S3 does not say that a key is
+    // missing.
     let listed = objects.list(&keys::compaction_records(country)).await?;
     let there: BTreeSet<String> = listed.into_iter().map(|object| object.key).collect();
     let read = stream::iter(unknown).map(|day| {

@@ -1,15 +1,14 @@
-//! Judging a day again.
+//! Judges a day again.
 //!
-//! The schedules are read as they are now. Every slot of the day is judged by them and by what its rows say
-//! about the live view. `store_availability` and `availability_by_city` get a new version. `country_ticks`
-//! says how the ticks went, which does not change. The first judgement is kept.
+//! The current schedules are read. Every slot of the day is judged by them and by what its rows say about
+//! the live view. `store_availability` and `availability_by_city` get a new version. `country_ticks` stays:
+//! it says how the ticks went. The first judgement is kept.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use storewatch_domain::{Chunk, CountryCode, Rules, Slot, Store, cut};
+use storewatch_domain::{Chunk, CountryCode, Instant, Rules, Slot, Store, cut};
 use storewatch_lake::availability::{AvailabilityRows, by_city};
 use storewatch_lake::compaction::{self, RANGE_ROWS, Rows, Source};
 use storewatch_lake::objects::damaged;
@@ -23,11 +22,11 @@ use crate::record::{Found, Record, Restatement, TRIES, Version, crossed};
 use crate::rows::write_version;
 use crate::{CountryDay, DaysError, Lake, readings};
 
-/// By what rules a day is judged again, and which of its stores.
+/// The rules for judging a day again, and which stores to judge.
 #[derive(Debug, Clone)]
 pub struct RestateRequest {
     pub rules: Rules,
-    /// The most stores in a chunk of the schedules that are kept, as in a plan: 1 to 10,000.
+    /// The most stores in a chunk of the schedules that are read, as in a plan: 1 to 10,000.
     pub chunk_stores: usize,
     /// The ids of the stores to judge; `None` for all in the schedules.
     pub stores: Option<Vec<String>>,
@@ -39,28 +38,27 @@ pub struct Restated {
     #[serde(flatten)]
     pub compacted: Compacted,
     pub restated: Restatement,
-    /// Where the first judgement lies, by table.
+    /// The location of the first judgement, by table.
     pub first: BTreeMap<Table, String>,
 }
 
-/// The local dates whose exceptions are read, counted from the day: those whose hours can reach into it.
+/// The local dates whose exceptions are read, counted from the day: their hours can reach into it.
 const DATES: (i32, i32) = (-3, 2);
 
-/// Judges a day again. `now` tells the time in Unix microseconds; it is asked just before the schedules
-/// are read.
+/// Judges a day again. `now` returns the time; it is called just before the schedules are read.
 ///
-/// The day is compacted first, so that everything its ticks have written is judged. The new version is then
-/// published like any other: recorded if nothing else has changed the record, then shown by the catalog. A
-/// later tick brings its own slot with its own judgement.
+/// The day is compacted first, so that everything its ticks wrote is judged. The new version is then
+/// published like any other: recorded if nothing else has changed the record, then registered in the
+/// catalog. A later tick still brings its own slot with its own judgement.
 ///
 /// # Errors
 /// The day has no rows, or a store is not in the schedules; then nothing has changed. The schedules cannot
-/// be read. As [`compact`]; running it again finishes it.
+/// be read. Otherwise as [`compact`]; running it again finishes the work.
 pub async fn restate(
     lake: Lake<'_>,
     id: CountryDay,
     schedules: &dyn Schedules,
-    now: &(dyn Fn() -> i64 + Sync),
+    now: &(dyn Fn() -> Instant + Sync),
     request: &RestateRequest,
 ) -> Result<Restated, DaysError> {
     if request.stores.as_ref().is_some_and(Vec::is_empty) {
@@ -81,7 +79,7 @@ pub async fn restate(
         let Found { record: before, condition } = Record::find(lake.objects, id).await?;
         let (versions, changes) = judging.versions(lake.objects, &before, &reading).await?;
         let restated = Restatement {
-            schedule_as_of: rfc3339(read_at),
+            schedule_as_of: read_at,
             tzdb: Some(request.rules.zones.release().to_owned()),
             stores: request.stores.clone(),
             changes,
@@ -93,7 +91,7 @@ pub async fn restate(
             continue;
         }
         let first = record.first.into_iter().map(|(table, version)| (table, version.location)).collect();
-        // Compacting shows queries what is recorded.
+        // Compacting publishes what is recorded.
         let compacted = compact(lake, id).await?;
         tracing::info!(day = %id.day, stores = stores.len(), changes = ?restated.changes, "judged again");
         return Ok(Restated { compacted, restated, first });
@@ -101,7 +99,7 @@ pub async fn restate(
     Err(crossed(lake.objects, id).into())
 }
 
-/// Reads the schedules as they are now, with the exceptions of the day, in chunks as plans have them.
+/// Reads the current schedules, with the exceptions of the day, in chunks like those of a plan.
 async fn read(
     schedules: &dyn Schedules,
     id: CountryDay,
@@ -116,7 +114,7 @@ async fn read(
     }
 }
 
-/// Checks that the schedules have every store that was asked for.
+/// Checks that the schedules have every requested store.
 fn check_known(request: &RestateRequest, country: CountryCode, chunks: &[Chunk]) -> Result<(), RequestError> {
     let known: HashSet<&String> =
         chunks.iter().flat_map(|chunk| &chunk.stores).map(|store| &store.id).collect();
@@ -127,7 +125,7 @@ fn check_known(request: &RestateRequest, country: CountryCode, chunks: &[Chunk])
     }
 }
 
-/// The record after a restatement. The first judgement's versions are kept; later ones are superseded.
+/// The record after a restatement. Keeps the first judgement's versions; later ones are superseded.
 fn next_record(mut record: Record, versions: Vec<(Table, Version)>, restated: Restatement) -> Record {
     for (table, version) in versions {
         if let Some(old) = record.tables.insert(table, version) {
@@ -142,12 +140,12 @@ fn next_record(mut record: Record, versions: Vec<(Table, Version)>, restated: Re
     record
 }
 
-/// By what a day is judged again.
+/// The schedules and rules by which a day is judged again.
 struct Judging<'a> {
     rules: &'a Rules,
     stores: &'a [Store],
-    /// When the schedules were read, in Unix microseconds.
-    read_at: i64,
+    /// When the schedules were read.
+    read_at: Instant,
 }
 
 impl Judging<'_> {
@@ -194,15 +192,9 @@ impl Judging<'_> {
     }
 }
 
-/// The slots of a version, in parts that fit in memory.
+/// The slots of a version, in batches that fit in memory.
 fn batches(version: &Version) -> Vec<BTreeSet<Slot>> {
     let each = (version.rows as usize / version.slots.len().max(1)).max(1);
     let slots = (RANGE_ROWS / each).max(1);
     version.slots.chunks(slots).map(|slots| slots.iter().copied().collect()).collect()
-}
-
-/// Unix microseconds as text. Instants outside the calendar of chrono, 262,000 years, count as its last.
-fn rfc3339(micros: i64) -> String {
-    let time = DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MAX_UTC);
-    time.to_rfc3339_opts(SecondsFormat::Micros, true)
 }

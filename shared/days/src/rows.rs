@@ -1,4 +1,5 @@
-//! The rows of a table's next version: which files they come from, and the file that is written and read back.
+//! The rows of a table's next version: finds the files that they come from, writes the version and reads it
+//! back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,18 +16,18 @@ use crate::{CountryDay, DaysError};
 /// Objects read at once.
 const PARALLEL: usize = 8;
 
-/// The version that a table's next version starts from.
+/// The version that a table's next version builds on.
 #[derive(Clone)]
 pub(crate) struct Base<'a> {
-    /// As the record has it.
+    /// The record's entry.
     pub(crate) version: Option<&'a Version>,
     /// The key of its file.
     pub(crate) file: Option<String>,
 }
 
 impl<'a> Base<'a> {
-    /// The record's version; without a record, the version at `held`, where queries look. The ticks' own
-    /// files may be gone by then, so its rows must not be lost.
+    /// The record's version; without a record, the version at `held`, the location in the catalog. The
+    /// ticks' own files may have expired, so its rows must not be lost.
     pub(crate) async fn find(
         objects: &dyn Objects,
         table: Table,
@@ -49,8 +50,8 @@ impl<'a> Base<'a> {
         Ok(Self { version: None, file: Some(found.ok_or_else(missing)?.key) })
     }
 
-    /// What the base's rows come from: files of ticks with their entity tags. Without a record these are
-    /// unknown, and the base's own file stands for them.
+    /// The files of ticks that the base's rows come from, with their entity tags. Without a record these
+    /// are unknown, and the base's own file stands for them.
     pub(crate) fn inputs(&self) -> BTreeMap<String, String> {
         match self.version {
             Some(version) => version.inputs.clone(),
@@ -59,9 +60,9 @@ impl<'a> Base<'a> {
     }
 }
 
-/// Of the slots with a fresh file, those to take from the ticks' own files. The base keeps a slot if its
-/// tick was at least as good: a slot can be ticked again after its files are gone, and such a tick finds
-/// everything too late.
+/// The slots with a fresh file whose rows should come from the ticks' own files. The base keeps a slot if
+/// its tick was at least as good. A slot can be ticked again after its files have expired, and such a tick
+/// finds that everything is late.
 ///
 /// # Errors
 /// A file of `country_ticks` cannot be read.
@@ -95,8 +96,8 @@ pub(crate) async fn tick_records(objects: &dyn Objects, key: &str) -> Result<Vec
     TickRecord::read_all(objects.get(key).await?).map_err(|error| damaged(objects, key, error))
 }
 
-/// Writes a table's next version: the taken slots from the ticks' own files, all others from the base.
-/// Returns how many files it was made from, too.
+/// Writes a table's next version: the taken slots from the ticks' own files, all others from the base. Also
+/// returns how many files it was made from.
 ///
 /// # Errors
 /// A file cannot be read or is damaged, or the version cannot be written.
@@ -144,7 +145,7 @@ pub(crate) async fn write_version(
     drop(sources);
     let (name, bytes) = (version_name(&inputs, &body), body.len());
     let file = keys::compacted_file(table, id.country, id.day, &name);
-    // An object with this key has the same bytes. Putting it again removes a mark for removal.
+    // An existing object with this key has the same bytes. Putting it again removes a mark for removal.
     objects.put(&file, body).await?;
     check(objects, table, &file, &wanted).await?;
     tracing::info!(table = table.name(), files, rows = wanted.rows, bytes, key = file, "wrote a version");
@@ -158,7 +159,7 @@ pub(crate) async fn write_version(
     })
 }
 
-/// Reads the file back and compares it with what it was made from.
+/// Reads the file back and compares it with its sources.
 async fn check(
     objects: &dyn Objects,
     table: Table,

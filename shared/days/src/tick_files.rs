@@ -1,4 +1,4 @@
-//! What a day's ticks hold: their own files of one table.
+//! The files of one table that a day's ticks wrote.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use storewatch_lake::{LakeError, ListedObject, Objects, Table, keys};
 use crate::CountryDay;
 use crate::record::{Record, Version};
 
-/// A table's files of a day, as the ticks left them.
+/// A table's files of a day, as its ticks wrote them.
 pub(crate) struct TickFiles {
     pub(crate) table: Table,
     files: Vec<(Slot, ListedObject)>,
@@ -17,8 +17,8 @@ pub(crate) struct TickFiles {
 impl TickFiles {
     /// Lists the files of every table that has files or a version.
     ///
-    /// Tables are listed in the reverse of the order in which ticks write them: every slot seen in
-    /// `country_ticks` then has its other files too.
+    /// Lists tables in the reverse of the order in which ticks write them. So every slot found in
+    /// `country_ticks` has its other files too.
     pub(crate) async fn list_all(
         objects: &dyn Objects,
         id: CountryDay,
@@ -40,12 +40,12 @@ impl TickFiles {
         Ok(Self { table, files: listed.into_iter().filter_map(of_slot).collect() })
     }
 
-    /// The files with their slots.
+    /// The files and their slots.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &(Slot, ListedObject)> {
         self.files.iter()
     }
 
-    /// The files alone.
+    /// The files without their slots.
     pub(crate) fn objects(&self) -> impl Iterator<Item = &ListedObject> {
         self.files.iter().map(|(_, object)| object)
     }
@@ -60,7 +60,7 @@ impl TickFiles {
         self.files.iter().any(|(slot, _)| slots.contains(slot))
     }
 
-    /// The slots with a file that the version was not made from.
+    /// The slots with a file that is not part of the version.
     pub(crate) fn fresh(&self, version: Option<&Version>) -> impl Iterator<Item = Slot> {
         let known = move |object: &ListedObject| version.is_some_and(|version| version.has(object));
         self.files.iter().filter(move |(_, object)| !known(object)).map(|(slot, _)| *slot)

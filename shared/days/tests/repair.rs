@@ -1,4 +1,4 @@
-//! A repaired catalog holds what lies on S3, in Glue and in memory alike.
+//! A repaired catalog matches the files on S3, both in Glue and in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ async fn write_record(objects: &dyn Objects, day: u32, table: Table, location: S
     record.write(objects, Condition::Absent).await.unwrap();
 }
 
-/// Days that the catalog lacks, holds elsewhere, holds without files, and holds as they are; compacted days
+/// Days that are missing from the catalog, at another location, without files, and right; compacted days
 /// too.
 async fn contract(catalog: &dyn Catalog) {
     let (objects, es) = (MemoryObjects::default(), "es".parse().unwrap());
@@ -60,9 +60,9 @@ async fn contract(catalog: &dyn Catalog) {
         let location = format!("s3://memory/{}", folder(day));
         write_record(&objects, day, table, location).await;
     }
-    // 1 is missing, 2 is elsewhere, 3 is right, 4 has no files, 5 and 6 are compacted, what 7 was compacted to
-    // is gone, 8 is missing and compacted, 9 lies where an older version was, and what 10 was being compacted to
-    // is in no record; 20 is outside of the days that are repaired.
+    // 1 is missing, 2 is elsewhere, 3 is right, 4 has no files, 5 and 6 are compacted, the version of 7 is
+    // gone, 8 is missing and compacted, 9 points to an older version, and the version of 10 is in no
+    // record. 20 is outside the repaired days.
     let elsewhere = at(2, "s3://memory/elsewhere/".to_owned());
     let older = at(9, compacted(9).location.replace("v1", "v0"));
     let held = [elsewhere, raw(3), raw(4), compacted(5), compacted(6), compacted(7), older, raw(10), raw(20)];
@@ -94,12 +94,12 @@ async fn contract(catalog: &dyn Catalog) {
 }
 
 #[tokio::test]
-async fn a_repaired_catalog_in_memory_holds_what_lies_on_s3() {
+async fn a_repaired_catalog_in_memory_matches_s3() {
     contract(&MemoryCatalog::default()).await;
 }
 
 #[tokio::test]
-async fn a_repaired_glue_catalog_holds_what_lies_on_s3() {
+async fn a_repaired_glue_catalog_matches_s3() {
     let (client, database) = aws::glue_database(&Table::ALL.map(Table::name)).await;
     contract(&GlueCatalog::new(client, database)).await;
 }

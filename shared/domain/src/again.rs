@@ -1,63 +1,64 @@
-//! Judging again: what was seen of the stores in a slot that is past, held against schedules as they
-//! are now. The live view's past cannot be asked for, but a slot's rows have kept what it said.
+//! Judges a past slot again, by the schedules as they are now. The live view cannot be asked about
+//! the past, but the rows of the slot have kept what it showed.
 
 use std::collections::{HashMap, HashSet};
 
 use crate::chunk::{JudgedStore, Judging, Rules};
+use crate::instant::Instant;
 use crate::judgement::{LiveStore, Reason, Status, ViewFailure};
 use crate::slot::Slot;
 use crate::store::{IdType, Store, StoreKey};
 
-/// What was seen of a store, as its row has kept it.
+/// What the live view showed of a store, as kept in its row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Look {
-    /// It was observed.
+    /// The store was observed.
     Seen {
-        /// When, in Unix microseconds, within the slot.
-        at: i64,
-        /// Its documents; nothing where it was not listed.
+        /// When, within the slot.
+        at: Instant,
+        /// Its documents; `None` if it was not listed.
         store: Option<LiveStore>,
     },
-    /// It was not observed, and why not; nothing where its row says something else, that its schedule
-    /// was bad.
+    /// The store was not observed, and why. `None` if the row gives another reason instead, that its
+    /// schedule was bad.
     Unseen(Option<ViewFailure>),
 }
 
 impl Look {
-    /// Reads it from the columns of a row that are named so.
+    /// Reads it from a row's columns of these names.
     pub fn from_row(
-        observed_at: Option<i64>,
+        observed_at: Option<Instant>,
         listed: Option<bool>,
         online: Option<bool>,
         status: Status,
         reason: Option<&str>,
     ) -> Self {
         let (Some(at), Some(listed)) = (observed_at, listed) else {
-            let failures = [ViewFailure::Unavailable, ViewFailure::Incomplete, ViewFailure::Late];
-            let said = |failure: &ViewFailure| Some(Reason::from(*failure).as_str()) == reason;
-            return Self::Unseen(failures.into_iter().find(said));
+            let reason = reason.and_then(|reason| reason.parse::<Reason>().ok());
+            return Self::Unseen(reason.and_then(Reason::view_failure));
         };
         let reason = reason.filter(|_| status != Status::Unknown).map(str::to_owned);
         Self::Seen { at, store: listed.then_some(LiveStore { online: online == Some(true), reason }) }
     }
 }
 
-/// What was seen of all the stores in one slot.
+/// What the live view showed of all stores in one slot.
 #[derive(Debug, Clone)]
 pub struct Looks {
     id_type: IdType,
     rows: Vec<(String, Look)>,
     by_id: HashMap<String, usize>,
-    /// In the order of the live view's ids, which is that of the chunks. What is no such id, or the id of
-    /// a row before, comes first, as [`cut`](crate::cut) has it.
+    /// In the order of the live view's ids, which is also the order of the chunks. As in
+    /// [`cut`](crate::cut), a row comes first if the live view cannot have its id, or an earlier row has
+    /// the same id.
     by_key: Vec<(Option<StoreKey>, usize)>,
 }
 
-/// A store's view: when it was observed and its documents, or why it was not.
-type View<'a> = Result<(i64, Option<&'a LiveStore>), ViewFailure>;
+/// When a store was observed and its documents, or why it was not observed.
+type View<'a> = Result<(Instant, Option<&'a LiveStore>), ViewFailure>;
 
 impl Looks {
-    /// The ids of a slot's rows with what they say of the live view. Ids are unique.
+    /// Takes the ids of a slot's rows, and what each row says about the live view. Ids must be unique.
     pub fn new(id_type: IdType, rows: Vec<(String, Look)>) -> Self {
         let by_id = rows.iter().zip(0..).map(|((id, _), n)| (id.clone(), n)).collect();
         let mut by_key: Vec<(Option<StoreKey>, usize)> =
@@ -72,8 +73,8 @@ impl Looks {
         Self { id_type, rows, by_id, by_key }
     }
 
-    /// Which of the rows are of one of these stores, in their own order: those that [`judge_again`]
-    /// makes anew. An orphan's is of the store that has come for its id.
+    /// For each row, in order, whether it belongs to one of these stores. [`judge_again`] replaces these
+    /// rows. An orphan's row belongs to the store that has been added with its id.
     pub fn are_of(&self, stores: &[Store]) -> Vec<bool> {
         let ids: HashSet<&str> = stores.iter().map(|store| store.id.as_str()).collect();
         let keys: HashSet<StoreKey> =
@@ -85,13 +86,13 @@ impl Looks {
         self.rows.iter().map(|(id, _)| of_store(id)).collect()
     }
 
-    /// What was seen of the store; nothing where the slot has no rows at all.
+    /// What the live view showed of the store; `None` if the slot has no rows at all.
     fn of(&self, store: &Store) -> Option<View<'_>> {
         let key = StoreKey::new(&store.id, self.id_type);
         let place = self.by_key.partition_point(|(other, _)| *other < key);
         let same = || self.by_key.get(place).filter(|(other, _)| key.is_some() && *other == key);
         let (own, same) = (self.by_id.get(&store.id).copied(), same().map(|(_, n)| *n));
-        // A row of the same text may have been a second row of one id, which no view was held against.
+        // A row with the same text may be a duplicate of another row's id. Such rows were not compared with a view.
         let own = if store.problem.is_none() { same.or(own) } else { own.or(same) };
         match own.map(|n| &self.rows[n].1) {
             Some(Look::Seen { at, store }) => Some(Ok((*at, store.as_ref()))),
@@ -100,9 +101,10 @@ impl Looks {
         }
     }
 
-    /// How the chunk was seen that a place in the order of ids lies in, which has no row. A chunk is a
-    /// range of ids, so it is the chunk of the row before or of the row after. Where only one of them
-    /// was observed it is not known which, and whoever was not observed is not called unlisted.
+    /// How the chunk was observed that covers a place in the order of ids without a row. A chunk is a
+    /// range of ids, so the chunk is that of the row before or of the row after. If only one of these
+    /// was observed, it is not known which one it is, and a store that may not have been observed must
+    /// not be called unlisted.
     fn near(&self, place: usize) -> Option<View<'_>> {
         let look = |(_, n): &(Option<StoreKey>, usize)| &self.rows[*n].1;
         let (before, after) = (self.by_key[..place].last().map(look), self.by_key.get(place).map(look));
@@ -117,8 +119,8 @@ impl Looks {
         }
     }
 
-    /// Why a chunk was not observed of which a row was not observed for this reason, or tells none: then
-    /// the rows beside it do that were not observed either.
+    /// Why the chunk at this place was not observed: the reason in the row itself if it has one, otherwise
+    /// the reason in the nearest rows that were not observed either.
     fn failure(&self, told: Option<ViewFailure>, place: usize) -> ViewFailure {
         let unseen = |(_, n): &(Option<StoreKey>, usize)| match &self.rows[*n].1 {
             Look::Seen { .. } => None,
@@ -130,14 +132,14 @@ impl Looks {
     }
 }
 
-/// Judges the stores by what was seen of them in the slot.
+/// Judges the stores by what the live view showed of them in the slot.
 ///
-/// A store that has no row in the slot, because its schedule was entered later, was looked for all
-/// the same: observing asks for ranges of ids. It is judged as not listed where the stores around it
-/// were observed, and as unknown where they were not. A reason of the live view is lost where the
-/// store's row said `bad_schedule` in its place.
+/// A store without a row, because its schedule was entered later, was still observed: an observation
+/// asks for a range of ids. It counts as not listed if the stores around it were observed, and as
+/// unknown if they were not. The live view's reason is lost if the store's row has `bad_schedule`
+/// instead.
 ///
-/// Without any row of the slot nothing is judged: nobody knows what was seen.
+/// If the slot has no rows, returns none: what the live view showed is not known.
 ///
 /// ```
 /// use storewatch_domain::*;
@@ -149,7 +151,7 @@ impl Looks {
 ///     missing_hours: MissingHours::AlwaysOpen,
 ///     id_type: IdType::Long,
 /// };
-/// let offline = Look::Seen { at: slot.start_micros(), store: Some(LiveStore::default()) };
+/// let offline = Look::Seen { at: slot.first_instant(), store: Some(LiveStore::default()) };
 /// let looks = Looks::new(rules.id_type, vec![("7".to_owned(), offline)]);
 /// let stores = ["7", "8"].map(|id| Store { id: id.to_owned(), ..Store::default() });
 /// let statuses: Vec<Status> =
@@ -167,7 +169,7 @@ pub fn judge_again<'a>(
     let judged = stores.iter().filter_map(|store| {
         let view = looks.of(store)?;
         judging.observed(view.ok().map(|(at, _)| at));
-        // Its id is none of the live view's, so it was in no document.
+        // The live view cannot have this id, so no document was this store's.
         let named = StoreKey::new(&store.id, rules.id_type).is_some();
         Some(judging.row(store, view.map(|(_, live)| live.filter(|_| named))))
     });

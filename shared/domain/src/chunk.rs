@@ -1,26 +1,27 @@
-//! Chunks: the ranges of stores that one observation handles, and the judgement of a whole chunk.
+//! Chunks: ranges of stores that are observed together, and how a whole chunk is judged.
 
 use std::borrow::Cow;
 
 use crate::hours::{LocalDate, MissingHours};
+use crate::instant::Instant;
 use crate::judgement::{Judged, LiveStore, Seen, ViewFailure, judge, orphan};
 use crate::slot::Slot;
 use crate::store::{IdRange, IdType, Store, StoreKey};
 use crate::tzdb::{Zone, Zones};
 use crate::zone::ZoneClocks;
 
-/// No store's id can be an id of the live view.
+/// No store has an id that the live view could have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "none of the {stores} stores has an id that can be one of the live view's (the first is {example:?}), which are {}",
     wanted(*.id_type)
 )]
 pub struct NoUsableIds {
-    /// How many stores there are.
+    /// The number of stores.
     pub stores: usize,
-    /// The id of the first, or its beginning.
+    /// The id of the first store, shortened to 80 characters.
     pub example: String,
-    /// How the live view has ids.
+    /// How the live view maps ids.
     pub id_type: IdType,
 }
 
@@ -31,28 +32,28 @@ fn wanted(id_type: IdType) -> String {
     }
 }
 
-/// The beginning of an id, for messages.
+/// An id, shortened for messages.
 fn shown(id: &str) -> String {
     id.chars().take(80).collect()
 }
 
-/// One chunk of a country: how many stores, and the ids it answers for.
+/// One chunk of a country: its stores, and the range of ids that it covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
-    /// In the order of the live view's ids, those that cannot be judged for their id first.
+    /// In the order of the live view's ids. Stores that cannot be judged because of their id come first.
     pub stores: Vec<Store>,
-    /// The ids it answers for, of orphans too.
+    /// The ids that it covers, including orphans'.
     pub range: IdRange,
 }
 
-/// Puts the stores in the order of the live view's ids and cuts them into chunks of at most `size`.
+/// Sorts the stores in the order of the live view's ids and cuts them into chunks of at most `size`.
 ///
-/// The ranges cover all ids without gap or overlap, so that every document, orphans too, falls in
-/// just one chunk; without any store there is one chunk over all ids. Stores whose id is no id of
-/// the live view, or is the id of a store before, are spoiled and come first.
+/// The ranges cover all ids without gaps or overlaps, so every document, even an orphan, falls into
+/// exactly one chunk. If there are no stores, there is one chunk for all ids. A store is spoiled and
+/// comes first if the live view cannot have its id, or an earlier store has the same id.
 ///
 /// # Errors
-/// There are stores, but none has an id that the live view could have.
+/// There are stores, but the live view could have none of their ids.
 ///
 /// ```
 /// use storewatch_domain::{IdType, Store, StoreKey, cut};
@@ -73,7 +74,7 @@ pub fn cut(mut stores: Vec<Store>, id_type: IdType, size: usize) -> Result<Vec<C
         let (key, store) = &keyed[n];
         let problem = match (key, twin) {
             (None, _) => Some(format!(
-                "id {:?} is none that the live view has: those are {}",
+                "the live view cannot have the id {:?}: its ids are {}",
                 shown(&store.id),
                 wanted(id_type)
             )),
@@ -86,7 +87,7 @@ pub fn cut(mut stores: Vec<Store>, id_type: IdType, size: usize) -> Result<Vec<C
             keyed[n].1.spoil(problem);
         }
     }
-    // A twin keeps its key until here, so that of many equal ones only the first goes unspoiled.
+    // Twins keep their keys until here, so that only the first of many equal ones stays unspoiled.
     for n in (1..keyed.len()).rev() {
         if keyed[n].0 == keyed[n - 1].0 {
             keyed[n].0 = None;
@@ -111,60 +112,60 @@ pub fn cut(mut stores: Vec<Store>, id_type: IdType, size: usize) -> Result<Vec<C
         .collect())
 }
 
-/// What a country's stores are judged by, beside their own rows.
+/// The settings by which a country's stores are judged.
 #[derive(Debug, Clone)]
 pub struct Rules {
-    /// Where the zones of stores are looked up.
+    /// The time zones in which stores' zones are looked up.
     pub zones: Zones,
-    /// For stores that name no zone; one of `zones`.
+    /// The zone of stores that name none; one of `zones`.
     pub default_timezone: Zone,
-    /// What a store without weekly rows is.
+    /// Whether a store without weekly rows is open.
     pub missing_hours: MissingHours,
-    /// How the live view has ids.
+    /// How the live view maps ids.
     pub id_type: IdType,
 }
 
 /// An observation of one chunk's part of the live view.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Observation {
-    /// When it was made, Unix microseconds.
-    pub at: i64,
-    /// The listed stores in the order of their ids, each once.
+    /// When it was made.
+    pub at: Instant,
+    /// The listed stores, each once, in the order of their ids.
     pub stores: Vec<(StoreKey, LiveStore)>,
 }
 
-/// A judged store with what the tables say of it.
+/// A judged store, with the other columns of its row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JudgedStore<'a> {
     /// PostgreSQL's id, or the live view's for an orphan.
     pub id: Cow<'a, str>,
-    /// As PostgreSQL has it; nothing for an orphan.
+    /// As PostgreSQL has it; `None` for an orphan.
     pub name: Option<&'a str>,
-    /// As PostgreSQL has it; nothing for an orphan.
+    /// As PostgreSQL has it; `None` for an orphan.
     pub city: Option<&'a str>,
-    /// The store's zone, or the country's default; as written where no such zone exists.
+    /// The store's zone as written, even if it does not exist, or else the country's default.
     pub timezone: &'a str,
-    /// Local date and hour (0 to 23) of the slot, in the store's zone; nothing where it is unknown.
+    /// Local date and hour (0 to 23) of the slot in the store's zone; `None` if the zone does not exist.
     pub local: Option<(LocalDate, u8)>,
-    /// When it was observed, Unix microseconds.
-    pub observed_at: Option<i64>,
-    /// The status and what it was made of.
+    /// When it was observed; `None` if it was not.
+    pub observed_at: Option<Instant>,
+    /// The status and what it is based on.
     pub judged: Judged<'a>,
 }
 
-/// Judges the stores of a chunk and its orphans, in the order of the live view's ids; stores whose id
-/// is no id of the live view come first. An observation made outside the slot is not used: its
-/// stores are `unknown` because it was late.
+/// Judges the stores of a chunk and its orphans.
 ///
-/// Each zone is looked up once, and both sides are walked once in the order of their ids.
+/// Rows are in the order of the live view's ids. Stores whose id the live view cannot have come first.
+/// An observation made outside the slot is not used: its stores are `unknown` with the reason `late`.
+///
+/// Looks each zone up once, and walks stores and documents once, in the order of their ids.
 pub fn judge_chunk<'a>(
     slot: Slot,
     rules: &'a Rules,
     stores: &'a [Store],
     view: Result<&'a Observation, ViewFailure>,
 ) -> Vec<JudgedStore<'a>> {
-    let view =
-        view.and_then(|seen| if slot.contains_micros(seen.at) { Ok(seen) } else { Err(ViewFailure::Late) });
+    let view = view.and_then(|seen| if slot.contains(seen.at) { Ok(seen) } else { Err(ViewFailure::Late) });
     let mut judging = Judging::new(slot, rules);
     judging.observed(view.ok().map(|seen| seen.at));
     let mut rows: Vec<JudgedStore<'a>> = Vec::with_capacity(stores.len());
@@ -182,7 +183,7 @@ pub fn judge_chunk<'a>(
             rows.push(judging.row(store, Ok(None)));
         }
         let mut listed = false;
-        // Two ids of PostgreSQL can be one id of the live view.
+        // Two ids in PostgreSQL, such as "7" and "07", can be the same id in the live view.
         while let Some((_, store)) = known.next_if(|(id, _)| id == key) {
             rows.push(judging.row(store, Ok(Some(live))));
             listed = true;
@@ -195,14 +196,14 @@ pub fn judge_chunk<'a>(
     rows
 }
 
-/// What the stores of a slot share.
+/// State shared by the stores of a slot.
 pub(crate) struct Judging<'a> {
     slot: Slot,
     rules: &'a Rules,
     clocks: ZoneClocks<'a>,
-    /// When the observation was made, Unix microseconds, if there is one to be used.
-    observed_at: Option<i64>,
-    /// The same in seconds since the start of the slot, or 0.
+    /// When the observation was made; `None` if there is no usable one.
+    observed_at: Option<Instant>,
+    /// The same in seconds since the start of the slot; 0 without an observation.
     second: u16,
 }
 
@@ -211,10 +212,10 @@ impl<'a> Judging<'a> {
         Self { slot, rules, clocks: ZoneClocks::new(rules.zones.clone(), slot), observed_at: None, second: 0 }
     }
 
-    /// When the stores to come were observed, Unix microseconds within the slot.
-    pub(crate) fn observed(&mut self, at: Option<i64>) {
+    /// Sets when the following stores were observed, within the slot.
+    pub(crate) fn observed(&mut self, at: Option<Instant>) {
         self.observed_at = at;
-        self.second = at.map_or(0, |at| ((at - self.slot.start_micros()) / 1_000_000) as u16);
+        self.second = at.map_or(0, |at| (at.micros_since(self.slot.first_instant()) / 1_000_000) as u16);
     }
 
     pub(crate) fn row(

@@ -1,4 +1,4 @@
-//! The code of a country: it names partitions, keys and stacks, so only well-formed ones may exist.
+//! Country codes. They name partitions, keys and stacks, so only well-formed ones can be constructed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// An ISO 3166-1 alpha-2 code in lower case, such as `es`.
 ///
-/// Only the form is checked (two letters `a` to `z`); which countries exist is a matter of the
-/// registry.
+/// Only the form is checked: two letters, `a` to `z`. The registry decides which countries exist.
 ///
 /// ```
 /// use storewatch_domain::CountryCode;
@@ -27,8 +26,9 @@ pub struct InvalidCountry(pub String);
 
 impl CountryCode {
     /// The two letters.
+    #[expect(clippy::expect_used, reason = "both bytes are letters a to z")]
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(&self.0).expect("ASCII")
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_code_is_two_lower_case_letters_and_is_written_as_it_is_read() {
+    fn a_code_is_two_lower_case_letters_and_round_trips() {
         let code: CountryCode = "es".parse().unwrap();
         assert_eq!((code.as_str(), code.to_string(), String::from(code)), ("es", "es".into(), "es".into()));
         assert_eq!(format!("{code:?}"), "\"es\"");

@@ -1,4 +1,4 @@
-//! Days: the UTC calendar days by which the lake's tables are partitioned.
+//! UTC calendar days, by which the tables of the lake are partitioned.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,9 +7,10 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use crate::hours::LocalDate;
+use crate::instant::Instant;
 use crate::slot::Slot;
 
-/// A UTC calendar day of the years 1970 to 9999, written `2026-11-23`.
+/// A UTC calendar day in the years 1970 to 9999, written `2026-11-23`.
 ///
 /// ```
 /// use storewatch_domain::{Day, Slot};
@@ -34,19 +35,18 @@ impl Day {
     /// 9999-12-31.
     pub const LAST: Self = Self(*LocalDate::WRITTEN.end());
 
-    /// The day that contains the instant, in Unix microseconds. Instants before the first day or after
-    /// the last count as the first or the last day.
-    pub fn containing(micros: i64) -> Self {
-        Self::of(Slot::containing(micros.div_euclid(1_000_000)))
+    /// The day that contains the instant.
+    pub fn containing(instant: Instant) -> Self {
+        Self::of(Slot::of(instant))
     }
 
     /// The day that contains the slot.
     pub fn of(slot: Slot) -> Self {
-        // Slots lie in the same years as days.
+        // Slots and days cover the same years.
         Self(LocalDate::from_days((slot.start() / 86_400) as i32))
     }
 
-    /// The date on the calendar.
+    /// The calendar date.
     pub const fn date(self) -> LocalDate {
         self.0
     }
@@ -70,11 +70,11 @@ impl Day {
 impl FromStr for Day {
     type Err = InvalidDay;
 
-    /// Takes exactly what [`Display`](fmt::Display) writes.
+    /// Accepts exactly what [`Display`](fmt::Display) writes.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let date = text.parse::<NaiveDate>().ok();
         let day = date.and_then(|date| Self::FIRST.plus_days(date.to_epoch_days()));
-        // The parser of chrono also takes other forms, such as 2026-11-3.
+        // chrono also accepts other forms, such as 2026-11-3.
         day.filter(|day| day.to_string() == text).ok_or_else(|| InvalidDay(text.chars().take(60).collect()))
     }
 }
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_is_written_as_it_is_read() {
+    fn a_day_round_trips_as_text() {
         for text in ["1970-01-01", "2024-02-29", "2026-11-23", "9999-12-31"] {
             let day: Day = text.parse().unwrap();
             assert_eq!((day.to_string(), String::from(day)), (text.to_owned(), text.to_owned()));
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn no_other_text_is_a_day() {
+    fn every_other_text_is_refused() {
         for text in [
             "",
             "yesterday",
@@ -141,11 +141,14 @@ mod tests {
     }
 
     #[test]
-    fn every_slot_of_a_day_is_of_that_day_and_the_next_slot_of_the_next() {
+    fn the_96_slots_of_a_day_belong_to_it_and_the_next_one_to_the_next_day() {
         let day: Day = "2026-12-31".parse().unwrap();
         let start = day.first_slot();
         for slot in (0..96).map(|n| Slot::containing(start.start() + n * Slot::SECONDS)) {
-            assert_eq!((slot.day(), Day::containing(slot.end() * 1_000_000 - 1)), (day, day));
+            assert_eq!(
+                (slot.day(), Day::containing(slot.first_instant().plus_micros(899_999_999))),
+                (day, day)
+            );
         }
         let next = Slot::containing(start.start() + 86_400).day();
         assert_eq!((next.to_string(), day.plus_days(1)), ("2027-01-01".to_owned(), Some(next)));
@@ -154,8 +157,11 @@ mod tests {
     }
 
     #[test]
-    fn instants_outside_the_calendar_are_of_its_first_or_last_day() {
-        assert_eq!((Day::containing(i64::MIN), Day::containing(i64::MAX)), (Day::FIRST, Day::LAST));
+    fn the_first_and_the_last_instant_are_of_the_first_and_the_last_day() {
+        assert_eq!(
+            (Day::containing(Instant::FIRST), Day::containing(Instant::LAST)),
+            (Day::FIRST, Day::LAST)
+        );
         assert_eq!((Day::FIRST.plus_days(-1), Day::LAST.plus_days(1)), (None, None));
         assert_eq!(Day::LAST.plus_days(i32::MAX), None);
     }

@@ -1,7 +1,7 @@
-//! Opening hours: the rows that a schedule is made of, and when a store is open because of them.
+//! Opening hours: the rows of a schedule, and when a store is open.
 //!
-//! An interval belongs to the local date on which it opens. Both of its ends are turned into
-//! instants first; everything after that is computed on instants, never on wall clocks.
+//! An interval belongs to the local date on which it opens. Both ends are converted to instants first.
+//! Everything after that uses instants, never wall times.
 
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
@@ -16,10 +16,10 @@ use crate::zone::{Day, SlotClock};
 pub struct LocalDate(i32);
 
 impl LocalDate {
-    /// The years 0 to 9999, which ISO 8601 writes with four digits.
+    /// The dates of the years 0 to 9999, which ISO 8601 writes with four digits.
     pub const WRITTEN: RangeInclusive<Self> = Self(-719_528)..=Self(2_932_896);
 
-    /// The date that lies `days` after 1970-01-01. Every number is a date.
+    /// The date `days` after 1970-01-01. Every number is a date.
     pub const fn from_days(days: i32) -> Self {
         Self(days)
     }
@@ -29,7 +29,7 @@ impl LocalDate {
         self.0
     }
 
-    /// The date `n` days later; it stops at the ends of the calendar.
+    /// The date `n` days later, saturating at the ends of the range.
     pub const fn plus_days(self, n: i32) -> Self {
         Self(self.0.saturating_add(n))
     }
@@ -40,7 +40,7 @@ impl LocalDate {
         ((self.0 as i64 + 3).rem_euclid(7) + 1) as u8
     }
 
-    /// The same date for chrono, where chrono's calendar reaches that far.
+    /// The date as chrono's type; `None` if it is outside chrono's range.
     pub fn to_naive(self) -> Option<NaiveDate> {
         NaiveDate::from_epoch_days(self.0)
     }
@@ -67,8 +67,8 @@ impl fmt::Debug for LocalDate {
     }
 }
 
-/// A local wall time: whole seconds since midnight, 0 to 86,400. The last one, 24:00, is the end of
-/// the date and only ever closes.
+/// A local wall time: whole seconds since midnight, 0 to 86,400. 24:00 is the end of the date: a store
+/// can close then, but not open.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WallTime(u32);
 
@@ -78,13 +78,13 @@ impl WallTime {
     /// 24:00, the end of the date.
     pub const END_OF_DAY: Self = Self(86_400);
 
-    /// A wall time from seconds since midnight, 0 to 86,400.
+    /// A wall time from seconds since midnight; `None` if not within 0 to 86,400.
     pub const fn from_seconds(seconds: u32) -> Option<Self> {
         if seconds <= 86_400 { Some(Self(seconds)) } else { None }
     }
 
-    /// A wall time from microseconds since midnight, as PostgreSQL's `time` counts. A fraction of a
-    /// second is cut off.
+    /// A wall time from microseconds since midnight, as in PostgreSQL's `time`. Fractions of a second are
+    /// cut off. `None` if not within 0 to 86,400 seconds.
     pub const fn from_micros(micros: i64) -> Option<Self> {
         if micros < 0 || micros > 86_400_000_000 {
             return None;
@@ -110,31 +110,31 @@ impl fmt::Debug for WallTime {
     }
 }
 
-/// Why a row of a store's schedule cannot be used.
+/// Why a row of a store's schedule is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HoursError {
-    /// The weekday is not one of ISO 8601's numbers.
+    /// The weekday is not an ISO 8601 number.
     #[error("weekday {0} is not 1 (Monday) to 7 (Sunday)")]
     Weekday(i64),
-    /// There is an end, but no start.
+    /// It closes, but does not open.
     #[error("opens is null")]
     OpensMissing,
-    /// There is a start, but no end.
+    /// It opens, but does not close.
     #[error("closes is null")]
     ClosesMissing,
-    /// 24:00 ends a date; what starts then starts at 00:00 of the next.
+    /// It opens at 24:00, which ends a date. Use 00:00 on the next date.
     #[error("opens is 24:00, which only closes may be")]
     OpensAtEndOfDay,
-    /// The date is not one that ISO 8601 writes with a year of four digits.
+    /// The year of the date does not have the four digits of ISO 8601.
     #[error("{0} is outside the years 0 to 9999")]
     Date(LocalDate),
 }
 
-/// The hours of one weekday, one row of several perhaps. Without hours the row adds none; it counts as a
-/// weekly row all the same, so that [`MissingHours`] does not apply to its store.
+/// Hours on one weekday. A weekday can have several rows. A row without hours adds none, but it is a
+/// weekly row, so [`MissingHours`] does not apply to the store.
 ///
-/// `closes > opens`: the same local date. `closes < opens`: closes on the next local date.
-/// `closes = opens`: 24 hours, to the same wall time on the next date.
+/// `closes > opens`: closes on the same local date. `closes < opens`: closes on the next local date.
+/// `closes = opens`: closes at the same wall time on the next date.
 ///
 /// ```
 /// use storewatch_domain::{HoursError, WallTime, WeeklyHours};
@@ -155,7 +155,7 @@ impl WeeklyHours {
     /// Checks a weekly row: weekday 1 to 7, Monday is 1 (ISO 8601).
     ///
     /// # Errors
-    /// The weekday is out of range, just one of the ends is missing, or it opens at 24:00.
+    /// The weekday is out of range, only one of `opens` and `closes` is missing, or it opens at 24:00.
     pub fn new(weekday: i64, opens: Option<WallTime>, closes: Option<WallTime>) -> Result<Self, HoursError> {
         let number = u8::try_from(weekday).ok().filter(|day| (1..=7).contains(day));
         let weekday = number.ok_or(HoursError::Weekday(weekday))?;
@@ -167,16 +167,15 @@ impl WeeklyHours {
         self.weekday
     }
 
-    /// When it opens, on its own date, and when it closes, on that date or the next; `None` if the row
-    /// adds no hours.
+    /// When it opens, and when it closes on the same or the next date; `None` if the row adds no hours.
     pub fn hours(&self) -> Option<(WallTime, WallTime)> {
         self.hours.map(|hours| (hours.opens, hours.closes))
     }
 }
 
-/// The hours of one date; they replace the weekly hours of that date. Without hours the row only
-/// replaces: the store is closed unless another row of the date opens it. What spills over from the
-/// night before stays, for it belongs to the date on which it opened.
+/// Hours on one date, which replace the weekly hours of that date. A row without hours only replaces
+/// them: the store is closed unless another row for the date opens it. Hours that continue from the
+/// night before stay, because they belong to the date on which they opened.
 ///
 /// ```
 /// use storewatch_domain::{ExceptionHours, HoursError, LocalDate, WallTime};
@@ -197,8 +196,8 @@ impl ExceptionHours {
     /// Checks an exception row.
     ///
     /// # Errors
-    /// Just one of the ends is missing, it opens at 24:00, or the date is outside the years 0 to 9999
-    /// that ISO 8601 writes with four digits.
+    /// Only one of `opens` and `closes` is missing, it opens at 24:00, or the date is outside the years 0
+    /// to 9999, which ISO 8601 writes with four digits.
     pub fn new(
         date: LocalDate,
         opens: Option<WallTime>,
@@ -215,7 +214,7 @@ impl ExceptionHours {
         self.date
     }
 
-    /// Opens and closes, or nothing where the row adds no hours.
+    /// When it opens and closes; `None` if the row adds no hours.
     pub fn hours(&self) -> Option<(WallTime, WallTime)> {
         self.hours.map(|hours| (hours.opens, hours.closes))
     }
@@ -230,7 +229,7 @@ struct Hours {
 impl Hours {
     const ALL_DAY: Self = Self { opens: WallTime::MIDNIGHT, closes: WallTime::MIDNIGHT };
 
-    /// The hours of a row; `None` if it has neither end.
+    /// The hours of a row; `None` if both ends are missing.
     fn of_row(opens: Option<WallTime>, closes: Option<WallTime>) -> Result<Option<Self>, HoursError> {
         match (opens, closes) {
             (None, None) => Ok(None),
@@ -242,7 +241,7 @@ impl Hours {
     }
 }
 
-/// What a store without weekly rows is; its exceptions replace their dates all the same.
+/// What a store without weekly rows means. Its exceptions still replace their dates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MissingHours {
@@ -252,17 +251,17 @@ pub enum MissingHours {
     AlwaysOpen,
 }
 
-/// The hours of one store, as its rows give them.
+/// The rows of one store's schedule.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoreHours {
-    /// In any order; ranges may touch, overlap or contain one another.
+    /// In any order. Ranges may touch, overlap or contain each other.
     pub weekly: Vec<WeeklyHours>,
-    /// In any order, several a date perhaps.
+    /// In any order. A date can have several.
     pub exceptions: Vec<ExceptionHours>,
 }
 
-/// When a store is open within one slot: intervals that are sorted, disjoint and not empty, in whole
-/// seconds since the start of the slot, 0 to 900. Intervals that touch are one.
+/// When a store is open within one slot: sorted, disjoint, non-empty intervals in whole seconds since
+/// the start of the slot, 0 to 900. Intervals that touch are joined.
 ///
 /// ```
 /// use storewatch_domain::*;
@@ -279,30 +278,30 @@ pub struct StoreHours {
 /// ```
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Opening {
-    // Nearly always there is one interval at most, so that only a second one costs an allocation.
+    // There is almost always at most one interval, so only a second one needs an allocation.
     first: (u16, u16),
     others: Vec<(u16, u16)>,
 }
 
 impl Opening {
-    /// How much of the slot lies inside the hours, in seconds, 0 to 900.
+    /// How much of the slot lies within the hours, 0 to 900 seconds.
     pub fn seconds(&self) -> u16 {
         self.first.1 - self.first.0 + self.others.iter().map(|(start, end)| end - start).sum::<u16>()
     }
 
-    /// Whether the store is open in that second of the slot, 0 to 899.
+    /// Whether the store is open in the given second of the slot, 0 to 899.
     pub fn contains(&self, second: u16) -> bool {
         let holds = |&(start, end): &(u16, u16)| start <= second && second < end;
         holds(&self.first) || self.others.iter().any(holds)
     }
 
-    /// The intervals `[start, end)` in their order.
+    /// The intervals `[start, end)`, in order.
     pub fn intervals(&self) -> impl Iterator<Item = Range<u16>> + '_ {
         let parts = std::iter::once(&self.first).filter(|part| part.0 < part.1).chain(&self.others);
         parts.map(|&(start, end)| start..end)
     }
 
-    /// Adds an interval that is not empty. What overlaps counts once.
+    /// Adds a non-empty interval. Overlaps count once.
     fn add(&mut self, part: (u16, u16)) {
         if self.first.0 == self.first.1 {
             self.first = part;
@@ -316,7 +315,7 @@ impl Opening {
         let mut parts = std::mem::take(&mut self.others);
         parts.extend([self.first, part]);
         parts.sort_unstable();
-        // `dedup_by` hands over the later of two neighbours first.
+        // `dedup_by` passes the later of two neighbours first.
         parts.dedup_by(|later, earlier| {
             let touch = later.0 <= earlier.1;
             if touch {
@@ -336,8 +335,8 @@ impl fmt::Debug for Opening {
 }
 
 impl StoreHours {
-    /// When the store is open in the clock's slot. The intervals of a date are a union; the
-    /// exceptions of a date stand in place of its weekly rows.
+    /// When the store is open in the clock's slot. The intervals of a date are a union. If a date has
+    /// exceptions, they replace its weekly rows.
     pub fn opening(&self, clock: &SlotClock, missing: MissingHours) -> Opening {
         let mut opening = Opening::default();
         let mut add = |day: &Day, hours: Hours| {
@@ -345,7 +344,7 @@ impl StoreHours {
                 opening.add(part);
             }
         };
-        // A bit for each day of the clock: whether exceptions replace it.
+        // One bit for each day of the clock: whether it has exceptions.
         let mut replaced = 0_u8;
         for row in &self.exceptions {
             if let Some((n, day)) = clock.day_of_date(row.date) {

@@ -1,10 +1,13 @@
-//! The judgement: what a store's schedule and the live view come to, one status a store.
+//! Judgement: turns a store's schedule and what the live view shows into one status.
 
 use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::hours::Opening;
 
-/// What Storewatch says of a store in a slot.
+/// The result for a store in a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Status {
     /// Scheduled and online.
@@ -17,9 +20,9 @@ pub enum Status {
     Unexpected,
     /// Not scheduled and not online.
     Closed,
-    /// In the live view, and no such store in PostgreSQL.
+    /// In the live view, but not in PostgreSQL.
     Orphan,
-    /// Could not be judged; the reason says why.
+    /// Could not be judged; [`Judged::reason`] says why.
     Unknown,
 }
 
@@ -35,7 +38,7 @@ impl Status {
         Self::Unknown,
     ];
 
-    /// The status as columns and JSON have it.
+    /// The name used in columns and JSON.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Available => "available",
@@ -48,8 +51,8 @@ impl Status {
         }
     }
 
-    /// Whether the status counts for availability, and then as which part of it: `available` above
-    /// and below the line, `unavailable` and `unlisted` below only.
+    /// Whether the status counts towards availability. `available` counts in the numerator and the
+    /// denominator, `unavailable` and `unlisted` in the denominator only.
     pub const fn is_rated(self) -> bool {
         matches!(self, Self::Available | Self::Unavailable | Self::Unlisted)
     }
@@ -61,25 +64,40 @@ impl fmt::Display for Status {
     }
 }
 
-/// Why a live view was not used for a chunk of stores.
+/// The text is not a [`Status`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a status of a store")]
+pub struct InvalidStatus(pub String);
+
+impl FromStr for Status {
+    type Err = InvalidStatus;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.into_iter().find(|status| status.as_str() == text);
+        known.ok_or_else(|| InvalidStatus(text.to_owned()))
+    }
+}
+
+/// Why the live view could not be used for a chunk of stores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ViewFailure {
     /// It did not answer, or refused.
     Unavailable,
-    /// It answered with a part only.
+    /// It returned only part of an answer.
     Incomplete,
-    /// It was observed outside the slot; the past of a live view cannot be observed.
+    /// It was observed outside the slot. The past of a live view cannot be observed.
     Late,
 }
 
 /// Why a store is [`Status::Unknown`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Reason {
     /// The live view did not answer, or refused.
     LiveViewUnavailable,
-    /// The live view answered with a part only.
+    /// The live view returned only part of an answer.
     LiveViewIncomplete,
-    /// A row of the store's schedule cannot be used, or its zone does not exist.
+    /// A row of the store's schedule is invalid, or its time zone does not exist.
     BadSchedule,
     /// It was observed outside the slot.
     Late,
@@ -90,7 +108,7 @@ impl Reason {
     pub const ALL: [Self; 4] =
         [Self::LiveViewUnavailable, Self::LiveViewIncomplete, Self::BadSchedule, Self::Late];
 
-    /// The reason as the column has it.
+    /// The name used in the column.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::LiveViewUnavailable => "live_view_unavailable",
@@ -98,6 +116,44 @@ impl Reason {
             Self::BadSchedule => "bad_schedule",
             Self::Late => "late",
         }
+    }
+
+    /// Why the live view was not used; `None` if the store's schedule is to blame.
+    pub const fn view_failure(self) -> Option<ViewFailure> {
+        match self {
+            Self::LiveViewUnavailable => Some(ViewFailure::Unavailable),
+            Self::LiveViewIncomplete => Some(ViewFailure::Incomplete),
+            Self::BadSchedule => None,
+            Self::Late => Some(ViewFailure::Late),
+        }
+    }
+}
+
+/// The text is not a [`Reason`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a reason for which a store is unknown")]
+pub struct InvalidReason(pub String);
+
+impl FromStr for Reason {
+    type Err = InvalidReason;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.into_iter().find(|reason| reason.as_str() == text);
+        known.ok_or_else(|| InvalidReason(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Reason {
+    type Error = InvalidReason;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Reason> for String {
+    fn from(reason: Reason) -> Self {
+        reason.as_str().to_owned()
     }
 }
 
@@ -111,19 +167,19 @@ impl From<ViewFailure> for Reason {
     }
 }
 
-/// A store in the live view: all of its documents together.
+/// A store in the live view: all its documents together.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LiveStore {
     /// Whether any of its documents matches the country's `online` query.
     pub online: bool,
-    /// The reason that the documents give, if any does.
+    /// The reason that the documents give, if any of them has one.
     pub reason: Option<String>,
 }
 
 impl LiveStore {
-    /// Adds one more document of the store. The store is online if any document is; the reason is
-    /// one of a document that says the same as the store, the first in the order of text, so that
-    /// the order in which documents arrive does not matter.
+    /// Adds a document of the store. The store is online if any document is. Its reason comes from the
+    /// documents with the same `online` as the store: the first in text order, so the order in which
+    /// documents arrive does not matter.
     pub fn add(&mut self, online: bool, reason: Option<String>) {
         match (self.online, online) {
             (true, false) => {}
@@ -138,37 +194,37 @@ impl LiveStore {
     }
 }
 
-/// A store as it was seen in the live view, at one instant of the slot.
+/// What the live view showed of a store at one instant of the slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Seen<'a> {
-    /// When, in seconds since the start of the slot, 0 to 899.
+    /// The instant, in seconds since the start of the slot, 0 to 899.
     pub second: u16,
-    /// The store's documents; nothing where it is not listed.
+    /// The store's documents; `None` if it is not listed.
     pub store: Option<&'a LiveStore>,
 }
 
-/// The judgement of one store in one slot; the fields are the columns of that name.
+/// The judgement of one store in one slot. The fields are the columns of the same names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged<'a> {
-    /// What Storewatch says of the store.
+    /// The result.
     pub status: Status,
-    /// Whether the store is open at the observation; null where there is none or no schedule.
+    /// Whether the store should be open when it was observed; `None` without an observation or a schedule.
     pub scheduled: Option<bool>,
-    /// How much of the slot lies inside the hours, 0 to 900 seconds; null without a schedule.
+    /// How much of the slot lies within the hours, 0 to 900 seconds; `None` without a schedule.
     pub scheduled_seconds: Option<u16>,
-    /// Null where not observed.
+    /// Whether it is in the live view; `None` if not observed.
     pub listed: Option<bool>,
-    /// Null where not observed; false where observed and not listed.
+    /// Whether it is online; `None` if not observed, false if not listed.
     pub online: Option<bool>,
-    /// For `unknown` why; else what the documents say.
+    /// For `unknown`, why; otherwise the reason that the documents give.
     pub reason: Option<&'a str>,
 }
 
 /// Judges a store of PostgreSQL.
 ///
-/// `opening` is what its hours come to in the slot, or nothing where its rows are bad; `view` is the
-/// store as it was seen, or why it was not. A bad schedule is named before a failed view: it stays
-/// when the view comes back.
+/// `opening` is when the store is open in the slot, or `None` if its schedule is bad. `view` is what the
+/// live view showed, or why it could not be used. If both are bad, the reason is the schedule: it is
+/// still bad when the view is back.
 ///
 /// ```
 /// use storewatch_domain::*;
@@ -201,7 +257,7 @@ pub fn judge<'a>(opening: Option<&Opening>, view: Result<Seen<'a>, ViewFailure>)
     Judged { status, scheduled, scheduled_seconds, listed, online, reason }
 }
 
-/// Judges a store that is in the live view only.
+/// Judges a store that is only in the live view.
 pub fn orphan(store: &LiveStore) -> Judged<'_> {
     Judged {
         status: Status::Orphan,

@@ -6,6 +6,7 @@ pub mod chunk;
 pub mod country;
 pub mod day;
 pub mod hours;
+pub mod instant;
 pub mod judgement;
 pub mod slot;
 pub mod store;
@@ -20,7 +21,10 @@ pub use day::{Day, InvalidDay};
 pub use hours::{
     ExceptionHours, HoursError, LocalDate, MissingHours, Opening, StoreHours, WallTime, WeeklyHours,
 };
-pub use judgement::{Judged, LiveStore, Reason, Seen, Status, ViewFailure, judge, orphan};
+pub use instant::{Instant, InvalidInstant};
+pub use judgement::{
+    InvalidReason, InvalidStatus, Judged, LiveStore, Reason, Seen, Status, ViewFailure, judge, orphan,
+};
 pub use slot::{InvalidSlot, Slot};
 pub use store::{IdRange, IdType, Store, StoreKey};
 pub use summary::{CitySummary, Counts, Summary};

@@ -1,12 +1,12 @@
-//! Slots: the quarter hours that ticks, rows and keys are named by.
+//! Slots: the quarter hours that name ticks, rows and keys.
 
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::day::Day;
+use crate::instant::{Instant, InvalidInstant};
 
 /// The 15 minutes `[t, t + 15 min)` that start at :00, :15, :30 or :45 UTC.
 ///
@@ -24,13 +24,13 @@ pub struct Slot(i64);
 /// The text does not name a slot.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSlot {
-    /// It is no time with an offset, as RFC 3339 writes it.
+    /// It is not an RFC 3339 time with an offset.
     #[error("slot {0:?} is not an RFC 3339 time such as \"2026-11-23T04:15:00Z\"")]
     NotATime(String),
-    /// It is a time inside a slot.
+    /// It is a time, but not the start of a slot.
     #[error("slot {0:?} does not start at minute 00, 15, 30 or 45")]
     NotAStart(String),
-    /// Keys have years of four digits, and there is nothing to watch before 1970.
+    /// Years in keys have four digits, and there is nothing to watch before 1970.
     #[error("slot {0:?} is outside the years 1970 to 9999")]
     OutOfRange(String),
 }
@@ -38,28 +38,33 @@ pub enum InvalidSlot {
 impl Slot {
     /// The length of every slot, in seconds.
     pub const SECONDS: i64 = 900;
-    /// 10000-01-01T00:00:00Z: years have four digits in keys.
+    /// 10000-01-01T00:00:00Z: years in keys have four digits.
     const END: i64 = 253_402_300_800;
 
-    /// The slot in which the instant (Unix seconds) lies; instants before 1970 or after 9999 are
-    /// taken as the first or last slot.
+    /// The slot that contains the instant (Unix seconds). Instants before 1970 or after 9999 count as
+    /// the first or the last slot.
     pub fn containing(instant: i64) -> Self {
         let instant = instant.clamp(0, Self::END - 1);
         Self(instant - instant.rem_euclid(Self::SECONDS))
     }
 
-    /// The slot in which the time lies. The fraction of a second does not matter.
+    /// The slot that contains the time. Fractions of a second are ignored.
     ///
     /// # Errors
-    /// The text is not an RFC 3339 time, or lies outside the years 1970 to 9999.
+    /// The text is not an RFC 3339 time, or is outside the years 1970 to 9999.
     pub fn containing_time(text: &str) -> Result<Self, InvalidSlot> {
-        let instant = DateTime::parse_from_rfc3339(text)
-            .map_err(|_| InvalidSlot::NotATime(text.chars().take(60).collect()))?
-            .timestamp();
-        if !(0..Self::END).contains(&instant) {
-            return Err(InvalidSlot::OutOfRange(text.to_owned()));
-        }
-        Ok(Self::containing(instant))
+        Ok(Self::of(text.parse()?))
+    }
+
+    /// The slot in which the instant lies.
+    pub fn of(instant: Instant) -> Self {
+        Self::containing(instant.micros() / 1_000_000)
+    }
+
+    /// The first instant of the slot.
+    pub fn first_instant(self) -> Instant {
+        // Slots lie in the same years as instants.
+        Instant::FIRST.plus_micros(self.start_micros())
     }
 
     /// The first instant of the slot, Unix seconds.
@@ -72,41 +77,44 @@ impl Slot {
         self.0 + Self::SECONDS
     }
 
-    /// The first instant of the slot, Unix microseconds, as the tables hold it.
+    /// The first instant of the slot, Unix microseconds, as in the tables.
     pub fn start_micros(self) -> i64 {
         self.0 * 1_000_000
     }
 
-    /// Whether the instant (Unix microseconds) lies in the slot.
-    pub fn contains_micros(self, instant: i64) -> bool {
-        (self.start_micros()..self.end() * 1_000_000).contains(&instant)
+    /// Whether the instant lies in the slot.
+    pub fn contains(self, instant: Instant) -> bool {
+        Self::of(instant) == self
     }
 
-    /// The slot as keys and names have it: `20261123T0415Z`.
+    /// The form used in keys and names: `20261123T0415Z`.
     pub fn key(self) -> String {
-        self.time().format("%Y%m%dT%H%MZ").to_string()
+        self.first_instant().utc().format("%Y%m%dT%H%MZ").to_string()
     }
 
     /// The UTC day of the slot.
     pub fn day(self) -> Day {
         Day::of(self)
     }
-
-    fn time(self) -> DateTime<Utc> {
-        // Slots lie in the years 1970 to 9999, well inside what chrono holds.
-        DateTime::from_timestamp(self.0, 0).unwrap_or_default()
-    }
 }
 
 impl FromStr for Slot {
     type Err = InvalidSlot;
 
-    /// Takes the RFC 3339 time at which a slot starts, and no other.
+    /// Accepts only an RFC 3339 time at which a slot starts.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let slot = Self::containing_time(text)?;
-        let exact =
-            DateTime::parse_from_rfc3339(text).is_ok_and(|t| t.timestamp_micros() == slot.start_micros());
-        if exact { Ok(slot) } else { Err(InvalidSlot::NotAStart(text.to_owned())) }
+        let instant: Instant = text.parse()?;
+        let slot = Self::of(instant);
+        if slot.first_instant() == instant { Ok(slot) } else { Err(InvalidSlot::NotAStart(text.to_owned())) }
+    }
+}
+
+impl From<InvalidInstant> for InvalidSlot {
+    fn from(error: InvalidInstant) -> Self {
+        match error {
+            InvalidInstant::NotATime(text) => Self::NotATime(text),
+            InvalidInstant::OutOfRange(text) => Self::OutOfRange(text),
+        }
     }
 }
 
@@ -125,9 +133,9 @@ impl From<Slot> for String {
 }
 
 impl fmt::Display for Slot {
-    /// As JSON and columns have it: `2026-11-23T04:15:00Z`.
+    /// The form used in JSON and columns: `2026-11-23T04:15:00Z`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.time().format("%Y-%m-%dT%H:%M:%SZ"))
+        write!(f, "{}", self.first_instant().utc().format("%Y-%m-%dT%H:%M:%SZ"))
     }
 }
 
@@ -142,26 +150,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_late_time_names_the_slot_it_lies_in() {
+    fn a_late_time_names_the_slot_that_contains_it() {
         let slot = Slot::containing_time("2026-11-23T04:29:59.999Z").unwrap();
         assert_eq!(slot.to_string(), "2026-11-23T04:15:00Z");
     }
 
     #[test]
-    fn an_offset_is_turned_into_utc() {
+    fn an_offset_is_converted_to_utc() {
         let slot: Slot = "2026-11-23T05:15:00+01:00".parse().unwrap();
         assert_eq!(slot.to_string(), "2026-11-23T04:15:00Z");
     }
 
     #[test]
-    fn a_time_inside_a_slot_is_not_the_name_of_one() {
+    fn a_time_inside_a_slot_does_not_parse_as_a_slot() {
         for text in ["2026-11-23T04:16:00Z", "2026-11-23T04:15:01Z", "2026-11-23T04:15:00.5Z"] {
             assert_eq!(text.parse::<Slot>(), Err(InvalidSlot::NotAStart(text.into())));
         }
     }
 
     #[test]
-    fn a_text_that_is_no_time_is_refused_by_name() {
+    fn a_text_that_is_not_a_time_is_refused_and_quoted() {
         for text in ["", "now", "2026-11-23", "2026-11-23T04:15:00", "2026-13-01T00:00:00Z"] {
             assert_eq!(text.parse::<Slot>(), Err(InvalidSlot::NotATime(text.into())));
         }
@@ -170,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instant_outside_the_years_1970_to_9999_lies_in_the_first_or_the_last_slot() {
+    fn an_instant_outside_the_years_1970_to_9999_counts_as_the_first_or_last_slot() {
         for (instant, wanted) in [
             (i64::MIN, "1970-01-01T00:00:00Z"),
             (-1, "1970-01-01T00:00:00Z"),
@@ -183,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slot_is_written_as_it_is_read() {
+    fn a_slot_round_trips_as_text() {
         let slot: Slot = "2026-11-23T04:15:00Z".parse().unwrap();
         assert_eq!((slot.start(), slot.end()), (1_795_407_300, 1_795_408_200));
         assert_eq!(
@@ -194,11 +202,12 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_a_slot_are_half_open() {
+    fn a_slot_includes_its_start_and_excludes_its_end() {
         let slot: Slot = "2026-11-23T04:15:00Z".parse().unwrap();
-        assert!(slot.contains_micros(slot.start_micros()));
-        assert!(slot.contains_micros(slot.end() * 1_000_000 - 1));
-        assert!(!slot.contains_micros(slot.end() * 1_000_000));
-        assert!(!slot.contains_micros(slot.start_micros() - 1));
+        let after = |micros| slot.first_instant().plus_micros(micros);
+        assert!(slot.contains(after(0)));
+        assert!(slot.contains(after(899_999_999)));
+        assert!(!slot.contains(after(900_000_000)));
+        assert!(!slot.contains(after(-1)));
     }
 }

@@ -1,4 +1,4 @@
-//! A store of PostgreSQL, and the ids by which the two sources name the same store.
+//! Stores, and the ids that match a store in PostgreSQL to its documents in the live view.
 
 use std::fmt;
 
@@ -9,22 +9,22 @@ use crate::hours::StoreHours;
 /// A store as PostgreSQL describes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Store {
-    /// Its id as text, as PostgreSQL writes it.
+    /// The id, as PostgreSQL writes it as text.
     pub id: String,
-    /// What people call it.
+    /// The display name.
     pub name: Option<String>,
-    /// The city by which it is summed up.
+    /// The city that it counts towards in summaries.
     pub city: Option<String>,
-    /// The IANA name of its zone as PostgreSQL has it; the country's default where it is null.
+    /// The IANA name of its time zone, as PostgreSQL has it. `None` means the country's default.
     pub timezone: Option<String>,
-    /// Its weekly rows and exceptions, without the rows that cannot be used.
+    /// Weekly rows and exceptions, without the rows that are invalid.
     pub hours: StoreHours,
-    /// What is wrong with the store's rows, and with which; such a store is `unknown`.
+    /// Which of its rows is invalid, and why. A store with a problem is `unknown`.
     pub problem: Option<String>,
 }
 
 impl Store {
-    /// Marks the store as one that cannot be judged. The first problem stays.
+    /// Marks the store as one that cannot be judged. If it has a problem already, keeps that one.
     pub fn spoil(&mut self, problem: impl fmt::Display) {
         if self.problem.is_none() {
             self.problem = Some(problem.to_string());
@@ -32,17 +32,17 @@ impl Store {
     }
 }
 
-/// How the live view's id field is mapped, which decides the order of ids.
+/// How the live view maps its id field. This decides the order of ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IdType {
-    /// Signed 64-bit numbers, in the order of numbers.
+    /// Signed 64-bit numbers, in numeric order.
     Long,
-    /// Text, in the order of its UTF-8 bytes.
+    /// Text, ordered by its UTF-8 bytes.
     Keyword,
 }
 
-/// A store's id as the live view has it and orders it.
+/// A store's id as the live view has it. Ordered as the live view orders ids.
 ///
 /// ```
 /// use storewatch_domain::{IdType, StoreKey};
@@ -61,12 +61,12 @@ pub enum StoreKey {
 }
 
 impl StoreKey {
-    /// The longest text, in bytes, that can be an id: longer ones are in no range that Elasticsearch takes,
-    /// for it makes an automaton of at most 1,000 states of a bound.
+    /// The longest text id, in bytes. Elasticsearch turns a bound of a range into an automaton of at most
+    /// 1,000 states, so it refuses ranges with longer bounds.
     pub const LONGEST: usize = 512;
 
-    /// Turns PostgreSQL's id into the live view's; nothing where it cannot be one: it is no number but must be
-    /// one, or its text is longer than [`StoreKey::LONGEST`].
+    /// Turns PostgreSQL's id into the live view's. `None` if it cannot be one: it must be a number and is
+    /// not, or it is a text longer than [`StoreKey::LONGEST`].
     pub fn new(id: &str, id_type: IdType) -> Option<Self> {
         match id_type {
             IdType::Long => id.trim_ascii().parse().ok().map(Self::Long),
@@ -74,7 +74,7 @@ impl StoreKey {
         }
     }
 
-    /// Whether a range can be asked for that begins or ends with this id.
+    /// Whether Elasticsearch accepts this id as the bound of a range.
     pub fn can_bound(&self) -> bool {
         match self {
             Self::Long(_) => true,
@@ -92,10 +92,10 @@ impl fmt::Display for StoreKey {
     }
 }
 
-/// A contiguous range of ids: from `first` on, up to but without `last`; open where one is absent.
+/// A contiguous range of ids, from `first` up to but not including `last`. A bound that is `None` is open.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IdRange {
-    /// The smallest id of the range.
+    /// The smallest id in the range.
     pub first: Option<StoreKey>,
     /// The smallest id after the range.
     pub last: Option<StoreKey>,
@@ -108,7 +108,7 @@ impl IdRange {
             && self.last.as_ref().is_none_or(|last| key < last)
     }
 
-    /// Whether no id at all can lie in the range.
+    /// Whether the range contains no id.
     pub fn is_empty(&self) -> bool {
         matches!((&self.first, &self.last), (Some(first), Some(last)) if last <= first)
     }

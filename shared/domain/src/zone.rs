@@ -1,7 +1,7 @@
-//! What a zone's wall clock means around one slot.
+//! A zone's wall clock around one slot.
 //!
-//! A zone's transitions are looked up once a slot ([`SlotClock`]), not once a store: thousands of
-//! stores share a zone.
+//! A zone's transitions are looked up once per slot ([`SlotClock`]), not once per store, because
+//! thousands of stores share a zone.
 
 use std::collections::HashMap;
 
@@ -10,33 +10,32 @@ use crate::slot::Slot;
 use crate::tzdb::{Zone, Zones};
 
 const DAY: i64 = 86_400;
-/// In place of the number of a day: there is none.
+/// Stands for "no day" where the number of a day is expected.
 const NO_DAY: u8 = u8::MAX;
 
 /// A stretch of time with one UTC offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Piece {
-    /// The first instant with this offset, Unix seconds; the earliest piece reaches back for ever.
+    /// The first instant with this offset, Unix seconds. The earliest piece has no lower limit.
     from: i64,
-    /// Seconds to add to an instant to get the wall clock.
+    /// Seconds to add to an instant to get the wall time.
     offset: i64,
 }
 
-/// A local date whose intervals can reach into the slot.
+/// A local date whose intervals can overlap the slot.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Day {
     date: LocalDate,
-    /// Where the slot starts on the date's wall clock, in seconds after its midnight; only where no
-    /// change of clocks is near.
+    /// When the slot starts on the date's wall clock, in seconds after its midnight. `None` if a clock
+    /// change is near.
     slot_at: Option<i64>,
 }
 
-/// What one zone's wall clock means around one slot: which local dates matter, and which instant a
-/// wall time is.
+/// One zone's wall clock around one slot: which local dates matter, and which instant a wall time is.
 ///
-/// Wall times become instants as RFC 5545, section 3.3.5, has it (Temporal calls it "compatible"):
-/// one that occurs twice means the first, one that does not occur is read with the offset in force
-/// before the gap.
+/// Wall times become instants as RFC 5545, section 3.3.5, says (Temporal calls it "compatible"): a wall
+/// time that occurs twice means its first occurrence, and one that is skipped uses the offset before
+/// the gap.
 ///
 /// ```
 /// use storewatch_domain::{Slot, SlotClock, Zones};
@@ -49,9 +48,9 @@ pub(crate) struct Day {
 pub struct SlotClock {
     slot: Slot,
     pieces: Vec<Piece>,
-    /// At most seven days in a row, so that each weekday is there once at most.
+    /// At most seven consecutive days, so each weekday occurs at most once.
     days: Vec<Day>,
-    /// Which of the days has the weekday, by ISO 8601's number; [`NO_DAY`] where none has.
+    /// The index in `days` for each ISO 8601 weekday; [`NO_DAY`] if there is none.
     by_weekday: [u8; 8],
     local_date: LocalDate,
     local_hour: u8,
@@ -60,8 +59,8 @@ pub struct SlotClock {
 impl SlotClock {
     /// Looks up the zone's transitions around the slot.
     pub fn new(zone: &Zone, slot: Slot) -> Self {
-        // No zone has ever moved by more than a day at once, and an interval ends at most on the
-        // date after it opens: what opens three dates away cannot reach the slot.
+        // No zone has ever moved by more than a day at once, and an interval ends no later than the date
+        // after it opens. So an interval that opens more than three dates away cannot reach the slot.
         let pieces = pieces(zone, slot.start() - 5 * DAY, slot.end() + 5 * DAY);
         let current = pieces.iter().rfind(|piece| piece.from <= slot.start()).map_or(0, |piece| piece.offset);
         let local = slot.start() + current;
@@ -84,7 +83,7 @@ impl SlotClock {
                 date,
                 slot_at: one_offset.map(|offset| slot.start() + offset - midnight(date)),
             })
-            // What opens on a date lies on it and the next one.
+            // An interval lies on the date on which it opens and the next one.
             .filter(|day| day.slot_at.is_none_or(|at| at + Slot::SECONDS > 0 && at < 2 * DAY))
             .collect();
         for (n, day) in clock.days.iter().enumerate() {
@@ -93,7 +92,7 @@ impl SlotClock {
         clock
     }
 
-    /// The slot this clock was made for.
+    /// The slot of this clock.
     pub fn slot(&self) -> Slot {
         self.slot
     }
@@ -112,20 +111,20 @@ impl SlotClock {
         &self.days
     }
 
-    /// The day of that date and its number among the days.
+    /// The day with the date, and its index in `days`.
     pub(crate) fn day_of_date(&self, date: LocalDate) -> Option<(usize, &Day)> {
         self.days.iter().enumerate().find(|(_, day)| day.date == date)
     }
 
-    /// The day of that weekday, 1 to 7, and its number among the days.
+    /// The day with the weekday, 1 to 7, and its index in `days`.
     #[inline]
     pub(crate) fn day_of_weekday(&self, weekday: u8) -> Option<(usize, &Day)> {
         let n = usize::from(self.by_weekday[usize::from(weekday & 7)]);
         self.days.get(n).map(|day| (n, day))
     }
 
-    /// The part of the slot in which hours of the day lie, in seconds since the slot's start; nothing
-    /// where that is empty. `closes` at or before `opens` is on the next date.
+    /// The part of the slot that the day's hours cover, in seconds since the start of the slot; `None` if
+    /// it is empty. If `closes` is not after `opens`, it is on the next date.
     #[inline]
     pub(crate) fn part(&self, day: &Day, opens: WallTime, closes: WallTime) -> Option<(u16, u16)> {
         let next_date = if closes <= opens { DAY } else { 0 };
@@ -141,10 +140,11 @@ impl SlotClock {
         (start < end).then_some((start as u16, end as u16))
     }
 
-    /// The instant of a wall time that is given as the Unix seconds it would be in UTC.
+    /// The instant of a wall time, which is given as Unix seconds as if it were UTC.
     fn resolve(&self, wall: i64) -> i64 {
-        // Until the later of what the clock shows before and after a change, a wall time is of before: it was
-        // shown then, and if it is shown once more that is the second time, or it is one that is jumped over.
+        // At a change, the clock shows one time just before it and another just after. Wall times earlier
+        // than the later of the two use the offset before the change: either the clock showed them before
+        // the change (and perhaps again after it), or the change skips them.
         let changes = self.pieces.iter().zip(&self.pieces[1..]);
         let mut of_before = changes
             .filter(|(before, after)| wall < after.from + before.offset.max(after.offset))
@@ -153,7 +153,7 @@ impl SlotClock {
     }
 }
 
-/// The clocks of zones for one slot, each made when its name is first asked for.
+/// The clocks of zones for one slot, each made when it is first needed.
 #[derive(Debug)]
 pub struct ZoneClocks<'a> {
     zones: Zones,
@@ -162,25 +162,25 @@ pub struct ZoneClocks<'a> {
 }
 
 impl<'a> ZoneClocks<'a> {
-    /// No clock yet.
+    /// Makes no clocks yet.
     pub fn new(zones: Zones, slot: Slot) -> Self {
         Self { zones, slot, clocks: HashMap::new() }
     }
 
-    /// The clock of the zone of that name (see [`Zones::get`]); `None` if there is no such zone.
+    /// The clock of the zone with this name (see [`Zones::get`]); `None` if there is no such zone.
     pub fn get(&mut self, name: &'a str) -> Option<&SlotClock> {
         let clock = || self.zones.get(name).ok().map(|zone| SlotClock::new(&zone, self.slot));
         self.clocks.entry(name).or_insert_with(clock).as_ref()
     }
 }
 
-/// The midnight with which the date begins, as the Unix seconds it would be in UTC.
+/// The start of the date, as Unix seconds as if it were UTC.
 fn midnight(date: LocalDate) -> i64 {
     i64::from(date.days()) * DAY
 }
 
-/// The zone's offsets from one instant to another. Changes that leave the offset as it is, such as those of
-/// an abbreviation, make no new piece.
+/// The zone's offsets from one instant to another. A change that keeps the offset, such as one of the
+/// abbreviation only, starts no new piece.
 fn pieces(zone: &Zone, from: i64, to: i64) -> Vec<Piece> {
     let mut pieces = vec![Piece { from, offset: zone.offset_at(from) }];
     for (at, offset) in zone.changes_after(from).take_while(|(at, _)| *at < to) {

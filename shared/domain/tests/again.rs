@@ -1,5 +1,5 @@
-//! Judging again comes to what judging with the new schedules would have come to at the time, and where
-//! it cannot know what was seen, it says so.
+//! Judging again gives the result that the new schedules would have given at the time. If what the live view
+//! showed is not known, it says so.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod random;
@@ -26,7 +26,7 @@ fn slot() -> Slot {
     SLOT.parse().unwrap()
 }
 
-/// What a slot's rows have kept of the live view.
+/// What a slot's rows have kept about the live view.
 fn looks(id_type: IdType, rows: &[JudgedStore<'_>]) -> Looks {
     let look = |row: &JudgedStore<'_>| {
         let judged = &row.judged;
@@ -35,12 +35,12 @@ fn looks(id_type: IdType, rows: &[JudgedStore<'_>]) -> Looks {
     Looks::new(id_type, rows.iter().map(|row| (row.id.to_string(), look(row))).collect())
 }
 
-/// A slot's chunks with how each was seen.
+/// A slot's chunks, and the view of each.
 #[derive(Debug)]
 struct Views(Vec<(IdRange, Result<Observation, ViewFailure>)>);
 
 impl Views {
-    /// The rows of these stores, each judged within the chunk that its id lies in.
+    /// The rows of these stores, each judged within the chunk that contains its id.
     fn judge<'a>(&'a self, rules: &'a Rules, stores: &'a [Vec<Store>]) -> Vec<JudgedStore<'a>> {
         let judged = self.0.iter().zip(stores);
         judged
@@ -48,7 +48,7 @@ impl Views {
             .collect()
     }
 
-    /// The stores by chunk, as a plan has them: what is no id, or that of another store, in the first.
+    /// The stores by chunk, as in a plan. Stores with an unusable or duplicate id are in the first chunk.
     fn cut(&self, id_type: IdType, stores: &[Store]) -> Vec<Vec<Store>> {
         let mut parts = vec![Vec::new(); self.0.len()];
         let mut known = BTreeSet::new();
@@ -67,7 +67,7 @@ impl Views {
 const FAILURES: [ViewFailure; 3] = [ViewFailure::Unavailable, ViewFailure::Incomplete, ViewFailure::Late];
 
 prop_compose! {
-    /// Stores as they were and as they are now, chunks of the former, and how each chunk was seen.
+    /// Stores as they were, stores as they are now, and the view of each chunk of the former.
     fn worlds()(
         id_type in id_type(),
         before in random_stores(),
@@ -77,7 +77,7 @@ prop_compose! {
         seen in prop::collection::btree_map(id(), (any::<bool>(), prop::option::of(Just("paused"))), 0..12),
         views in prop::collection::vec((0..900_000_000_i64, prop::option::weighted(0.3, 0..FAILURES.len())), 24),
     ) -> (IdType, Vec<Store>, Vec<Store>, Views) {
-        // A stable order of chunks needs one store at least that has an id.
+        // `cut` needs at least one store with a usable id.
         let before: Vec<Store> = before.into_iter().chain([Store { id: "3".to_owned(), ..Store::default() }]).collect();
         let before: BTreeMap<String, Store> = before.into_iter().map(|store| (store.id.clone(), store)).collect();
         let chunks = cut(before.into_values().collect(), id_type, size).unwrap();
@@ -91,13 +91,13 @@ prop_compose! {
             let (at, failure) = views[n];
             let inside = documents.iter().filter(|(key, _)| range.contains(key));
             let stores = inside.map(|(key, store)| (key.clone(), store.clone())).collect();
-            failure.map_or(Ok(Observation { at: slot().start_micros() + at, stores }), |n| Err(FAILURES[n]))
+            failure.map_or(Ok(Observation { at: slot().first_instant().plus_micros(at), stores }), |n| Err(FAILURES[n]))
         };
         let ranges: Vec<IdRange> = chunks.iter().map(|chunk| chunk.range.clone()).collect();
         let views = ranges.iter().enumerate().map(|part| (part.1.clone(), view(part))).collect();
         let before: Vec<Store> = chunks.into_iter().flat_map(|chunk| chunk.stores).collect();
         let now: Vec<Store> = match kept {
-            // The same stores, half of them with other hours, zones and problems.
+            // The same stores, but half of them with different hours, zones and problems.
             true => before.iter().zip(now.iter().cycle()).enumerate().map(|(n, (store, other))| match n % 2 {
                 0 => store.clone(),
                 _ => Store { id: store.id.clone(), ..other.clone() },
@@ -113,7 +113,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn judged_again_by_the_same_schedules_every_row_is_what_it_was((id_type, before, _, views) in worlds()) {
+    fn judging_again_by_the_same_schedules_changes_no_row((id_type, before, _, views) in worlds()) {
         let (rules, parts) = (rules(id_type), views.cut(id_type, &before));
         let rows = views.judge(&rules, &parts);
         let looks = looks(id_type, &rows);
@@ -128,7 +128,7 @@ proptest! {
     }
 
     #[test]
-    fn judged_again_by_other_schedules_every_row_is_what_they_would_have_made_of_it(
+    fn judging_again_by_other_schedules_gives_the_rows_they_would_have_given_at_the_time(
         (id_type, before, now, views) in worlds()
     ) {
         let (rules, parts, new_parts) =
@@ -146,12 +146,12 @@ proptest! {
             let old = rows.iter().filter(same).max_by_key(|old| old.id == row.id);
             let was_bad = old.is_some_and(|old| old.judged.reason == Some("bad_schedule"));
             if wanted.judged.reason == Some("bad_schedule") {
-                // A second row of an id is looked for in another chunk; it cannot be judged anyway.
+                // A duplicate id is looked up in another chunk, but it cannot be judged anyway.
                 prop_assert_eq!((row.judged.status, row.judged.reason), (Status::Unknown, wanted.judged.reason));
             } else if old.is_some() && !was_bad {
                 prop_assert_eq!(row, wanted);
             } else if row.judged.listed.is_some() {
-                // Not every instant is known, nor why it was offline; whether it was listed is.
+                // The instant and the reason may not be known, but whether the store was listed is.
                 prop_assert_eq!((row.judged.listed, row.judged.online), (wanted.judged.listed, wanted.judged.online));
                 let seen = |at| views.0.iter().any(|(_, view)| view.as_ref().is_ok_and(|view| Some(view.at) == at));
                 prop_assert!(seen(row.observed_at));
@@ -163,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn the_rows_that_are_made_anew_are_those_of_the_stores_and_of_orphans_with_their_ids(
+    fn the_rows_to_replace_are_those_of_the_stores_and_of_orphans_with_their_ids(
         (id_type, before, now, views) in worlds()
     ) {
         let (rules, parts) = (rules(id_type), views.cut(id_type, &before));
@@ -188,8 +188,8 @@ fn row(id: &str, look: Look) -> (String, Look) {
 }
 
 #[test]
-fn a_store_entered_late_is_unlisted_between_observed_ones_and_unknown_at_the_border_of_a_chunk_that_failed() {
-    let seen = || Look::Seen { at: slot().start_micros() + 5, store: Some(LiveStore::default()) };
+fn a_store_added_later_is_unlisted_between_observed_stores_and_unknown_next_to_a_failed_chunk() {
+    let seen = || Look::Seen { at: slot().first_instant().plus_micros(5), store: Some(LiveStore::default()) };
     let late = || Look::Unseen(Some(ViewFailure::Late));
     let looks = Looks::new(
         IdType::Long,
@@ -205,16 +205,18 @@ fn a_store_entered_late_is_unlisted_between_observed_ones_and_unknown_at_the_bor
 }
 
 #[test]
-fn of_a_slot_without_rows_nothing_is_judged() {
+fn a_slot_without_rows_is_not_judged() {
     let looks = Looks::new(IdType::Long, Vec::new());
     assert_eq!(judge_again(slot(), &rules(IdType::Long), &stores(&["1", "x"]), &looks), []);
 }
 
 #[test]
-fn an_orphan_becomes_the_store_that_was_entered_late_with_what_was_seen_of_it() {
+fn an_orphan_becomes_the_store_that_was_added_later_and_keeps_its_observation() {
     let live = LiveStore { online: false, reason: Some("paused".to_owned()) };
-    let looks =
-        Looks::new(IdType::Long, vec![row("7", Look::Seen { at: slot().start_micros(), store: Some(live) })]);
+    let looks = Looks::new(
+        IdType::Long,
+        vec![row("7", Look::Seen { at: slot().first_instant(), store: Some(live) })],
+    );
     let new = stores(&["07"]);
     let rules = rules(IdType::Long);
     let again = judge_again(slot(), &rules, &new, &looks);

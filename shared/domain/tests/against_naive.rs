@@ -1,9 +1,9 @@
-//! The hours against a second, deliberately naive implementation (`naive/mod.rs`), and what must hold of them
-//! whatever the rows say.
+//! Compares opening hours with a second, deliberately naive implementation (`naive/mod.rs`), and checks
+//! properties that hold for any rows.
 //!
-//! `HOURS_CASES` says how many stores are held against each other, 100,000 if it does not. What fails is
-//! shrunk, and its seed is kept in `against_naive.proptest-regressions`; a mistake that was made belongs in
-//! `hours.rs` too, under a name that says what went wrong.
+//! `HOURS_CASES` is the number of stores to compare, by default 100,000. A failure is shrunk, and its seed is
+//! kept in `against_naive.proptest-regressions`. Also add a test to `hours.rs` for the mistake, with a name
+//! that says what went wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod naive;
@@ -13,10 +13,10 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 use storewatch_domain::{Slot, SlotClock};
 
-/// Stores that are judged around one instant, as those of a chunk are.
+/// The number of stores that are judged around one instant, like those of a chunk.
 const STORES: usize = 10;
 
-/// A share of the cases that are asked for.
+/// Runs one in `one_of` of the requested cases.
 fn config(one_of: u32) -> ProptestConfig {
     let stores =
         std::env::var("HOURS_CASES").map_or(100_000, |text| text.parse().expect("a number of cases"));
@@ -37,7 +37,7 @@ proptest! {
     }
 
     #[test]
-    fn both_implementations_agree_on_every_second_of_a_slot_where_clocks_change(
+    fn both_implementations_agree_on_every_second_of_a_slot_near_a_clock_change(
         case in naive::at_a_change_of_clocks(STORES)
     ) {
         agree(&case, &Shown::around(case.zone, case.centre, 8))?;
@@ -48,7 +48,7 @@ proptest! {
     #![proptest_config(config(100))]
 
     #[test]
-    fn the_slots_of_a_period_come_to_the_open_time_of_the_period(case in naive::at_a_change_of_clocks(1), slots in 1..200_i64) {
+    fn the_open_seconds_of_slots_add_up_to_the_open_time_of_their_period(case in naive::at_a_change_of_clocks(1), slots in 1..200_i64) {
         let (store, shown) = (&case.stores[0], Shown::around(case.zone, case.centre, 9));
         let zone = naive::zone(case.zone);
         let (hours, missing) = shown.real(store);

@@ -1,7 +1,7 @@
-//! The fuzz targets (`targets/mod.rs`) on random bytes, so that they compile and hold in every `cargo test`;
-//! `make fuzz` goes further, by what the bytes reach.
+//! Runs the fuzz targets (`targets/mod.rs`) on random bytes, so that every `cargo test` compiles and checks
+//! them. `make fuzz` goes further: it chooses the bytes by coverage.
 //!
-//! What a fuzzer finds belongs in `hours.rs`, under a name that says what went wrong.
+//! When a fuzzer finds a mistake, add a test to `hours.rs` with a name that says what went wrong.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod targets;
@@ -13,12 +13,12 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
 
     #[test]
-    fn any_bytes_make_hours_on_which_both_implementations_agree(bytes in vec(any::<u8>(), 0..120)) {
+    fn both_implementations_agree_on_hours_made_from_any_bytes(bytes in vec(any::<u8>(), 0..120)) {
         targets::hours(&bytes);
     }
 
     #[test]
-    fn any_text_is_understood_or_refused(bytes in vec(any::<u8>(), 0..80)) {
+    fn any_text_is_parsed_or_refused(bytes in vec(any::<u8>(), 0..80)) {
         targets::texts(&bytes);
     }
 

@@ -1,4 +1,4 @@
-//! Chunks: every id has just one, and a chunk is judged as its stores would be one by one.
+//! Chunks: every id belongs to exactly one, and judging a chunk is the same as judging its stores one by one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ fn ids(stores: &[Store]) -> Vec<&str> {
 }
 
 #[test]
-fn chunks_are_ranges_in_the_order_of_the_live_view_that_leave_no_id_out() {
+fn chunks_are_ranges_in_the_order_of_the_live_view_and_cover_every_id() {
     let long = cut(stores(&["10", "9", "-3", "200", "7"]), IdType::Long, 2).unwrap();
     let parts: Vec<_> = long.iter().map(|chunk| ids(&chunk.stores)).collect();
     assert_eq!(parts, [vec!["-3", "7"], vec!["9", "10"], vec!["200"]]);
@@ -49,7 +49,7 @@ fn chunks_are_ranges_in_the_order_of_the_live_view_that_leave_no_id_out() {
 }
 
 #[test]
-fn a_text_too_long_for_a_search_is_no_id_and_the_message_shows_its_beginning_only() {
+fn a_text_too_long_for_a_search_is_not_an_id_and_the_message_shortens_it() {
     let (longest, longer) = ("x".repeat(512), "x".repeat(513));
     assert_eq!(StoreKey::new(&longest, IdType::Keyword), Some(StoreKey::Keyword(longest.clone())));
     assert_eq!(StoreKey::new(&longer, IdType::Keyword), None);
@@ -57,7 +57,7 @@ fn a_text_too_long_for_a_search_is_no_id_and_the_message_shows_its_beginning_onl
     let problems: Vec<_> =
         chunks.iter().flat_map(|chunk| &chunk.stores).map(|s| s.problem.as_deref()).collect();
     let wanted = format!(
-        "id \"{}\" is none that the live view has: those are texts of at most 512 bytes (\"keyword\")",
+        "the live view cannot have the id \"{}\": its ids are texts of at most 512 bytes (\"keyword\")",
         "x".repeat(80)
     );
     assert_eq!(problems, [Some(wanted.as_str()), None, None]);
@@ -68,7 +68,7 @@ fn a_text_too_long_for_a_search_is_no_id_and_the_message_shows_its_beginning_onl
 }
 
 #[test]
-fn a_range_is_empty_where_it_ends_before_or_where_it_starts() {
+fn a_range_is_empty_if_it_ends_at_or_before_its_start() {
     let range = |first: Option<i64>, last: Option<i64>| {
         IdRange { first: first.map(StoreKey::Long), last: last.map(StoreKey::Long) }.is_empty()
     };
@@ -82,20 +82,20 @@ fn a_range_is_empty_where_it_ends_before_or_where_it_starts() {
 }
 
 #[test]
-fn a_country_without_stores_has_one_chunk_over_all_ids_because_of_its_orphans() {
+fn a_country_without_stores_has_one_chunk_for_all_ids_so_orphans_are_seen() {
     let chunks = cut(Vec::new(), IdType::Long, 10).unwrap();
     assert_eq!(chunks.len(), 1);
     assert_eq!(chunks[0].range, IdRange::default());
 }
 
 #[test]
-fn ids_that_the_live_view_cannot_have_spoil_their_own_store_only() {
+fn an_id_that_the_live_view_cannot_have_spoils_only_its_own_store() {
     let chunks = cut(stores(&["5", "x", "05", "6", "y"]), IdType::Long, 2).unwrap();
     let spoiled = |store: &&Store| store.problem.is_some();
     let mut bad: Vec<&str> =
         chunks.iter().flat_map(|chunk| &chunk.stores).filter(spoiled).map(|s| s.id.as_str()).collect();
     bad.sort_unstable();
-    assert_eq!(bad, ["5", "x", "y"], "of \"05\" and \"5\" the first in the order of text is judged");
+    assert_eq!(bad, ["5", "x", "y"], "\"05\" comes before \"5\" in text order, so it is judged");
     assert_eq!(chunks.iter().map(|chunk| chunk.stores.len()).sum::<usize>(), 5);
     for id in [-1, 5, 6, 7] {
         assert_eq!(
@@ -109,7 +109,7 @@ fn ids_that_the_live_view_cannot_have_spoil_their_own_store_only() {
 }
 
 #[test]
-fn a_chunk_is_judged_store_by_store_with_its_orphans_and_never_by_a_late_view() {
+fn a_chunk_is_judged_with_its_orphans_and_never_by_a_late_view() {
     let slot: Slot = "2026-11-23T09:00:00Z".parse().unwrap();
     let rules = Rules {
         zones: Zones::embedded(),
@@ -121,7 +121,7 @@ fn a_chunk_is_judged_store_by_store_with_its_orphans_and_never_by_a_late_view() 
     chunk[2].timezone = Some("Mars/Olympus".to_owned());
     let seen = [(1, true), (2, true), (4, true), (7, false), (9, false)];
     let mut view = Observation {
-        at: slot.start_micros(),
+        at: slot.first_instant(),
         stores: seen.map(|(id, online)| (StoreKey::Long(id), live(online, None))).into(),
     };
     let rows = judge_chunk(slot, &rules, &chunk, Ok(&view));
@@ -138,10 +138,10 @@ fn a_chunk_is_judged_store_by_store_with_its_orphans_and_never_by_a_late_view() 
             ("9", "orphan", true),
         ]
     );
-    for at in [slot.start_micros() - 1, slot.end() * 1_000_000] {
+    for at in [-1, 900_000_000].map(|micros| slot.first_instant().plus_micros(micros)) {
         view.at = at;
         let rows = judge_chunk(slot, &rules, &chunk, Ok(&view));
-        assert_eq!(rows.len(), 4, "orphans of a late view are not known");
+        assert_eq!(rows.len(), 4, "a late view has no orphans");
         let reasons: Vec<_> = rows.iter().map(|row| row.judged.reason.unwrap()).collect();
         assert_eq!(reasons, ["late", "late", "bad_schedule", "late"]);
         assert!(rows.iter().all(|row| row.observed_at.is_none() && row.judged.online.is_none()));
@@ -152,11 +152,11 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_chunk_is_judged_as_its_stores_would_be_one_by_one(
+    fn judging_a_chunk_is_the_same_as_judging_its_stores_one_by_one(
         stores in random_stores(),
         id_type in id_type(),
         seen in prop::collection::btree_map(id(), (any::<bool>(), prop::option::of(Just("paused"))), 0..12),
-        // Sometimes late or early, by microseconds too.
+        // Sometimes late or early, even by a microsecond.
         at in prop_oneof![8 => 0..900_000_000_i64, 1 => Just(-1), 1 => Just(900_000_000), 1 => Just(899_999_999)],
         failure in prop::option::weighted(0.2, prop::sample::select(vec![ViewFailure::Unavailable, ViewFailure::Incomplete])),
     ) {
@@ -167,7 +167,7 @@ proptest! {
             .filter_map(|(id, (online, reason))| Some((StoreKey::new(id, id_type)?, live(*online, *reason))))
             .collect();
         let observation = Observation {
-            at: slot.start_micros() + at,
+            at: slot.first_instant().plus_micros(at),
             stores: documents.iter().map(|(id, store)| (id.clone(), store.clone())).collect(),
         };
         let rows = judge_chunk(slot, &rules, &stores, failure.map_or(Ok(&observation), Err));
@@ -190,7 +190,7 @@ proptest! {
             };
             let mut mine = rows.iter().filter(|row| row.id == store.id && row.judged.status != Status::Orphan);
             let row = mine.next().expect("every store has a row");
-            prop_assert!(mine.next().is_none(), "and just one: {}", store.id);
+            prop_assert!(mine.next().is_none(), "and only one: {}", store.id);
             prop_assert_eq!(&row.judged, &judge(opening.as_ref(), view), "{}", store.id);
             prop_assert_eq!(row.local, clock.map(|clock| (clock.local_date(), clock.local_hour())));
             prop_assert_eq!(row.timezone, store.timezone.as_deref().unwrap_or("Asia/Kathmandu"));
@@ -209,7 +209,7 @@ proptest! {
     }
 
     #[test]
-    fn every_store_and_every_id_falls_in_just_one_chunk(
+    fn every_store_and_every_id_belongs_to_exactly_one_chunk(
         stores in random_stores(), id_type in id_type(), size in 0..6_usize, other in id()
     ) {
         let usable = stores.iter().any(|store| StoreKey::new(&store.id, id_type).is_some());
@@ -223,12 +223,12 @@ proptest! {
         let mut ids: Vec<&str> = chunks.iter().flat_map(|chunk| &chunk.stores).map(|s| s.id.as_str()).collect();
         ids.sort_unstable();
         let expected: Vec<&str> = stores.iter().map(|store| store.id.as_str()).collect();
-        prop_assert_eq!(ids, expected, "no store is lost or doubled");
+        prop_assert_eq!(ids, expected, "no store is lost or duplicated");
         let holding = |key: &StoreKey| chunks.iter().filter(|chunk| chunk.range.contains(key)).count();
         for id in stores.iter().map(|store| store.id.as_str()).chain([other.as_str()]) {
             prop_assert!(StoreKey::new(id, id_type).is_none_or(|key| holding(&key) == 1), "{}", id);
         }
-        // A store that can be judged lies in its own chunk's range; of those that are one store there is one.
+        // A store that can be judged lies in the range of its own chunk.
         let mut judged = Vec::new();
         for chunk in &chunks {
             for store in chunk.stores.iter().filter(|store| store.problem.is_none()) {
@@ -238,7 +238,7 @@ proptest! {
             }
         }
         judged.sort();
-        // Of the stores that are one store for the live view only the first, in the order of text, is judged.
+        // If several stores have the same id in the live view, only the first in text order is judged.
         let mut first: BTreeMap<StoreKey, &Store> = BTreeMap::new();
         for store in &stores {
             if let Some(key) = StoreKey::new(&store.id, id_type) {

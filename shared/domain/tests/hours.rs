@@ -1,4 +1,4 @@
-//! The rules and edges of opening hours, each with literal dates and instants.
+//! The rules and edge cases of opening hours, with literal dates and instants.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use chrono::{DateTime, NaiveDate};
@@ -44,20 +44,20 @@ fn is_open(hours: &StoreHours, zone: &str, at: &str, missing: MissingHours) -> b
     opening(hours, zone, at, missing).contains((instant(at).rem_euclid(Slot::SECONDS)) as u16)
 }
 
-/// The intervals of an opening, as minutes and seconds of its slot.
+/// The intervals of an opening, as minutes and seconds since the start of its slot.
 fn parts(opening: &Opening) -> Vec<String> {
     let text = |second: u16| format!("{:02}:{:02}", second / 60, second % 60);
     opening.intervals().map(|part| format!("{}-{}", text(part.start), text(part.end))).collect()
 }
 
-/// Whether the store is open at each instant; what is checked is the state just before and at it.
+/// Checks whether the store is open at each instant.
 fn check(hours: &StoreHours, zone: &str, states: &[(&str, bool)]) {
     for (at, open) in states {
         assert_eq!(is_open(hours, zone, at, MissingHours::Closed), *open, "{zone} at {at}");
     }
 }
 
-/// Seconds open in all slots from one instant to the other.
+/// The open seconds in all slots from one instant to another.
 fn seconds(hours: &StoreHours, place: &str, from: &str, to: &str) -> i64 {
     let place = zone(place);
     (instant(from)..instant(to))
@@ -68,7 +68,7 @@ fn seconds(hours: &StoreHours, place: &str, from: &str, to: &str) -> i64 {
 }
 
 #[test]
-fn a_store_opens_at_the_second_it_says_and_is_closed_at_the_second_it_closes() {
+fn a_store_is_open_from_its_opening_second_up_to_but_not_including_its_closing_second() {
     let hours = weekly(&[(1, "09:00", "17:30:15")]);
     check(
         &hours,
@@ -86,7 +86,7 @@ fn a_store_opens_at_the_second_it_says_and_is_closed_at_the_second_it_closes() {
 }
 
 #[test]
-fn ranges_of_a_date_are_a_union_in_which_nothing_counts_twice() {
+fn ranges_of_a_date_are_a_union_and_overlaps_count_once() {
     let overlapping =
         weekly(&[(1, "09:00", "10:10"), (1, "10:05", "10:07"), (1, "10:10", "10:12"), (1, "09:30", "10:06")]);
     let found = opening(&overlapping, "UTC", "2026-11-23T10:11:00Z", MissingHours::Closed);
@@ -98,7 +98,7 @@ fn ranges_of_a_date_are_a_union_in_which_nothing_counts_twice() {
 }
 
 #[test]
-fn closing_at_24_00_is_closing_at_the_midnight_that_follows() {
+fn closing_at_24_00_means_the_following_midnight() {
     check(
         &weekly(&[(1, "18:00", "24:00")]),
         "Europe/Madrid",
@@ -112,7 +112,7 @@ fn closing_at_24_00_is_closing_at_the_midnight_that_follows() {
 }
 
 #[test]
-fn sunday_night_goes_on_into_monday() {
+fn sunday_night_continues_into_monday() {
     check(
         &weekly(&[(7, "20:00", "03:00")]),
         "UTC",
@@ -126,7 +126,7 @@ fn sunday_night_goes_on_into_monday() {
 }
 
 #[test]
-fn equal_ends_are_24_hours_to_the_same_wall_time() {
+fn equal_opens_and_closes_mean_24_hours() {
     check(
         &weekly(&[(1, "10:00", "10:00")]),
         "UTC",
@@ -140,7 +140,7 @@ fn equal_ends_are_24_hours_to_the_same_wall_time() {
 }
 
 #[test]
-fn an_exception_replaces_its_date_and_never_the_tail_of_the_night_before() {
+fn an_exception_replaces_its_date_but_not_the_rest_of_the_night_before() {
     let hours = except(every_day("20:00", "04:00"), "2026-12-25", None);
     check(
         &hours,
@@ -166,7 +166,7 @@ fn an_exception_replaces_its_date_and_never_the_tail_of_the_night_before() {
 }
 
 #[test]
-fn a_store_without_weekly_hours_is_what_the_country_says_and_its_exceptions_hold() {
+fn a_store_without_weekly_rows_follows_the_country_setting_and_its_exceptions_apply() {
     let hours = except(StoreHours::default(), "2026-11-23", Some(("10:00", "11:00")));
     for (at, always, never) in [
         ("2026-11-22T10:30:00Z", true, false),
@@ -180,21 +180,21 @@ fn a_store_without_weekly_hours_is_what_the_country_says_and_its_exceptions_hold
 }
 
 #[test]
-fn a_wall_time_that_does_not_occur_is_read_with_the_offset_before_the_gap() {
-    // Madrid, 29 March 2026: 02:00 +01:00 becomes 03:00 +02:00 at 01:00Z. 02:30 is read as 01:30Z.
+fn a_skipped_wall_time_uses_the_offset_before_the_gap() {
+    // Madrid, 29 March 2026: 02:00 +01:00 becomes 03:00 +02:00 at 01:00Z. 02:30 means 01:30Z.
     let hours = weekly(&[(7, "02:30", "05:00")]);
     check(
         &hours,
         "Europe/Madrid",
         &[("2026-03-29T01:29:59Z", false), ("2026-03-29T01:30:00Z", true), ("2026-03-29T03:00:00Z", false)],
     );
-    // Opens in the gap, closes after it, but before the instant at which it opens: empty.
+    // It opens in the gap and closes after it, but before the instant at which it opens, so it is empty.
     let empty = weekly(&[(7, "02:45", "03:15")]);
     assert_eq!(seconds(&empty, "Europe/Madrid", "2026-03-28T22:00:00Z", "2026-03-30T02:00:00Z"), 0);
 }
 
 #[test]
-fn a_wall_time_that_occurs_twice_means_the_first() {
+fn a_wall_time_that_occurs_twice_means_its_first_occurrence() {
     // Madrid, 25 October 2026: 03:00 +02:00 becomes 02:00 +01:00 at 01:00Z.
     check(
         &weekly(&[(7, "02:30", "04:00")]),
@@ -214,14 +214,14 @@ fn a_wall_time_that_occurs_twice_means_the_first() {
 }
 
 #[test]
-fn an_overnight_shift_is_an_hour_shorter_in_spring_and_longer_in_autumn() {
+fn an_overnight_shift_is_an_hour_shorter_in_spring_and_an_hour_longer_in_autumn() {
     let hours = weekly(&[(6, "22:00", "06:00")]);
     assert_eq!(seconds(&hours, "Europe/Madrid", "2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z"), 7 * 3600);
     assert_eq!(seconds(&hours, "Europe/Madrid", "2026-10-24T12:00:00Z", "2026-10-25T12:00:00Z"), 9 * 3600);
 }
 
 #[test]
-fn a_store_that_never_closes_is_open_over_both_transitions() {
+fn a_store_that_never_closes_stays_open_across_clock_changes() {
     let hours = every_day("00:00", "00:00");
     for (from, to) in
         [("2026-03-28T00:00:00Z", "2026-03-31T00:00:00Z"), ("2026-10-24T00:00:00Z", "2026-10-27T00:00:00Z")]
@@ -234,7 +234,7 @@ fn a_store_that_never_closes_is_open_over_both_transitions() {
 
 #[test]
 fn lord_howe_changes_by_half_an_hour() {
-    // 4 October 2026: 02:00 +10:30 becomes 02:30 +11:00 at 15:30Z of the 3rd.
+    // 4 October 2026: 02:00 +10:30 becomes 02:30 +11:00 at 15:30Z on the 3rd.
     check(
         &weekly(&[(7, "02:15", "03:00")]),
         "Australia/Lord_Howe",
@@ -245,7 +245,7 @@ fn lord_howe_changes_by_half_an_hour() {
             ("2026-10-03T16:00:00Z", false),
         ],
     );
-    // 5 April 2026: 02:00 +11:00 becomes 01:30 +10:30 at 15:00Z of the 4th.
+    // 5 April 2026: 02:00 +11:00 becomes 01:30 +10:30 at 15:00Z on the 4th.
     assert_eq!(
         seconds(
             &weekly(&[(7, "01:00", "02:00")]),
@@ -258,8 +258,8 @@ fn lord_howe_changes_by_half_an_hour() {
 }
 
 #[test]
-fn a_gap_at_midnight_moves_what_opens_and_closes_at_midnight() {
-    // Cairo, 24 April 2026: 00:00 +02:00 becomes 01:00 +03:00 at 22:00Z of the 23rd.
+fn a_gap_at_midnight_moves_hours_that_open_or_close_at_midnight() {
+    // Cairo, 24 April 2026: 00:00 +02:00 becomes 01:00 +03:00 at 22:00Z on the 23rd.
     check(
         &weekly(&[(5, "00:00", "02:00")]),
         "Africa/Cairo",
@@ -270,7 +270,7 @@ fn a_gap_at_midnight_moves_what_opens_and_closes_at_midnight() {
         "Africa/Cairo",
         &[("2026-04-23T21:59:59Z", true), ("2026-04-23T22:00:00Z", false)],
     );
-    // Beirut, 29 March 2026: the same at 22:00Z of the 28th.
+    // Beirut, 29 March 2026: the same at 22:00Z on the 28th.
     check(
         &weekly(&[(7, "00:30", "02:00")]),
         "Asia/Beirut",
@@ -288,7 +288,7 @@ fn kathmandu_is_five_hours_and_three_quarters_ahead() {
 }
 
 #[test]
-fn negative_daylight_saving_is_a_transition_like_any_other() {
+fn negative_daylight_saving_is_a_clock_change_like_any_other() {
     // Dublin, 25 October 2026: 02:00 +01:00 becomes 01:00 +00:00 at 01:00Z.
     check(
         &weekly(&[(7, "01:30", "03:00")]),
@@ -309,8 +309,8 @@ fn negative_daylight_saving_is_a_transition_like_any_other() {
 }
 
 #[test]
-fn the_day_that_apia_skipped_is_read_with_the_offset_before_it() {
-    // After 29 December 2011 23:59:59 -10:00 came 31 December 00:00 +14:00, at 10:00Z of the 30th.
+fn the_day_that_apia_skipped_uses_the_offset_before_it() {
+    // After 29 December 2011 23:59:59 -10:00 came 31 December 00:00 +14:00, at 10:00Z on the 30th.
     let friday = weekly(&[(5, "09:00", "17:00")]);
     check(
         &friday,
@@ -322,7 +322,7 @@ fn the_day_that_apia_skipped_is_read_with_the_offset_before_it() {
             ("2011-12-31T03:00:00Z", false),
         ],
     );
-    // Thursday's 24 hours from 20:00 end at Friday's 20:00, a wall time that did not occur.
+    // Thursday's 24 hours from 20:00 end on Friday at 20:00, a wall time that was skipped.
     let thursday = weekly(&[(4, "20:00", "20:00")]);
     check(
         &thursday,
@@ -337,7 +337,7 @@ fn the_day_that_apia_skipped_is_read_with_the_offset_before_it() {
 }
 
 #[test]
-fn years_and_leap_days_end_like_any_date() {
+fn hours_cross_the_end_of_a_year_and_of_a_leap_day_like_any_midnight() {
     check(
         &weekly(&[(4, "22:00", "02:00")]),
         "UTC",
@@ -357,13 +357,13 @@ fn years_and_leap_days_end_like_any_date() {
 }
 
 #[test]
-fn the_local_time_of_a_slot_is_that_of_its_start_in_the_zone() {
+fn the_local_time_of_a_slot_is_the_time_at_its_start() {
     let clock = SlotClock::new(&zone("america/TIJUANA"), "2026-11-23T07:45:00Z".parse().unwrap());
     assert_eq!((clock.local_date().to_string(), clock.local_hour()), ("2026-11-22".to_owned(), 23));
 }
 
 #[test]
-fn exceptions_of_one_date_are_a_union_like_its_weekly_rows() {
+fn exceptions_on_one_date_are_a_union_like_weekly_rows() {
     let day = "2026-12-24";
     let hours = except(every_day("09:00", "21:00"), day, Some(("10:00", "12:00")));
     let hours = except(except(hours, day, Some(("11:00", "13:00"))), day, Some(("23:00", "24:00")));
@@ -382,7 +382,7 @@ fn exceptions_of_one_date_are_a_union_like_its_weekly_rows() {
 }
 
 #[test]
-fn an_exception_that_goes_past_midnight_adds_to_the_date_that_follows() {
+fn an_exception_past_midnight_adds_to_the_next_date() {
     let hours = except(every_day("09:00", "17:00"), "2026-12-31", Some(("20:00", "04:00")));
     check(
         &hours,
@@ -398,16 +398,16 @@ fn an_exception_that_goes_past_midnight_adds_to_the_date_that_follows() {
 }
 
 #[test]
-fn an_exception_is_read_on_the_clock_of_its_own_date() {
+fn an_exception_follows_the_clock_changes_of_its_date() {
     // Madrid, 29 March 2026: 02:00 becomes 03:00 at 01:00Z.
     let hours = except(StoreHours::default(), "2026-03-29", Some(("01:30", "03:30")));
     assert_eq!(seconds(&hours, "Europe/Madrid", "2026-03-28T12:00:00Z", "2026-03-29T12:00:00Z"), 3600);
 }
 
 #[test]
-fn a_wall_time_after_a_repeated_midnight_is_not_read_with_the_offset_of_the_second_pass() {
-    // Havana, 2 November 2025: 01:00 -04:00 becomes 00:00 -05:00 at 05:00Z. The whole of the date can be read
-    // with the second offset, but its first hour means the first pass.
+fn a_wall_time_in_a_repeated_hour_after_midnight_means_its_first_occurrence() {
+    // Havana, 2 November 2025: 01:00 -04:00 becomes 00:00 -05:00 at 05:00Z. Every wall time of
+    // the date occurs with the second offset, but in the first hour its first occurrence counts.
     check(
         &weekly(&[(7, "00:30", "02:00")]),
         "America/Havana",
@@ -421,7 +421,7 @@ fn a_wall_time_after_a_repeated_midnight_is_not_read_with_the_offset_of_the_seco
 }
 
 #[test]
-fn a_contained_range_does_not_end_the_one_around_it() {
+fn a_range_inside_another_does_not_end_it() {
     let hours = weekly(&[(1, "09:00", "18:00"), (1, "10:05", "10:07")]);
     let found = opening(&hours, "UTC", "2026-11-23T10:00:00Z", MissingHours::Closed);
     assert_eq!(parts(&found), ["00:00-15:00"]);
@@ -430,7 +430,7 @@ fn a_contained_range_does_not_end_the_one_around_it() {
 }
 
 #[test]
-fn ranges_that_touch_are_one_and_ranges_a_second_apart_are_two() {
+fn ranges_that_touch_are_joined_and_ranges_a_second_apart_are_not() {
     let touching = weekly(&[(1, "10:02", "10:05"), (1, "10:05", "10:09")]);
     let found = opening(&touching, "UTC", "2026-11-23T10:00:00Z", MissingHours::Closed);
     assert_eq!(parts(&found), ["02:00-09:00"]);
@@ -440,11 +440,11 @@ fn ranges_that_touch_are_one_and_ranges_a_second_apart_are_two() {
     assert_eq!(format!("{found:?}"), "[120..300, 301..540, 720..780]");
     let beside = weekly(&[(1, "10:02", "10:05"), (1, "10:15", "11:00"), (1, "09:00", "10:00")]);
     let found = opening(&beside, "UTC", "2026-11-23T10:00:00Z", MissingHours::Closed);
-    assert_eq!(parts(&found), ["02:00-05:00"], "what ends or starts with the slot has no part in it");
+    assert_eq!(parts(&found), ["02:00-05:00"], "ranges that only touch the slot are left out");
 }
 
 #[test]
-fn an_offset_that_is_not_of_whole_minutes_is_taken_to_the_second() {
+fn an_offset_with_seconds_is_applied_to_the_second() {
     // Monrovia was 44 minutes and 30 seconds behind until 7 January 1972.
     check(
         &weekly(&[(3, "09:00", "10:00")]),
@@ -454,7 +454,7 @@ fn an_offset_that_is_not_of_whole_minutes_is_taken_to_the_second() {
 }
 
 #[test]
-fn the_first_and_the_last_slot_there_can_be_are_judged_like_any() {
+fn the_first_and_last_possible_slots_work_like_any_other() {
     let hours = every_day("00:00", "24:00");
     for at in ["1970-01-01T00:00:00Z", "9999-12-31T23:59:59Z"] {
         for zone in ["Pacific/Kiritimati", "Pacific/Pago_Pago", "UTC"] {
@@ -466,7 +466,7 @@ fn the_first_and_the_last_slot_there_can_be_are_judged_like_any() {
 }
 
 #[test]
-fn a_weekly_row_without_hours_adds_none_and_counts_as_a_row() {
+fn a_weekly_row_without_hours_adds_none_but_counts_as_a_row() {
     let null = |day| WeeklyHours::new(day, None, None).unwrap();
     let mut hours = weekly(&[(1, "09:00", "12:00"), (7, "22:00", "02:00")]);
     hours.weekly.extend([null(1), null(2)]);
@@ -475,14 +475,14 @@ fn a_weekly_row_without_hours_adds_none_and_counts_as_a_row() {
         "UTC",
         &[
             ("2026-11-22T23:00:00Z", true),
-            // The tail of Sunday night stays, and Monday's other row counts.
+            // The rest of Sunday night stays, and Monday's other row applies.
             ("2026-11-23T01:59:59Z", true),
             ("2026-11-23T02:00:00Z", false),
             ("2026-11-23T09:00:00Z", true),
             ("2026-11-24T10:00:00Z", false),
         ],
     );
-    // A store of only such rows is closed, whatever stores without rows are, and its exceptions hold.
+    // A store with only such rows is closed, even if stores without rows are always open. Its exceptions apply.
     let closed = StoreHours { weekly: (1..=7).map(null).collect(), exceptions: Vec::new() };
     let special = except(closed.clone(), "2026-11-23", Some(("10:00", "11:00")));
     for (hours, at, open) in [

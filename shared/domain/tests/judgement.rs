@@ -1,4 +1,4 @@
-//! The judgement: every combination of schedule and view has its status.
+//! Judgement: the status of every combination of schedule and view.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use storewatch_domain::{
@@ -10,11 +10,11 @@ fn live(online: bool, reason: Option<&str>) -> LiveStore {
     LiveStore { online, reason: reason.map(str::to_owned) }
 }
 
-/// What every schedule and every view come to, as `status reason`; the rows are the schedules, the columns
-/// the views in the order in which [`every_combination_of_schedule_and_view_has_its_status`] makes them.
+/// The result for each schedule and view, as `status reason`. Rows are schedules. Columns are views, in the
+/// order in which [`every_combination_of_schedule_and_view_has_its_status`] makes them.
 const TABLE: [(&str, [&str; 8]); 4] = [
     (
-        "open all the slot",
+        "open for the whole slot",
         [
             "available -",
             "available promoted",
@@ -27,7 +27,7 @@ const TABLE: [(&str, [&str; 8]); 4] = [
         ],
     ),
     (
-        "open, but not when it is seen",
+        "open, but not when it is observed",
         [
             "unexpected -",
             "unexpected promoted",
@@ -40,7 +40,7 @@ const TABLE: [(&str, [&str; 8]); 4] = [
         ],
     ),
     (
-        "closed all the slot",
+        "closed for the whole slot",
         [
             "unexpected -",
             "unexpected promoted",
@@ -64,7 +64,7 @@ fn every_combination_of_schedule_and_view_has_its_status() {
         let weekly = vec![WeeklyHours::new(1, time(opens), time(closes)).unwrap()];
         StoreHours { weekly, exceptions: Vec::new() }.opening(&clock, MissingHours::Closed)
     };
-    // 09:00 to 09:15 and the first minute of it; it is seen at 09:01:40.
+    // The slot is 09:00 to 09:15. The second schedule covers its first minute. Stores are observed at 09:01:40.
     let schedules = [Some(monday(0, 86_400)), Some(monday(0, 9 * 3600 + 60)), Some(monday(0, 3600)), None];
     let documents =
         [live(true, None), live(true, Some("promoted")), live(false, None), live(false, Some("maintenance"))];
@@ -77,7 +77,7 @@ fn every_combination_of_schedule_and_view_has_its_status() {
             let judged = judge(opening.as_ref(), view.map(|store| Seen { second: 100, store }));
             let found = format!("{} {}", judged.status, judged.reason.unwrap_or("-"));
             assert_eq!(&found, expected, "{name}, {view:?}");
-            // The columns say what the status was made of, whatever came of it.
+            // The other columns say what the status is based on, whatever it is.
             let open = opening.as_ref().map(|opening| opening.seconds() == 900);
             assert_eq!(judged.scheduled, open.filter(|_| view.is_ok()), "{name}, {view:?}");
             assert_eq!(judged.scheduled_seconds, opening.as_ref().map(Opening::seconds));
@@ -90,7 +90,7 @@ fn every_combination_of_schedule_and_view_has_its_status() {
 }
 
 #[test]
-fn an_orphan_says_what_its_documents_say() {
+fn an_orphan_has_the_reason_of_its_documents() {
     for (online, reason) in
         [(true, None), (true, Some("promoted")), (false, None), (false, Some("maintenance"))]
     {
@@ -103,7 +103,7 @@ fn an_orphan_says_what_its_documents_say() {
 }
 
 #[test]
-fn of_several_documents_any_that_is_online_decides_in_any_order() {
+fn a_store_is_online_if_any_document_is_in_whatever_order_they_come() {
     let documents = [(false, Some("b")), (true, None), (false, Some("a")), (true, Some("promoted"))];
     for rotation in 0..documents.len() {
         let mut turned = documents;
@@ -119,7 +119,7 @@ fn of_several_documents_any_that_is_online_decides_in_any_order() {
 }
 
 #[test]
-fn availability_leaves_out_what_is_unknown_and_coverage_says_how_much_that_is() {
+fn availability_leaves_out_unknown_stores_and_coverage_counts_them() {
     let mut counts = Counts::default();
     assert_eq!((counts.availability(), counts.coverage()), (None, None));
     for (status, n) in [

@@ -1,4 +1,4 @@
-//! What a schedule's rows are made of: wall times, dates, weekdays and the names of zones, at their edges.
+//! Edge cases of the values in a schedule's rows: wall times, dates, weekdays and zone names.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use chrono::NaiveDate;
@@ -10,7 +10,7 @@ fn time(text: &str) -> WallTime {
 }
 
 #[test]
-fn rows_that_say_nothing_usable_are_refused_with_what_is_wrong_with_them() {
+fn invalid_rows_are_refused_and_the_error_says_why() {
     let (nine, end) = (Some(time("09:00")), Some(WallTime::END_OF_DAY));
     let said = |result: Result<WeeklyHours, HoursError>| result.unwrap_err().to_string();
     for weekday in [i64::MIN, -1, 0, 8, 256 + 1, i64::MAX] {
@@ -34,7 +34,7 @@ fn rows_that_say_nothing_usable_are_refused_with_what_is_wrong_with_them() {
 }
 
 #[test]
-fn wall_times_are_the_seconds_of_a_day_and_its_end() {
+fn wall_times_go_from_midnight_to_24_00() {
     assert_eq!(WallTime::from_seconds(86_400), Some(WallTime::END_OF_DAY));
     assert_eq!(WallTime::from_seconds(86_401), None);
     assert_eq!(WallTime::from_micros(86_400_000_000), Some(WallTime::END_OF_DAY));
@@ -48,7 +48,7 @@ fn wall_times_are_the_seconds_of_a_day_and_its_end() {
 }
 
 #[test]
-fn dates_are_written_as_iso_8601_has_them_and_know_their_weekday() {
+fn dates_print_as_iso_8601_and_know_their_weekday() {
     let date = |text: &str| LocalDate::from(text.parse::<NaiveDate>().unwrap());
     for (text, days, weekday) in
         [("1970-01-01", 0, 4), ("1969-12-28", -4, 7), ("2026-11-23", 20_780, 1), ("0000-01-01", -719_528, 6)]
@@ -63,7 +63,7 @@ fn dates_are_written_as_iso_8601_has_them_and_know_their_weekday() {
 }
 
 #[test]
-fn rows_give_back_what_they_were_made_of() {
+fn rows_return_the_values_they_were_made_from() {
     let (opens, closes) = (time("20:30:15"), time("02:00"));
     let row = WeeklyHours::new(7, Some(opens), Some(closes)).unwrap();
     assert_eq!((row.weekday(), row.hours()), (7, Some((opens, closes))));
@@ -75,7 +75,7 @@ fn rows_give_back_what_they_were_made_of() {
 }
 
 #[test]
-fn legacy_names_of_zones_are_names() {
+fn legacy_zone_names_are_accepted() {
     for name in ["US/Pacific", "Asia/Calcutta", "utc", " Europe/Lisbon "] {
         assert!(Zones::embedded().get(name).is_ok(), "{name}");
     }

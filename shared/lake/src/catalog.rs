@@ -1,4 +1,4 @@
-//! Partitions of the catalog, and how it is made to hold them.
+//! The partitions in the catalog, and how to register them.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -10,19 +10,19 @@ use storewatch_domain::{CountryCode, Day};
 use crate::keys;
 use crate::tables::Table;
 
-/// A partition of a table and where its files lie.
+/// A partition of a table, and the location of its files.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Partition {
     pub table: Table,
     pub country: CountryCode,
     pub day: Day,
-    /// `s3://bucket/…/`, with a slash at its end.
+    /// `s3://bucket/…/`, ending in a slash.
     pub location: String,
 }
 
 impl Partition {
-    /// Whether a location is one of this partition's compacted versions, in the bucket of its files.
+    /// Whether the location is a compacted version of this partition, in the same bucket.
     pub fn is_compacted_at(&self, location: &str) -> bool {
         let raw = keys::partition_prefix(self.table, self.country, self.day);
         let compacted = keys::compacted_prefix(self.table, self.country, self.day);
@@ -32,12 +32,10 @@ impl Partition {
     }
 }
 
-/// A failure of the catalog. The source says what the service answered.
+/// The catalog failed. The source holds the service's answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogError {
-    #[error(
-        "{operation} on {database}.{table} failed; the role and the service's health decide whether it can work"
-    )]
+    #[error("{operation} on {database}.{table} failed; check the role's rights and the service's health")]
     Failed { operation: &'static str, database: String, table: Table, source: Box<dyn Error + Send + Sync> },
     #[error(
         "{operation} on {database}.{table} refused the partition country={country}/day={day}: {code}: {message}"
@@ -52,55 +50,55 @@ pub enum CatalogError {
         message: String,
     },
     #[error(
-        "{database}.{table} kept changing under country={country}/day={day}: it was created and gone again"
+        "{database}.{table}: the partition country={country}/day={day} was created and deleted while it was being registered; run it again"
     )]
     Unsettled { database: String, table: Table, country: CountryCode, day: Day },
 }
 
-/// A partition as the catalog holds it.
+/// A partition in the catalog.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
     pub location: String,
-    /// Whether the descriptor has the columns and formats that [`Table::columns`] says. Engines
-    /// read a partition by its own descriptor.
+    /// Whether its descriptor has the columns and formats of [`Table::columns`]. Engines read a partition
+    /// by its own descriptor.
     pub current: bool,
 }
 
-/// What became of one partition of a batch.
+/// What happened to one partition of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Created {
     Done,
     AlreadyExists,
 }
 
-/// The partitions of one database. All of a call's partitions belong to one table.
+/// The partitions of one database. All partitions of a call belong to one table.
 #[async_trait]
 pub trait Catalog: Send + Sync {
     /// The database's name, for messages.
     fn database(&self) -> &str;
 
-    /// What the catalog holds for each of the partitions' values, in their order.
+    /// What the catalog holds for each partition's values, in the same order.
     ///
     /// # Errors
     /// The service refused or did not answer.
     async fn get(&self, table: Table, partitions: &[Partition]) -> Result<Vec<Option<Held>>, CatalogError>;
 
-    /// Creates the partitions, and says of each, in their order, whether it was there before.
+    /// Creates the partitions. Says for each, in the same order, whether it existed already.
     ///
     /// # Errors
-    /// The service refused one, or did not answer; others may have been created.
+    /// The service refused one or did not answer. Others may have been created.
     async fn create(&self, table: Table, partitions: &[Partition]) -> Result<Vec<Created>, CatalogError>;
 
-    /// Gives partitions that exist their location and descriptor.
+    /// Updates the location and descriptor of existing partitions.
     ///
     /// # Errors
-    /// The service refused one, or did not answer; others may have been updated.
+    /// The service refused one or did not answer. Others may have been updated.
     async fn update(&self, table: Table, partitions: &[Partition]) -> Result<(), CatalogError>;
 
-    /// Removes the partitions from the catalog; one that is not there is removed already. Their files stay.
+    /// Removes the partitions from the catalog. Ignores any that do not exist. Their files stay.
     ///
     /// # Errors
-    /// The service refused one, or did not answer; others may have been removed.
+    /// The service refused one or did not answer. Others may have been removed.
     async fn delete(&self, table: Table, partitions: &[Partition]) -> Result<(), CatalogError>;
 }
 
@@ -112,15 +110,14 @@ pub struct Registered {
     pub unchanged: usize,
 }
 
-/// Makes the catalog hold exactly these partitions: creates what is missing, updates what differs,
-/// leaves the rest alone. One that somebody else creates meanwhile is compared, not assumed right.
+/// Makes the catalog hold exactly these partitions: creates what is missing, updates what differs, and
+/// leaves the rest alone. If someone else creates a partition meanwhile, it is compared too.
 ///
-/// A partition that lies compacted stays there: what a tick adds to such a day is compacted too, and
-/// a way back to the ticks' own files would end where those have been removed.
+/// A compacted partition keeps its location. Files that ticks add to such a day are compacted too, and the
+/// ticks' own files may already be gone.
 ///
 /// # Errors
-/// The catalog refused or did not answer; what was done before stays done, and running it again
-/// finishes the rest.
+/// The catalog refused or did not answer. What was done stays done; running it again finishes the rest.
 pub async fn register(catalog: &dyn Catalog, partitions: &[Partition]) -> Result<Registered, CatalogError> {
     let mut tables: BTreeMap<Table, BTreeMap<(CountryCode, Day), &Partition>> = BTreeMap::new();
     for partition in partitions {
@@ -130,7 +127,7 @@ pub async fn register(catalog: &dyn Catalog, partitions: &[Partition]) -> Result
     let (mut done, mut failure) = (Registered::default(), None);
     for (table, wanted) in tables {
         let open = wanted.into_values().cloned().collect();
-        // A table that is refused holds up no other.
+        // If one table fails, still register the others.
         if let Err(error) = register_table(catalog, table, open, &mut done).await {
             failure.get_or_insert(error);
         }
@@ -144,7 +141,7 @@ async fn register_table(
     mut open: Vec<Partition>,
     done: &mut Registered,
 ) -> Result<(), CatalogError> {
-    // The second round is for partitions that were created between our get and our create.
+    // The second round handles partitions that were created between our get and our create.
     for round in 0..2 {
         let held = catalog.get(table, &open).await?;
         let (mut missing, mut different) = (Vec::new(), Vec::new());

@@ -1,8 +1,8 @@
-//! A day's files as one: the same rows, in an order that keeps together what is asked for together.
+//! Compacts a day's files into one: the same rows, sorted so that rows that are queried together are close.
 //!
-//! A day of 100,000 stores is 9.6 million rows, a few gigabytes as frames. So the files stay as they
-//! are, compressed, and the day is made of them in ranges of store ids: each file is read once more
-//! for each range, and what lies in it is sorted and written.
+//! A day of 100,000 stores is 9.6 million rows, a few gigabytes as data frames. So the files stay
+//! compressed in memory, and the day is built in ranges of store ids: for each range, every file is read
+//! again, and its rows in the range are sorted and written.
 
 use std::collections::BTreeSet;
 
@@ -15,73 +15,73 @@ use crate::hash;
 use crate::parquet::{self, ParquetError};
 use crate::tables::Table;
 
-/// Rows that are sorted at once, which is what bounds the memory: about 400 bytes each, beside the files.
+/// Rows sorted at once. This bounds the memory: about 400 bytes per row, plus the files.
 pub const RANGE_ROWS: usize = 1_000_000;
 
-/// Rows in a row group of a compacted file: a reader passes over most of them by their statistics,
-/// and their dictionaries are still worth it.
+/// Rows in a row group of a compacted file: small enough for readers to skip most groups by their
+/// statistics, and large enough for dictionaries to pay off.
 const ROW_GROUP: usize = 65_536;
 
-/// Rows that are read of a file at once; whole row groups, so that none is read in two parts.
+/// Rows read from a file at once. A multiple of the row group, so that no group is read twice.
 const BLOCK: usize = 4 * ROW_GROUP;
 
-/// Blocks that are held at once before what is wanted of them is copied.
+/// Blocks held at once before their selected rows are copied.
 const BLOCKS_AT_ONCE: usize = 8;
 
-/// One row in so many is looked at to cut the order into even ranges. No divisor of the rows that a
-/// store has in a day, so that a file which is in order already is looked at everywhere.
+/// To find even ranges, one row in this many is sampled. It does not divide the 96 rows that a store has in
+/// a day, so a file that is sorted already is sampled evenly.
 const SAMPLED: usize = 61;
 
-/// A file, and which of its rows are taken.
+/// A file, and which of its rows to take.
 #[derive(Debug, Clone)]
 pub struct Source {
     pub body: Bytes,
     pub rows: Rows,
 }
 
-/// Rows of a file, by their slots.
+/// Selects rows of a file by slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rows {
-    /// All, and all have to be of this slot.
+    /// All rows, which must be of this slot.
     Of(Slot),
-    /// All but those of these slots.
+    /// All rows except those of these slots.
     Without(BTreeSet<Slot>),
-    /// Only those of these slots.
+    /// Only the rows of these slots.
     Only(BTreeSet<Slot>),
 }
 
-/// What identifies a set of rows, in any order: two sets with equal digests are the same rows.
+/// Identifies a set of rows in any order: equal digests mean the same rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RowsDigest {
     pub rows: u64,
     pub slots: BTreeSet<Slot>,
-    /// The sum of a hash of each row's slot and key columns, so that order does not matter and a row
-    /// that is there twice does.
+    /// The sum of a hash of each row's slot and key columns. It does not depend on the order, and a
+    /// duplicated row changes it.
     pub checksum: u64,
 }
 
-/// The order of the table's compacted rows, and which of its columns tell a row from the others.
+/// The sort order of the table's compacted rows, and the columns that identify a row.
 ///
-/// A store's rows stand side by side, so that a day of a store lies in one place and nearly every
-/// column repeats. Ids know nothing of cities: in the order of ids each row group would have stores of
-/// every city, and in the order of cities most would have ids from everywhere. So the order is ranges
-/// of ids first, about as many as a range has row groups, and within a range that of cities: a query
-/// for a store passes over all ranges but one, a query for a city over most of each. Statuses change
-/// through the day and no order keeps them together; as long runs they are read for next to nothing.
+/// A store's rows are adjacent, so that a store's day is in one place and nearly every column repeats. Ids
+/// say nothing about cities: sorted by id, every row group would have stores of every city; sorted by city,
+/// most groups would have ids from everywhere. So rows are sorted by ranges of ids first, each about as
+/// many row groups long as there are ranges, and by city within a range. A query for a store skips all
+/// ranges but one; a query for a city skips most of each. Statuses change through the day, so no order
+/// keeps them together; as long runs they cost almost nothing to read.
 fn order(table: Table) -> (&'static [&'static str], &'static [&'static str]) {
     match table {
         Table::StoreAvailability => (&["city", "store_id", "slot"], &["store_id", "status"]),
         Table::AvailabilityByCity => (&["slot", "city"], &["city"]),
         Table::CountryTicks => (&["slot"], &["outcome"]),
-        // No tick writes it, and its rows have no slot: a file of it is refused for that.
+        // No tick writes it, and its rows have no slot, so its files are rejected.
         Table::StoreSchedules => (&["store_id", "valid_from"], &["store_id"]),
     }
 }
 
-/// One file of all the sources' rows, and what is in it.
+/// Compacts the rows of all sources into one file. Returns its digest too.
 ///
 /// # Errors
-/// A source is no file of the table, or has rows of another slot than it should.
+/// A source is not a file of the table, or has rows of a slot that it should not have.
 pub fn compact(table: Table, sources: &[Source]) -> Result<(Bytes, RowsDigest), ParquetError> {
     compact_by(table, sources, RANGE_ROWS)
 }
@@ -114,10 +114,10 @@ fn compact_by(table: Table, sources: &[Source], range: usize) -> Result<(Bytes, 
     Ok((body.into(), wanted))
 }
 
-/// What is in a compacted file, read from its bytes.
+/// The digest of a compacted file, computed from its bytes.
 ///
 /// # Errors
-/// It is no file of the table.
+/// It is not a file of the table.
 pub fn digest(table: Table, body: Bytes) -> Result<RowsDigest, ParquetError> {
     let (_, keys) = order(table);
     let mut content = RowsDigest::default();
@@ -126,7 +126,7 @@ pub fn digest(table: Table, body: Bytes) -> Result<RowsDigest, ParquetError> {
     Ok(content)
 }
 
-/// What the rows of all sources are, and where their order is to be cut.
+/// The digest of all sources' rows, and the ids at which to cut the ranges.
 fn survey(table: Table, sources: &[Source], range: usize) -> Result<(RowsDigest, Vec<String>), ParquetError> {
     let (sorted_by, keys) = order(table);
     let mut columns = [sorted_by, keys].concat();
@@ -139,7 +139,7 @@ fn survey(table: Table, sources: &[Source], range: usize) -> Result<(RowsDigest,
             if table == Table::StoreAvailability {
                 let ids = block.column("store_id")?.str()?;
                 let rows = (0..block.height()).step_by(SAMPLED);
-                sample.extend(rows.map(|n| ids.get(n).unwrap_or_default().to_owned()));
+                sample.extend(rows.filter_map(|n| Some(ids.get(n)?.to_owned())));
             }
             Ok(())
         })?;
@@ -153,7 +153,7 @@ fn survey(table: Table, sources: &[Source], range: usize) -> Result<(RowsDigest,
     Ok((content, cuts))
 }
 
-/// Reads a source in blocks of rows, and hands over of each what is taken of it.
+/// Reads a source in blocks of rows, and passes on the selected rows of each.
 fn each_block(
     table: Table,
     source: &Source,
@@ -167,8 +167,8 @@ fn each_block(
         match &source.rows {
             Rows::Of(slot) => {
                 if let Some(other) = slots.iter().find(|own| *own != Some(slot.start_micros())) {
-                    let other = other.map(|micros| Slot::containing(micros / 1_000_000).to_string());
-                    let what = format!("it has rows of the slot {other:?}, and is the file of {slot}");
+                    let other = other.map(parquet::instant).transpose()?.map(|at| Slot::of(at).to_string());
+                    let what = format!("it has rows of the slot {other:?}, but is the file of {slot}");
                     return Err(ParquetError::Content(what));
                 }
                 take(block)?;
@@ -181,8 +181,8 @@ fn each_block(
     Ok(())
 }
 
-/// Adds what was picked of a block. Rows that stand side by side are not copied when they are picked,
-/// and keep their whole block in memory until they are.
+/// Appends the selected rows of a block. Adjacent rows are a view of the block and keep all of it in memory
+/// until they are copied.
 fn append(rows: &mut DataFrame, picked: DataFrame) -> Result<(), ParquetError> {
     rows.vstack_mut_owned(picked)?;
     if rows.first_col_n_chunks() > BLOCKS_AT_ONCE {
@@ -191,7 +191,7 @@ fn append(rows: &mut DataFrame, picked: DataFrame) -> Result<(), ParquetError> {
     Ok(())
 }
 
-/// The rows that are of one of the slots, or those that are of none.
+/// The rows that are in one of the slots, or those that are in none.
 fn of_slots(block: &DataFrame, slots: &BTreeSet<Slot>, are: bool) -> Result<DataFrame, ParquetError> {
     let micros: BTreeSet<i64> = slots.iter().map(|slot| slot.start_micros()).collect();
     let own = block.column("slot")?.datetime()?.physical();
@@ -200,10 +200,10 @@ fn of_slots(block: &DataFrame, slots: &BTreeSet<Slot>, are: bool) -> Result<Data
     Ok(block.filter(&kept)?)
 }
 
-/// The rows of some slots of a day of `store_availability`, by their slots.
+/// The rows of some slots of a day of `store_availability`, by slot.
 ///
 /// # Errors
-/// It is no file of the table.
+/// It is not a file of the table.
 pub fn rows_of(body: Bytes, slots: BTreeSet<Slot>) -> Result<Vec<(Slot, AvailabilityRows)>, ParquetError> {
     let table = Table::StoreAvailability;
     let mut rows = DataFrame::empty_with_schema(&parquet::schema(table)?);
@@ -214,7 +214,7 @@ pub fn rows_of(body: Bytes, slots: BTreeSet<Slot>) -> Result<Vec<(Slot, Availabi
     slots.into_iter().map(one).collect()
 }
 
-/// Which rows lie in a range of ids: its first id belongs to it, its last does not.
+/// Which rows are in a range of ids. The first id is included, the last is not.
 fn between(
     block: &DataFrame,
     from: Option<&String>,
@@ -222,8 +222,8 @@ fn between(
 ) -> Result<BooleanChunked, ParquetError> {
     let ids = block.column("store_id")?.str()?;
     let inside = |id: Option<&str>| {
-        let id = id.unwrap_or_default();
-        from.is_none_or(|from| &**from <= id) && to.is_none_or(|to| id < &**to)
+        // A null lies before every id, so that no row is lost.
+        from.is_none_or(|from| Some(from.as_str()) <= id) && to.is_none_or(|to| id < Some(to))
     };
     Ok(ids.iter().map(inside).collect())
 }
@@ -238,7 +238,7 @@ impl RowsDigest {
         for slot in slots.iter() {
             let micros = slot.ok_or_else(|| ParquetError::Content("a slot is null".to_owned()))?;
             if last != slot {
-                self.slots.insert(Slot::containing(micros / 1_000_000));
+                self.slots.insert(Slot::of(parquet::instant(micros)?));
                 last = slot;
             }
             let mut hash = hash::bytes(hash::START, &micros.to_le_bytes());
@@ -261,7 +261,7 @@ mod tests {
         Slot::containing(1_795_392_000 + n * Slot::SECONDS)
     }
 
-    /// The file of a slot: stores of three cities and of none.
+    /// The file of a slot. Its stores are in three cities or in none.
     fn file(n: i64, ids: impl Iterator<Item = u32>) -> Bytes {
         let city = |id: u32| ["Lugo", "Ávila", "León"].get(id as usize % 4).map(|city| (*city).to_owned());
         let stores: Vec<Store> =
@@ -272,9 +272,9 @@ mod tests {
             missing_hours: MissingHours::AlwaysOpen,
             id_type: IdType::Long,
         };
-        let view = Observation { at: slot(n).start_micros(), stores: Vec::new() };
+        let view = Observation { at: slot(n).first_instant(), stores: Vec::new() };
         let judged = judge_chunk(slot(n), &rules, &stores, Ok(&view));
-        let rows = AvailabilityRows::new(slot(n), slot(n).start_micros(), &judged).unwrap();
+        let rows = AvailabilityRows::new(slot(n), slot(n).first_instant(), &judged).unwrap();
         AvailabilityRows::merge(vec![rows]).unwrap().write().unwrap()
     }
 
@@ -282,7 +282,7 @@ mod tests {
         Source { body, rows: Rows::Of(slot(n)) }
     }
 
-    /// City, id and slot of each row.
+    /// The city, id and slot of each row.
     fn places(body: &Bytes) -> Vec<(Option<String>, String, i64)> {
         let frame = parquet::read(body.clone()).unwrap();
         parquet::check(Table::StoreAvailability, &frame).unwrap();
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_the_ranges_the_rows_are_the_same_and_in_order_within_each() {
+    fn rows_are_the_same_for_any_ranges_and_sorted_within_each() {
         let table = Table::StoreAvailability;
         let sources: Vec<Source> = (0..5).map(|n| of(n, file(n, 100..900))).collect();
         let (whole, wanted) = compact_by(table, &sources, 1_000_000).unwrap();
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_source_gives_its_rows_without_the_slots_that_are_left_out() {
+    fn excluded_slots_are_left_out_of_a_source() {
         let table = Table::StoreAvailability;
         let (day, _) = compact(table, &[of(0, file(0, 0..9)), of(1, file(1, 0..9))]).unwrap();
         let base = Source { body: day, rows: Rows::Without([slot(1)].into()) };
@@ -336,13 +336,13 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_holds_another_slot_is_refused() {
+    fn a_file_with_rows_of_another_slot_is_refused() {
         let error = compact(Table::StoreAvailability, &[of(1, file(0, 0..9))]).unwrap_err();
         assert!(error.to_string().contains(&format!("is the file of {}", slot(1))), "{error}");
     }
 
     #[test]
-    fn columns_that_were_added_since_a_file_was_written_are_null_in_it() {
+    fn columns_added_after_a_file_was_written_are_null() {
         let mut frame = parquet::read(file(0, 0..9)).unwrap();
         frame.drop_in_place("schedule_as_of").unwrap();
         let old = parquet::write(&mut frame).unwrap();
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn the_checksum_tells_a_row_that_is_missing_doubled_or_changed_and_not_their_order() {
+    fn the_checksum_detects_missing_doubled_and_changed_rows_but_not_their_order() {
         let table = Table::StoreAvailability;
         let sum = |ids: Vec<u32>| digest(table, file(0, ids.into_iter())).unwrap().checksum;
         let whole = sum(vec![1, 2, 3]);

@@ -1,4 +1,4 @@
-//! The Glue catalog, which serves engines as their Hive metastore.
+//! The Glue catalog, which query engines use as their Hive metastore.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -18,11 +18,11 @@ const INPUT_FORMAT: &str = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetIn
 const OUTPUT_FORMAT: &str = "org.apache.hadoop.hive.ql.io.parquet.MapredParquetOutputFormat";
 const SERDE: &str = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe";
 
-/// Glue takes at most 100 partitions in BatchCreatePartition and BatchUpdatePartition, and 1,000 in
-/// BatchGetPartition.
+/// The most partitions that Glue takes in BatchCreatePartition and BatchUpdatePartition. BatchGetPartition
+/// takes 1,000.
 const BATCH: usize = 100;
 
-/// One database of the Glue catalog, reached by a client that lives as long as the process.
+/// One database of the Glue catalog. The client lives as long as the process.
 #[derive(Debug, Clone)]
 pub struct GlueCatalog {
     client: Client,
@@ -30,7 +30,7 @@ pub struct GlueCatalog {
 }
 
 impl GlueCatalog {
-    /// The database of that name in the caller's own catalog.
+    /// The database with that name in the caller's own catalog.
     pub fn new(client: Client, database: impl Into<String>) -> Self {
         Self { client, database: database.into() }
     }
@@ -50,7 +50,7 @@ impl GlueCatalog {
         partition: &Partition,
         detail: Option<&ErrorDetail>,
     ) -> CatalogError {
-        let text = |value: Option<&str>| value.unwrap_or("no detail given").to_owned();
+        let text = |value: Option<&str>| value.unwrap_or("no details given").to_owned();
         CatalogError::Refused {
             operation,
             database: self.database.clone(),
@@ -101,9 +101,9 @@ impl Catalog for GlueCatalog {
                 }
                 wanted =
                     answer.unprocessed_keys.unwrap_or_default().into_iter().map(|key| key.values).collect();
-                // These are keys that Glue had no time for, and keys that do not exist. Where asking
-                // again brings nothing, they are taken for missing; were one there after all, its
-                // creation would say so and it would be compared then.
+                // Glue had no time for these keys, or they do not exist. If asking again answers none of
+                // them, they count as missing. If one exists after all, creating it says so, and it is
+                // compared then.
                 if wanted.len() == asked {
                     break;
                 }
@@ -161,7 +161,7 @@ impl Catalog for GlueCatalog {
     }
 
     async fn delete(&self, table: Table, partitions: &[Partition]) -> Result<(), CatalogError> {
-        // One by one: partitions without files are few, and the local Glue has no BatchDeletePartition.
+        // One by one: few partitions have no files, and the local Glue has no BatchDeletePartition.
         for partition in partitions {
             let request =
                 self.client.delete_partition().database_name(&self.database).table_name(table.name());
@@ -182,10 +182,10 @@ fn values(partition: &Partition) -> Vec<String> {
     vec![partition.country.to_string(), partition.day.to_string()]
 }
 
-/// Engines read a partition by its own descriptor: without SerdeInfo and columns it is unreadable.
+/// Engines read a partition by its own descriptor: without SerdeInfo and columns they cannot.
 fn descriptor(table: Table, location: &str) -> StorageDescriptor {
     let columns = table.columns().iter().map(|(name, kind)| {
-        // `name` is always set, which is all that the builder checks.
+        // The builder checks only that `name` is set, and it is.
         Column::builder().name(*name).r#type(*kind).build().ok()
     });
     StorageDescriptor::builder()

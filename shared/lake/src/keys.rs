@@ -1,36 +1,36 @@
-//! The names of objects: a pure function of country, slot and chunk, so that running a function
-//! twice leaves one file where one belongs.
+//! The keys of objects. Each is a pure function of country, slot and chunk, so that running a function
+//! twice leaves one file.
 
-use storewatch_domain::{CountryCode, Day, Slot};
+use storewatch_domain::{CountryCode, Day, Instant, Slot};
 
 use crate::tables::Table;
 
-/// The file of one table for one country tick.
+/// The file that a country tick writes for a table.
 pub fn table_file(table: Table, country: CountryCode, slot: Slot) -> String {
     format!("{}{}.parquet", partition_prefix(table, country, slot.day()), slot.key())
 }
 
-/// Where the files of a partition lie while it is not compacted; ends in a slash.
+/// The folder of a partition's files until it is compacted; ends in a slash.
 pub fn partition_prefix(table: Table, country: CountryCode, day: Day) -> String {
     format!("{}day={day}/", table_prefix(table, country))
 }
 
-/// The day of a folder of a partition, the last one of `prefix`. `None` if the folder is no day's.
+/// The day of a partition's folder directly under `prefix`. `None` if the folder is not a day's.
 pub fn day_of_folder(folder: &str, prefix: &str) -> Option<Day> {
     folder.strip_prefix(prefix)?.strip_prefix("day=")?.strip_suffix('/')?.parse().ok()
 }
 
-/// Where a country's ticks write their files of a table; ends in a slash.
+/// The folder in which a country's ticks write their files of a table; ends in a slash.
 pub fn table_prefix(table: Table, country: CountryCode) -> String {
     format!("{}/country={country}/", table.name())
 }
 
-/// The location of a partition as the catalog has it; ends in a slash.
+/// The location of a partition in the catalog; ends in a slash.
 pub fn partition_location(bucket: &str, table: Table, country: CountryCode, day: Day) -> String {
     format!("s3://{bucket}/{}", partition_prefix(table, country, day))
 }
 
-/// The slot and the day that a tick's file is of, by its key; nothing where a tick writes no such key.
+/// The slot of a tick's file, by its key. `None` if no tick writes such a key.
 pub fn slot_of_file(table: Table, country: CountryCode, key: &str) -> Option<Slot> {
     let (_, name) = key.rsplit_once('/')?;
     let time = name.strip_suffix(".parquet").filter(|name| name.is_ascii() && name.len() == 14)?;
@@ -47,17 +47,17 @@ pub fn slot_of_file(table: Table, country: CountryCode, key: &str) -> Option<Slo
     (table_file(table, country, slot) == key).then_some(slot)
 }
 
-/// Where the versions of a compacted partition lie; ends in a slash.
+/// The folder of a compacted partition's versions; ends in a slash.
 pub fn compacted_prefix(table: Table, country: CountryCode, day: Day) -> String {
     format!("compacted/{}", partition_prefix(table, country, day))
 }
 
-/// Where the compacted partitions of a country's table lie; ends in a slash.
+/// The folder of the compacted partitions of a country's table; ends in a slash.
 pub fn compacted_table_prefix(table: Table, country: CountryCode) -> String {
     format!("compacted/{}", table_prefix(table, country))
 }
 
-/// Where one version of a compacted partition lies, as the catalog has it; ends in a slash.
+/// The location of a version of a compacted partition in the catalog; ends in a slash.
 pub fn compacted_location(
     bucket: &str,
     table: Table,
@@ -68,27 +68,27 @@ pub fn compacted_location(
     format!("s3://{bucket}/{}{version}/", compacted_prefix(table, country, day))
 }
 
-/// The one file of a version of a compacted partition.
+/// The only file of a version of a compacted partition.
 pub fn compacted_file(table: Table, country: CountryCode, day: Day, version: &str) -> String {
     format!("{}{version}/{day}.parquet", compacted_prefix(table, country, day))
 }
 
-/// What is known of a compacted day: which files it was made of, and where its own lie.
+/// The record of a compacted day: the files that it was made from, and where its versions are.
 pub fn compaction_record(country: CountryCode, day: Day) -> String {
     format!("{}day={day}.json", compaction_records(country))
 }
 
-/// Where a country's records of compacted days lie; ends in a slash.
+/// The folder of a country's records of compacted days; ends in a slash.
 pub fn compaction_records(country: CountryCode) -> String {
     format!("compacted/country={country}/")
 }
 
-/// What one chunk's observation has staged.
+/// The rows that observing a chunk has staged.
 pub fn staged_chunk(country: CountryCode, slot: Slot, chunk: u32) -> String {
     format!("{}chunk-{chunk:05}.parquet", staging_prefix(country, slot))
 }
 
-/// Why a chunk could not be observed, where its function lived to say so.
+/// Why a chunk could not be observed, if its function lived to say so.
 pub fn staged_failure(country: CountryCode, slot: Slot, chunk: u32) -> String {
     format!("{}chunk-{chunk:05}.error.json", staging_prefix(country, slot))
 }
@@ -98,113 +98,115 @@ pub fn manifest(country: CountryCode, slot: Slot) -> String {
     format!("{}manifest.json", staging_prefix(country, slot))
 }
 
-/// The chunks that are still missing before the look of that number (the first look, 1, has the manifest), in
-/// the manifest's form.
+/// The chunks that are still missing before the look of that number, in the manifest's form. Look 1, the
+/// first, uses the manifest.
 pub fn missing_chunks(country: CountryCode, slot: Slot, look: u32) -> String {
     format!("{}missing-{look}.json", staging_prefix(country, slot))
 }
 
-/// Why the slot was planned on an older snapshot, where it was. When that was read (Unix microseconds) is part
-/// of the key: of two plans of the slot only one's manifest stands, and a note must not be taken for the other's.
-pub fn stale_schedules(country: CountryCode, slot: Slot, read_at: i64) -> String {
-    format!("{}stale-{read_at}.json", staging_prefix(country, slot))
+/// Why the slot was planned on an older snapshot, if it was. `read_at`, when that snapshot was read in Unix
+/// microseconds, is part of the key: only one of two plans of a slot gets its manifest written, and must
+/// not take the other's note for its own.
+pub fn stale_schedules(country: CountryCode, slot: Slot, read_at: Instant) -> String {
+    format!("{}stale-{}.json", staging_prefix(country, slot), read_at.micros())
 }
 
-/// Where a country tick's chunks wait to be merged.
+/// The folder in which a country tick's chunks wait to be merged.
 pub fn staging_prefix(country: CountryCode, slot: Slot) -> String {
     format!("staging/country={country}/{}/", slot.key())
 }
 
-/// The schedules of one chunk of stores, as they were read for the slot.
+/// The schedules of one chunk of stores, as read for the slot.
 ///
-/// When they were read (Unix microseconds) is part of the key: another reading of the slot may find
-/// other stores and cut them otherwise, and must not come under a manifest that has these.
-pub fn snapshot_chunk(country: CountryCode, slot: Slot, read_at: i64, chunk: u32) -> String {
-    format!("{}{read_at}/chunk-{chunk:05}.parquet", snapshot_prefix(country, slot))
+/// `read_at`, when they were read in Unix microseconds, is part of the key. Another reading for the slot
+/// may find other stores and other chunks, and must not replace what the manifest names.
+pub fn snapshot_chunk(country: CountryCode, slot: Slot, read_at: Instant, chunk: u32) -> String {
+    format!("{}{}/chunk-{chunk:05}.parquet", snapshot_prefix(country, slot), read_at.micros())
 }
 
-/// Where the schedules lie that were read for the slot.
+/// The folder of the schedules that were read for the slot.
 pub fn snapshot_prefix(country: CountryCode, slot: Slot) -> String {
     format!("schedules/country={country}/{}/", slot.key())
 }
 
-/// How the keys of all schedules begin that were read for slots of a UTC day; in the middle of a name.
+/// The common prefix of all schedules that were read for slots of a UTC day. It ends in the middle of a
+/// name.
 pub fn snapshots_of_day(country: CountryCode, day: Day) -> String {
     format!("schedules/country={country}/{}T", day.to_string().replace('-', ""))
 }
 
-/// The schedules of one chunk of stores, as they were read to judge a whole day again.
+/// The schedules of one chunk of stores, as read to judge a whole day again.
 ///
 /// The first chunk is written last: a reading that has it is whole.
-pub fn restated_snapshot_chunk(country: CountryCode, day: Day, read_at: i64, chunk: u32) -> String {
+pub fn restated_snapshot_chunk(country: CountryCode, day: Day, read_at: Instant, chunk: u32) -> String {
     format!("{}chunk-{chunk:05}.parquet", restated_snapshot(country, day, read_at))
 }
 
-/// Where one reading lies that was made to judge a whole day again; ends in a slash.
-pub fn restated_snapshot(country: CountryCode, day: Day, read_at: i64) -> String {
-    format!("{}{read_at}/", restated_snapshot_prefix(country, day))
+/// The folder of one reading that was made to judge a whole day again; ends in a slash.
+pub fn restated_snapshot(country: CountryCode, day: Day, read_at: Instant) -> String {
+    format!("{}{}/", restated_snapshot_prefix(country, day), read_at.micros())
 }
 
-/// Where the schedules lie that were read to judge a whole day again; ends in a slash.
+/// The folder of all readings that were made to judge a whole day again; ends in a slash.
 pub fn restated_snapshot_prefix(country: CountryCode, day: Day) -> String {
     format!("schedules/country={country}/restated/day={day}/")
 }
 
-/// When the schedules were read (Unix microseconds) that a chunk of a snapshot is of, and its number, by
-/// its key; nothing where nobody writes such a key.
-pub fn reading_of_chunk(key: &str) -> Option<(i64, u32)> {
+/// When a snapshot's schedules were read, in Unix microseconds, and the chunk's number, by the chunk's key.
+/// `None` if the key is not that of a chunk.
+pub fn reading_of_chunk(key: &str) -> Option<(Instant, u32)> {
     let (folder, name) = key.strip_suffix(".parquet")?.rsplit_once("/chunk-")?;
     let (_, read_at) = folder.rsplit_once('/')?;
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(read_at) || !digits(name) || name.len() < 5 {
         return None;
     }
-    Some((read_at.parse().ok()?, name.parse().ok()?))
+    Some((Instant::from_micros(read_at.parse().ok()?)?, name.parse().ok()?))
 }
 
-/// What the last good snapshot is.
+/// Points to the last good snapshot.
 pub fn latest_snapshot(country: CountryCode) -> String {
     format!("schedules/country={country}/latest.json")
 }
 
-/// Partitions of a tick that may not stand in the catalog yet.
+/// Partitions of a tick that may not be in the catalog yet.
 ///
-/// What a note says follows from its key, so that whoever has registered one may delete it, even if
-/// it was written again meanwhile: a failed tick, which has fewer partitions, has a key of its own.
+/// A note's content follows from its key. So whoever has registered a note may delete it, even if it was
+/// written again meanwhile. A failed tick has fewer partitions, and so a key of its own.
 pub fn pending(country: CountryCode, slot: Slot) -> String {
     format!("{}{}.json", pending_prefix(country), slot.key())
 }
 
-/// The partition of a failed tick's row, where it may not stand in the catalog yet.
+/// The partition of a failed tick's row, if it may not be in the catalog yet.
 pub fn pending_failure(country: CountryCode, slot: Slot) -> String {
     format!("{}{}.failed.json", pending_prefix(country), slot.key())
 }
 
-/// Where a country's pending partitions are kept.
+/// The folder of a country's pending partitions.
 pub fn pending_prefix(country: CountryCode) -> String {
     format!("pending/country={country}/")
 }
 
-/// The levels of a country's last tick, with which the next one is compared.
+/// The levels of a country's last tick. The next tick is compared with them.
 pub fn levels(country: CountryCode) -> String {
     format!("levels/country={country}/last.json")
 }
 
-/// Which zone data a country's functions use in place of their own: the name of its bundle.
+/// The name of the bundle of zone data that a country's functions use instead of the built-in data.
 pub fn zones_choice(country: CountryCode) -> String {
     format!("config/country={country}/tzdb.json")
 }
 
-/// Where a country's bundles of zone data lie; ends in a slash. What follows is the release, a hyphen
-/// and the first 16 hex digits of the bundle's SHA-256.
+/// The folder of a country's bundles of zone data; ends in a slash. A bundle's name is the release, a
+/// hyphen and the first 16 hex digits of the bundle's SHA-256.
 pub fn zone_bundles(country: CountryCode) -> String {
     format!("config/country={country}/tzdb/")
 }
 
-/// The registry of countries: one object a country, written when it is deployed.
+/// The registry of countries: one object per country, written when it is deployed.
 pub const REGISTRY_PREFIX: &str = "registry/";
 
-/// The registry's entry of a country.
+/// A country's entry in the registry.
 pub fn registry_entry(country: CountryCode) -> String {
     format!("{REGISTRY_PREFIX}{country}.json")
 }
@@ -214,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_those_of_the_contract() {
+    fn keys_match_the_contract() {
         let (es, slot) = ("es".parse().unwrap(), "2026-11-23T04:15:00Z".parse::<Slot>().unwrap());
         let day = slot.day();
         assert_eq!(
@@ -223,11 +225,11 @@ mod tests {
         );
         assert_eq!(staged_chunk(es, slot, 7), "staging/country=es/20261123T0415Z/chunk-00007.parquet");
         assert_eq!(
-            snapshot_chunk(es, slot, 1_795_407_301_000_000, 7),
+            snapshot_chunk(es, slot, slot.first_instant().plus_micros(1_000_000), 7),
             "schedules/country=es/20261123T0415Z/1795407301000000/chunk-00007.parquet"
         );
         assert_eq!(
-            restated_snapshot_chunk(es, day, 1_795_407_301_000_000, 7),
+            restated_snapshot_chunk(es, day, slot.first_instant().plus_micros(1_000_000), 7),
             "schedules/country=es/restated/day=2026-11-23/1795407301000000/chunk-00007.parquet"
         );
         assert_eq!(pending(es, slot), "pending/country=es/20261123T0415Z.json");
@@ -244,10 +246,10 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_of_a_snapshot_tells_its_reading_and_its_number_and_nothing_like_it_does() {
+    fn reading_and_number_come_only_from_the_exact_key_of_a_chunk() {
         let (es, slot) = ("es".parse().unwrap(), "2026-11-23T04:15:00Z".parse::<Slot>().unwrap());
         let day = slot.day();
-        let (read_at, chunk) = (1_795_407_301_000_000, 7);
+        let (read_at, chunk) = (slot.first_instant().plus_micros(1_000_000), 7);
         let key = snapshot_chunk(es, slot, read_at, chunk);
         assert!(key.starts_with(&snapshots_of_day(es, day)));
         assert_eq!(reading_of_chunk(&key), Some((read_at, chunk)));
@@ -264,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn the_slot_of_a_file_is_told_by_its_whole_key_and_by_nothing_like_it() {
+    fn the_slot_comes_only_from_the_exact_key_of_a_file() {
         let (es, slot) = ("es".parse().unwrap(), "2026-11-23T04:15:00Z".parse().unwrap());
         let key = table_file(Table::CountryTicks, es, slot);
         assert_eq!(slot_of_file(Table::CountryTicks, es, &key), Some(slot));

@@ -1,5 +1,5 @@
-//! The lake: which objects and tables there are, what is in them, and the two services that hold
-//! them, S3 and the Glue catalog, each behind a trait with an in-memory twin.
+//! The lake: its objects and tables, what they contain, and the two services that hold them, S3 and the
+//! Glue catalog. Each service is behind a trait that also has an in-memory implementation.
 
 pub mod availability;
 pub mod catalog;
@@ -22,5 +22,5 @@ pub use catalog::{Catalog, CatalogError, Partition, Registered, register};
 pub use objects::{Condition, LakeError, ListedObject, Objects, Put, Tag};
 pub use parquet::ParquetError;
 pub use tables::Table;
-pub use ticks::{Outcome, TickRecord};
+pub use ticks::{InvalidOutcome, Outcome, TickRecord};
 pub use zones::ZonesError;

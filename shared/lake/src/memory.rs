@@ -1,4 +1,4 @@
-//! A lake in memory: what the real one promises, for tests and simulations of the pipeline.
+//! A lake in memory that keeps the promises of the real one, for tests and simulations of the pipeline.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ struct Stored {
 }
 
 impl MemoryObjects {
-    /// The keys of the objects that have this tag.
+    /// The keys of the objects with this tag.
     pub fn tagged(&self, tag: Tag) -> Vec<String> {
         let stored = lock(&self.objects);
         stored.tags.iter().filter(|(_, own)| **own == tag).map(|(key, _)| key.clone()).collect()
@@ -33,7 +33,7 @@ impl MemoryObjects {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it holds the lock, so what is inside is whole.
+    // No code panics while it holds the lock, so the data is consistent.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -96,14 +96,14 @@ impl Objects for MemoryObjects {
     }
 }
 
-/// A database of the catalog in memory.
+/// A catalog database in memory.
 #[derive(Debug, Default)]
 pub struct MemoryCatalog {
     held: Mutex<BTreeMap<(Table, CountryCode, Day), String>>,
 }
 
 impl MemoryCatalog {
-    /// Everything it holds, in the order of tables, countries and days.
+    /// All partitions, ordered by table, country and day.
     pub fn partitions(&self) -> Vec<Partition> {
         let held = lock(&self.held);
         held.iter()

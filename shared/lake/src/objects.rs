@@ -1,44 +1,47 @@
-//! Objects of the lake's bucket, as far as Storewatch needs them.
+//! The objects of the lake's bucket, and the operations on them that Storewatch needs.
 
 use std::error::Error;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use serde::Serialize;
 
-/// A failure of the object store. The source says what the service answered.
+/// The object store failed. The source holds the service's answer.
 #[derive(Debug, thiserror::Error)]
 pub enum LakeError {
     #[error(
-        "{operation} of s3://{bucket}/{key} failed; the bucket's policy, the role and the service's health decide whether it can work"
+        "{operation} of s3://{bucket}/{key} failed; check the bucket's policy, the role's rights and the service's health"
     )]
     Failed { operation: &'static str, bucket: String, key: String, source: Box<dyn Error + Send + Sync> },
     #[error("s3://{bucket}/{key} does not exist")]
     Missing { bucket: String, key: String },
     #[error(
-        "s3://{bucket}/{key} cannot be understood; it was not written by this version of Storewatch, or is damaged"
+        "s3://{bucket}/{key} cannot be understood; it is damaged, or another version of Storewatch wrote it"
     )]
     Damaged { bucket: String, key: String, source: Box<dyn Error + Send + Sync> },
+    #[error("what is to be put at s3://{bucket}/{key} cannot be written as JSON")]
+    Unwritable { bucket: String, key: String, source: serde_json::Error },
 }
 
-/// What must hold of the object that is there for a put to take place.
+/// The condition under which a put takes place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Condition {
-    /// Nothing: put in any case.
+    /// Put in any case.
     Always,
-    /// There is none yet.
+    /// The key has no object yet.
     Absent,
-    /// It is still the one with this entity tag.
+    /// The object still has this entity tag.
     Unchanged(String),
 }
 
-/// What lifecycle rules know an object by.
+/// A tag by which lifecycle rules select objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tag {
     pub name: &'static str,
     pub value: &'static str,
 }
 
-/// What became of a put.
+/// The result of a put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
     Done,
@@ -46,40 +49,41 @@ pub enum Put {
     Conflict,
 }
 
-/// An object as a listing shows it.
+/// An object in a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedObject {
     pub key: String,
-    /// The entity tag, as conditions want it.
+    /// The entity tag, in the form that conditions take.
     pub etag: String,
 }
 
-/// A bucket. Reads see every write that came before them, and no object is ever seen half-written.
+/// A bucket. Reads see every earlier write, and never a half-written object.
 #[async_trait]
 pub trait Objects: Send + Sync {
     /// The bucket's name, for messages and locations.
     fn bucket(&self) -> &str;
 
-    /// The whole object.
+    /// Reads the whole object.
     ///
     /// # Errors
-    /// [`LakeError::Missing`] where there is none, as far as the role may know.
+    /// [`LakeError::Missing`] if it does not exist. Without the right to list, S3 says "access denied"
+    /// instead.
     async fn get(&self, key: &str) -> Result<Bytes, LakeError>;
 
-    /// Writes the whole object, if the condition holds.
+    /// Writes the whole object if the condition holds.
     ///
     /// # Errors
-    /// The service refused or did not answer; then the object may be written or not.
+    /// The service refused or did not answer. The object may or may not have been written.
     async fn put_if(&self, key: &str, body: Bytes, condition: Condition) -> Result<Put, LakeError>;
 
-    /// Every object whose key starts with the prefix, in the order of keys.
+    /// Lists every object whose key starts with the prefix, in key order.
     ///
     /// # Errors
     /// The service refused or did not answer.
     async fn list(&self, prefix: &str) -> Result<Vec<ListedObject>, LakeError>;
 
-    /// The folders in a prefix that ends in a slash: what the keys of its objects have in common up to
-    /// their next slash, in order. Each ends in a slash.
+    /// Lists the folders in a prefix that ends in a slash: the distinct parts of its keys up to the next
+    /// slash, in order. Each ends in a slash.
     ///
     /// # Errors
     /// The service refused or did not answer.
@@ -94,20 +98,20 @@ pub trait Objects: Send + Sync {
         Ok(folders)
     }
 
-    /// Deletes the object; one that is not there is deleted already.
+    /// Deletes the object. Does nothing if it does not exist.
     ///
     /// # Errors
     /// The service refused or did not answer.
     async fn delete(&self, key: &str) -> Result<(), LakeError>;
 
-    /// Puts a tag on the object, in the place of any that it has. A tag is the object's, not the key's:
-    /// whatever is put under the key later has none.
+    /// Tags the object, replacing any tags that it has. A tag belongs to the object, not to the key: an
+    /// object that is put under the key later has none.
     ///
     /// # Errors
-    /// [`LakeError::Missing`] where there is none; the service refused or did not answer.
+    /// [`LakeError::Missing`] if there is none. The service refused or did not answer.
     async fn tag(&self, key: &str, tag: Tag) -> Result<(), LakeError>;
 
-    /// Writes the whole object, whatever is there.
+    /// Writes the whole object, replacing any other.
     ///
     /// # Errors
     /// As [`Objects::put_if`].
@@ -115,8 +119,8 @@ pub trait Objects: Send + Sync {
         self.put_if(key, body, Condition::Always).await.map(|_| ())
     }
 
-    /// As [`Objects::put_if`], but what is there already, byte for byte, is no conflict: the put was done
-    /// before, and the answer to it was lost.
+    /// As [`Objects::put_if`], except that an object with exactly these bytes is not a conflict: an earlier
+    /// put succeeded and its answer was lost.
     ///
     /// # Errors
     /// As [`Objects::put_if`] and [`Objects::find`].
@@ -128,10 +132,10 @@ pub trait Objects: Send + Sync {
         Ok(Put::Done)
     }
 
-    /// The object if there is one.
+    /// Reads the object if it exists.
     ///
-    /// Asks the listing first: where a role may not list, S3 answers the get of a missing key with
-    /// "access denied", which must not be taken for "not there".
+    /// Lists first: without the right to list, S3 answers the get of a missing key with "access denied",
+    /// which must not be taken for "does not exist".
     ///
     /// # Errors
     /// The service refused or did not answer.
@@ -146,7 +150,19 @@ pub trait Objects: Send + Sync {
     }
 }
 
-/// An error about the content of an object.
+/// The value as JSON, to be put under the key.
+///
+/// # Errors
+/// [`LakeError::Unwritable`].
+pub fn json(objects: &dyn Objects, key: &str, value: &impl Serialize) -> Result<Bytes, LakeError> {
+    serde_json::to_vec(value).map(Bytes::from).map_err(|source| LakeError::Unwritable {
+        bucket: objects.bucket().to_owned(),
+        key: key.to_owned(),
+        source,
+    })
+}
+
+/// Makes an error about an object's content.
 pub fn damaged(
     objects: &dyn Objects,
     key: &str,

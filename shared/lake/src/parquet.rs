@@ -1,25 +1,26 @@
-//! Frames to Parquet and back: zstd, statistics, timestamps in microseconds, and the checks that
-//! keep a file's columns what the catalog says they are.
+//! Converts data frames to Parquet and back: zstd, statistics, timestamps in microseconds. Checks that a
+//! file's columns are those of the catalog.
 
 use bytes::Bytes;
 use polars::prelude::*;
+use storewatch_domain::Instant;
 
 use crate::tables::Table;
 
-/// A frame could not be made, written or read.
+/// A data frame could not be made, written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum ParquetError {
     #[error("polars failed")]
     Polars(#[from] PolarsError),
-    #[error("column {column:?} is {found}, and {expected} is wanted")]
+    #[error("column {column:?} is {found}, expected {expected}")]
     Column { column: String, found: String, expected: String },
-    #[error("the column type {0:?} of the catalog has no type in files")]
+    #[error("the catalog's column type {0:?} has no Parquet equivalent")]
     Type(String),
     #[error("{0}")]
     Content(String),
 }
 
-/// Rows in a row group of a tick's file: nearly every country's are one group.
+/// Rows in a row group of a tick's file. Nearly every country fits in one group.
 const ROW_GROUP: usize = 131_072;
 
 pub(crate) fn write(frame: &mut DataFrame) -> Result<Bytes, ParquetError> {
@@ -28,10 +29,10 @@ pub(crate) fn write(frame: &mut DataFrame) -> Result<Bytes, ParquetError> {
     Ok(body.into())
 }
 
-/// What every file is written by.
+/// The writer of every file.
 pub(crate) fn writer(body: &mut Vec<u8>) -> ParquetWriter<&mut Vec<u8>> {
     ParquetWriter::new(body)
-        // The level that zstd itself takes for its default, 3.
+        // `None` is zstd's default level, 3.
         .with_compression(ParquetCompression::Zstd(None))
         .with_statistics(StatisticsOptions::full())
 }
@@ -40,13 +41,13 @@ pub(crate) fn read(body: Bytes) -> Result<DataFrame, ParquetError> {
     Ok(ParquetReader::new(std::io::Cursor::new(body)).finish()?)
 }
 
-/// The rows of a file.
+/// The number of rows in a file.
 pub(crate) fn height(body: &Bytes) -> Result<usize, ParquetError> {
     Ok(ParquetReader::new(std::io::Cursor::new(body.clone())).num_rows()?)
 }
 
-/// Rows of a table's file, from a row on and so many: these columns, or all. Columns that were added
-/// to the table since the file was written are null.
+/// Reads a range of rows from a table's file, with these columns or all. Columns that were added to the
+/// table after the file was written are null.
 pub(crate) fn read_part(
     table: Table,
     body: Bytes,
@@ -66,7 +67,7 @@ pub(crate) fn read_part(
     Ok(frame)
 }
 
-/// The type in frames and files of a column that has this type in the catalog.
+/// The data frame type of a column with this type in the catalog.
 pub(crate) fn dtype(glue: &str) -> Result<DataType, ParquetError> {
     Ok(match glue {
         "timestamp" => DataType::Datetime(TimeUnit::Microseconds, None),
@@ -81,12 +82,12 @@ pub(crate) fn dtype(glue: &str) -> Result<DataType, ParquetError> {
     })
 }
 
-/// The columns that a table's frames and files have.
+/// The columns of a table's data frames and files.
 pub(crate) fn schema(table: Table) -> Result<Schema, ParquetError> {
     table.columns().iter().map(|(name, glue)| Ok(Field::new((*name).into(), dtype(glue)?))).collect()
 }
 
-/// Checks that the frame has the table's columns, in their order and of their types.
+/// Checks that the data frame has the table's columns, with their types and in their order.
 pub(crate) fn check(table: Table, frame: &DataFrame) -> Result<(), ParquetError> {
     let wanted = table.columns();
     for (n, (name, glue)) in wanted.iter().enumerate() {
@@ -103,7 +104,7 @@ pub(crate) fn check(table: Table, frame: &DataFrame) -> Result<(), ParquetError>
     }
     if frame.width() != wanted.len() {
         return Err(ParquetError::Content(format!(
-            "{} columns where {table} has {}",
+            "{} columns, but {table} has {}",
             frame.width(),
             wanted.len()
         )));
@@ -111,9 +112,16 @@ pub(crate) fn check(table: Table, frame: &DataFrame) -> Result<(), ParquetError>
     Ok(())
 }
 
-/// A column of Unix microseconds.
-pub(crate) fn timestamps(name: &str, values: Vec<Option<i64>>) -> Result<Column, ParquetError> {
+/// A column of instants.
+pub(crate) fn timestamps(name: &str, values: Vec<Option<Instant>>) -> Result<Column, ParquetError> {
+    let values: Vec<Option<i64>> = values.into_iter().map(|value| value.map(Instant::micros)).collect();
     typed(Series::new(name.into(), values), "timestamp")
+}
+
+/// The instant that a timestamp column holds.
+pub(crate) fn instant(micros: i64) -> Result<Instant, ParquetError> {
+    let outside = || ParquetError::Content(format!("time {micros} is outside the years 1970 to 9999"));
+    Instant::from_micros(micros).ok_or_else(outside)
 }
 
 /// A column of days since 1970-01-01.

@@ -1,16 +1,16 @@
-//! The rows of a past slot, judged again by other schedules than those it was judged by.
+//! Judges the rows of a past slot again by other schedules.
 
 use std::collections::{BTreeMap, HashMap};
 
 use polars::prelude::*;
 use serde::{Deserialize, Serialize};
-use storewatch_domain::{Look, Looks, Rules, Slot, Status, Store, judge_again};
+use storewatch_domain::{Instant, Look, Looks, Rules, Slot, Status, Store, judge_again};
 
 use crate::availability::{AvailabilityRows, status};
-use crate::parquet::ParquetError;
+use crate::parquet::{self, ParquetError};
 
-/// How many rows went from which status to which other: `unavailable to closed` by name. Of a store that
-/// had no row the first is `nothing`.
+/// How many rows changed from one status to another, under names such as `unavailable to closed`. The first
+/// part is `nothing` if the store had no row.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Changes(pub BTreeMap<String, u64>);
@@ -24,18 +24,18 @@ impl Changes {
     }
 }
 
-/// Judges the stores again by what their rows have kept, in the slot that the rows are of; `schedule_as_of`
-/// is when their schedules were read, Unix microseconds. Rows of other stores stay as they are, orphans
-/// among them: a store that has gone since was there, and nothing is known of it that was not known then.
+/// Judges the stores again by what their rows say about the live view, in the rows' slot. `schedule_as_of`
+/// is when their schedules were read. Rows of other stores stay as they are, orphans too: a store that was
+/// deleted since existed then, and nothing new is known of it.
 ///
 /// # Errors
-/// A status is none that exists; polars cannot make the rows.
+/// A status is unknown, or polars cannot make the rows.
 pub fn judged_again(
     rows: AvailabilityRows,
     slot: Slot,
     rules: &Rules,
     stores: &[Store],
-    schedule_as_of: i64,
+    schedule_as_of: Instant,
     changes: &mut Changes,
 ) -> Result<AvailabilityRows, ParquetError> {
     let frame = &rows.0;
@@ -44,8 +44,9 @@ pub fn judged_again(
     let (listed, online) = (frame.column("listed")?.bool()?, frame.column("online")?.bool()?);
     let (mut looks, mut before) = (Vec::with_capacity(rows.len()), HashMap::with_capacity(rows.len()));
     for n in 0..rows.len() {
-        let (id, status) = (ids.get(n).unwrap_or_default(), status(statuses.get(n))?);
-        let at = observed_at.physical().get(n);
+        let id = ids.get(n).ok_or_else(|| ParquetError::Content("store_id is null".to_owned()))?;
+        let status = status(statuses.get(n))?;
+        let at = observed_at.physical().get(n).map(parquet::instant).transpose()?;
         looks.push((id.to_owned(), Look::from_row(at, listed.get(n), online.get(n), status, reasons.get(n))));
         before.insert(id, status);
     }

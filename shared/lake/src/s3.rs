@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::objects::{Condition, LakeError, ListedObject, Objects, Put, Tag};
 
-/// One bucket, reached by a client that lives as long as the process.
+/// One bucket. The client lives as long as the process.
 #[derive(Debug, Clone)]
 pub struct S3Objects {
     client: Client,
@@ -20,7 +20,7 @@ pub struct S3Objects {
 }
 
 impl S3Objects {
-    /// The bucket of that name.
+    /// The bucket with that name.
     pub fn new(client: Client, bucket: impl Into<String>) -> Self {
         Self { client, bucket: bucket.into() }
     }
@@ -84,9 +84,13 @@ impl Objects for S3Objects {
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.failed("list", prefix, error))?;
-            found.extend(page.contents.unwrap_or_default().into_iter().filter_map(|object| {
-                Some(ListedObject { key: object.key?, etag: object.e_tag.unwrap_or_default() })
-            }));
+            for object in page.contents.unwrap_or_default() {
+                let (Some(key), Some(etag)) = (object.key, object.e_tag) else {
+                    let what = std::io::Error::other("S3 listed an object without a key or an entity tag");
+                    return Err(self.failed("list", prefix, what));
+                };
+                found.push(ListedObject { key, etag });
+            }
         }
         Ok(found)
     }
@@ -124,20 +128,20 @@ impl Objects for S3Objects {
     }
 }
 
-/// The pauses in milliseconds before a put that was crossed is tried again: 3 s in all.
+/// The pauses, in milliseconds, before a put that met another write is tried again: 3 s in all.
 const CROSSED_PAUSES: [u64; 6] = [50, 100, 200, 400, 800, 1450];
 
 fn code<E: ProvideErrorMetadata>(error: &SdkError<E>) -> Option<&str> {
     error.as_service_error().and_then(ProvideErrorMetadata::code)
 }
 
-/// The condition does not hold: 412, or 404 to `If-Match` because the object is gone.
+/// The condition does not hold: 412, or 404 to `If-Match` because the object no longer exists.
 fn does_not_hold<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     matches!(code(error), Some("PreconditionFailed" | "NoSuchKey"))
 }
 
-/// Another write of the key was under way (409). That says nothing about the condition: S3 asks to try
-/// again, and the SDK does not.
+/// Another write of the key was in progress (409). That says nothing about the condition. S3 asks clients
+/// to try again; the SDK does not.
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html>
 fn is_crossed<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     matches!(code(error), Some("ConditionalRequestConflict" | "OperationAborted"))

@@ -1,9 +1,8 @@
-//! Schedule snapshots: a chunk's stores with their hours, as one Parquet file.
+//! Schedule snapshots: a chunk's stores and their hours in one Parquet file.
 //!
-//! The hours of a store are a list of 64-bit numbers, so that a million stores are written and read
-//! without a million small objects: `day << 34 | opens << 17 | closes`, the times in seconds since
-//! midnight, `day` the weekday or (exceptions) the days since 1970-01-01. A row that adds no hours has
-//! 131071 for both times.
+//! A store's hours are a list of 64-bit numbers, so that a million stores need no million small objects:
+//! `day << 34 | opens << 17 | closes`. Times are seconds since midnight. `day` is the weekday, or days
+//! since 1970-01-01 for exceptions. A row without hours has 131071 for both times.
 
 use bytes::Bytes;
 use polars::prelude::*;
@@ -14,13 +13,13 @@ use crate::parquet::{self, ParquetError};
 const TIME_BITS: u32 = 17;
 const NO_TIME: u32 = (1 << TIME_BITS) - 1;
 
-/// The file of a chunk's stores.
+/// Writes a chunk's stores as a file.
 ///
 /// # Errors
-/// Polars cannot make or write it.
+/// Polars cannot make or write the file.
 pub fn write(stores: &[Store]) -> Result<Bytes, ParquetError> {
     let text = |name: &str, value: &dyn Fn(&Store) -> Option<&str>| {
-        // The closure borrows from one store at a time, so the texts are owned on their way.
+        // The closure borrows from one store at a time, so the texts must be owned.
         let values: Vec<Option<String>> = stores.iter().map(|s| value(s).map(str::to_owned)).collect();
         Series::new(name.into(), values).into_column()
     };
@@ -45,10 +44,10 @@ pub fn write(stores: &[Store]) -> Result<Bytes, ParquetError> {
     parquet::write(&mut frame)
 }
 
-/// Reads a chunk's stores back.
+/// Reads a chunk's stores.
 ///
 /// # Errors
-/// The file is no Parquet, lacks a column, or holds numbers that are no hours.
+/// The file is not Parquet, lacks a column, or holds numbers that are not hours.
 pub fn read(body: Bytes) -> Result<Vec<Store>, ParquetError> {
     let frame = parquet::read(body)?;
     let text = |name: &str| -> Result<StringChunked, ParquetError> { Ok(frame.column(name)?.str()?.clone()) };
@@ -58,7 +57,7 @@ pub fn read(body: Bytes) -> Result<Vec<Store>, ParquetError> {
     for n in 0..frame.height() {
         let own = |column: &StringChunked| column.get(n).map(str::to_owned);
         stores.push(Store {
-            id: own(&ids).unwrap_or_default(),
+            id: own(&ids).ok_or_else(|| ParquetError::Content("store_id is null".to_owned()))?,
             name: own(&names),
             city: own(&cities),
             timezone: own(&zones),
@@ -86,7 +85,7 @@ fn pack(day: i64, hours: Option<(WallTime, WallTime)>) -> i64 {
     day << (2 * TIME_BITS) | i64::from(opens) << TIME_BITS | i64::from(closes)
 }
 
-/// Day, opens and closes; nothing where a number is no wall time.
+/// The day, opening and closing time. `None` if a number is not a wall time.
 fn unpack(packed: i64) -> Option<(i64, Option<WallTime>, Option<WallTime>)> {
     let time = |bits: i64| match bits as u32 & NO_TIME {
         NO_TIME => Some(None),
@@ -111,7 +110,7 @@ fn list(name: &str, stores: &[Store], fill: impl Fn(&StoreHours, &mut Vec<i64>))
     builder.finish().into_column()
 }
 
-/// Calls `take` with the row and the value, for each value of each list.
+/// Calls `take` with the row number and the value, for each value of each list.
 fn each_list(
     frame: &DataFrame,
     name: &str,
@@ -121,7 +120,7 @@ fn each_list(
         let Some(values) = values else { continue };
         for value in values.i64()?.iter().flatten() {
             take(n, value)
-                .ok_or_else(|| ParquetError::Content(format!("{value} in {name} of row {n} are no hours")))?;
+                .ok_or_else(|| ParquetError::Content(format!("{value} in {name} of row {n} is invalid")))?;
         }
     }
     Ok(())

@@ -1,16 +1,15 @@
-//! The day's schedules as a table: the readings of a day as the rows of `store_schedules`, so that an
-//! analyst sees by which hours a store was judged.
+//! The day's schedules as a table. The day's readings become the rows of `store_schedules`, so that
+//! analysts see the hours by which a store was judged.
 //!
-//! A day has 96 readings, nearly always of the same schedules. So a store has one row for as long as no
-//! reading says otherwise, and of a reading only those chunks are looked at that are not, byte for
-//! byte, those of the reading before.
+//! A day has 96 readings, nearly always of the same schedules. So a store keeps one row until a reading
+//! differs, and only chunks whose bytes differ from the reading before are read.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use polars::prelude::*;
-use storewatch_domain::{LocalDate, Store, StoreHours, WallTime, Zones};
+use storewatch_domain::{Instant, LocalDate, Store, StoreHours, WallTime, Zones};
 
 use crate::hash;
 use crate::parquet::{self, ParquetError};
@@ -19,19 +18,19 @@ use crate::tables::Table;
 /// Rows in a row group, as in the other compacted files.
 const ROW_GROUP: usize = 65_536;
 
-/// Local dates that can lie in a slot of a UTC day or spill over into it, in days from that day. The
-/// exceptions of others are left out: a reading has those of some weeks, and which ones moves on.
+/// The local dates whose hours can reach into a UTC day, counted from that day. Other exceptions are left
+/// out: a reading has those of a few weeks, and which weeks changes from day to day.
 const DATES: (i32, i32) = (-2, 1);
 
 const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
-/// A text of a column, or null.
+/// A column's text, or null.
 pub type Text = Option<Arc<str>>;
 
 /// The columns of [`Schedule::texts`].
 const TEXTS: [&str; 6] = ["name", "city", "timezone", "weekly", "exceptions", "problem"];
 
-/// A store's schedule as the columns of the same names have it.
+/// A store's schedule, as in the columns with these names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Schedule {
     pub name: Text,
@@ -49,28 +48,28 @@ impl Schedule {
     }
 }
 
-/// A row of the table. Times are readings, Unix microseconds.
+/// A row of the table. Times are instants of readings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     pub store_id: Arc<str>,
     pub schedule: Schedule,
-    pub from: i64,
-    /// Nothing where the last reading had it so too.
-    pub until: Option<i64>,
+    pub from: Instant,
+    /// `None` if the last reading still has it.
+    pub until: Option<Instant>,
 }
 
-/// A store as the last reading had it.
+/// A store in the last reading.
 #[derive(Debug)]
 struct Open {
     schedule: Schedule,
-    from: i64,
-    /// The chunk in which it was; nothing where it is of a file.
+    from: Instant,
+    /// Its chunk; `None` if it comes from a file.
     chunk: Option<u32>,
-    /// The last reading that was looked at for it, Unix microseconds.
-    seen: i64,
+    /// The last reading in which it was looked at.
+    seen: Instant,
 }
 
-/// What identifies the rows of a file of the table: two files with equal digests have the same rows.
+/// Identifies the rows of a file of the table: equal digests mean the same rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SchedulesDigest {
     pub rows: u64,
@@ -78,22 +77,23 @@ pub struct SchedulesDigest {
     pub checksum: u64,
 }
 
-/// The schedules of a day's readings, which are taken up in the order of time.
+/// The schedules of a day's readings, added in time order.
 #[derive(Debug)]
 pub struct ScheduleIntervals {
     dates: (LocalDate, LocalDate),
     zones: Zones,
     open: HashMap<Arc<str>, Open>,
     closed: Vec<Row>,
-    /// Texts are kept once: thousands of stores share their hours, and a changed store most of its texts.
+    /// Each text is kept once: thousands of stores share their hours, and a changed store keeps most of its
+    /// texts.
     texts: HashSet<Arc<str>>,
-    /// What is wrong with a zone's name, by the name.
+    /// What is wrong with a zone's name, by name.
     zone_problems: HashMap<String, Option<String>>,
-    last: Option<i64>,
+    last: Option<Instant>,
 }
 
 impl ScheduleIntervals {
-    /// Those of a UTC day before its first reading. `zones` tells which names of zones exist.
+    /// The schedules of a UTC day before its first reading. `zones` says which zone names exist.
     pub fn of(day: LocalDate, zones: Zones) -> Self {
         Self {
             zones,
@@ -106,10 +106,10 @@ impl ScheduleIntervals {
         }
     }
 
-    /// Those of a UTC day after the readings that a file of the table was made of.
+    /// The schedules of a UTC day, continued from a file of the table.
     ///
     /// # Errors
-    /// It is no file of the table.
+    /// It is not a file of the table.
     pub fn resume(day: LocalDate, zones: Zones, body: Bytes) -> Result<Self, ParquetError> {
         let mut schedules = Self::of(day, zones);
         each_row(body, |row| {
@@ -133,22 +133,23 @@ impl ScheduleIntervals {
         Ok(schedules)
     }
 
-    /// The last reading that has been taken up, Unix microseconds; of a file, the last one that changed
-    /// something. Nothing where there was none.
-    pub fn last(&self) -> Option<i64> {
+    /// The last reading that was added; for a file, the last one that changed something. `None` if there
+    /// was none.
+    pub fn last(&self) -> Option<Instant> {
         self.last
     }
 
-    /// How many rows there are by now.
+    /// The number of rows so far.
     pub fn rows(&self) -> usize {
         self.open.len() + self.closed.len()
     }
 
-    /// Takes up a reading that was made at `at` (Unix microseconds), later than those before: the chunks
-    /// that are the same as in the reading before, by their numbers, and all others with their stores.
+    /// Adds a reading made at `at`, which must be later than those before. `same` are the numbers of the
+    /// chunks that have not changed since the reading before; `others` are all other chunks with their
+    /// stores.
     ///
-    /// The first reading after a file has to come with all of its chunks.
-    pub fn take(&mut self, at: i64, same: &BTreeSet<u32>, others: &[(u32, Vec<Store>)]) {
+    /// The first reading after a file must bring all of its chunks in `others`.
+    pub fn take(&mut self, at: Instant, same: &BTreeSet<u32>, others: &[(u32, Vec<Store>)]) {
         self.last = Some(at);
         for (chunk, stores) in others {
             for store in stores {
@@ -165,7 +166,7 @@ impl ScheduleIntervals {
         }));
     }
 
-    fn take_store(&mut self, at: i64, chunk: u32, store: &Store) {
+    fn take_store(&mut self, at: Instant, chunk: u32, store: &Store) {
         let schedule = self.schedule(store);
         let Some(open) = self.open.get_mut(store.id.as_str()) else {
             let open = Open { schedule, from: at, chunk: Some(chunk), seen: at };
@@ -173,7 +174,7 @@ impl ScheduleIntervals {
             return;
         };
         if open.seen == at {
-            // A reading has each id once. Were one there twice, the first would count.
+            // A reading has each id once. If an id is there twice, the first one counts.
             return;
         }
         (open.chunk, open.seen) = (Some(chunk), at);
@@ -200,8 +201,7 @@ impl ScheduleIntervals {
         }
     }
 
-    /// A zone that does not exist is no fault of the store's rows by the source, and it cannot be judged
-    /// all the same.
+    /// The source accepts rows with a zone that does not exist, but the store cannot be judged by them.
     fn zone_problem(&mut self, zone: Option<&str>) -> Option<String> {
         let zone = zone?;
         if let Some(known) = self.zone_problems.get(zone) {
@@ -220,7 +220,7 @@ impl ScheduleIntervals {
         })
     }
 
-    /// The text that is kept of those that say the same.
+    /// Returns the kept copy of an equal text.
     fn kept(&mut self, text: Arc<str>) -> Arc<str> {
         if let Some(known) = self.texts.get(&*text) {
             return Arc::clone(known);
@@ -229,10 +229,10 @@ impl ScheduleIntervals {
         text
     }
 
-    /// The file of the table, and what is in it: in the order of stores and times.
+    /// Writes the file of the table, sorted by store and time. Returns its digest too.
     ///
     /// # Errors
-    /// Polars cannot make or write it.
+    /// Polars cannot make or write the file.
     pub fn write(mut self) -> Result<(Bytes, SchedulesDigest), ParquetError> {
         let mut rows = std::mem::take(&mut self.closed);
         rows.extend(self.open.drain().map(|(store_id, open)| Row {
@@ -257,20 +257,20 @@ impl ScheduleIntervals {
     }
 }
 
-/// What is in a file of the table, read from its bytes.
+/// The digest of a file of the table, computed from its bytes.
 ///
 /// # Errors
-/// It is no file of the table.
+/// It is not a file of the table.
 pub fn digest(body: Bytes) -> Result<SchedulesDigest, ParquetError> {
     let mut content = SchedulesDigest::default();
     each_block(body, |block| content.add(&block))?;
     Ok(content)
 }
 
-/// The rows of a file of the table, in their order.
+/// Reads the rows of a file of the table, in order.
 ///
 /// # Errors
-/// It is no file of the table.
+/// It is not a file of the table.
 pub fn read(body: Bytes) -> Result<Vec<Row>, ParquetError> {
     let mut rows = Vec::new();
     each_row(body, |row| rows.push(row))?;
@@ -294,8 +294,8 @@ fn each_row(body: Bytes, mut take: impl FnMut(Row)) -> Result<(), ParquetError> 
                     exceptions: text(4),
                     problem: text(5),
                 },
-                from: from.get(n).ok_or_else(|| missing("valid_from"))?,
-                until: until.get(n),
+                from: parquet::instant(from.get(n).ok_or_else(|| missing("valid_from"))?)?,
+                until: until.get(n).map(parquet::instant).transpose()?,
             });
         }
         Ok(())
@@ -355,7 +355,8 @@ impl SchedulesDigest {
     }
 }
 
-/// The weekly hours as the column has them: by weekday and time, each once; nothing where there are none.
+/// The weekly hours as in the column, sorted by weekday and time, without duplicates. `None` if there are
+/// none.
 fn weekly(hours: &StoreHours) -> Option<String> {
     let mut rows = hours.weekly.clone();
     rows.sort_unstable();
@@ -363,15 +364,15 @@ fn weekly(hours: &StoreHours) -> Option<String> {
     let mut text = String::new();
     for row in rows {
         // A weekday is 1 to 7.
-        let weekday = WEEKDAYS.get(usize::from(row.weekday()) - 1).copied().unwrap_or_default();
+        let weekday = WEEKDAYS[usize::from(row.weekday()) - 1];
         start(&mut text, weekday);
         range(&mut text, row.hours());
     }
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// The exceptions of these dates, both included, as the column has them: by date and time, each once;
-/// nothing where there are none.
+/// The exceptions of these dates, both included, as in the column, sorted by date and time, without
+/// duplicates. `None` if there are none.
 fn exceptions(hours: &StoreHours, dates: (LocalDate, LocalDate)) -> Option<String> {
     let mut rows = hours.exceptions.clone();
     rows.retain(|row| (dates.0..=dates.1).contains(&row.date()));
@@ -392,7 +393,8 @@ fn start(text: &mut String, day: &str) {
     text.push_str(day);
 }
 
-/// ` 09:00-14:00`: a space before, and seconds only where they are not 0. ` closed` for a row without hours.
+/// Appends ` 09:00-14:00`: with a leading space, and with seconds only if they are not 0. ` closed` for a
+/// row without hours.
 fn range(text: &mut String, hours: Option<(WallTime, WallTime)>) {
     let Some((opens, closes)) = hours else {
         text.push_str(" closed");

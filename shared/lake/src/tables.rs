@@ -1,5 +1,5 @@
-//! The tables that analysts see: their columns in the catalog's words, from which partitions are
-//! registered and against which files and templates are tested.
+//! The tables that analysts see. Their columns have the catalog's type names. Partitions are registered
+//! with them, and tests compare files and templates with them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,17 +10,17 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Table {
-    /// A row a store a tick, sorted by store.
+    /// One row per store and tick, sorted by store.
     StoreAvailability,
-    /// A row a city a tick.
+    /// One row per city and tick.
     AvailabilityByCity,
-    /// A row a country tick, failed ones too.
+    /// One row per country tick, failed ones too.
     CountryTicks,
-    /// A row a store and schedule that it had in the day, sorted by store.
+    /// One row per store and schedule that it had in the day, sorted by store.
     StoreSchedules,
 }
 
-/// A column: its name and its type as the Glue catalog writes it.
+/// A column's name, and its type in the Glue catalog's spelling.
 pub type Column = (&'static str, &'static str);
 
 const STORE_AVAILABILITY: &[Column] = &[
@@ -85,14 +85,13 @@ const STORE_SCHEDULES: &[Column] = &[
 ];
 
 impl Table {
-    /// Every table of the catalog.
+    /// All tables of the catalog.
     pub const ALL: [Self; 4] =
         [Self::StoreAvailability, Self::AvailabilityByCity, Self::CountryTicks, Self::StoreSchedules];
-    /// Those that a tick writes a file of, in the order in which it does. The others are there once
-    /// their day is compacted, and lie nowhere else.
+    /// The tables of which a tick writes a file, in that order. The others exist only for compacted days.
     pub const TICKED: [Self; 3] = [Self::StoreAvailability, Self::AvailabilityByCity, Self::CountryTicks];
 
-    /// The name in the catalog and at the front of keys.
+    /// The name in the catalog and at the start of keys.
     pub const fn name(self) -> &'static str {
         match self {
             Self::StoreAvailability => "store_availability",
@@ -102,7 +101,7 @@ impl Table {
         }
     }
 
-    /// The columns in their order, without the partition keys `country` and `day`.
+    /// The columns in order, without the partition keys `country` and `day`.
     pub const fn columns(self) -> &'static [Column] {
         match self {
             Self::StoreAvailability => STORE_AVAILABILITY,
@@ -121,7 +120,7 @@ impl fmt::Display for Table {
 
 /// No table has that name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no table is called {0:?}")]
+#[error("there is no table {0:?}")]
 pub struct UnknownTable(pub String);
 
 impl FromStr for Table {

@@ -1,9 +1,9 @@
-//! The time zone data that a country is judged by: the release that the functions are built with, or
-//! a bundle in the lake that takes its place.
+//! The time zone data by which a country is judged: the release that is built into the functions, or a
+//! bundle in the lake that replaces it.
 //!
-//! `config/country=es/tzdb.json` names the bundle. A bundle lies under a key that holds a hash of its
-//! bytes, so what was read under a key stays true as long as the process lives. A bundle that cannot be used is an
-//! error. To go on with other zones would be wrong by an hour without a word.
+//! `config/country=es/tzdb.json` names the bundle. A bundle's key holds a hash of its bytes, so its content
+//! never changes and may be kept as long as the process lives. A bundle that cannot be used is an error:
+//! with other zones, results could be wrong by an hour without notice.
 
 use std::error::Error;
 use std::sync::{Mutex, PoisonError};
@@ -17,16 +17,16 @@ use crate::{LakeError, Objects, keys};
 /// Why a country's zone data cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ZonesError {
-    /// They are missing, damaged or another country's. `source` says which.
+    /// A file is missing, damaged or another country's; `source` says which.
     #[error(
-        "time zone data (s3://{bucket}/{key}): {source}; put it there again or remove it, both by `make zones`: until then nothing is judged"
+        "time zone data (s3://{bucket}/{key}): {source}; restore or remove it with `make zones`; until then no store is judged"
     )]
     Unusable { bucket: String, key: String, source: Box<dyn Error + Send + Sync> },
     #[error(transparent)]
     Lake(#[from] LakeError),
 }
 
-/// Zone data, and where it is from.
+/// Zone data, and where it comes from.
 #[derive(Debug, Clone)]
 pub struct ZoneData {
     /// The key of the bundle; `None` for the embedded release.
@@ -43,7 +43,7 @@ struct Choice {
 /// The zone data that the country uses now.
 ///
 /// # Errors
-/// The bundle that it names is missing or damaged, or S3 failed.
+/// The bundle that the country uses is missing or damaged, or S3 failed.
 pub async fn current(objects: &dyn Objects, country: CountryCode) -> Result<ZoneData, ZonesError> {
     let choice = keys::zones_choice(country);
     let Some((_, body)) = objects.find(&choice).await? else {
@@ -53,7 +53,7 @@ pub async fn current(objects: &dyn Objects, country: CountryCode) -> Result<Zone
     of(objects, country, Some(choice.bundle)).await
 }
 
-/// The zone data under a key, or the embedded release.
+/// The zone data with that key, or the built-in release.
 ///
 /// # Errors
 /// The bundle is missing, damaged or another country's, or S3 failed.
@@ -71,7 +71,7 @@ pub async fn of(
 }
 
 async fn bundle(objects: &dyn Objects, country: CountryCode, key: &str) -> Result<Zones, ZonesError> {
-    /// The last bundle that was read, by its key.
+    /// The last bundle that was read, with its key.
     static HELD: Mutex<Option<(String, Zones)>> = Mutex::new(None);
     let held = || HELD.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, zones)) = held().as_ref().filter(|(own, _)| own == key) {
@@ -79,7 +79,7 @@ async fn bundle(objects: &dyn Objects, country: CountryCode, key: &str) -> Resul
     }
     let name = key.strip_prefix(&keys::zone_bundles(country));
     let name = name.ok_or_else(|| {
-        bad(objects, &keys::zones_choice(country), format!("{key:?} is no bundle of {country}"))
+        bad(objects, &keys::zones_choice(country), format!("{key:?} is not a bundle of {country}"))
     })?;
     let body = objects.get(key).await.map_err(|error| match error {
         LakeError::Missing { .. } => bad(objects, key, "it does not exist"),
@@ -94,7 +94,7 @@ async fn bundle(objects: &dyn Objects, country: CountryCode, key: &str) -> Resul
     Ok(zones)
 }
 
-/// What the key of a bundle ends with: the release, and the first 16 hex digits of its SHA-256.
+/// The end of a bundle's key: the release, and the first 16 hex digits of its SHA-256.
 fn bundle_name(release: &str, body: &[u8]) -> String {
     let digest = Sha256::digest(body);
     let hex: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();

@@ -1,4 +1,4 @@
-//! The contract of a catalog, which Glue and the one in memory both keep.
+//! The contract that every catalog keeps: Glue and the one in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use aws_sdk_glue::types::StorageDescriptor;
@@ -23,13 +23,12 @@ fn partition(table: Table, day: u32, place: &str) -> Partition {
     }
 }
 
-/// The location of a day of es under a prefix, with nothing in front of it as ticks have it.
+/// The location of a day of es. `prefix` is empty for the files of ticks.
 fn at(table: Table, prefix: &str, day: u32) -> String {
     format!("s3://lake/{prefix}{table}/country=es/day=2026-11-{day:02}/")
 }
 
-/// Registering leaves a compacted partition where it is, and only there: another day's place, or another
-/// bucket's, is no such place.
+/// Registering keeps the location of a compacted partition, but not one of another day or bucket.
 async fn compacted_partitions_stay(catalog: &dyn Catalog) {
     let table = Table::StoreAvailability;
     let raw = Partition { location: at(table, "", 4), ..partition(table, 4, "a") };
@@ -56,22 +55,22 @@ async fn contract(catalog: &dyn Catalog) {
     let (one, two) = (partition(table, 1, "a"), partition(table, 2, "a"));
     assert_eq!(catalog.get(table, &[one.clone(), two.clone()]).await.unwrap(), [None, None]);
 
-    // Creation says of each whether it was there, and never changes what was.
+    // Creating says for each whether it existed, and never changes an existing one.
     assert_eq!(catalog.create(table, std::slice::from_ref(&two)).await.unwrap(), [Created::Done]);
     let moved = partition(table, 2, "b");
     let outcome = catalog.create(table, &[one.clone(), moved.clone()]).await.unwrap();
     assert_eq!(outcome, [Created::Done, Created::AlreadyExists]);
     let held = catalog.get(table, &[two.clone(), one.clone()]).await.unwrap();
     let locations: Vec<_> = held.iter().map(|held| held.as_ref().unwrap().location.as_str()).collect();
-    assert_eq!(locations, [two.location.as_str(), one.location.as_str()], "in the order asked");
+    assert_eq!(locations, [two.location.as_str(), one.location.as_str()], "in the order of the request");
     assert!(held.iter().flatten().all(|held| held.current));
 
-    // Updating what is not there is refused by name.
+    // Updating a missing partition is an error that names it.
     let error = catalog.update(table, &[partition(table, 9, "a")]).await.unwrap_err();
     assert!(matches!(error, CatalogError::Refused { .. }), "{error}");
     assert!(error.to_string().contains("country=es/day=2026-11-09"), "{error}");
 
-    // Registering creates what is missing, updates what differs and leaves the rest alone.
+    // Registering creates what is missing, updates what differs, and leaves the rest alone.
     let ticks = partition(Table::CountryTicks, 2, "t");
     let wanted = [one.clone(), moved.clone(), partition(table, 3, "a"), ticks.clone()];
     let done = register(catalog, &wanted).await.unwrap();
@@ -83,14 +82,14 @@ async fn contract(catalog: &dyn Catalog) {
 
     compacted_partitions_stay(catalog).await;
 
-    // More than one batch of Glue's.
+    // More partitions than one Glue batch takes.
     let many: Vec<Partition> = (0..130)
         .map(|n| Partition { day: november(1).plus_days(-100 - n).unwrap(), ..partition(table, 1, "m") })
         .collect();
     assert_eq!(register(catalog, &many).await.unwrap().created, 130);
     assert_eq!(register(catalog, &many).await.unwrap().unchanged, 130);
 
-    // Deleting twice is deleting once, and deletes no other.
+    // Deleting twice has the effect of deleting once, and deletes no other partition.
     for _ in 0..2 {
         catalog.delete(table, std::slice::from_ref(&one)).await.unwrap();
         let held = catalog.get(table, &[one.clone(), moved.clone()]).await.unwrap();
@@ -114,7 +113,7 @@ async fn the_glue_catalog_keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn a_glue_partition_without_serde_and_columns_is_mended() {
+async fn a_glue_partition_without_serde_and_columns_is_repaired() {
     let (client, database) = glue().await;
     let wanted = partition(Table::CountryTicks, 1, "a");
     let bare = StorageDescriptor::builder().location(&wanted.location).build();
@@ -137,10 +136,10 @@ async fn a_glue_partition_without_serde_and_columns_is_mended() {
     assert_eq!(register(&catalog, &[wanted]).await.unwrap().unchanged, 1);
 }
 
-/// The local Glue creates partitions in databases that do not exist, so the failure here is that of a
-/// service that does not answer.
+/// The local Glue creates partitions in databases that do not exist. So this test uses a service that does
+/// not answer.
 #[tokio::test]
-async fn a_catalog_that_does_not_answer_is_an_error_and_never_an_empty_one() {
+async fn a_catalog_that_does_not_answer_is_an_error_and_never_empty() {
     let sdk = aws::sdk().await;
     // Port 9, discard: nothing listens there.
     let config = aws_sdk_glue::config::Builder::from(&sdk).endpoint_url("http://127.0.0.1:9");

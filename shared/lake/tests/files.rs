@@ -1,4 +1,4 @@
-//! Files say what was put in them, and their columns are those of the tables.
+//! Files return what was written to them, and have the columns of their tables.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use storewatch_domain::{
@@ -35,7 +35,7 @@ fn store(id: &str, city: Option<&str>) -> Store {
 }
 
 #[test]
-fn a_snapshot_gives_back_every_store_as_it_was() {
+fn a_snapshot_returns_every_store_unchanged() {
     let mut bad = store("x'; drop table stores; --", None);
     bad.spoil("weekday 8 is not 1 (Monday) to 7 (Sunday)");
     let bare = Store { id: "7".to_owned(), ..Store::default() };
@@ -45,16 +45,16 @@ fn a_snapshot_gives_back_every_store_as_it_was() {
 }
 
 #[test]
-fn what_is_no_parquet_is_an_error() {
+fn a_file_that_is_not_parquet_is_an_error() {
     assert!(snapshot::read("not a file".into()).is_err());
     assert!(AvailabilityRows::read("PAR1".into()).is_err());
-    // A file of another table is refused by its columns.
+    // A file of another table is rejected by its columns.
     let file = snapshot::write(&[store("1", None)]).unwrap();
     assert!(AvailabilityRows::read(file).is_err());
 }
 
 #[test]
-fn merged_chunks_are_sorted_by_store_and_summed() {
+fn merged_chunks_are_sorted_by_store_and_summed_up() {
     // A Monday, 10:00 in Madrid: the stores are open.
     let slot: Slot = "2026-11-23T09:00:00Z".parse().unwrap();
     let rules = Rules {
@@ -64,21 +64,22 @@ fn merged_chunks_are_sorted_by_store_and_summed() {
         id_type: storewatch_domain::IdType::Long,
     };
     let seen = |ids: &[i64]| Observation {
-        at: slot.start_micros() + 5,
+        at: slot.first_instant().plus_micros(5),
         stores: ids
             .iter()
             .map(|id| (StoreKey::Long(*id), LiveStore { online: *id != 9, reason: None }))
             .collect(),
     };
     let rows = |stores: &[Store], seen: &Observation| {
-        AvailabilityRows::new(slot, 0, &judge_chunk(slot, &rules, stores, Ok(seen))).unwrap()
+        AvailabilityRows::new(slot, slot.first_instant(), &judge_chunk(slot, &rules, stores, Ok(seen)))
+            .unwrap()
     };
     let first = [store("9", Some("B")), store("2", Some("A"))];
     let second = [store("10", Some("A")), store("11", None)];
     let (first, second) = (rows(&first, &seen(&[2, 9])), rows(&second, &seen(&[10, 12])));
     let mut merged = AvailabilityRows::merge(vec![first, second]).unwrap();
     let mut read = AvailabilityRows::read(merged.write().unwrap()).unwrap();
-    assert_eq!(read.store_ids(), ["10", "11", "12", "2", "9"]);
+    assert_eq!(read.store_ids().unwrap(), ["10", "11", "12", "2", "9"]);
     assert_eq!(read.write().unwrap(), merged.write().unwrap(), "the same rows are the same bytes");
 
     let summary = read.summary().unwrap();
@@ -94,18 +95,18 @@ fn merged_chunks_are_sorted_by_store_and_summed() {
 }
 
 #[test]
-fn a_tick_record_gives_back_what_it_was_made_of() {
+fn a_tick_record_returns_what_was_written() {
     let slot: Slot = "2026-11-23T09:00:00Z".parse().unwrap();
     let full = TickRecord {
         slot,
-        started_at: slot.start_micros() + 1,
-        finished_at: slot.start_micros() + 2,
+        started_at: slot.first_instant().plus_micros(1),
+        finished_at: slot.first_instant().plus_micros(2),
         outcome: Outcome::Partial,
         stores: Some(10),
         chunks: Some(2),
         chunks_unknown: Some(1),
         coverage: Some(0.5),
-        schedule_as_of: Some(slot.start_micros()),
+        schedule_as_of: Some(slot.first_instant()),
         error: None,
         tzdb: Some("2026f".to_owned()),
     };
@@ -125,7 +126,7 @@ fn a_tick_record_gives_back_what_it_was_made_of() {
 }
 
 #[test]
-fn the_tables_of_the_template_have_the_columns_of_the_code() {
+fn the_template_has_the_columns_of_the_code() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/lake.yaml");
     let template = std::fs::read_to_string(path).unwrap();
     for table in Table::ALL {

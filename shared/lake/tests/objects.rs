@@ -1,4 +1,4 @@
-//! The contract of an object store, which the real one and the one in memory both keep.
+//! The contract that every object store keeps: S3 and the one in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use bytes::Bytes;
@@ -9,21 +9,21 @@ use storewatch_stack_client::{aws, unique_name};
 
 const TAG: Tag = Tag { name: "storewatch", value: "compacted" };
 
-/// After it, `a/one` has the tag, and `b/other` none.
+/// Afterwards `a/one` has the tag, and `b/other` has none.
 async fn contract(objects: &dyn Objects) {
-    // A missing object is told from a failure.
+    // A missing object is not a failure of the service.
     assert!(matches!(objects.get("a/none").await, Err(LakeError::Missing { .. })));
     assert!(objects.find("a/none").await.unwrap().is_none());
     assert_eq!(objects.list("a/").await.unwrap(), []);
 
-    // What was put is what is read, whole, at once.
+    // A read returns exactly what was put, at once.
     let body = Bytes::from(vec![7_u8; 300_000]);
     objects.put("a/one", body.clone()).await.unwrap();
     assert_eq!(objects.get("a/one").await.unwrap(), body);
     objects.put("a/one", "second".into()).await.unwrap();
     assert_eq!(objects.get("a/one").await.unwrap(), "second");
 
-    // A listing has the prefix's keys only, in order; a key that only starts alike is not found.
+    // A listing has only the keys with the prefix, in order, and no key that merely starts alike.
     objects.put("a/one.more", "".into()).await.unwrap();
     objects.put("b/other", "".into()).await.unwrap();
     let keys: Vec<String> = objects.list("a/").await.unwrap().into_iter().map(|o| o.key).collect();
@@ -31,19 +31,19 @@ async fn contract(objects: &dyn Objects) {
     assert_eq!(objects.find("a/one").await.unwrap().unwrap().1, "second");
     assert!(objects.find("a/on").await.unwrap().is_none());
 
-    // Folders are told once each, whatever lies in them, and files of the prefix itself are none.
+    // Each folder is listed once, whatever it contains. Files directly under the prefix are not folders.
     for key in ["d/x/1", "d/x/2/3", "d/y/1", "d/z"] {
         objects.put(key, "".into()).await.unwrap();
     }
     assert_eq!(objects.folders("d/").await.unwrap(), ["d/x/", "d/y/"]);
     assert_eq!(objects.folders("e/").await.unwrap(), Vec::<String>::new());
 
-    // Absent: the first one stands.
+    // Absent: the first put wins.
     assert_eq!(objects.put_if("c", "1".into(), Condition::Absent).await.unwrap(), Put::Done);
     assert_eq!(objects.put_if("c", "2".into(), Condition::Absent).await.unwrap(), Put::Conflict);
     assert_eq!(objects.get("c").await.unwrap(), "1");
 
-    // Unchanged: only over what was seen.
+    // Unchanged: replaces only the version that was read.
     let seen = objects.find("c").await.unwrap().unwrap().0.etag;
     let unchanged = || Condition::Unchanged(seen.clone());
     assert_eq!(objects.put_if("c", "3".into(), unchanged()).await.unwrap(), Put::Done);
@@ -52,18 +52,18 @@ async fn contract(objects: &dyn Objects) {
     objects.delete("c").await.unwrap();
     assert_eq!(objects.put_if("c", "5".into(), unchanged()).await.unwrap(), Put::Conflict);
 
-    // A tag changes nothing else, and what is not there has none.
+    // A tag changes nothing else, and a missing object cannot be tagged.
     let before = objects.list("a/one").await.unwrap();
     objects.tag("a/one", TAG).await.unwrap();
     objects.tag("a/one", TAG).await.unwrap();
     assert_eq!(objects.list("a/one").await.unwrap(), before);
     assert_eq!(objects.get("a/one").await.unwrap(), "second");
     assert!(matches!(objects.tag("a/none", TAG).await, Err(LakeError::Missing { .. })));
-    // It is the object's and not the key's.
+    // The tag belongs to the object, not to the key.
     objects.tag("b/other", TAG).await.unwrap();
     objects.put("b/other", "again".into()).await.unwrap();
 
-    // Deleting twice is deleting once.
+    // Deleting twice has the effect of deleting once.
     objects.delete("c").await.unwrap();
     assert!(objects.find("c").await.unwrap().is_none());
 }
@@ -87,7 +87,7 @@ async fn objects_on_s3_keep_the_contract() {
     let place = aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(region).build();
     client.create_bucket().bucket(&bucket).create_bucket_configuration(place).send().await.unwrap();
     contract(&S3Objects::new(client.clone(), &bucket)).await;
-    // Of `b/other` nothing can be said here: the local S3 leaves the tags of what a put takes the place of.
+    // `b/other` cannot be checked here: the local S3 keeps an object's tags when it is replaced.
     let found = client.get_object_tagging().bucket(&bucket).key("a/one").send().await.unwrap();
     let found: Vec<_> = found.tag_set().iter().map(|tag| (tag.key(), tag.value())).collect();
     assert_eq!(found, [(TAG.name, TAG.value)]);
@@ -98,7 +98,7 @@ async fn objects_on_s3_keep_the_contract() {
     assert!(error.to_string().contains(&format!("s3://{}/k", absent.bucket())), "{error}");
 }
 
-/// Answers puts with these status codes, one after the other, and says how many it answered.
+/// A server that answers puts with these status codes in turn, and returns how many it answered.
 async fn answering(answers: &'static [(u16, &'static str)]) -> (S3Objects, tokio::task::JoinHandle<usize>) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -122,7 +122,7 @@ async fn answering(answers: &'static [(u16, &'static str)]) -> (S3Objects, tokio
             );
             client.write_all(answer.as_bytes()).await.unwrap();
             client.shutdown().await.unwrap();
-            // What is left unread would reset the connection, and with it the answer.
+            // An unread rest would reset the connection, and the answer would be lost.
             while client.read_buf(&mut request).await.is_ok_and(|n| n > 0) {}
         }
         answers.len()
@@ -131,7 +131,7 @@ async fn answering(answers: &'static [(u16, &'static str)]) -> (S3Objects, tokio
 }
 
 #[tokio::test]
-async fn a_put_that_is_crossed_is_made_again_and_only_a_condition_that_does_not_hold_is_a_conflict() {
+async fn a_put_that_meets_another_write_is_retried_and_only_a_failed_condition_is_a_conflict() {
     const CROSSED: (u16, &str) = (409, "ConditionalRequestConflict");
     for condition in [Condition::Always, Condition::Absent, Condition::Unchanged("\"1\"".to_owned())] {
         let (objects, answered) = answering(&[CROSSED, (409, "OperationAborted"), (200, "")]).await;
@@ -145,7 +145,7 @@ async fn a_put_that_is_crossed_is_made_again_and_only_a_condition_that_does_not_
     let (objects, answered) = answering(&[CROSSED, (412, "PreconditionFailed")]).await;
     assert_eq!(objects.put_if("k", "".into(), Condition::Absent).await.unwrap(), Put::Conflict);
     assert_eq!(answered.await.unwrap(), 2);
-    // One that is crossed again and again failed; whether the condition holds is not known.
+    // A put that meets other writes every time fails: whether the condition holds is unknown.
     let (objects, answered) = answering(&[CROSSED; 7]).await;
     let error = objects.put_if("k", "".into(), Condition::Absent).await.unwrap_err();
     assert!(matches!(error, LakeError::Failed { operation: "put", .. }), "{error}");

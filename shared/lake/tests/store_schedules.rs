@@ -1,17 +1,19 @@
-//! The fold of a day's readings into rows is held against a naive one that compares whole snapshots.
+//! Compares the rows made of a day's readings with those of a simple model that compares whole snapshots.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use storewatch_domain::{ExceptionHours, LocalDate, Slot, Store, StoreHours, WallTime, WeeklyHours, Zones};
+use storewatch_domain::{
+    ExceptionHours, Instant, LocalDate, Slot, Store, StoreHours, WallTime, WeeklyHours, Zones,
+};
 use storewatch_lake::snapshot;
 use storewatch_lake::store_schedules::{self, ScheduleIntervals};
 
 /// 2026-11-23, a Monday.
 const DAY: LocalDate = LocalDate::from_days(20_780);
 
-/// A row: its texts, store_id first, and its times.
+/// A row: its texts, starting with store_id, and its times in Unix microseconds.
 type Row = (Vec<Option<String>>, i64, Option<i64>);
 
 fn rows(body: &Bytes) -> Vec<Row> {
@@ -27,7 +29,11 @@ fn rows(body: &Bytes) -> Vec<Row> {
             told.exceptions,
             told.problem,
         ];
-        (texts.map(|text| text.map(|text| text.to_string())).to_vec(), row.from, row.until)
+        (
+            texts.map(|text| text.map(|text| text.to_string())).to_vec(),
+            row.from.micros(),
+            row.until.map(Instant::micros),
+        )
     })
     .collect()
 }
@@ -38,6 +44,11 @@ fn at(hour: u32, minute: u32) -> Option<WallTime> {
 
 fn store(id: &str) -> Store {
     Store { id: id.to_owned(), ..Store::default() }
+}
+
+/// The instant of a reading, in microseconds after 1970 began.
+fn read(micros: i64) -> Instant {
+    Instant::from_micros(micros).unwrap()
 }
 
 fn whole(stores: Vec<Store>) -> Vec<(u32, Vec<Store>)> {
@@ -55,19 +66,19 @@ fn written(schedules: ScheduleIntervals) -> Vec<Row> {
 /// The texts of the only row of a store that was read once.
 fn told(store: Store) -> [Option<String>; 3] {
     let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
-    schedules.take(1, &BTreeSet::new(), &whole(vec![store]));
+    schedules.take(read(1), &BTreeSet::new(), &whole(vec![store]));
     let (texts, ..) = written(schedules).remove(0);
     [texts[4].clone(), texts[5].clone(), texts[6].clone()]
 }
 
 #[test]
-fn the_day_of_these_tests_is_what_they_say() {
+fn the_day_of_these_tests_is_a_monday() {
     assert_eq!(DAY.to_string(), "2026-11-23");
     assert_eq!(DAY.weekday(), 1);
 }
 
 #[test]
-fn hours_are_told_by_weekday_and_time_whatever_the_order_of_their_rows() {
+fn hours_are_sorted_by_weekday_and_time_whatever_the_order_of_rows() {
     let row = |day, opens, closes| WeeklyHours::new(day, opens, closes).unwrap();
     let weekly = vec![
         row(7, at(22, 0), at(2, 30)),
@@ -90,7 +101,7 @@ fn hours_are_told_by_weekday_and_time_whatever_the_order_of_their_rows() {
 }
 
 #[test]
-fn exceptions_are_told_of_the_dates_that_can_matter_for_the_day_and_of_no_others() {
+fn only_exceptions_that_can_reach_into_the_day_are_kept() {
     let row = |days, opens, closes| ExceptionHours::new(DAY.plus_days(days), opens, closes).unwrap();
     let exceptions = vec![
         row(2, None, None),
@@ -110,7 +121,7 @@ fn exceptions_are_told_of_the_dates_that_can_matter_for_the_day_and_of_no_others
 }
 
 #[test]
-fn a_zone_that_does_not_exist_is_a_problem_unless_the_rows_have_one_already() {
+fn an_unknown_zone_is_a_problem_unless_the_rows_have_one_already() {
     let zoned = |zone: &str| Store { timezone: Some(zone.to_owned()), ..store("1") };
     let [.., problem] = told(zoned("Mars/Olympus"));
     assert!(problem.unwrap().contains("unknown time zone \"Mars/Olympus\""));
@@ -121,13 +132,21 @@ fn a_zone_that_does_not_exist_is_a_problem_unless_the_rows_have_one_already() {
 }
 
 #[test]
-fn a_store_that_comes_changes_and_goes_has_a_row_for_each_and_one_that_does_not_has_one() {
+fn a_store_gets_a_new_row_only_when_it_is_added_changed_or_removed() {
     let named = |id: &str, name: &str| Store { name: Some(name.to_owned()), ..store(id) };
     let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
-    schedules.take(10, &BTreeSet::new(), &whole(vec![named("1", "a"), named("2", "b")]));
-    schedules.take(20, &BTreeSet::new(), &whole(vec![named("1", "a"), named("2", "c"), named("10", "d")]));
-    schedules.take(30, &BTreeSet::new(), &whole(vec![named("1", "a"), named("10", "d")]));
-    schedules.take(40, &BTreeSet::new(), &whole(vec![named("1", "a"), named("2", "b"), named("10", "d")]));
+    schedules.take(read(10), &BTreeSet::new(), &whole(vec![named("1", "a"), named("2", "b")]));
+    schedules.take(
+        read(20),
+        &BTreeSet::new(),
+        &whole(vec![named("1", "a"), named("2", "c"), named("10", "d")]),
+    );
+    schedules.take(read(30), &BTreeSet::new(), &whole(vec![named("1", "a"), named("10", "d")]));
+    schedules.take(
+        read(40),
+        &BTreeSet::new(),
+        &whole(vec![named("1", "a"), named("2", "b"), named("10", "d")]),
+    );
     let found: Vec<(String, String, i64, Option<i64>)> = written(schedules)
         .into_iter()
         .map(|(mut texts, from, until)| (texts[0].take().unwrap(), texts[1].take().unwrap(), from, until))
@@ -146,18 +165,18 @@ fn a_store_that_comes_changes_and_goes_has_a_row_for_each_and_one_that_does_not_
 }
 
 #[test]
-fn a_reading_without_stores_ends_all_of_them_and_a_day_of_such_has_no_rows() {
+fn a_reading_without_stores_ends_all_rows_and_a_day_of_such_readings_has_none() {
     let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
-    schedules.take(10, &BTreeSet::new(), &whole(Vec::new()));
+    schedules.take(read(10), &BTreeSet::new(), &whole(Vec::new()));
     assert_eq!(schedules.rows(), 0);
-    schedules.take(20, &BTreeSet::new(), &whole(vec![store("1")]));
-    schedules.take(30, &BTreeSet::new(), &[]);
+    schedules.take(read(20), &BTreeSet::new(), &whole(vec![store("1")]));
+    schedules.take(read(30), &BTreeSet::new(), &[]);
     let found = written(schedules);
     assert_eq!((found.len(), found[0].1, found[0].2), (1, 20, Some(30)));
     assert_eq!(written(ScheduleIntervals::of(DAY, Zones::embedded())), []);
 }
 
-/// Numbers from a seed.
+/// Random numbers from a seed.
 struct Random(u64);
 
 impl Random {
@@ -198,11 +217,11 @@ impl Random {
     }
 }
 
-/// Rows by whole snapshots: a store's row goes on while its texts are those of the reading before.
+/// Builds rows from whole snapshots: a store's row continues while its texts stay the same.
 fn naive(readings: &[(i64, Vec<Store>)]) -> Vec<Row> {
     let texts = |stores: &[Store]| -> BTreeMap<String, Vec<Option<String>>> {
         let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
-        schedules.take(0, &BTreeSet::new(), &whole(stores.to_vec()));
+        schedules.take(read(0), &BTreeSet::new(), &whole(stores.to_vec()));
         let rows = written(schedules).into_iter();
         rows.map(|(texts, ..)| (texts[0].clone().unwrap(), texts)).collect()
     };
@@ -224,7 +243,7 @@ fn naive(readings: &[(i64, Vec<Store>)]) -> Vec<Row> {
 }
 
 #[test]
-fn whatever_changes_and_however_it_is_cut_and_taken_up_the_rows_are_those_of_whole_snapshots() {
+fn rows_equal_those_of_whole_snapshots_for_any_changes_chunks_and_resumes() {
     for seed in 1..=150 {
         let mut random = Random(seed);
         let mut stores: BTreeMap<u64, Store> = BTreeMap::new();
@@ -238,7 +257,7 @@ fn whatever_changes_and_however_it_is_cut_and_taken_up_the_rows_are_those_of_who
                 }
             }
             let all: Vec<Store> = stores.values().cloned().collect();
-            // Nearly always of one size, as a country's are.
+            // Nearly always chunks of one size, as in practice.
             let size = if random.below(5) == 0 { 3 } else { 5 };
             let chunks = all.chunks(size).map(<[Store]>::to_vec).collect();
             readings.push((Slot::SECONDS * 1_000_000 * n as i64, chunks));
@@ -252,10 +271,10 @@ fn whatever_changes_and_however_it_is_cut_and_taken_up_the_rows_are_those_of_who
         let mut before: Vec<Bytes> = Vec::new();
         for (read_at, chunks) in &readings {
             if random.below(6) == 0 && schedules.last().is_some() {
-                // As on another day: what is known is in the file, and the next reading comes whole.
+                // Resume from the file, as on another day; the next reading comes whole.
                 let (body, _) = schedules.write().unwrap();
                 schedules = ScheduleIntervals::resume(DAY, Zones::embedded(), body).unwrap();
-                assert!(schedules.last().is_none_or(|last| last < *read_at));
+                assert!(schedules.last().is_none_or(|last| last < read(*read_at)));
                 before.clear();
             }
             let bodies: Vec<Bytes> = chunks.iter().map(file).collect();
@@ -265,7 +284,7 @@ fn whatever_changes_and_however_it_is_cut_and_taken_up_the_rows_are_those_of_who
                 .filter(|n| !same.contains(&(*n as u32)))
                 .map(|n| (n as u32, snapshot::read(bodies[n].clone()).unwrap()))
                 .collect();
-            schedules.take(*read_at, &same, &others);
+            schedules.take(read(*read_at), &same, &others);
             before = bodies;
         }
         assert_eq!(written(schedules), wanted, "seed {seed}");
@@ -273,23 +292,23 @@ fn whatever_changes_and_however_it_is_cut_and_taken_up_the_rows_are_those_of_who
 }
 
 #[test]
-fn of_an_id_that_is_twice_in_a_reading_the_first_counts() {
+fn the_first_of_two_equal_ids_in_a_reading_counts() {
     let named = |name: &str| Store { name: Some(name.to_owned()), ..store("7") };
     let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
-    schedules.take(10, &BTreeSet::new(), &whole(vec![named("a"), named("b")]));
-    schedules.take(20, &BTreeSet::new(), &whole(vec![named("a"), named("b")]));
+    schedules.take(read(10), &BTreeSet::new(), &whole(vec![named("a"), named("b")]));
+    schedules.take(read(20), &BTreeSet::new(), &whole(vec![named("a"), named("b")]));
     let found = written(schedules);
     assert_eq!((found.len(), found[0].0[1].as_deref(), found[0].2), (1, Some("a"), None));
 }
 
 #[test]
-fn a_file_is_the_same_bytes_each_time_and_its_content_tells_any_change() {
+fn equal_rows_give_equal_bytes_and_the_digest_detects_any_change() {
     let made = |name: &str, until: i64| {
         let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
         let named = Store { name: Some(name.to_owned()), ..store("77") };
         let stores = (0..50).map(|id| store(&id.to_string())).chain([named]).collect();
-        schedules.take(10, &BTreeSet::new(), &whole(stores));
-        schedules.take(until, &BTreeSet::new(), &whole(vec![store("1")]));
+        schedules.take(read(10), &BTreeSet::new(), &whole(stores));
+        schedules.take(read(until), &BTreeSet::new(), &whole(vec![store("1")]));
         schedules.write().unwrap()
     };
     let (body, content) = made("a", 20);
@@ -299,7 +318,7 @@ fn a_file_is_the_same_bytes_each_time_and_its_content_tells_any_change() {
 }
 
 #[test]
-fn what_is_no_file_of_the_table_is_refused() {
+fn files_that_are_not_of_the_table_are_refused() {
     let other = snapshot::write(&[store("1")]).unwrap();
     for body in [other, Bytes::from_static(b"PAR1")] {
         assert!(store_schedules::digest(body.clone()).is_err());

@@ -2,12 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, SecondsFormat};
+use storewatch_domain::Instant;
 
 /// Tells the time.
 pub trait Clock: Send + Sync {
-    /// Now, in Unix microseconds.
-    fn now(&self) -> i64;
+    /// Now.
+    fn now(&self) -> Instant;
 }
 
 /// The clock of the system.
@@ -15,18 +15,13 @@ pub trait Clock: Send + Sync {
 pub struct SystemClock;
 
 impl Clock for SystemClock {
-    fn now(&self) -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+    /// # Panics
+    /// The system's clock is outside the years 1970 to 9999.
+    #[expect(clippy::expect_used, reason = "a machine with such a clock can reach no server over TLS")]
+    fn now(&self) -> Instant {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).ok();
+        since
+            .and_then(|since| Instant::from_micros(i64::try_from(since.as_micros()).ok()?))
+            .expect("the system's clock is outside the years 1970 to 9999")
     }
-}
-
-/// Unix microseconds as RFC 3339, the form that times have in events.
-pub fn to_rfc3339(micros: i64) -> String {
-    DateTime::from_timestamp_micros(micros).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Micros, true)
-}
-
-/// RFC 3339 as Unix microseconds; nothing where the text is no such time.
-pub fn from_rfc3339(text: &str) -> Option<i64> {
-    Some(DateTime::parse_from_rfc3339(text).ok()?.timestamp_micros())
 }

@@ -101,7 +101,7 @@ impl CountryFile {
     /// # Errors
     /// `BadConfig`, which names the place, the key and the value.
     pub fn parse(text: &str, place: &str) -> Result<Self, FunctionError> {
-        let bad = |problem: String| FunctionError::BadConfig { place: place.to_owned(), problem };
+        let bad = |problem: String| FunctionError::bad_config(place, problem);
         let file: Self = toml::from_str(text).map_err(|error| bad(toml_problem(text, &error)))?;
         file.check().map_err(bad)?;
         Ok(file)
@@ -144,9 +144,9 @@ impl CountryFile {
     pub fn rules(&self, zones: &Zones) -> Result<Rules, FunctionError> {
         let default_timezone = zones.get(&self.default_timezone);
         Ok(Rules {
-            default_timezone: default_timezone.map_err(|error| FunctionError::BadConfig {
-                place: format!("default_timezone, with the zones of IANA {}", zones.release()),
-                problem: error.to_string(),
+            default_timezone: default_timezone.map_err(|error| {
+                let part = format!("default_timezone, with the zones of IANA {}", zones.release());
+                FunctionError::bad_part(part, error)
             })?,
             zones: zones.clone(),
             missing_hours: self.missing_hours,
@@ -265,7 +265,7 @@ mod tests {
     fn error_of(change: (&str, &str)) -> String {
         assert!(GOOD.contains(change.0));
         let error = CountryFile::parse(&GOOD.replace(change.0, change.1), "countries/es.toml").unwrap_err();
-        assert_eq!(error.name(), "BadConfig");
+        assert_eq!(error.name(), crate::ErrorName::BadConfig);
         describe_for_test(&error)
     }
 

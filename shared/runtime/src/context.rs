@@ -8,7 +8,6 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
-use storewatch_days::DaysError;
 use storewatch_domain::CountryCode;
 use storewatch_lake::glue::GlueCatalog;
 use storewatch_lake::s3::S3Objects;
@@ -20,7 +19,7 @@ use storewatch_sources::{
 use tokio::sync::OnceCell;
 
 use crate::config::CountryFile;
-use crate::error::FunctionError;
+use crate::error::{FunctionError, describe};
 use crate::metrics::CloudWatchMetrics;
 use crate::secrets::AwsSecret;
 
@@ -151,8 +150,7 @@ impl CountryContext {
         let lake = async {
             let text = variable("STOREWATCH_COUNTRY")?;
             let code = text.parse().map_err(|error: storewatch_domain::InvalidCountry| {
-                let place = "STOREWATCH_COUNTRY".to_owned();
-                FunctionError::BadConfig { place, problem: error.to_string() }
+                FunctionError::bad_config("STOREWATCH_COUNTRY", error)
             })?;
             Ok(CountryLake { code, objects: self.aws.objects()? })
         };
@@ -173,13 +171,12 @@ impl CountryContext {
         let place = format!("country file of {code} (s3://{}/{key})", objects.bucket());
         let body = objects.get(&key).await;
         let body = body.map_err(|error| match error {
-            LakeError::Missing { .. } => FunctionError::BadConfig {
-                place: place.clone(),
-                problem: "it does not exist; deploy the country again".to_owned(),
-            },
+            LakeError::Missing { .. } => {
+                FunctionError::bad_config(&place, "it does not exist; deploy the country again")
+            }
             error => error.into(),
         })?;
-        let bad = |problem: String| FunctionError::BadConfig { place: place.clone(), problem };
+        let bad = |problem: String| FunctionError::bad_config(&place, problem);
         let text = std::str::from_utf8(&body).map_err(|error| bad(error.to_string()))?;
         let file = CountryFile::parse(text, &place)?;
         if file.country != code {
@@ -213,7 +210,7 @@ impl Country {
     pub async fn schedules(&self) -> Result<&dyn Schedules, FunctionError> {
         let section = &self.file.schedule;
         let build = || async {
-            let bad = |problem| FunctionError::BadConfig { place: self.place.clone(), problem };
+            let bad = |problem: String| FunctionError::bad_config(&self.place, problem);
             let schedules = PostgresSchedules::new(PostgresConfig {
                 address: section.address().map_err(bad)?,
                 secret: self.schedule_secret.clone(),
@@ -259,31 +256,22 @@ impl Country {
         let key = format!("config/{name}");
         match self.objects.get(&key).await {
             Ok(pem) => Ok(Some(pem.into())),
-            Err(LakeError::Missing { .. }) => Err(FunctionError::BadConfig {
-                place: self.place.clone(),
-                problem: format!(
-                    "{field} = {name:?}: s3://{}/{key} does not exist; deploy the country again",
-                    self.objects.bucket()
-                ),
-            }),
+            Err(LakeError::Missing { .. }) => {
+                let bucket = self.objects.bucket();
+                let problem = format!(
+                    "{field} = {name:?}: s3://{bucket}/{key} does not exist; deploy the country again"
+                );
+                Err(FunctionError::bad_config(&self.place, problem))
+            }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// A fault that the country file is to blame for, with the file's name.
+    /// The error, with the name of the country file if that is to blame and the error does not say so.
     pub fn blame(&self, error: FunctionError) -> FunctionError {
-        match error.name() {
-            // Zone data are another object.
-            _ if matches!(error, FunctionError::Zones(_) | FunctionError::Days(DaysError::Zones(_))) => error,
-            "BadConfig" => {
-                let problem = crate::error::describe(&error);
-                // One that names the file already needs no second mention.
-                if problem.starts_with(&self.place) || problem.starts_with("the secret") {
-                    return error;
-                }
-                FunctionError::BadConfig { place: self.place.clone(), problem }
-            }
-            _ => error,
+        match error.names_its_place() {
+            true => error,
+            false => FunctionError::bad_config(&self.place, describe(&error)),
         }
     }
 }
@@ -302,15 +290,14 @@ fn once<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T, FunctionError>) 
 /// `BadConfig` if the environment does not have it, or it is no such number.
 pub fn number(name: &'static str) -> Result<u64, FunctionError> {
     let text = variable(name)?;
-    text.parse().map_err(|_| FunctionError::BadConfig {
-        place: name.to_owned(),
-        problem: format!("{text:?} is no whole number; the function's template sets it"),
+    text.parse().map_err(|_| {
+        let problem = format!("{text:?} is no whole number; the function's template sets it");
+        FunctionError::bad_config(name, problem)
     })
 }
 
 fn variable(name: &'static str) -> Result<String, FunctionError> {
-    env::var(name).map_err(|_| FunctionError::BadConfig {
-        place: name.to_owned(),
-        problem: "the function's environment does not have it; its template sets it".to_owned(),
+    env::var(name).map_err(|_| {
+        FunctionError::bad_config(name, "the function's environment does not have it; its template sets it")
     })
 }

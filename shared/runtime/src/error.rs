@@ -2,6 +2,7 @@
 //! contract; the messages are for people and name what failed, where, and what to do.
 
 use std::error::Error;
+use std::fmt;
 
 use lambda_runtime::Diagnostic;
 use storewatch_days::DaysError;
@@ -16,7 +17,7 @@ pub enum FunctionError {
     #[error("the event of {function} is wrong: {problem}")]
     BadEvent { function: &'static str, problem: String },
     #[error("{place}: {problem}")]
-    BadConfig { place: String, problem: String },
+    BadConfig { place: ConfigPlace, problem: String },
     #[error(transparent)]
     Schedule(#[from] ScheduleError),
     #[error(transparent)]
@@ -35,10 +36,36 @@ pub enum FunctionError {
     Panicked { what: String },
 }
 
+/// Where a configuration is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigPlace {
+    /// The name of the whole: a country file with its key, or a variable of the environment.
+    Named(String),
+    /// A part of the country file, which does not say which file it is.
+    Part(String),
+}
+
+impl fmt::Display for ConfigPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Named(text) | Self::Part(text)) = self;
+        f.write_str(text)
+    }
+}
+
 impl FunctionError {
+    /// The country file is wrong in this part, such as `[live_view].id_type`.
+    pub fn bad_part(part: impl Into<String>, problem: impl ToString) -> Self {
+        Self::BadConfig { place: ConfigPlace::Part(part.into()), problem: problem.to_string() }
+    }
+
+    /// The configuration of this name is wrong: a country file, or a variable of the environment.
+    pub(crate) fn bad_config(name: impl Into<String>, problem: impl ToString) -> Self {
+        Self::BadConfig { place: ConfigPlace::Named(name.into()), problem: problem.to_string() }
+    }
+
     /// The name that state machines match.
-    pub fn name(&self) -> &'static str {
-        let name = match self {
+    pub fn name(&self) -> ErrorName {
+        match self {
             Self::BadEvent { .. } => ErrorName::BadEvent,
             Self::BadConfig { .. }
             | Self::LiveView(
@@ -53,8 +80,20 @@ impl FunctionError {
             Self::Catalog(_) => ErrorName::CatalogUnavailable,
             Self::Days(error) => days_name(error),
             Self::Panicked { .. } => ErrorName::Panicked,
-        };
-        name.as_str()
+        }
+    }
+
+    /// Whether the message says where the fault is. If not, it is in the country file.
+    pub(crate) fn names_its_place(&self) -> bool {
+        match self {
+            Self::BadConfig { place, .. } => matches!(place, ConfigPlace::Named(_)),
+            // Zone data are an object of their own, and so is a secret.
+            Self::Zones(_) | Self::Days(DaysError::Zones(_)) => true,
+            Self::LiveView(LiveViewError::Secret { .. })
+            | Self::Schedule(ScheduleError::Secret { .. })
+            | Self::Days(DaysError::Schedule(ScheduleError::Secret { .. })) => true,
+            error => error.name() != ErrorName::BadConfig,
+        }
     }
 }
 
@@ -88,7 +127,7 @@ fn days_name(error: &DaysError) -> ErrorName {
 
 impl From<FunctionError> for Diagnostic {
     fn from(error: FunctionError) -> Self {
-        Self { error_type: error.name().to_owned(), error_message: describe(&error) }
+        Self { error_type: error.name().into(), error_message: describe(&error) }
     }
 }
 

@@ -1,7 +1,13 @@
 //! The stable names of errors, which state machines match: a contract.
 
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
 /// A function's error as the state machines know it, in `errorType`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum ErrorName {
     /// The event is wrong.
     BadEvent,
@@ -11,7 +17,7 @@ pub enum ErrorName {
     ScheduleUnavailable,
     /// The live view or its secret is unavailable.
     LiveViewUnavailable,
-    /// The live view answered for a part only.
+    /// The live view returned only part of an answer.
     LiveViewIncomplete,
     /// S3 failed, or an object is missing or damaged.
     LakeUnavailable,
@@ -51,5 +57,39 @@ impl ErrorName {
     /// Whether another try may succeed. The same event and the same configuration fail the same way again.
     pub const fn is_retryable(self) -> bool {
         !matches!(self, Self::BadEvent | Self::BadConfig)
+    }
+}
+
+/// The text is not an [`ErrorName`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not the name of an error")]
+pub struct InvalidErrorName(pub String);
+
+impl FromStr for ErrorName {
+    type Err = InvalidErrorName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.into_iter().find(|name| name.as_str() == text);
+        known.ok_or_else(|| InvalidErrorName(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for ErrorName {
+    type Error = InvalidErrorName;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<ErrorName> for String {
+    fn from(name: ErrorName) -> Self {
+        name.as_str().to_owned()
+    }
+}
+
+impl fmt::Display for ErrorName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }

@@ -1,12 +1,15 @@
 //! The shapes of the functions' events that one function makes and another takes.
 
+use std::fmt;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use storewatch_domain::{CountryCode, Slot, StoreKey};
+use storewatch_domain::{CountryCode, Instant, Reason, Slot, StoreKey};
 use storewatch_lake::Partition;
 
 use crate::error::FunctionError;
+use crate::error_name::ErrorName;
 
 /// For how long after its start a country tick observes, in microseconds. What comes after must have its
 /// time before the machine's own ends: statemachine/retries.toml holds the sum.
@@ -18,8 +21,8 @@ pub const OBSERVING_MICROS: i64 = 450 * 1_000_000;
 pub struct ChunkItem {
     pub country: CountryCode,
     pub slot: Slot,
-    /// When the schedules were read, RFC 3339.
-    pub schedule_as_of: String,
+    /// When the schedules were read.
+    pub schedule_as_of: Instant,
     /// The number of the chunk, from 0.
     pub chunk: u32,
     /// The key of the chunk's snapshot.
@@ -34,32 +37,50 @@ pub struct ChunkItem {
     /// the functions are built with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zones: Option<String>,
-    /// When the country tick started, RFC 3339. The state machine adds it: the manifest does not
+    /// When the country tick started. The state machine adds it: the manifest does not
     /// have it, because a slot can be run more than once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<String>,
+    pub started_at: Option<Instant>,
 }
 
 /// Why a chunk staged nothing: what `observe` leaves beside the staged chunks for `merge`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unobserved {
     pub chunk: u32,
-    /// What its stores are unknown for, as the column has it.
-    pub reason: String,
-    /// The error's stable name and its message; absent in what older releases have written.
-    #[serde(default)]
-    pub error: String,
+    /// Why its stores are unknown, as the column says it.
+    pub reason: Reason,
+    /// `None` in what older releases have written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<Cause>,
     #[serde(default)]
     pub message: String,
+}
+
+/// What kept a chunk from being observed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Cause {
+    /// `observe` failed.
+    Error(ErrorName),
+    /// It did not fail, but did not observe: [`Reason::Late`].
+    Reason(Reason),
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error(name) => name.as_str(),
+            Self::Reason(reason) => reason.as_str(),
+        })
+    }
 }
 
 /// Why a slot was planned on an older snapshot: what `plan` leaves beside the manifest for `merge`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StaleSchedules {
-    /// When the snapshot was read, RFC 3339.
-    pub schedule_as_of: String,
-    /// The error's stable name and its message.
-    pub error: String,
+    /// When the snapshot was read.
+    pub schedule_as_of: Instant,
+    pub error: ErrorName,
     pub message: String,
 }
 

@@ -27,7 +27,11 @@ impl AwsSecret {
         let answer = self.client.get_secret_value().secret_id(&self.name).send().await;
         let answer = answer
             .map_err(|error| SecretError::Unavailable { name: self.name.clone(), source: Box::new(error) })?;
-        parse(&self.name, &answer.secret_string.unwrap_or_default())
+        let Some(text) = answer.secret_string else {
+            let problem = "holds bytes; write its JSON object as text".to_owned();
+            return Err(SecretError::Malformed { name: self.name.clone(), problem });
+        };
+        parse(&self.name, &text)
     }
 }
 

@@ -60,7 +60,7 @@ where
                 Ok(_) => tracing::info!(milliseconds, "done"),
                 Err(error) => tracing::error!(
                     milliseconds,
-                    error_type = error.name(),
+                    error_type = error.name().as_str(),
                     error = describe(error),
                     "failed"
                 ),
@@ -95,6 +95,7 @@ fn filter() -> EnvFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ErrorName;
 
     #[tokio::test]
     async fn a_panic_is_an_error_with_a_name_of_its_own_and_says_what_it_said() {
@@ -106,7 +107,7 @@ mod tests {
             match answer.await {
                 Ok(found) => assert_eq!((found, number), (7, 7)),
                 Err(error) => {
-                    assert_eq!((error.name(), number), ("Panicked", 0));
+                    assert_eq!((error.name(), number), (ErrorName::Panicked, 0));
                     assert!(
                         describe(&error).ends_with("a number above 0 is wanted, and this is 0"),
                         "{error}"

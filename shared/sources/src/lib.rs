@@ -1,5 +1,5 @@
-//! The two sources that are compared: schedules, which say when a store should be open, and the
-//! live view, which says what users are shown. A trait each, a real one and one in memory.
+//! The two sources that Storewatch compares: schedules, which say when a store should be open, and the
+//! live view, which users see. Each has a trait, a real implementation and one in memory.
 
 pub mod elastic;
 pub mod live_view;

@@ -1,4 +1,4 @@
-//! The live view, wherever it is kept.
+//! The interface of a live view.
 
 use std::error::Error;
 
@@ -7,17 +7,17 @@ use storewatch_domain::{IdRange, LiveStore, StoreKey};
 
 use crate::secret::SecretError;
 
-/// The live view could not be read. Messages name host and index; none holds a secret.
+/// The live view could not be read. Messages name the host and the index, and never contain a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum LiveViewError {
     /// `during` says what happened and what to do.
     #[error("the live view {index:?} at {host}: {during}")]
     Unavailable { host: String, index: String, during: String, source: Option<Box<dyn Error + Send + Sync>> },
-    #[error("the live view {index:?} at {host} answered with a part only: {what}")]
+    #[error("the live view {index:?} at {host} returned only part of an answer: {what}")]
     Incomplete { host: String, index: String, what: String, source: Option<Box<dyn Error + Send + Sync>> },
     #[error("[live_view].{field}: {problem}")]
     Config { field: &'static str, problem: String },
-    /// The secret could not be read, or its value is not what the source takes.
+    /// The secret could not be read, or the source cannot use its value.
     #[error(transparent)]
     Secret { source: SecretError },
 }
@@ -25,11 +25,11 @@ pub enum LiveViewError {
 /// A country's live view.
 #[async_trait]
 pub trait LiveView: Send + Sync {
-    /// Every store of the range that has a document, in the order of ids, each once: online if any
-    /// of its documents is. The answer is whole or an error, never a part.
+    /// Returns every store in the range that has a document, each once, in the order of ids. A store is
+    /// online if any of its documents is. The answer is complete or an error.
     ///
     /// # Errors
-    /// The source cannot be reached, answers with a part only, or does not understand the country's
-    /// queries.
+    /// The source cannot be reached, returns only part of an answer, or does not understand the
+    /// country's queries.
     async fn observe(&self, range: &IdRange) -> Result<Vec<(StoreKey, LiveStore)>, LiveViewError>;
 }

@@ -1,4 +1,4 @@
-//! Sources in memory: what the real ones promise, for tests and simulations of the pipeline.
+//! Sources in memory, with the same contract as the real ones, for tests and simulations.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ impl Schedules for MemorySchedules {
     }
 }
 
-/// A document of a live view in memory.
+/// A document in a [`MemoryLiveView`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     pub id: StoreKey,

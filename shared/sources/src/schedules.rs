@@ -1,4 +1,4 @@
-//! Schedules, wherever they are kept.
+//! The interface of a source of schedules.
 
 use std::error::Error;
 
@@ -7,19 +7,19 @@ use storewatch_domain::{LocalDate, Store};
 
 use crate::secret::SecretError;
 
-/// Schedules could not be read. Messages name the host and the field of the country file that is to
-/// blame; none holds a secret.
+/// Schedules could not be read. Messages name the host and the field of the country file to correct, and
+/// never contain a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum ScheduleError {
-    /// It is not reached, lets nobody in, or failed: what can pass without a change of the country file.
+    /// It cannot be reached, refuses the login, or failed. This can pass without a change to the country file.
     #[error("PostgreSQL at {host}: {problem}")]
     Unavailable { host: String, problem: String, source: Option<Box<dyn Error + Send + Sync>> },
     #[error("PostgreSQL at {host} took longer than the {seconds} s of [schedule].timeout_seconds")]
     TimedOut { host: String, seconds: u64 },
-    /// The country file is to blame: an address that cannot be used, or a query that the server refuses.
+    /// The country file is wrong: an address that cannot be used, or a query that the server refuses.
     #[error("[schedule].{field}: {problem}")]
     Config { field: &'static str, problem: String, source: Option<Box<dyn Error + Send + Sync>> },
-    /// The secret could not be read, or its value is not what the source takes.
+    /// The secret could not be read, or the source cannot use its value.
     #[error(transparent)]
     Secret { source: SecretError },
 }
@@ -27,22 +27,21 @@ pub enum ScheduleError {
 /// What to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadRequest {
-    /// The first and last local date whose exceptions are wanted, both included.
+    /// The first and last local date whose exceptions to read, both included.
     pub exceptions: (LocalDate, LocalDate),
-    /// The version of the schedules that the caller has already; while it is the current one,
-    /// nothing is read.
+    /// The version of the schedules that the caller already has. If it is still current, nothing is read.
     pub known_version: Option<String>,
 }
 
 /// What was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Read {
-    /// The schedules are still of the version that was asked about.
+    /// The schedules still have the caller's version.
     Unchanged,
-    /// All stores with all their hours, in any order, as one transaction saw them.
+    /// All stores with all their hours, in any order, read in one transaction.
     Schedules {
         stores: Vec<Store>,
-        /// What the `version` query said, where the country has one.
+        /// The answer to the `version` query; `None` if the country has none.
         version: Option<String>,
     },
 }
@@ -50,10 +49,10 @@ pub enum Read {
 /// A country's schedules.
 #[async_trait]
 pub trait Schedules: Send + Sync {
-    /// Reads every store with its hours. A row that makes no sense spoils its own store only, which
-    /// then says why in [`Store::problem`]; rows of stores that are not there are passed over.
+    /// Reads every store with its hours. An invalid row spoils only its own store, whose
+    /// [`Store::problem`] then says why. Rows of stores that do not exist are ignored.
     ///
     /// # Errors
-    /// The source cannot be reached or read, or the country's queries do not fit it.
+    /// The source cannot be reached or read, or the country's queries do not fit its tables.
     async fn read(&self, request: &ReadRequest) -> Result<Read, ScheduleError>;
 }

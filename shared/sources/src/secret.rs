@@ -1,11 +1,11 @@
-//! What a source lets one in with, wherever it is kept. Adapters ask for it themselves, so that a
-//! secret that cannot be read is that source's failure, and a rotated one is found when a login fails.
+//! The credentials of a source. Adapters read them themselves, so that an unreadable secret is an error of
+//! that source, and a rotated one is found when a login fails.
 
 use std::error::Error;
 
 use async_trait::async_trait;
 
-/// The fields of a secret. A source says which of them it takes. Deliberately without `Debug`.
+/// The fields of a secret. Each source says which of them it uses. Has no `Debug`, so that it cannot be logged.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Credentials {
     pub username: Option<String>,
@@ -14,15 +14,15 @@ pub struct Credentials {
     pub api_key: Option<String>,
 }
 
-/// A secret could not be read. Messages name the secret and never hold its value.
+/// A secret could not be read. Messages name the secret and never contain its value.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The store of secrets did not answer, has no such secret, or refuses this role.
+    /// The secret store did not answer, has no such secret, or denies access to this role.
     #[error(
         "cannot read the secret {name:?}; check that it exists, has a value and that the role may read it"
     )]
     Unavailable { name: String, source: Box<dyn Error + Send + Sync> },
-    /// The secret is there, but its value is not what the source takes.
+    /// The secret exists, but the source cannot use its value.
     #[error("the secret {name:?} {problem}")]
     Malformed { name: String, problem: String },
 }
@@ -33,13 +33,13 @@ pub trait Secret: Send + Sync {
     /// The secret's name, for messages.
     fn name(&self) -> &str;
 
-    /// Its value, which may be some minutes old.
+    /// The value, which may be cached for some minutes.
     ///
     /// # Errors
     /// See [`SecretError`].
     async fn read(&self) -> Result<Credentials, SecretError>;
 
-    /// Its value as it is now. Ask for it where the source refused the value that [`Secret::read`] gave.
+    /// The current value. Use it if the source refused the value from [`Secret::read`].
     ///
     /// # Errors
     /// See [`SecretError`].

@@ -1,10 +1,10 @@
-//! JSON that is not all Unicode. Elasticsearch keeps what it is given as bytes, halves of surrogate pairs among
-//! it, and gives it back as an escape that is no character. One such document must not cost the others.
+//! JSON with text that is not valid Unicode. Elasticsearch stores text as bytes, even half a surrogate pair, and
+//! returns it as an escape that is not a character. One such document must not make the others unreadable.
 
 use std::borrow::Cow;
 
-/// The JSON with U+FFFD in the place of bytes, and of escapes of surrogates without their other half, that are no
-/// Unicode. No id of PostgreSQL is changed by that, for its text is Unicode.
+/// Replaces invalid bytes, and escapes of a surrogate without its other half, by U+FFFD. This changes no id of
+/// PostgreSQL, because its text is valid Unicode.
 pub(crate) fn unicode(json: &[u8]) -> Cow<'_, str> {
     let text = String::from_utf8_lossy(json);
     if !text.contains("\\u") {
@@ -14,7 +14,7 @@ pub(crate) fn unicode(json: &[u8]) -> Cow<'_, str> {
     while let Some(at) = rest.find('\\') {
         let (before, escape) = rest.split_at(at);
         found.push_str(before);
-        // A backslash and what it escapes are read together, or the second of two would begin an escape.
+        // Take a backslash together with the character that it escapes: in `\\u`, the second one starts no escape.
         let (kept, length) = match (unit(escape), escape.get(6..).and_then(unit)) {
             (Some(0xd800..0xdc00), Some(0xdc00..0xe000)) => (&escape[..12], 12),
             (Some(0xd800..0xe000), _) => ("\\ufffd", 6),
@@ -30,7 +30,7 @@ pub(crate) fn unicode(json: &[u8]) -> Cow<'_, str> {
     Cow::Owned(found)
 }
 
-/// The UTF-16 code unit of an escape `\uXXXX` with which the text begins.
+/// The UTF-16 code unit, if the text starts with an escape `\uXXXX`.
 fn unit(text: &str) -> Option<u32> {
     let digits = text.strip_prefix("\\u")?.get(..4)?;
     u32::from_str_radix(digits, 16).ok()
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halves_of_surrogate_pairs_are_replaced_and_nothing_else_is() {
+    fn only_halves_of_surrogate_pairs_and_invalid_bytes_are_replaced() {
         for (json, wanted) in [
             (r#""plain é""#, "plain é"),
             (r#""\u00e9\n\"""#, "é\n\""),
@@ -55,7 +55,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<String>(&unicode(json.as_bytes())).unwrap(), wanted, "{json}");
         }
         assert_eq!(unicode(b"\"\xff\""), "\"\u{fffd}\"");
-        // What is no JSON stays none, and is no panic.
+        // Invalid JSON stays invalid, and does not panic.
         for broken in ["\\", "\\u", "\\ud8", "\\ud800", "\\é", "\\ud800\\"] {
             assert!(serde_json::from_str::<String>(&unicode(broken.as_bytes())).is_err(), "{broken}");
         }

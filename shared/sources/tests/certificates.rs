@@ -1,4 +1,5 @@
-//! Certificates of all kinds, shown by OpenSSL: those that psql takes are taken, and a refusal says why.
+//! Certificates of many kinds, served with OpenSSL. Those that psql accepts are accepted, and an error says why
+//! another one is refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod postgres;
@@ -9,7 +10,7 @@ use postgres::pgbouncer::{Authority, Certificate, PgBouncer};
 use postgres::{Database, ROWS, config_of, request, shown, stores};
 use storewatch_sources::{PostgresConfig, PostgresSchedules, ScheduleError, Schedules};
 
-/// Reads through a server that shows the certificate; `None` is success, else what users are told.
+/// Reads through a server with a certificate. Returns `None` on success, otherwise the message for users.
 async fn told(
     database: &Database,
     server: &PgBouncer,
@@ -48,14 +49,14 @@ fn serve(certificate: &Certificate) -> PgBouncer {
 }
 
 #[tokio::test]
-async fn require_takes_any_certificate_even_one_of_version_1() {
+async fn require_accepts_any_certificate_even_of_version_1() {
     let (database, authority) = (Database::new(ROWS).await, Authority::new());
     let rsa = authority.of_version_1("rsa", "rsa:2048");
     check_version_1(&rsa);
     for protocols in ["tlsv1.2", "tlsv1.3"] {
         let server = PgBouncer::start(Some(&rsa), &format!("client_tls_protocols = {protocols}"));
         assert_eq!(told(&database, &server, "localhost", "require", None).await, None, "{protocols}");
-        // Trusted itself, as libpq has it where the file of authorities holds the server's own certificate.
+        // Trusted itself: like libpq, if the file of authorities contains the server's own certificate.
         let own = Some(authority.pem("rsa"));
         assert_eq!(
             told(&database, &server, "localhost", "verify-ca", own.clone()).await,
@@ -75,7 +76,7 @@ fn check_version_1(certificate: &Certificate) {
 }
 
 #[tokio::test]
-async fn an_authority_s_own_certificate_may_be_the_server_s() {
+async fn a_server_may_use_the_certificate_of_a_trusted_authority() {
     let (database, authority) = (Database::new(ROWS).await, Authority::new());
     let own = authority.self_signed("own", "/CN=localhost", "subjectAltName=DNS:localhost");
     let server = serve(&own);
@@ -99,7 +100,7 @@ async fn an_authority_s_own_certificate_may_be_the_server_s() {
 }
 
 #[tokio::test]
-async fn a_certificate_of_a_private_authority_is_checked_against_it() {
+async fn a_certificate_is_checked_against_a_private_authority() {
     let (database, authority) = (Database::new(ROWS).await, Authority::new());
     let good = authority.signed("good", "/CN=db", "subjectAltName=DNS:localhost,IP:127.0.0.1");
     let server = serve(&good);
@@ -108,15 +109,15 @@ async fn a_certificate_of_a_private_authority_is_checked_against_it() {
         assert_eq!(told(&database, &server, host, "verify-full", ca()).await, None, "{host}");
     }
     let text = told(&database, &server, "localhost", "verify-full", None).await.unwrap();
-    assert!(text.contains("its certificate is of no authority that is trusted here"), "{text}");
-    // With authorities at hand `require` checks them, as libpq does.
+    assert!(text.contains("its certificate is not signed by a trusted authority"), "{text}");
+    // Like libpq, `require` checks the certificate if authorities are given.
     let other = Authority::new();
     let text = told(&database, &server, "localhost", "require", Some(other.pem("ca"))).await.unwrap();
-    assert!(text.contains("is not signed by the authority of its issuer's name"), "{text}");
+    assert!(text.contains("is not signed by the trusted authority that has its issuer's name"), "{text}");
 }
 
 #[tokio::test]
-async fn a_name_in_cn_only_is_refused_by_verify_full_in_words() {
+async fn verify_full_refuses_a_name_in_cn_only_and_the_error_says_so() {
     let (database, authority) = (Database::new(ROWS).await, Authority::new());
     let plain = authority.signed("plain", "/CN=localhost", "keyUsage=digitalSignature");
     let server = serve(&plain);
@@ -126,7 +127,7 @@ async fn a_name_in_cn_only_is_refused_by_verify_full_in_words() {
 }
 
 #[tokio::test]
-async fn authorities_that_cannot_be_read_are_the_country_file_s_fault() {
+async fn unreadable_authorities_are_a_mistake_in_the_country_file() {
     let database = Database::new(ROWS).await;
     let config =
         PostgresConfig { ca: Some(b"no PEM".to_vec()), ..database.config("localhost", "sslmode=verify-ca") };

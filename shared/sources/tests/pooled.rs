@@ -1,5 +1,5 @@
-//! Schedules through PgBouncer with transaction pooling, whose clients share one connection of the server:
-//! what a reading leaves behind there, others find.
+//! Schedules through PgBouncer with transaction pooling. Its clients share one server connection, so other
+//! clients would see anything that a read leaves behind.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod postgres;
@@ -11,11 +11,11 @@ use postgres::{Database, ROWS, config_of, connect_to, request, stores};
 use storewatch_sources::{PostgresConfig, PostgresSchedules, Queries, Schedules};
 use tokio_postgres::{Client, SimpleQueryMessage};
 
-/// The driver does not know the type of a column that is not wanted.
+/// Adds a column that is not read, with a type that the driver does not know.
 const WITH_ENUM: &str =
     "create type kind as enum ('bar', 'shop'); alter table stores add column kind kind default 'bar'";
 
-/// Tells a child of these tests which address to read.
+/// The environment variable with the address that a child process of these tests reads.
 const CHILD: &str = "STOREWATCH_TEST_POOLER";
 
 fn config(url: &str) -> PostgresConfig {
@@ -42,7 +42,7 @@ async fn asked(client: &Client, sql: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_reading_leaves_nothing_behind_on_the_server_s_connection() {
+async fn a_read_leaves_nothing_behind_on_the_server_connection() {
     let database = Database::new(&format!("{ROWS} {WITH_ENUM}")).await;
     let pooler = PgBouncer::start(None, "");
     let other = connect_to(pooler.port, &database.name).await;
@@ -54,7 +54,7 @@ async fn a_reading_leaves_nothing_behind_on_the_server_s_connection() {
     let before = state().await;
     let url = format!("postgresql://127.0.0.1:{}/{}?sslmode=disable", pooler.port, database.name);
     tokio::join!(read(&url), read(&url));
-    // One that fails half way does not either.
+    // Neither does a read that fails halfway.
     let stores = "select id, name, city, timezone from stores where 1 / (id - 2) > -9".to_owned();
     let bad = PostgresConfig { queries: Queries { stores, ..Queries::default() }, ..config(&url) };
     let error = PostgresSchedules::new(bad).unwrap().read(&request(None)).await.unwrap_err();
@@ -64,14 +64,14 @@ async fn a_reading_leaves_nothing_behind_on_the_server_s_connection() {
 }
 
 #[tokio::test]
-async fn fresh_processes_read_side_by_side_through_one_connection_of_the_server() {
+async fn new_processes_read_side_by_side_through_one_server_connection() {
     if let Ok(url) = std::env::var(CHILD) {
         return read(&url).await;
     }
     let database = Database::new(&format!("{ROWS} {WITH_ENUM}")).await;
     let pooler = PgBouncer::start(None, "");
     let url = format!("postgresql://127.0.0.1:{}/{}?sslmode=disable", pooler.port, database.name);
-    let name = "fresh_processes_read_side_by_side_through_one_connection_of_the_server";
+    let name = "new_processes_read_side_by_side_through_one_server_connection";
     let start = || {
         Command::new(std::env::current_exe().unwrap())
             .args(["--exact", name])
@@ -79,14 +79,14 @@ async fn fresh_processes_read_side_by_side_through_one_connection_of_the_server(
             .spawn()
             .unwrap()
     };
-    // Each numbers its statements from the beginning, so that names would meet.
+    // Each process numbers its prepared statements from the start, so names would collide.
     let first = start().wait().unwrap();
     let together = [start(), start()].map(|mut child| child.wait().unwrap());
     assert!(first.success() && together.iter().all(|status| status.success()));
 }
 
 #[tokio::test]
-async fn a_lower_limit_of_the_role_is_not_raised() {
+async fn a_lower_statement_timeout_is_not_raised() {
     let database = Database::new(ROWS).await;
     let limit = |value: &str| format!("alter database {} set statement_timeout = {value}", database.name);
     for (value, wanted) in [("'7s'", "7s"), ("0", "20s"), ("'1h'", "20s")] {

@@ -1,5 +1,5 @@
-//! The contract of schedules, which PostgreSQL and the ones in memory both keep, and what only a
-//! database can do wrong.
+//! The contract of schedules, which PostgreSQL and the schedules in memory both fulfil, and failures that only a
+//! database can have.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod postgres;
@@ -38,7 +38,7 @@ fn expected() -> Vec<Store> {
     ]
 }
 
-/// The source must hold [`expected`], an exception in June 2027, and be of the version `"(7)"`.
+/// The source must contain [`expected`] and an exception in June 2027, and have the version `"(7)"`.
 async fn contract(schedules: &dyn Schedules) {
     let Read::Schedules { mut stores, version } = schedules.read(&request(None)).await.unwrap() else {
         panic!()
@@ -57,14 +57,14 @@ async fn contract(schedules: &dyn Schedules) {
 }
 
 #[tokio::test]
-async fn schedules_in_memory_keep_the_contract() {
+async fn schedules_in_memory_fulfil_the_contract() {
     let mut stores = expected();
     stores[0].hours.exceptions.push(ExceptionHours::new(date("2027-06-01"), None, None).unwrap());
     contract(&MemorySchedules { stores, version: Some("(7)".to_owned()) }).await;
 }
 
 #[tokio::test]
-async fn postgresql_keeps_the_contract() {
+async fn postgresql_fulfils_the_contract() {
     let database = Database::new(ROWS).await;
     let queries = Queries { version: Some("select 7;".to_owned()), ..Queries::default() };
     let config = PostgresConfig { queries, ..database.config("127.0.0.1", "sslmode=disable") };
@@ -72,7 +72,7 @@ async fn postgresql_keeps_the_contract() {
 }
 
 #[tokio::test]
-async fn ids_may_be_text_or_uuid_or_of_different_widths() {
+async fn ids_may_be_text_uuids_or_integers_of_any_width() {
     let database = Database::new("").await;
     let row = |kind: &str, id: &str| Queries {
         stores: format!(
@@ -96,7 +96,7 @@ async fn ids_may_be_text_or_uuid_or_of_different_widths() {
 }
 
 #[tokio::test]
-async fn a_bad_row_spoils_its_own_store_only_and_says_which_row() {
+async fn a_bad_row_spoils_only_its_own_store_and_is_named() {
     let rows = "
         insert into stores (id, name, timezone) select i, 'n', case i when 5 then 'Mars/Olympus' when 6 then '' end from generate_series(1, 9) i;
         insert into store_hours (store_id, weekday, opens, closes) values
@@ -112,7 +112,7 @@ async fn a_bad_row_spoils_its_own_store_only_and_says_which_row() {
         "[schedule].weekly of weekday 1: opens is null",
         "[schedule].weekly of weekday 2: closes is null",
         "[schedule].weekly of weekday 1: opens is 24:00, which only closes may be",
-        // Which zones there are is asked when stores are judged.
+        // Zones are checked later, when stores are judged.
         "",
         "",
         "[schedule].exceptions of 2026-12-24: opens is null",
@@ -123,7 +123,7 @@ async fn a_bad_row_spoils_its_own_store_only_and_says_which_row() {
 }
 
 #[tokio::test]
-async fn dates_at_the_ends_of_the_calendar_spoil_their_own_store_only() {
+async fn dates_outside_the_years_0_to_9999_spoil_only_their_own_store() {
     let rows = "insert into stores (id, name) select i, 'n' from generate_series(1, 6) i;
         insert into store_exceptions (store_id, date) values (1, 'infinity'), (2, '5874897-12-31'), (3, '9999-12-31'),
           (4, '-infinity'), (5, '4713-01-01 BC'), (6, '0001-01-01');";
@@ -141,7 +141,7 @@ async fn dates_at_the_ends_of_the_calendar_spoil_their_own_store_only() {
 }
 
 #[tokio::test]
-async fn zones_of_any_spelling_and_hours_to_the_second_are_taken_as_they_are() {
+async fn zone_names_and_hours_to_the_second_are_read_unchanged() {
     let rows = "
         insert into stores (id, name, timezone) values (1, 'a', 'US/Pacific'), (2, 'b', 'asia/CALCUTTA'), (3, 'c', null);
         insert into store_hours (store_id, weekday, opens, closes) values
@@ -160,7 +160,7 @@ async fn zones_of_any_spelling_and_hours_to_the_second_are_taken_as_they_are() {
 }
 
 #[tokio::test]
-async fn rows_with_nulls_or_of_no_store_hurt_no_other_store() {
+async fn rows_with_nulls_or_without_a_store_harm_no_other_store() {
     let database = Database::new(ROWS).await;
     let nothing = "null::time as opens, null::time as closes";
     let queries = Queries {
@@ -182,7 +182,7 @@ async fn rows_with_nulls_or_of_no_store_hurt_no_other_store() {
 }
 
 #[tokio::test]
-async fn a_query_with_wrong_columns_or_types_says_which() {
+async fn a_query_with_wrong_columns_or_types_is_refused_by_name() {
     let database = Database::new(ROWS).await;
     let default = Queries::default;
     let cases = [
@@ -242,12 +242,12 @@ async fn a_query_with_wrong_columns_or_types_says_which() {
     for (queries, message) in cases {
         let error = database.read(queries).await.unwrap_err();
         assert!(matches!(error, ScheduleError::Config { .. }), "{error:?}");
-        assert_eq!(shown(&error), message, "each thing is said once");
+        assert_eq!(shown(&error), message, "nothing is repeated");
     }
 }
 
 #[tokio::test]
-async fn nothing_can_be_written_by_a_query() {
+async fn a_query_cannot_write() {
     let database = Database::new(ROWS).await;
     let stores = "with gone as (delete from stores returning *) select id, name, city, timezone from gone";
     let error = database.read(Queries { stores: stores.to_owned(), ..Queries::default() }).await.unwrap_err();
@@ -257,14 +257,14 @@ async fn nothing_can_be_written_by_a_query() {
 }
 
 #[tokio::test]
-async fn every_sslmode_checks_what_libpq_says_it_checks() {
+async fn every_sslmode_checks_what_libpq_checks() {
     let database = Database::new(ROWS).await;
     let ca = Stack::running().postgres.ca_file.display().to_string();
     let works = |host: &'static str, ssl: String| {
         let schedules = PostgresSchedules::new(database.config(host, &ssl)).unwrap();
         async move { schedules.read(&request(None)).await.map(|_| ()) }
     };
-    // The certificate names localhost only, and its authority is none of the system's.
+    // The certificate is only for localhost, and the system does not trust its authority.
     for ssl in ["sslmode=disable", "sslmode=allow", "sslmode=prefer", "sslmode=require"] {
         works("127.0.0.1", ssl.to_owned()).await.unwrap();
     }
@@ -284,7 +284,7 @@ async fn every_sslmode_checks_what_libpq_says_it_checks() {
 }
 
 #[tokio::test]
-async fn ids_of_char_meet_those_of_varchar_and_lose_their_padding() {
+async fn char_ids_lose_their_padding_and_equal_varchar_ids() {
     let rows = "drop table stores, store_hours, store_exceptions;
         create table stores (id char(8), name char(20), city char(10), timezone char(30), active boolean);
         create table store_hours (store_id varchar(8), weekday smallint, opens time, closes time);
@@ -301,7 +301,7 @@ async fn ids_of_char_meet_those_of_varchar_and_lose_their_padding() {
 }
 
 #[tokio::test]
-async fn times_may_be_text_and_one_that_is_none_spoils_its_own_store() {
+async fn times_may_be_text_and_an_invalid_one_spoils_only_its_own_store() {
     let rows = "alter table store_hours alter opens type text, alter closes type varchar(20);
         alter table store_exceptions alter opens type char(8);
         insert into stores (id, name) select i, 'n' from generate_series(1, 4) i;
@@ -313,10 +313,10 @@ async fn times_may_be_text_and_one_that_is_none_spoils_its_own_store() {
     let problems: Vec<_> = found.iter().map(|store| store.problem.as_deref()).collect();
     let wanted = [
         None,
-        Some("[schedule].weekly of weekday 1: closes is \"26:00\", which is no time such as \"09:00\""),
+        Some("[schedule].weekly of weekday 1: closes is \"26:00\", which is not a time such as \"09:00\""),
         None,
         Some(
-            "[schedule].exceptions of 2026-12-24: opens is \"noon    \", which is no time such as \"09:00\"",
+            "[schedule].exceptions of 2026-12-24: opens is \"noon    \", which is not a time such as \"09:00\"",
         ),
     ];
     assert_eq!(problems, wanted);
@@ -327,7 +327,7 @@ async fn times_may_be_text_and_one_that_is_none_spoils_its_own_store() {
 }
 
 #[tokio::test]
-async fn queries_may_end_as_psql_lets_them_and_quote_what_looks_like_a_parameter() {
+async fn queries_may_end_as_in_psql_and_quote_text_that_looks_like_a_parameter() {
     let database = Database::new(ROWS).await;
     let default = Queries::default();
     for end in [";", "; -- all open", " -- all; of them", " /* ; */ ;\n"] {
@@ -346,7 +346,7 @@ async fn queries_may_end_as_psql_lets_them_and_quote_what_looks_like_a_parameter
     }
 }
 
-/// The example of infra/countries/es.toml, which users copy.
+/// The example in infra/countries/es.toml, which users copy.
 fn documented_version() -> String {
     let file = include_str!("../../../infra/countries/es.toml");
     let (_, rest) = file.split_once("# version = \"\"\"\n").expect("es.toml has the example");
@@ -387,11 +387,11 @@ async fn the_documented_version_changes_with_every_row_that_is_read() {
         before = after;
     }
     database.client.batch_execute("update store_hours set updated_at = now()").await.unwrap();
-    assert_eq!(version().await, before, "a column that is not read does not matter");
+    assert_eq!(version().await, before, "a column that is not read does not change the version");
 }
 
 #[tokio::test]
-async fn the_documented_version_sees_a_commit_that_comes_late() {
+async fn the_documented_version_sees_a_late_commit() {
     let database = Database::new(ROWS).await;
     let queries = Queries { version: Some(documented_version()), ..Queries::default() };
     let config = PostgresConfig { queries, ..database.config("127.0.0.1", "sslmode=require") };
@@ -410,7 +410,7 @@ async fn the_documented_version_sees_a_commit_that_comes_late() {
 }
 
 #[tokio::test]
-async fn a_weekly_row_of_two_nulls_means_closed_that_day() {
+async fn a_weekly_row_with_two_nulls_adds_no_hours() {
     let rows = "insert into stores (id, name) values (1, 'a');
         insert into store_hours (store_id, weekday, opens, closes) values
           (1, 1, '09:00', '10:00'), (1, 2, null, null);";

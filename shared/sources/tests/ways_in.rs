@@ -1,5 +1,4 @@
-//! Ways into PostgreSQL: addresses as libpq means them, secrets that rotate, and what users are told when
-//! the way is barred.
+//! Connecting to PostgreSQL: addresses as in libpq, rotated secrets, and the messages when connecting fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod postgres;
@@ -27,7 +26,7 @@ async fn told(config: PostgresConfig) -> String {
     shown(&error)
 }
 
-/// What the version query says, with the address's parameters.
+/// The answer to a version query through this address.
 async fn version(url: &str, sql: &str) -> String {
     let queries = Queries { version: Some(sql.to_owned()), ..Queries::default() };
     let Read::Schedules { version, .. } = read(PostgresConfig { queries, ..config_of(url) }).await.unwrap()
@@ -38,7 +37,7 @@ async fn version(url: &str, sql: &str) -> String {
 }
 
 #[tokio::test]
-async fn options_and_the_application_s_name_arrive_as_psql_sends_them() {
+async fn options_and_application_name_arrive_as_psql_sends_them() {
     let database = Database::new("").await;
     let rows = ROWS.replace("insert into ", "insert into shop.");
     let moved =
@@ -62,7 +61,7 @@ async fn several_hosts_are_tried_in_order() {
         async move { stores(read(config).await.unwrap()).len() }
     };
     assert_eq!(works(format!("127.0.0.1:9,localhost:{port}")).await, 2);
-    // One that takes connections and says nothing has its share of the time only.
+    // A host that accepts connections but never answers gets only its share of the time.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent = format!("127.0.0.1:{}", silent.local_addr().unwrap().port());
     let config = config_of(&url(&format!("{silent},localhost:{port}")));
@@ -80,7 +79,7 @@ async fn several_hosts_are_tried_in_order() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_what_was_refused_once() {
+async fn a_refused_login_is_explained_without_repetition() {
     let database = Database::new(ROWS).await;
     let good = || database.config("127.0.0.1", "sslmode=require");
     let admin = &Stack::running().postgres.admin_user;
@@ -151,7 +150,7 @@ async fn a_rotated_secret_is_found_when_the_login_fails() {
             (works, asked),
             "{first} {second}"
         );
-        // No other host is asked with a password that one has refused.
+        // A password that one host has refused is not sent to another one.
         let url = database.url("localhost", "").replace("@localhost", "@localhost,127.0.0.1:9");
         let port = Stack::running().postgres.port.to_string();
         let url = url
@@ -183,7 +182,7 @@ impl Secret for Missing {
 }
 
 #[tokio::test]
-async fn a_secret_that_cannot_be_read_is_the_schedules_failure() {
+async fn an_unreadable_secret_is_an_error_of_the_schedules() {
     let config =
         PostgresConfig { secret: Some(Arc::new(Missing)), ..config_of("postgresql://localhost:9/d") };
     let error = read(config).await.unwrap_err();
@@ -198,18 +197,18 @@ async fn a_password_is_not_sent_to_another_machine_without_tls() {
         let open = PostgresConfig { secret: None, ..config.clone() };
         let Err(error) = PostgresSchedules::new(config) else { panic!("{parameters}") };
         assert!(error.to_string().starts_with("[schedule].url: sslmode "), "{error}");
-        assert!(PostgresSchedules::new(open).is_ok(), "there is nothing to hide");
+        assert!(PostgresSchedules::new(open).is_ok(), "there is no password to protect");
     }
 }
 
 #[tokio::test]
-async fn what_the_server_stops_is_no_fault_of_the_query() {
+async fn a_statement_that_the_server_stops_is_not_a_mistake_in_the_query() {
     let database = Database::new(ROWS).await;
     let stopped = "create function stop() returns text language plpgsql as
         $$ begin raise exception 'the server says' using errcode = '25P04'; end $$";
     database.client.batch_execute(stopped).await.unwrap();
     let with = |stores: &str| Queries { stores: stores.to_owned(), ..Queries::default() };
-    // PostgreSQL 15 has no transaction_timeout; its SQLSTATE in the middle of the COPY.
+    // PostgreSQL 15 has no transaction_timeout, so raise its SQLSTATE in the middle of the COPY.
     let error =
         database.read(with("select id, stop() as name, city, timezone from stores")).await.unwrap_err();
     assert!(matches!(error, ScheduleError::Unavailable { .. }), "{error:?}");

@@ -1,15 +1,15 @@
-//! What it takes to compact a day of many stores and to judge it again: memory, time and bytes. The peak
-//! must stay under the function's `MemorySize` in `infra/country.yaml`.
+//! Measures compacting a day of many stores and judging it again: memory, time and bytes. The peak must
+//! stay below the function's `MemorySize` in `infra/country.yaml`.
 //!
-//! `make bench-compact STORES=100000`. Each step is a process of its own, so that each peak is that of one
-//! step. The day is made, then compacted without its last tick. That tick comes late, after the other
-//! files are gone. Then the day is judged again, with one store in a hundred in another zone.
+//! `make bench-compact STORES=100000`. Each step is a process of its own, so that it has its own peak.
+//! First the day is made and compacted without its last tick. That tick comes late, when the other files
+//! are gone. Then the day is judged again, with one store in a hundred in another zone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use storewatch_bench::day::{CHUNK, SLOTS, country, day, make, rules, slot};
 use storewatch_bench::disk::DiskObjects;
@@ -48,7 +48,7 @@ fn all_steps(folder: &Path) {
         fs::rename(late(table), aside(table)).unwrap();
     }
     step("compact");
-    println!("its last tick comes late, after the files of the others are gone:");
+    println!("the last tick comes late, after the other files are gone:");
     for table in Table::TICKED {
         fs::remove_dir_all(files(table)).unwrap();
         fs::create_dir_all(files(table)).unwrap();
@@ -101,7 +101,7 @@ async fn restated(folder: &Path) {
     let schedules = MemorySchedules { stores, version: None };
     let lake = Lake { objects: &objects, catalog: &catalog };
     let request = RestateRequest { rules: rules(), chunk_stores: CHUNK, stores: None };
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_micros() as i64;
+    let now = || slot(SLOTS).first_instant();
     let started = Instant::now();
     let id = CountryDay { country: country(), day: day() };
     let done = restate(lake, id, &schedules, &now, &request).await.unwrap();
@@ -111,13 +111,13 @@ async fn restated(folder: &Path) {
     println!("  {rows} rows, {changed} with another status; {seconds:.1} s, at most {peak_mib} MiB");
 }
 
-/// The most memory that this process has had, in MiB. Panics if it is more than the function has.
+/// The peak memory of this process in MiB. Panics if it is more than the function has.
 fn peak_mib(function: &str) -> usize {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let peak_mib = peak.trim().trim_end_matches(" kB").trim().parse::<usize>().unwrap() / 1024;
     let limit = memory_size(function);
-    assert!(peak_mib < limit, "{peak_mib} MiB are more than the {limit} MB of {function}");
+    assert!(peak_mib < limit, "{peak_mib} MiB is more than the {limit} MB of {function}");
     peak_mib
 }
 

@@ -1,7 +1,7 @@
-//! How fast a million stores are judged on one core, and how far that is from the floor: reading once the
-//! bytes that must be read (the stores with their ids, zones and rows, and the observation).
+//! Measures how fast one core judges a million stores, and compares it with the least possible: reading
+//! once the bytes that must be read (the stores with their ids, zones and rows, and the observation).
 //!
-//! `cargo bench -p storewatch-bench`. The README of the crate has the figures.
+//! `cargo bench -p storewatch-bench`. The crate's README has the figures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
 use std::hint::black_box;
@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use storewatch_domain::{
-    ExceptionHours, IdType, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot, Store, StoreHours,
-    StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
+    ExceptionHours, IdType, Instant, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot, Store,
+    StoreHours, StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
 };
 
 const STORES: usize = 1_000_000;
@@ -34,7 +34,7 @@ fn time(minutes: usize) -> Option<WallTime> {
     WallTime::from_seconds(minutes as u32 * 60)
 }
 
-/// A store that opens twice a day: 14 intervals. One of 20 has an exception today.
+/// A store that opens twice a day: 14 intervals. One store in 20 has an exception today.
 fn store(n: usize, today: LocalDate) -> Store {
     let rows = (1..=7).flat_map(|day| {
         let shift = (n * 7 + day) % 90;
@@ -57,7 +57,7 @@ fn store(n: usize, today: LocalDate) -> Store {
     }
 }
 
-fn observation(stores: &[Store], at: i64) -> Observation {
+fn observation(stores: &[Store], at: Instant) -> Observation {
     let listed = stores.iter().enumerate().filter(|(n, _)| !n.is_multiple_of(50));
     let listed = listed.map(|(n, store)| {
         let offline = n.is_multiple_of(10);
@@ -67,7 +67,7 @@ fn observation(stores: &[Store], at: i64) -> Observation {
     Observation { at, stores: listed.collect() }
 }
 
-/// Reads every byte that the judgement of the chunk needs, once, and does nothing else with it.
+/// Reads once every byte that judging the chunk needs, and does nothing else.
 fn read_once(stores: &[Store], view: &Observation) -> u64 {
     let bytes = |text: &str| text.bytes().fold(0_u64, |sum, byte| sum.wrapping_add(u64::from(byte)));
     let mut sum = 0_u64;
@@ -103,7 +103,7 @@ fn judge_a_million(c: &mut Criterion) {
     let mut chunks: Vec<(Vec<Store>, Observation)> = (0..STORES / CHUNK)
         .map(|chunk| {
             let stores: Vec<Store> = (chunk * CHUNK..(chunk + 1) * CHUNK).map(|n| store(n, today)).collect();
-            let view = observation(&stores, slot.start_micros() + 61_000_000);
+            let view = observation(&stores, slot.first_instant().plus_micros(61_000_000));
             (stores, view)
         })
         .collect();
@@ -124,7 +124,7 @@ fn judge_a_million(c: &mut Criterion) {
     });
     // Two days after most of these zones change their clocks: wall times are looked up one by one.
     let slot: Slot = "2026-10-27T12:15:00Z".parse().unwrap();
-    chunks.iter_mut().for_each(|(_, view)| view.at = slot.start_micros() + 61_000_000);
+    chunks.iter_mut().for_each(|(_, view)| view.at = slot.first_instant().plus_micros(61_000_000));
     group.bench_function("judged near a change of clocks", |b| {
         b.iter(|| {
             for (stores, view) in &chunks {

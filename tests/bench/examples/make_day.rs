@@ -1,6 +1,6 @@
 //! Writes the files that a day of ticks leaves into a folder: `make_day STORES FOLDER`.
 //!
-//! `CHANGED` stores change their name at each reading of the schedules, 20 if it is not set.
+//! `CHANGED` stores (default 20) change their name at each reading of the schedules.
 #![allow(clippy::unwrap_used, reason = "a generator ends by panicking")]
 
 use std::path::Path;

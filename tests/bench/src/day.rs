@@ -1,18 +1,18 @@
-//! A generated day: the files that its ticks leave, and the readings of the schedules that they were judged
-//! by. Every run makes the same bytes.
+//! A generated day: the files of its ticks, and the readings of the schedules by which they were judged.
+//! Every run makes the same bytes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use storewatch_domain::{
-    CountryCode, Day, IdType, LiveStore, MissingHours, Observation, Rules, Slot, Store, StoreHours, StoreKey,
-    WallTime, WeeklyHours, Zones, judge_chunk,
+    CountryCode, Day, IdType, Instant, LiveStore, MissingHours, Observation, Rules, Slot, Store, StoreHours,
+    StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
 };
 use storewatch_lake::availability::{AvailabilityRows, by_city};
 use storewatch_lake::{Outcome, Table, TickRecord, keys, snapshot};
 
-/// Slots of the day.
+/// The number of slots in the day.
 pub const SLOTS: usize = 96;
 /// The most stores in a chunk.
 pub const CHUNK: usize = 10_000;
@@ -22,7 +22,7 @@ pub fn country() -> CountryCode {
     "es".parse().unwrap()
 }
 
-/// The day. Madrid is an hour ahead of UTC then.
+/// The day. Madrid is an hour ahead of UTC on it.
 pub fn day() -> Day {
     "2026-11-22".parse().unwrap()
 }
@@ -43,9 +43,9 @@ pub fn rules() -> Rules {
     }
 }
 
-/// Writes the files that a day of ticks leaves. Cities have very different sizes; a few stores are offline
-/// for some hours, or online outside their hours. `CHANGED` stores change their name at each reading of the
-/// schedules, 20 if it is not set.
+/// Writes the files of a day's ticks. Cities have very different sizes. A few stores are offline for some
+/// hours, or online outside their hours. `CHANGED` stores (default 20) change their name at each reading of
+/// the schedules.
 pub fn make(folder: &Path, count: usize) {
     let mut draw = generator();
     let (mut stores, opening): (Vec<Store>, Vec<usize>) =
@@ -57,11 +57,11 @@ pub fn make(folder: &Path, count: usize) {
         for k in 0..changed {
             stores[(n * changed + k) * 7 % count].name = Some(format!("Bar {n} {k}"));
         }
-        let as_of = slot(n).start_micros() + 1_000_000;
+        let as_of = slot(n).first_instant().plus_micros(1_000_000);
         snapshots = write_snapshot(folder, slot(n), as_of, &stores, &snapshots);
         let parts = stores.chunks(CHUNK).enumerate().map(|(chunk, stores)| {
             let from = chunk * CHUNK;
-            let at = slot(n).start_micros() + 3_000_000 + chunk as i64 * 137_911;
+            let at = slot(n).first_instant().plus_micros(3_000_000 + chunk as i64 * 137_911);
             let mut see = |k: usize| live_store(n, opening[from + k], &mut offline[from + k], &mut draw);
             let seen = stores
                 .iter()
@@ -74,7 +74,7 @@ pub fn make(folder: &Path, count: usize) {
     }
 }
 
-/// A source of numbers below `n` that is the same in every run (xorshift64).
+/// Returns pseudorandom numbers below `n`, the same in every run (xorshift64).
 fn generator() -> impl FnMut(usize) -> usize {
     let mut random = 7_u64;
     move |n| {
@@ -87,7 +87,7 @@ fn generator() -> impl FnMut(usize) -> usize {
 
 /// A store, and the slot in which it opens.
 fn store(n: usize, count: usize, draw: &mut impl FnMut(usize) -> usize) -> (Store, usize) {
-    // Of 52 cities, the largest has a quarter of the stores, and the smallest some dozens.
+    // Of 52 cities, the largest has a quarter of the stores, and the smallest has a few dozen.
     let city = (draw(1000) * draw(1000) * draw(1000) / 1_000_000) / 19;
     let shift = draw(8) as u32 * 1800;
     let hours = |day| {
@@ -123,11 +123,11 @@ fn live_store(
 }
 
 /// Writes the slot's file of each table.
-fn write_tables(folder: &Path, slot: Slot, as_of: i64, mut rows: AvailabilityRows) {
+fn write_tables(folder: &Path, slot: Slot, as_of: Instant, mut rows: AvailabilityRows) {
     let record = TickRecord {
         slot,
-        started_at: slot.start_micros() + 500_000,
-        finished_at: slot.start_micros() + 9_000_000,
+        started_at: slot.first_instant().plus_micros(500_000),
+        finished_at: slot.first_instant().plus_micros(9_000_000),
         outcome: Outcome::Complete,
         stores: Some(rows.len() as u64),
         chunks: Some(rows.len().div_ceil(CHUNK) as u32),
@@ -152,7 +152,7 @@ fn write_tables(folder: &Path, slot: Slot, as_of: i64, mut rows: AvailabilityRow
 fn write_snapshot(
     folder: &Path,
     slot: Slot,
-    read_at: i64,
+    read_at: Instant,
     stores: &[Store],
     before: &[(PathBuf, Bytes)],
 ) -> Vec<(PathBuf, Bytes)> {

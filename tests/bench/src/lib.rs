@@ -1,4 +1,4 @@
-//! What benchmarks and measurements share: a generated day of ticks, and a bucket in a folder.
+//! Shared by benchmarks and measurements: a generated day of ticks, and a bucket in a folder.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
 pub mod day;

@@ -1,5 +1,5 @@
-//! A lake and a catalog where something happens at an operation that is chosen by its number: whoever
-//! works there dies, or somebody else comes in between.
+//! A lake and a catalog that disturb one operation, chosen by its number: the process dies there, or
+//! someone else comes in between.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -13,18 +13,18 @@ use storewatch_lake::{
 
 use crate::World;
 
-/// What happens at the operation.
+/// How the operation is disturbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// Death before it is done.
+    /// The process dies before it.
     Before,
-    /// Death after it is done; its answer does not arrive.
+    /// The process dies after it; its answer is lost.
     After,
-    /// Somebody else's work comes before it, and then it goes on.
+    /// Someone else's work comes before it; then it continues.
     Crossed,
 }
 
-/// What is done beside the operations: a look after each, or the work of somebody else.
+/// Runs beside the operations: a check after each one, or the work of someone else.
 pub type Aside<'a> = dyn Fn() -> BoxFuture<'a, ()> + Send + Sync + 'a;
 
 /// The lake and the catalog of a world.
@@ -36,18 +36,18 @@ pub struct Disturbed<'a> {
 }
 
 impl<'a> Disturbed<'a> {
-    /// After so many operations the end comes. `aside` is done after each of them, or, where it is to
-    /// be crossed, just once.
+    /// Disturbs the operation after the first `operations`. `aside` runs after every operation that takes
+    /// effect; with `Crossed`, it runs only once, before the disturbed operation.
     pub fn new(world: &'a World, operations: i64, end: End, aside: &'a Aside<'a>) -> Self {
         Self { world, left: AtomicI64::new(operations), end, aside }
     }
 
-    /// Whether there were as many operations as that.
+    /// Whether the disturbed operation was reached.
     pub fn came(&self) -> bool {
         self.left.load(Ordering::Relaxed) < 0
     }
 
-    /// Does an operation; nothing where its answer does not arrive.
+    /// Does an operation. `None` if its answer is lost.
     async fn does<T>(&self, operation: impl Future<Output = T> + Send) -> Option<T> {
         let left = self.left.fetch_sub(1, Ordering::Relaxed);
         if self.end == End::Crossed {

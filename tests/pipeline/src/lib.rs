@@ -1,4 +1,4 @@
-//! A country in memory: its sources, its lake, its clock, and the functions of a tick over them.
+//! A country in memory: its sources, lake and clock, and the functions of a tick that run on them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 pub mod disturbed;
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::json;
 use storewatch_domain::{
-    CountryCode, IdRange, LiveStore, Slot, Store, StoreHours, StoreKey, WallTime, WeeklyHours,
+    CountryCode, IdRange, Instant, LiveStore, Slot, Store, StoreHours, StoreKey, WallTime, WeeklyHours,
 };
 use storewatch_lake::availability::AvailabilityRows;
 use storewatch_lake::memory::{MemoryCatalog, MemoryObjects};
@@ -45,17 +45,17 @@ pub struct World {
     pub metrics: MemoryMetrics,
     pub schedules: MemorySchedules,
     pub view: MemoryLiveView,
-    /// Of merge; 0: a partial tick is not looked at again.
+    /// The setting of `merge`; with 0, it never asks for another look.
     pub look_again_seconds: u64,
 }
 
 impl Clock for World {
-    fn now(&self) -> i64 {
-        self.now.fetch_add(1, Ordering::Relaxed)
+    fn now(&self) -> Instant {
+        Instant::from_micros(self.now.fetch_add(1, Ordering::Relaxed)).unwrap()
     }
 }
 
-/// A source that cannot be had, or only in part.
+/// A source that is down, or answers only in part.
 pub struct Away;
 
 #[async_trait::async_trait]
@@ -74,7 +74,7 @@ impl LiveView for Away {
 }
 
 impl Default for World {
-    /// Eight stores that are always open, of which every third is offline, and an orphan.
+    /// Eight stores that are always open, every third of them offline, and an orphan.
     fn default() -> Self {
         let all_day =
             |day| WeeklyHours::new(day, Some(WallTime::MIDNIGHT), Some(WallTime::END_OF_DAY)).unwrap();
@@ -138,7 +138,7 @@ impl World {
         register::register(&ports, self.country, merged.partitions.clone()).await.unwrap()
     }
 
-    /// A whole tick; the chunks named in `failing` find their view away.
+    /// A whole tick. The view is down for the chunks in `failing`.
     pub async fn tick(&self, failing: &[u32]) -> merge::Merged {
         self.plan(&self.schedules).await.unwrap();
         for item in self.items().await {
@@ -155,7 +155,7 @@ impl World {
         TickRecord::read(self.objects.get(&key).await.unwrap()).unwrap()
     }
 
-    /// The tables' files with their tags.
+    /// The tables' files and their entity tags.
     pub async fn files(&self) -> Vec<(String, String)> {
         let mut files = Vec::new();
         for table in Table::TICKED {
@@ -168,7 +168,8 @@ impl World {
     pub async fn statuses(&self) -> Vec<(String, String)> {
         let key = keys::table_file(Table::StoreAvailability, self.country, self.slot);
         let rows = AvailabilityRows::read(self.objects.get(&key).await.unwrap()).unwrap();
-        rows.store_ids().into_iter().zip(rows.statuses()).collect()
+        let statuses = rows.statuses().unwrap().into_iter().map(|status| status.to_string());
+        rows.store_ids().unwrap().into_iter().zip(statuses).collect()
     }
 
     pub fn sent(&self, name: &str) -> Vec<f64> {

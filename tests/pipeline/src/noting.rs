@@ -1,5 +1,5 @@
-//! A lake whose entity tags are of the content, as S3's are, that notes what is read of it, and of which a
-//! part may not be read.
+//! A lake that records which objects are read, and can fail reads under a prefix. Its entity tags depend on
+//! the content, like those of S3.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -11,7 +11,7 @@ use storewatch_lake::{Condition, LakeError, ListedObject, Objects, Put, Tag};
 
 use crate::World;
 
-/// The lake of a world.
+/// Wraps the lake of a world.
 pub struct Noting<'a> {
     world: &'a World,
     got: Mutex<Vec<String>>,
@@ -23,12 +23,12 @@ impl<'a> Noting<'a> {
         Self { world, got: Mutex::default(), failing: None }
     }
 
-    /// One where S3 fails on whatever is read with that prefix.
+    /// A lake in which S3 fails every read under the prefix.
     pub fn failing(world: &'a World, prefix: &'static str) -> Self {
         Self { failing: Some(prefix), ..Self::new(world) }
     }
 
-    /// How many objects with that prefix were read.
+    /// How many objects were read under the prefix.
     pub fn gets(&self, prefix: &str) -> usize {
         self.got.lock().unwrap().iter().filter(|key| key.starts_with(prefix)).count()
     }
@@ -49,7 +49,7 @@ impl Objects for Noting<'_> {
         self.world.objects.get(key).await
     }
 
-    /// For one at a time: between the look at what is there and the put nobody comes.
+    /// For a single writer only: nobody may write between its check and its put.
     async fn put_if(&self, key: &str, body: Bytes, condition: Condition) -> Result<Put, LakeError> {
         let Condition::Unchanged(etag) = condition else {
             return self.world.objects.put_if(key, body, condition).await;

@@ -1,4 +1,4 @@
-//! A day is compacted: whatever comes in between, queries see all of its rows, once.
+//! A day is compacted. Whatever comes in between, queries see each of its rows exactly once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -15,11 +15,11 @@ use storewatch_lake::compaction::{self, RowsDigest};
 use storewatch_lake::{Catalog, Objects, Outcome, Partition, Table, keys};
 use storewatch_pipeline_tests::World;
 use storewatch_pipeline_tests::disturbed::{Disturbed, End};
-use storewatch_runtime::FunctionError;
+use storewatch_runtime::{ErrorName, FunctionError};
 
 const DAY: &str = "2026-11-23";
 
-/// The tick of a slot of the day.
+/// Runs the tick of a slot of the day.
 async fn tick(world: &mut World, number: i64) {
     world.slot = Slot::containing(day_start() + number * Slot::SECONDS);
     world.now.store(world.slot.start_micros() + 1_000_000, Ordering::Relaxed);
@@ -68,8 +68,8 @@ async fn due(world: &World) -> Vec<Day> {
     days
 }
 
-/// What a query of the day sees of each table that ticks write, by the catalog's location, and in how
-/// many files.
+/// What a query of the day sees of each table that ticks write, at the catalog's location, and in how many
+/// files.
 async fn seen(world: &World) -> BTreeMap<Table, (RowsDigest, usize)> {
     let mut seen: BTreeMap<Table, (RowsDigest, usize)> = BTreeMap::new();
     let ticked = |partition: &Partition| Table::TICKED.contains(&partition.table);
@@ -89,12 +89,12 @@ async fn seen(world: &World) -> BTreeMap<Table, (RowsDigest, usize)> {
     seen
 }
 
-/// The rows alone, without how many files they are in.
+/// The rows alone, without the number of files.
 async fn rows(world: &World) -> BTreeMap<Table, RowsDigest> {
     seen(world).await.into_iter().map(|(table, (content, _))| (table, content)).collect()
 }
 
-/// All that there is, but for the numbers in entity tags.
+/// Everything in the lake and the catalog, without entity tags, which count puts.
 async fn everything(world: &World) -> (Vec<(String, Bytes)>, Vec<String>, Vec<Partition>) {
     let mut objects = Vec::new();
     for object in world.objects.list("").await.unwrap() {
@@ -119,7 +119,7 @@ async fn expire(world: &World) -> usize {
 }
 
 #[tokio::test]
-async fn a_compacted_day_is_one_file_a_table_with_the_rows_it_had() {
+async fn a_compacted_day_has_one_file_per_table_with_the_same_rows() {
     let world = day_of(&[0, 1, 2, 95]).await;
     let before = seen(&world).await;
     assert_eq!(before[&Table::StoreAvailability].0.rows, 4 * 9);
@@ -150,14 +150,14 @@ async fn compacting_twice_changes_nothing() {
     let first = compact(&world).await;
     let files = world.objects.list("").await.unwrap();
     let again = compact(&world).await;
-    assert_eq!(world.objects.list("").await.unwrap(), files, "not even written again");
+    assert_eq!(world.objects.list("").await.unwrap(), files, "nothing is even rewritten");
     assert_eq!((again.stores.rows, again.stores.files_before), (first.stores.rows, 1));
     assert_eq!(again.stores.location, first.stores.location);
     assert_eq!(due(&world).await, Vec::<Day>::new());
 }
 
 #[tokio::test]
-async fn a_late_tick_is_not_seen_until_the_day_is_compacted_again_and_then_with_all_the_others() {
+async fn a_late_tick_is_hidden_until_the_day_is_compacted_again() {
     for expired in [false, true] {
         let mut world = day_of(&[0, 1]).await;
         let first = compact(&world).await;
@@ -179,14 +179,14 @@ async fn a_late_tick_is_not_seen_until_the_day_is_compacted_again_and_then_with_
         assert!(seen(&world).await.values().all(|(_, files)| *files == 1));
         let marked = world.objects.tagged(REPLACED);
         let old = marked.iter().filter(|key| key.starts_with("compacted/")).count();
-        assert_eq!(old, 3, "the versions before: {marked:?}");
+        assert_eq!(old, 3, "the previous versions: {marked:?}");
         expire(&world).await;
         assert_eq!(rows(&world).await[&Table::StoreAvailability].rows, 27);
         assert_eq!(due(&world).await, Vec::<Day>::new());
     }
 }
 
-/// Forgets all but the tables: what was planned and staged is gone after some days.
+/// Deletes everything but the tables: plans and staged rows expire after some days.
 async fn forget(world: &World) {
     for prefix in ["staging/", "schedules/"] {
         for object in world.objects.list(prefix).await.unwrap() {
@@ -196,7 +196,7 @@ async fn forget(world: &World) {
 }
 
 #[tokio::test]
-async fn a_slot_that_is_ticked_again_after_its_files_are_gone_is_replaced_by_a_better_one_only() {
+async fn a_slot_whose_files_expired_is_replaced_only_by_a_better_tick() {
     let mut world = day_of(&[0]).await;
     world.slot = Slot::containing(world.slot.end());
     world.now.store(world.slot.start_micros() + 1_000_000, Ordering::Relaxed);
@@ -205,7 +205,7 @@ async fn a_slot_that_is_ticked_again_after_its_files_are_gone_is_replaced_by_a_b
     compact(&world).await;
     expire(&world).await;
     forget(&world).await;
-    // A better one takes its place, in every table.
+    // A better tick replaces it in every table.
     world.schedules.stores.truncate(4);
     world.view.documents.truncate(4);
     world.now.store(world.slot.start_micros() + 9_000_000, Ordering::Relaxed);
@@ -214,7 +214,7 @@ async fn a_slot_that_is_ticked_again_after_its_files_are_gone_is_replaced_by_a_b
     let good = rows(&world).await;
     expire(&world).await;
     forget(&world).await;
-    // Of a slot that is past a tick sees nothing any more. What was seen stays.
+    // A tick of a past slot finds that everything is late. What was seen stays.
     let (late, files) = (world.slot.end() * 1_000_000 + 1_000_000, seen(&world).await);
     world.now.store(late, Ordering::Relaxed);
     let failing: Vec<u32> = vec![];
@@ -228,7 +228,7 @@ async fn a_slot_that_is_ticked_again_after_its_files_are_gone_is_replaced_by_a_b
 }
 
 #[tokio::test]
-async fn without_its_record_a_compacted_day_loses_no_row() {
+async fn a_compacted_day_without_its_record_loses_no_row() {
     let mut world = day_of(&[0, 1]).await;
     compact(&world).await;
     expire(&world).await;
@@ -241,7 +241,7 @@ async fn without_its_record_a_compacted_day_loses_no_row() {
 }
 
 #[tokio::test]
-async fn days_that_wait_are_those_that_are_over_and_have_files_which_their_compacted_ones_lack() {
+async fn past_days_with_files_that_are_not_compacted_are_due() {
     let mut world = day_of(&[0, 95]).await;
     assert_eq!(due(&world).await, [the_day()]);
     world.now.store((day_start() + 86_399) * 1_000_000, Ordering::Relaxed);
@@ -252,7 +252,7 @@ async fn days_that_wait_are_those_that_are_over_and_have_files_which_their_compa
     assert_eq!(due(&world).await, [the_day(), the_day().plus_days(1).unwrap()]);
     compact(&world).await;
     assert_eq!(due(&world).await, [the_day().plus_days(1).unwrap()]);
-    // Whoever moves the partition back is corrected.
+    // A partition that someone has moved back is corrected.
     let raw = keys::partition_location("memory", Table::CountryTicks, world.country, the_day());
     let table = Table::CountryTicks;
     let partition = Partition { table, country: world.country, day: the_day(), location: raw };
@@ -264,25 +264,25 @@ async fn days_that_wait_are_those_that_are_over_and_have_files_which_their_compa
 }
 
 #[tokio::test]
-async fn a_day_without_files_is_nothing_to_compact_and_a_day_that_is_none_is_a_bad_event() {
+async fn a_day_without_files_has_nothing_to_compact_and_an_invalid_day_is_a_bad_event() {
     let world = World::default();
     let done = compact(&world).await;
     assert_eq!((done.stores.rows, done.stores.location), (0, None));
     assert_eq!(world.objects.list("").await.unwrap(), []);
     for day in ["2026-13-01", "2026-11-3", "yesterday", "", "2026-11-23T00:00:00Z"] {
         let error = compact::parse(json!({ "country": "es", "day": day })).unwrap_err();
-        assert_eq!(error.name(), "BadEvent", "{day}");
+        assert_eq!(error.name(), ErrorName::BadEvent, "{day}");
     }
 }
 
 #[test]
-fn an_event_of_an_earlier_release_is_told_which_function_to_call() {
+fn the_error_for_an_event_of_an_earlier_release_names_the_function_to_call() {
     let restate = json!({ "country": "es", "day": DAY, "restate": true, "stores": ["1"] });
     let repair = json!({ "repair": true, "country": "es", "from": DAY, "to": DAY });
     for (error, wanted) in
         [(compact::parse(restate).unwrap_err(), "restate"), (register::parse(repair).unwrap_err(), "repair")]
     {
-        assert_eq!(error.name(), "BadEvent");
+        assert_eq!(error.name(), ErrorName::BadEvent);
         assert!(error.to_string().contains(&format!("call the function {wanted} ")), "{error}");
     }
     let error = compact::parse(json!({ "country": "es", "days": DAY })).unwrap_err();
@@ -290,7 +290,7 @@ fn an_event_of_an_earlier_release_is_told_which_function_to_call() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_damaged_or_of_another_slot_fails_by_name_and_leaves_the_day_as_it_was() {
+async fn a_damaged_file_or_one_of_another_slot_is_named_and_the_day_is_unchanged() {
     let world = day_of(&[0, 1, 2]).await;
     let key = |slot: i64| {
         let slot = Slot::containing(day_start() + slot * Slot::SECONDS);
@@ -300,14 +300,14 @@ async fn a_file_that_is_damaged_or_of_another_slot_fails_by_name_and_leaves_the_
     for body in [world.objects.get(&key(1)).await.unwrap(), Bytes::from_static(b"PAR1")] {
         world.objects.put(&key(2), body).await.unwrap();
         let error = ask(&world, &world.objects, &world.catalog, Some(the_day())).await.unwrap_err();
-        assert_eq!(error.name(), "LakeUnavailable");
+        assert_eq!(error.name(), ErrorName::LakeUnavailable);
         assert_eq!(world.catalog.partitions(), held);
         assert_eq!(expire(&world).await, 0);
     }
 }
 
 #[tokio::test]
-async fn after_a_death_at_any_operation_queries_see_the_whole_day_and_another_run_ends_as_one_would() {
+async fn after_a_crash_at_any_operation_queries_see_the_whole_day_and_the_next_run_finishes() {
     let undisturbed = day_of(&[3, 4]).await;
     compact(&undisturbed).await;
     let wanted = everything(&undisturbed).await;
@@ -320,7 +320,7 @@ async fn after_a_death_at_any_operation_queries_see_the_whole_day_and_another_ru
             let end = if done_first { End::After } else { End::Before };
             let dying = Disturbed::new(&world, deaths, end, &all_seen);
             let ended = ask(&world, &dying, &dying, Some(the_day())).await;
-            // The files that are marked may expire before the next run: nothing that is seen goes.
+            // Marked files may expire before the next run; queries must not miss them.
             let forgotten = deaths % 2 == 1 && ended.is_err() && expire(&world).await > 0;
             all_seen().await;
             compact(&world).await;
@@ -329,7 +329,7 @@ async fn after_a_death_at_any_operation_queries_see_the_whole_day_and_another_ru
                 assert_eq!(everything(&world).await, wanted, "after {deaths} operations");
             }
             if ended.is_ok() {
-                assert!(deaths > 20, "{deaths} operations are few");
+                assert!(deaths > 20, "only {deaths} operations");
                 break;
             }
             deaths += 1;
@@ -338,14 +338,14 @@ async fn after_a_death_at_any_operation_queries_see_the_whole_day_and_another_ru
 }
 
 #[tokio::test]
-async fn deaths_and_late_ticks_by_turns_lose_and_double_nothing() {
+async fn alternating_crashes_and_late_ticks_lose_and_double_nothing() {
     let (old, whole) = (rows(&day_of(&[3, 4]).await).await, rows(&day_of(&[3, 4, 9]).await).await);
     for deaths in 0..60 {
         let mut world = day_of(&[3, 4]).await;
         compact(&world).await;
         expire(&world).await;
         tick(&mut world, 9).await;
-        // Queries see the day before the late tick or after, table by table.
+        // Queries see the day before or after the late tick, table by table.
         let old_or_new = || {
             async {
                 for (table, content) in rows(&world).await {
@@ -365,14 +365,14 @@ async fn deaths_and_late_ticks_by_turns_lose_and_double_nothing() {
 }
 
 #[tokio::test]
-async fn a_compaction_that_is_crossed_by_a_late_tick_and_another_compaction_does_not_put_the_day_back() {
+async fn a_compaction_overtaken_by_a_late_tick_and_another_compaction_does_not_revert_the_day() {
     let whole = rows(&day_of(&[3, 4, 9]).await).await;
     let late = day_of(&[9]).await;
     for after in 0..60 {
         let world = day_of(&[3, 4]).await;
         let crossing = || {
             async {
-                // The late tick's files, as its own functions have written them.
+                // The late tick's files, as its own functions wrote them.
                 for table in Table::TICKED {
                     let slot = Slot::containing(day_start() + 9 * Slot::SECONDS);
                     let key = keys::table_file(table, world.country, slot);
@@ -384,7 +384,7 @@ async fn a_compaction_that_is_crossed_by_a_late_tick_and_another_compaction_does
             .boxed()
         };
         let crossed = Disturbed::new(&world, after, End::Crossed, &crossing);
-        // Where what it reads has expired meanwhile, which takes days on S3, it ends with an error.
+        // If a file that it reads has expired meanwhile, which takes days on S3, it ends with an error.
         let ended = ask(&world, &crossed, &crossed, Some(the_day())).await;
         if crossed.came() {
             assert_eq!(rows(&world).await, whole, "crossed after {after} operations: {ended:?}");

@@ -1,5 +1,5 @@
-//! A country tick through its functions on sources and a lake in memory: what a second run, a chunk
-//! that fails, a source that is away and a late tick come to.
+//! A country tick through its functions, with sources and a lake in memory: running it twice, a chunk that
+//! fails, a source that is down, and a late tick.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::atomic::Ordering;
@@ -9,14 +9,14 @@ use storewatch_domain::Slot;
 use storewatch_lake::memory::MemoryObjects;
 use storewatch_lake::{Objects, Outcome};
 use storewatch_pipeline_tests::{Away, FILE, World};
-use storewatch_runtime::CountryFile;
+use storewatch_runtime::{CountryFile, ErrorName};
 
 fn status(world: &[(String, String)], id: &str) -> String {
     world.iter().find(|(known, _)| known == id).unwrap().1.clone()
 }
 
 #[tokio::test]
-async fn a_tick_leaves_one_file_a_table_and_one_partition_each() {
+async fn a_tick_leaves_one_file_and_one_partition_per_table() {
     let world = World::default();
     let merged = world.tick(&[]).await;
     assert_eq!((merged.outcome, merged.coverage), (Outcome::Complete, Some(1.0)));
@@ -35,7 +35,7 @@ async fn a_tick_leaves_one_file_a_table_and_one_partition_each() {
 }
 
 #[tokio::test]
-async fn the_same_tick_again_changes_nothing_even_if_the_world_did() {
+async fn repeating_a_tick_changes_nothing_even_if_the_sources_changed() {
     let mut world = World::default();
     let first = world.tick(&[]).await;
     let files = world.files().await;
@@ -47,7 +47,7 @@ async fn the_same_tick_again_changes_nothing_even_if_the_world_did() {
 }
 
 #[tokio::test]
-async fn a_chunk_that_fails_makes_its_own_stores_unknown_with_the_reason_and_the_tick_partial() {
+async fn a_failed_chunk_makes_only_its_stores_unknown_and_the_tick_partial() {
     let world = World::default();
     let merged = world.tick(&[1]).await;
     assert_eq!((merged.outcome, merged.coverage), (Outcome::Partial, Some(5.0 / 8.0)));
@@ -60,23 +60,23 @@ async fn a_chunk_that_fails_makes_its_own_stores_unknown_with_the_reason_and_the
 }
 
 #[tokio::test]
-async fn a_partial_slot_is_replaced_by_a_better_one_and_never_by_a_worse_one() {
+async fn a_partial_slot_is_replaced_by_a_better_one_but_never_by_a_worse_one() {
     let world = World::default();
     world.tick(&[1, 2]).await;
     let worse = world.files().await;
-    // A chunk that was staged once stays staged, so the second run can only know more.
+    // A staged chunk stays staged, so the second run can only know more.
     let better = world.tick(&[2]).await;
     assert_eq!(better.coverage, Some(6.0 / 8.0));
     assert_ne!(world.files().await, worse);
     let files = world.files().await;
     world.merge(json!({ "error": "LiveViewUnavailable" })).await;
-    assert_eq!(world.files().await, files, "an error does not take the place of rows");
+    assert_eq!(world.files().await, files, "an error does not replace rows");
     assert_eq!(world.tick(&[]).await.outcome, Outcome::Complete);
     assert_eq!(world.files().await.len(), 3);
 }
 
 #[tokio::test]
-async fn a_tick_after_its_slot_is_late_and_spoils_nothing_that_was_observed_in_time() {
+async fn a_tick_after_its_slot_is_late_and_keeps_what_was_observed_in_time() {
     let world = World::default();
     world.now.store(world.slot.end() * 1_000_000, Ordering::Relaxed);
     let late = world.tick(&[]).await;
@@ -92,10 +92,10 @@ async fn a_tick_after_its_slot_is_late_and_spoils_nothing_that_was_observed_in_t
 }
 
 #[tokio::test]
-async fn without_postgresql_the_last_good_snapshot_serves_and_the_answer_says_so() {
+async fn while_postgresql_is_down_the_last_good_snapshot_is_used_and_the_answer_says_so() {
     let mut world = World::default();
     let error = world.plan(&Away).await.unwrap_err();
-    assert_eq!(error.name(), "ScheduleUnavailable");
+    assert_eq!(error.name(), ErrorName::ScheduleUnavailable);
     let first = world.plan(&world.schedules).await.unwrap();
     assert!(!first.stale);
     world.slot = Slot::containing(world.slot.end());
@@ -121,26 +121,26 @@ async fn while_the_version_is_unchanged_the_snapshot_is_reused() {
     let reused = world.plan(&world.schedules).await.unwrap();
     assert_eq!((reused.stores, reused.stale, &reused.schedule_as_of), (8, false, &first.schedule_as_of));
     world.slot = Slot::containing(world.slot.end());
-    // A snapshot holds the exceptions of its own dates only.
+    // A snapshot holds only the exceptions of its own dates.
     let next = std::mem::replace(&mut world.slot, "2026-11-02T04:15:00Z".parse().unwrap());
-    assert_eq!(world.plan(&world.schedules).await.unwrap().stores, 2, "a slot long past is read anew");
+    assert_eq!(world.plan(&world.schedules).await.unwrap().stores, 2, "an old slot needs a new reading");
     world.slot = Slot::containing(next.end());
-    assert_eq!(world.plan(&world.schedules).await.unwrap().stores, 8, "and those of today are not its own");
+    assert_eq!(world.plan(&world.schedules).await.unwrap().stores, 8, "today's slot does not use it");
     world.slot = Slot::containing(world.slot.end());
     world.schedules.version = Some("(2)".to_owned());
     assert_eq!(world.plan(&world.schedules).await.unwrap().stores, 2);
 }
 
 #[tokio::test]
-async fn a_failed_country_tick_leaves_its_row_and_the_row_says_what_failed() {
+async fn the_row_of_a_failed_country_tick_says_what_failed() {
     let world = World::default();
     let cause =
-        json!({ "errorType": "ScheduleUnavailable", "errorMessage": "PostgreSQL is away" }).to_string();
+        json!({ "errorType": "ScheduleUnavailable", "errorMessage": "PostgreSQL is down" }).to_string();
     let merged = world.merge(json!({ "error": { "Error": "ScheduleUnavailable", "Cause": cause } })).await;
     assert_eq!((merged.outcome, merged.coverage), (Outcome::Failed, None));
     assert_eq!(world.register(&merged).await.created, 1);
     let record = world.record().await;
-    assert_eq!(record.error.as_deref(), Some("ScheduleUnavailable: PostgreSQL is away"));
+    assert_eq!(record.error.as_deref(), Some("ScheduleUnavailable: PostgreSQL is down"));
     assert_eq!(world.sent("TicksFailed"), [1.0]);
     // The slot can still become complete.
     assert_eq!(world.tick(&[]).await.outcome, Outcome::Complete);
@@ -148,13 +148,13 @@ async fn a_failed_country_tick_leaves_its_row_and_the_row_says_what_failed() {
 }
 
 #[tokio::test]
-async fn partitions_that_no_tick_could_register_are_registered_by_the_next() {
+async fn partitions_that_a_tick_could_not_register_are_registered_by_the_next() {
     let mut world = World::default();
     world.plan(&world.schedules).await.unwrap();
     for item in world.items().await {
         world.observe(&item, &world.view).await.unwrap();
     }
-    // The catalog was away after this one: nothing was registered.
+    // The catalog was down after this one: nothing was registered.
     world.merge_chunks().await;
     let next_day = world.slot.end() + 86_400;
     world.slot = Slot::containing(next_day);
@@ -165,7 +165,7 @@ async fn partitions_that_no_tick_could_register_are_registered_by_the_next() {
 }
 
 #[tokio::test]
-async fn two_merges_at_once_end_as_one() {
+async fn two_concurrent_merges_end_like_one() {
     let world = World::default();
     world.plan(&world.schedules).await.unwrap();
     for item in world.items().await {
@@ -200,9 +200,9 @@ async fn a_country_whose_registry_entry_is_damaged_does_not_stop_the_others() {
     assert_eq!(found, [("es-20261123T0215Z", "arn:es-daily"), ("mx-20261123T0215Z", "")]);
     for (event, said) in [
         (json!({ "run": "weekly", "event": {} }), "\"run\" is \"weekly\""),
-        (json!({ "run": "daily" }), "\"event\" is not there"),
-        (json!({ "run": "daily", "event": {} }), "neither \"slot\" nor \"time\""),
-        (json!({}), "neither \"slot\" nor \"time\""),
+        (json!({ "run": "daily" }), "\"event\" is missing"),
+        (json!({ "run": "daily", "event": {} }), "neither \"slot\" nor the \"time\""),
+        (json!({}), "neither \"slot\" nor the \"time\""),
         (json!({ "slot": "soon" }), "\"slot\": slot \"soon\" is not an RFC 3339 time"),
         (json!({ "slot": 7 }), "\"slot\" is 7"),
         (
@@ -212,7 +212,7 @@ async fn a_country_whose_registry_entry_is_damaged_does_not_stop_the_others() {
         (json!({ "slot": "2026-11-23T04:15:00Z", "countries": ["ES"] }), "\"ES\""),
     ] {
         let error = dispatch::dispatch(&objects, &event).await.unwrap_err();
-        assert_eq!(error.name(), "BadEvent");
+        assert_eq!(error.name(), ErrorName::BadEvent);
         assert!(error.to_string().contains(said), "{error}");
     }
 }

@@ -1,4 +1,4 @@
-//! A country tick that is partial looks again while its slot lasts, and counts once.
+//! A partial country tick looks again while its slot lasts, and counts once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::atomic::Ordering;
@@ -8,11 +8,10 @@ use serde_json::json;
 use storewatch_domain::{IdRange, LiveStore, Slot, StoreKey};
 use storewatch_lake::{Objects, Outcome, keys};
 use storewatch_pipeline_tests::{Away, World};
-use storewatch_runtime::clock::to_rfc3339;
 use storewatch_runtime::events::ChunkItem;
 use storewatch_sources::{LiveView, LiveViewError};
 
-/// A live view that does not take the country file.
+/// A live view that rejects the country file.
 struct Refusing;
 
 #[async_trait::async_trait]
@@ -26,13 +25,13 @@ fn world() -> World {
     World { look_again_seconds: 60, ..World::default() }
 }
 
-/// The merge after a look, `seconds` into the slot.
+/// Merges after a look, `seconds` into the slot.
 async fn merge(world: &World, look: u32, seconds: i64) -> merge::Merged {
-    let start = world.slot.start_micros();
-    world.now.store(start + seconds * 1_000_000, Ordering::Relaxed);
+    let start = world.slot.first_instant();
+    world.now.store(start.micros() + seconds * 1_000_000, Ordering::Relaxed);
     let manifest = keys::manifest(world.country, world.slot);
     world
-        .merge(json!({ "manifest": manifest, "started_at": to_rfc3339(start + 1_000_000), "look": look }))
+        .merge(json!({ "manifest": manifest, "started_at": start.plus_micros(1_000_000), "look": look }))
         .await
 }
 
@@ -48,7 +47,7 @@ async fn observe(world: &World, items: Vec<ChunkItem>, failing: &[u32], failure:
 }
 
 #[tokio::test]
-async fn the_second_look_is_at_what_is_missing_and_the_tick_is_complete_and_counted_once() {
+async fn the_second_look_observes_what_is_missing_and_the_tick_counts_once() {
     let world = world();
     world.plan(&world.schedules).await.unwrap();
     observe(&world, world.items().await, &[0, 2], &Away).await;
@@ -84,7 +83,7 @@ async fn a_tick_that_stays_partial_is_counted_once_after_its_last_look() {
 }
 
 #[tokio::test]
-async fn what_does_not_pass_is_not_looked_at_again_and_the_row_says_what_it_is() {
+async fn a_permanent_failure_is_not_looked_at_again_and_the_row_names_it() {
     let world = world();
     world.plan(&world.schedules).await.unwrap();
     observe(&world, world.items().await, &[0, 1, 2], &Refusing).await;
@@ -107,7 +106,7 @@ async fn a_slot_that_is_over_is_not_looked_at_again() {
 }
 
 #[tokio::test]
-async fn the_first_cause_is_that_of_the_first_chunk_and_a_killed_function_has_one_too() {
+async fn the_first_chunk_gives_the_cause_even_if_its_function_was_killed() {
     let world = world();
     world.plan(&world.schedules).await.unwrap();
     let items = world.items().await;

@@ -1,5 +1,5 @@
-//! A day is judged again: by the schedules as they are now and by what was seen then, with the first
-//! judgement kept, and whatever comes in between.
+//! A day is judged again by the current schedules and by what was seen at the time. The first judgement is
+//! kept, whatever comes in between.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,12 +13,12 @@ use storewatch_domain::{Day, Slot, Store, WallTime, WeeklyHours};
 use storewatch_lake::{Catalog, Objects, Table, compaction, keys};
 use storewatch_pipeline_tests::disturbed::{Disturbed, End};
 use storewatch_pipeline_tests::{Away, World};
-use storewatch_runtime::FunctionError;
+use storewatch_runtime::{ErrorName, FunctionError};
 use storewatch_sources::Schedules;
 
 const DAY: &str = "2026-11-23";
 
-/// By slot, a store's status.
+/// A store's status, by slot and id.
 type Statuses = BTreeMap<(Slot, String), String>;
 
 fn day_of(text: &str) -> Day {
@@ -35,7 +35,8 @@ async fn tick(world: &mut World, number: i64, failing: &[u32]) {
     world.tick(failing).await;
 }
 
-/// After a day with two ticks. Store 2 was entered as closed on Mondays, 8 and 9 were not entered at all.
+/// A world after a day with two ticks. Store 2 was entered as closed on Mondays; 8 and 9 were not entered
+/// at all.
 async fn day() -> World {
     let mut world = World::default();
     let stores = &mut world.schedules.stores;
@@ -48,7 +49,7 @@ async fn day() -> World {
     world
 }
 
-/// The schedules as they should have been: 2 is open, 8, 9 and 10 are stores, and 6 has gone.
+/// Corrects the schedules: 2 is open; 8, 9 and 10 are stores; 6 is deleted.
 fn mend(world: &mut World) {
     let stores = &mut world.schedules.stores;
     *stores = World::default().schedules.stores;
@@ -94,8 +95,9 @@ async fn statuses_at(world: &World, location: &str) -> Statuses {
     for object in world.objects.list(location.strip_prefix("s3://memory/").unwrap()).await.unwrap() {
         let body = world.objects.get(&object.key).await.unwrap();
         for (slot, rows) in compaction::rows_of(body, slots.clone()).unwrap() {
-            for (id, status) in rows.store_ids().into_iter().zip(rows.statuses()) {
-                assert_eq!(statuses.insert((slot, id), status), None, "a store has one row a slot");
+            let found = rows.statuses().unwrap().into_iter().map(|status| status.to_string());
+            for (id, status) in rows.store_ids().unwrap().into_iter().zip(found) {
+                assert_eq!(statuses.insert((slot, id), status), None, "a store has one row per slot");
             }
         }
     }
@@ -115,14 +117,14 @@ async fn record(world: &World) -> Record {
     Record::find(&world.objects, id(world)).await.unwrap().record
 }
 
-/// The statuses of one slot by id.
+/// The statuses of one slot, by id.
 fn of(statuses: &Statuses, slot: Slot) -> BTreeMap<&str, &str> {
     let own = statuses.iter().filter(|((of, _), _)| *of == slot);
     own.map(|((_, id), status)| (id.as_str(), status.as_str())).collect()
 }
 
 #[tokio::test]
-async fn a_day_is_judged_by_the_schedules_as_they_are_now_and_the_first_judgement_stays() {
+async fn a_day_is_judged_by_the_current_schedules_and_the_first_judgement_stays() {
     let mut world = day().await;
     let before = seen(&world).await;
     assert_eq!(of(&before, slot(3))["2"], "unexpected");
@@ -137,11 +139,11 @@ async fn a_day_is_judged_by_the_schedules_as_they_are_now_and_the_first_judgemen
             ("3", "unavailable"),
             ("4", "available"),
             ("5", "available"),
-            ("6", "unavailable"), // it has gone since, and was there
+            ("6", "unavailable"), // deleted since, but it existed then
             ("7", "available"),
             ("8", "available"),
             ("9", "unavailable"),
-            ("10", "unlisted"), // it would have been found, had it been there
+            ("10", "unlisted"), // it would have been found if it had been listed
         ];
         assert_eq!(of(&after, slot), wanted.into());
     }
@@ -154,13 +156,13 @@ async fn a_day_is_judged_by_the_schedules_as_they_are_now_and_the_first_judgemen
     .into();
     assert_eq!(done.restated.changes.0, changes);
     assert_eq!(record(&world).await.restated, std::slice::from_ref(&done.restated));
-    // The first judgement lies where the answer says, and never goes.
+    // The first judgement is where the answer says, and is never deleted.
     assert_eq!(statuses_at(&world, &done.first[&Table::StoreAvailability]).await, before);
     let marked = world.objects.tagged(REPLACED);
     let kept = [Table::StoreAvailability, Table::AvailabilityByCity];
     let versions = kept.map(|table| keys::compacted_prefix(table, world.country, day_of(DAY)));
     assert!(!marked.iter().any(|key| versions.iter().any(|prefix| key.starts_with(prefix))), "{marked:?}");
-    // How the ticks went is as it was.
+    // How the ticks went has not changed.
     assert_eq!(
         done.first.keys().collect::<Vec<_>>(),
         [&Table::StoreAvailability, &Table::AvailabilityByCity]
@@ -170,16 +172,16 @@ async fn a_day_is_judged_by_the_schedules_as_they_are_now_and_the_first_judgemen
 }
 
 #[tokio::test]
-async fn the_cities_are_the_sums_of_what_was_judged_again() {
+async fn cities_sum_up_the_rows_that_were_judged_again() {
     let mut world = day().await;
     mend(&mut world);
     let done = restate_all(&world).await;
     assert_eq!(
         done.compacted.tables[&Table::AvailabilityByCity].rows,
         2,
-        "a row a slot, for no store has a city"
+        "one row per slot, as no store has a city"
     );
-    // Judged by the same schedules from the start, the cities' file has the very same bytes.
+    // A day judged by these schedules from the start has exactly the same bytes for the cities.
     let mut other = day().await;
     compact_day(&other).await;
     mend(&mut other);
@@ -195,7 +197,7 @@ async fn the_cities_are_the_sums_of_what_was_judged_again() {
 }
 
 #[tokio::test]
-async fn only_the_stores_that_are_named_are_judged_again() {
+async fn only_the_named_stores_are_judged_again() {
     let mut world = day().await;
     let before = seen(&world).await;
     mend(&mut world);
@@ -212,7 +214,7 @@ async fn only_the_stores_that_are_named_are_judged_again() {
 }
 
 #[tokio::test]
-async fn judged_again_twice_the_first_judgement_stays_and_the_second_makes_place_for_the_third() {
+async fn the_first_judgement_stays_and_each_later_one_replaces_the_one_before() {
     let mut world = day().await;
     let before = seen(&world).await;
     mend(&mut world);
@@ -226,16 +228,16 @@ async fn judged_again_twice_the_first_judgement_stays_and_the_second_makes_place
     assert_eq!(statuses_at(&world, &again.first[&Table::StoreAvailability]).await, before);
     let after = seen(&world).await;
     assert_eq!(of(&after, slot(4))["1"], "unexpected");
-    assert_eq!(of(&after, slot(4))["10"], "unlisted", "what it was judged as since stays");
+    assert_eq!(of(&after, slot(4))["10"], "unlisted", "the later judgement stays");
     assert!(world.objects.tagged(REPLACED).contains(&second_file));
     assert_eq!(record(&world).await.restated.len(), 2);
 }
 
 #[tokio::test]
-async fn stores_of_a_chunk_that_was_not_observed_stay_unknown() {
+async fn stores_of_an_unobserved_chunk_stay_unknown() {
     let mut world = World::default();
     world.schedules.stores.truncate(6);
-    tick(&mut world, 3, &[1]).await; // 4 to 6, and all after
+    tick(&mut world, 3, &[1]).await; // 4 to 6, and all later ids
     world.now.store(slot(100).start_micros(), Ordering::Relaxed);
     mend(&mut world);
     restate_all(&world).await;
@@ -249,7 +251,7 @@ async fn stores_of_a_chunk_that_was_not_observed_stay_unknown() {
 }
 
 #[tokio::test]
-async fn a_tick_that_comes_after_brings_its_own_slot_and_leaves_the_others_judged_again() {
+async fn a_later_tick_adds_its_own_slot_and_keeps_the_others_as_judged_again() {
     let mut world = day().await;
     mend(&mut world);
     restate_all(&world).await;
@@ -260,11 +262,11 @@ async fn a_tick_that_comes_after_brings_its_own_slot_and_leaves_the_others_judge
     let mut after = seen(&world).await;
     let late: Statuses = after.extract_if(.., |(of, _), _| *of == slot(9)).collect();
     assert_eq!(after, restated);
-    assert_eq!(of(&late, slot(9))["6"], "orphan", "it has gone, and is still listed");
+    assert_eq!(of(&late, slot(9))["6"], "orphan", "it was deleted, but is still listed");
 }
 
 #[tokio::test]
-async fn what_cannot_be_judged_again_is_refused_by_name_and_changes_nothing() {
+async fn an_impossible_restatement_names_the_problem_and_changes_nothing() {
     let world = day().await;
     compact_day(&world).await;
     let before = (world.objects.list("").await.unwrap(), world.catalog.partitions());
@@ -273,13 +275,13 @@ async fn what_cannot_be_judged_again_is_refused_by_name_and_changes_nothing() {
         (event(Some(&[])), "\"stores\" is empty"),
     ] {
         let error = ask(&world, &world.objects, &world.catalog, &event).await.unwrap_err();
-        assert_eq!(error.name(), "BadEvent");
+        assert_eq!(error.name(), ErrorName::BadEvent);
         assert!(error.to_string().contains(says), "{error}");
     }
     let ports = Ports { objects: &world.objects, catalog: &world.catalog, clock: &world };
     let away: &dyn Schedules = &Away;
     let error = restate(&ports, &world.file, away, &event(None)).await.unwrap_err();
-    assert_eq!(error.name(), "ScheduleUnavailable");
+    assert_eq!(error.name(), ErrorName::ScheduleUnavailable);
     let error =
         ask(&world, &world.objects, &world.catalog, &Event { day: day_of("2026-11-22"), ..event(None) })
             .await
@@ -289,7 +291,7 @@ async fn what_cannot_be_judged_again_is_refused_by_name_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn after_a_death_at_any_operation_queries_see_one_judgement_whole_and_another_run_ends_as_one_would() {
+async fn after_a_crash_at_any_operation_queries_see_one_whole_judgement_and_the_next_run_finishes() {
     let mut undisturbed = day().await;
     let before = seen(&undisturbed).await;
     mend(&mut undisturbed);
@@ -315,7 +317,7 @@ async fn after_a_death_at_any_operation_queries_see_one_judgement_whole_and_anot
             }
             if let Ok(ended) = ended {
                 assert_eq!(ended.restated.changes, wanted_changes);
-                assert!(deaths > 30, "{deaths} operations are few");
+                assert!(deaths > 30, "only {deaths} operations");
                 break;
             }
             deaths += 1;
@@ -324,7 +326,7 @@ async fn after_a_death_at_any_operation_queries_see_one_judgement_whole_and_anot
 }
 
 #[tokio::test]
-async fn two_that_judge_a_day_again_at_once_end_as_one_after_the_other() {
+async fn two_concurrent_restatements_end_like_consecutive_ones() {
     for after in (0..80).step_by(4) {
         let mut world = day().await;
         let before = seen(&world).await;

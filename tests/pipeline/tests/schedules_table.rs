@@ -1,5 +1,5 @@
-//! The day's schedules as a table: every row of a store is explained by just one schedule, whatever was
-//! changed, lost or done twice meanwhile, and the other tables never wait for it.
+//! The day's schedules as a table. Exactly one schedule explains each row of a store, whatever was changed,
+//! lost or done twice, and the other tables never wait for it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::atomic::Ordering;
@@ -8,13 +8,13 @@ use bytes::Bytes;
 use compact::{Event, Ports};
 use futures_util::FutureExt;
 use storewatch_days::{Compacted, Lake, REPLACED, repair};
-use storewatch_domain::{Day, Slot, Store, WallTime, WeeklyHours};
+use storewatch_domain::{Day, Instant, Slot, Store, WallTime, WeeklyHours};
 use storewatch_lake::store_schedules::{self, Row};
 use storewatch_lake::{Objects, Partition, Table, TickRecord, keys, snapshot};
 use storewatch_pipeline_tests::disturbed::{Disturbed, End};
 use storewatch_pipeline_tests::noting::Noting;
 use storewatch_pipeline_tests::{Away, World};
-use storewatch_runtime::FunctionError;
+use storewatch_runtime::{ErrorName, FunctionError};
 
 const DAY: &str = "2026-11-23";
 const TABLE: Table = Table::StoreSchedules;
@@ -27,14 +27,14 @@ fn slot(number: i64) -> Slot {
     Slot::containing(day().first_slot().start() + number * Slot::SECONDS)
 }
 
-/// The tick of a slot of the day, in time.
+/// Runs the tick of a slot of the day, in time.
 async fn tick(world: &mut World, number: i64) {
     world.slot = slot(number);
     world.now.store(world.slot.start_micros() + 1_000_000, Ordering::Relaxed);
     world.tick(&[]).await;
 }
 
-/// The same while PostgreSQL is away.
+/// The same while PostgreSQL is down.
 async fn tick_by_the_last_snapshot(world: &mut World, number: i64) {
     world.slot = slot(number);
     world.now.store(world.slot.start_micros() + 1_000_000, Ordering::Relaxed);
@@ -42,8 +42,8 @@ async fn tick_by_the_last_snapshot(world: &mut World, number: i64) {
     world.tick(&[]).await;
 }
 
-/// The instant at which a tick of the day has read the schedules.
-async fn read_at(world: &World, number: i64) -> i64 {
+/// When a tick of the day read the schedules.
+async fn read_at(world: &World, number: i64) -> Instant {
     let key = keys::table_file(Table::CountryTicks, world.country, slot(number));
     TickRecord::read(world.objects.get(&key).await.unwrap()).unwrap().schedule_as_of.unwrap()
 }
@@ -69,7 +69,7 @@ fn partition(world: &World) -> Option<Partition> {
     world.catalog.partitions().into_iter().find(|partition| partition.table == TABLE)
 }
 
-/// What a query of the day's schedules sees; nothing where there is no partition.
+/// What a query of the day's schedules sees; `None` if there is no partition.
 async fn seen(world: &World) -> Option<Vec<Row>> {
     let location = partition(world)?.location;
     let files = world.objects.list(location.strip_prefix("s3://memory/").unwrap()).await.unwrap();
@@ -77,8 +77,8 @@ async fn seen(world: &World) -> Option<Vec<Row>> {
     Some(store_schedules::read(world.objects.get(&files[0].key).await.unwrap()).unwrap())
 }
 
-/// Store, name, begin and end of the rows.
-fn spans(rows: &[Row]) -> Vec<(&str, Option<&str>, i64, Option<i64>)> {
+/// The store, name, start and end of each row.
+fn spans(rows: &[Row]) -> Vec<(&str, Option<&str>, Instant, Option<Instant>)> {
     rows.iter().map(|row| (&*row.store_id, row.schedule.name.as_deref(), row.from, row.until)).collect()
 }
 
@@ -97,7 +97,7 @@ async fn forget(world: &World, prefix: &str) {
     }
 }
 
-/// How many of the tables' partitions lie compacted.
+/// How many tables have a compacted partition.
 fn compacted_tables(world: &World) -> usize {
     let partitions = world.catalog.partitions();
     partitions.iter().filter(|one| one.location.starts_with("s3://memory/compacted/")).count()
@@ -107,8 +107,8 @@ fn rename(world: &mut World, n: usize, name: &str) {
     world.schedules.stores[n].name = Some(name.to_owned());
 }
 
-/// A reading that restates the day, in two chunks, the first of which comes last.
-async fn restate(world: &World, read_at: i64) {
+/// Writes a reading that restates the day, in two chunks; the first chunk is written last.
+async fn restate(world: &World, read_at: Instant) {
     for (chunk, stores) in world.schedules.stores.chunks(5).enumerate().rev() {
         let key = keys::restated_snapshot_chunk(world.country, day(), read_at, chunk as u32);
         world.objects.put(&key, snapshot::write(stores).unwrap()).await.unwrap();
@@ -116,20 +116,20 @@ async fn restate(world: &World, read_at: i64) {
 }
 
 #[tokio::test]
-async fn a_schedule_that_changes_between_two_ticks_has_a_row_for_each_with_the_instants_of_the_readings() {
+async fn a_schedule_that_changes_between_two_ticks_has_two_rows_with_the_times_of_the_readings() {
     let mut world = World::default();
     tick(&mut world, 0).await;
     let hours = WeeklyHours::new(2, WallTime::from_seconds(9 * 3600), WallTime::from_seconds(17 * 3600));
     world.schedules.stores[3].hours.weekly = vec![hours.unwrap()];
     tick(&mut world, 1).await;
     tick(&mut world, 2).await;
-    assert_eq!(seen(&world).await, None, "there once the day is compacted");
+    assert_eq!(seen(&world).await, None, "it exists only after the day is compacted");
     let done = compact(&world).await;
     let rows = seen(&world).await.unwrap();
     assert_eq!(rows.len(), 9);
     let (first, second) = (read_at(&world, 0).await, read_at(&world, 1).await);
     let changed: Vec<&Row> = rows.iter().filter(|row| &*row.store_id == "4").collect();
-    let times: Vec<(i64, Option<i64>)> = changed.iter().map(|row| (row.from, row.until)).collect();
+    let times: Vec<(Instant, Option<Instant>)> = changed.iter().map(|row| (row.from, row.until)).collect();
     assert_eq!(times, [(first, Some(second)), (second, None)]);
     assert!(changed[0].schedule.weekly.as_deref().unwrap().starts_with("Mon 00:00-24:00; Tue 00:00-24:00"));
     assert_eq!(changed[1].schedule.weekly.as_deref(), Some("Tue 09:00-17:00"));
@@ -138,13 +138,13 @@ async fn a_schedule_that_changes_between_two_ticks_has_a_row_for_each_with_the_i
     );
     let table = &done.tables[&TABLE];
     assert_eq!((table.rows, table.location.as_ref()), (9, Some(&partition(&world).unwrap().location)));
-    assert_eq!(table.files_before, 9, "in memory no two chunks have the same tag");
+    assert_eq!(table.files_before, 9, "no two chunks in memory have the same tag");
     let place = "s3://memory/compacted/store_schedules/country=es/day=2026-11-23/";
     assert!(partition(&world).unwrap().location.starts_with(place));
 }
 
 #[tokio::test]
-async fn a_store_that_comes_or_goes_and_one_with_a_bad_row_have_rows_that_say_so() {
+async fn added_and_removed_stores_and_bad_rows_show_in_the_rows() {
     let mut world = World::default();
     tick(&mut world, 10).await;
     let gone = world.schedules.stores.remove(0);
@@ -154,7 +154,7 @@ async fn a_store_that_comes_or_goes_and_one_with_a_bad_row_have_rows_that_say_so
     compact(&world).await;
     let (first, second) = (read_at(&world, 10).await, read_at(&world, 11).await);
     let rows = seen(&world).await.unwrap();
-    let of = |id: &str| -> Vec<(i64, Option<i64>)> {
+    let of = |id: &str| -> Vec<(Instant, Option<Instant>)> {
         rows.iter().filter(|row| &*row.store_id == id).map(|row| (row.from, row.until)).collect()
     };
     assert_eq!(of(&gone.id), [(first, Some(second))]);
@@ -166,7 +166,7 @@ async fn a_store_that_comes_or_goes_and_one_with_a_bad_row_have_rows_that_say_so
 }
 
 #[tokio::test]
-async fn the_snapshot_of_a_day_before_explains_the_slots_that_were_judged_by_it() {
+async fn a_snapshot_of_the_day_before_explains_the_slots_judged_by_it() {
     for before in [-1, -3 * 96] {
         let mut world = World::default();
         tick(&mut world, before).await;
@@ -176,7 +176,7 @@ async fn the_snapshot_of_a_day_before_explains_the_slots_that_were_judged_by_it(
         tick(&mut world, 2).await;
         let (first, second) = (read_at(&world, 0).await, read_at(&world, 2).await);
         assert_eq!(read_at(&world, 1).await, first);
-        assert!(first < slot(0).start_micros());
+        assert!(first < slot(0).first_instant());
         compact(&world).await;
         let rows = seen(&world).await.unwrap();
         assert_eq!(rows.iter().filter(|row| row.from == first).count(), 8);
@@ -185,8 +185,8 @@ async fn the_snapshot_of_a_day_before_explains_the_slots_that_were_judged_by_it(
 }
 
 #[tokio::test]
-async fn a_snapshot_that_was_read_late_for_a_slot_of_another_day_is_found_where_it_lies() {
-    // A slot of four days before, which is ticked at the end of the day before, leaves the last snapshot.
+async fn a_snapshot_that_was_read_late_for_a_slot_of_another_day_is_found() {
+    // The last snapshot comes from a slot four days earlier that is ticked at the end of the day before.
     let mut world = World { slot: slot(-4 * 96), ..World::default() };
     world.now.store(slot(-1).start_micros(), Ordering::Relaxed);
     world.plan(&world.schedules).await.unwrap();
@@ -197,18 +197,18 @@ async fn a_snapshot_that_was_read_late_for_a_slot_of_another_day_is_found_where_
 }
 
 #[tokio::test]
-async fn a_reading_that_restates_the_day_follows_its_own_and_one_that_is_not_whole_is_passed_over() {
+async fn a_restating_reading_comes_after_the_ticks_readings_and_an_incomplete_one_is_skipped() {
     let mut world = World::default();
     tick(&mut world, 0).await;
     compact(&world).await;
     let before = partition(&world).unwrap().location;
     rename(&mut world, 7, "restated");
-    let restated = slot(200).start_micros();
+    let restated = slot(200).first_instant();
     restate(&world, restated).await;
-    // The one that was to come next died before it wrote its first chunk.
+    // The next reading died before it wrote its first chunk.
     rename(&mut world, 7, "never whole");
-    restate(&world, restated + 1).await;
-    let first_chunk = keys::restated_snapshot_chunk(world.country, day(), restated + 1, 0);
+    restate(&world, restated.plus_micros(1)).await;
+    let first_chunk = keys::restated_snapshot_chunk(world.country, day(), restated.plus_micros(1), 0);
     world.objects.delete(&first_chunk).await.unwrap();
     compact(&world).await;
     let rows = seen(&world).await.unwrap();
@@ -219,13 +219,13 @@ async fn a_reading_that_restates_the_day_follows_its_own_and_one_that_is_not_who
     );
     let old = before.strip_prefix("s3://memory/").unwrap();
     let marked = world.objects.tagged(REPLACED);
-    assert_eq!(marked.iter().filter(|key| key.starts_with(old)).count(), 1, "the version before");
+    assert_eq!(marked.iter().filter(|key| key.starts_with(old)).count(), 1, "the previous version");
     expire(&world).await;
     assert_eq!(seen(&world).await.unwrap(), rows);
 }
 
 #[tokio::test]
-async fn running_it_again_writes_nothing_and_making_it_anew_writes_the_same_bytes() {
+async fn running_it_again_writes_nothing_and_rebuilding_it_writes_the_same_bytes() {
     let mut world = World::default();
     for (number, name) in [(0, "a"), (1, "b"), (2, "c")] {
         rename(&mut world, 2, name);
@@ -234,7 +234,7 @@ async fn running_it_again_writes_nothing_and_making_it_anew_writes_the_same_byte
     compact(&world).await;
     let files = world.objects.list("").await.unwrap();
     let again = compact(&world).await;
-    assert_eq!(world.objects.list("").await.unwrap(), files, "not even written again");
+    assert_eq!(world.objects.list("").await.unwrap(), files, "nothing is even rewritten");
     assert_eq!((again.tables[&TABLE].rows, again.tables[&TABLE].files_before), (10, 1));
     let (place, rows) = (partition(&world).unwrap().location, seen(&world).await.unwrap());
     let key = format!("{}{DAY}.parquet", place.strip_prefix("s3://memory/").unwrap());
@@ -249,7 +249,7 @@ async fn running_it_again_writes_nothing_and_making_it_anew_writes_the_same_byte
 }
 
 #[tokio::test]
-async fn a_late_tick_that_finds_the_same_schedules_leaves_the_file_and_an_older_reading_is_passed_over() {
+async fn a_late_tick_with_the_same_schedules_keeps_the_file_and_an_older_reading_is_skipped() {
     let mut world = World::default();
     tick(&mut world, 4).await;
     compact(&world).await;
@@ -265,7 +265,7 @@ async fn a_late_tick_that_finds_the_same_schedules_leaves_the_file_and_an_older_
 }
 
 #[tokio::test]
-async fn a_reading_that_is_gone_or_damaged_is_passed_over_and_the_other_tables_are_compacted() {
+async fn a_missing_or_damaged_reading_is_skipped_and_the_other_tables_are_compacted() {
     for damage in ["all", "one chunk", "damaged"] {
         let mut world = World::default();
         tick(&mut world, 0).await;
@@ -293,7 +293,7 @@ async fn a_reading_that_is_gone_or_damaged_is_passed_over_and_the_other_tables_a
 }
 
 #[tokio::test]
-async fn a_day_whose_readings_are_all_gone_and_one_of_failed_ticks_have_no_partition() {
+async fn a_day_without_readings_and_a_day_of_failed_ticks_have_no_partition() {
     let mut world = World::default();
     tick(&mut world, 0).await;
     forget(&world, "schedules/").await;
@@ -311,7 +311,7 @@ async fn a_day_whose_readings_are_all_gone_and_one_of_failed_ticks_have_no_parti
 }
 
 #[tokio::test]
-async fn without_its_record_and_its_snapshots_a_day_loses_no_schedule() {
+async fn a_day_without_its_record_and_snapshots_loses_no_schedule() {
     let mut world = World::default();
     tick(&mut world, 0).await;
     rename(&mut world, 0, "new");
@@ -327,13 +327,14 @@ async fn without_its_record_and_its_snapshots_a_day_loses_no_schedule() {
     let now = seen(&world).await.unwrap();
     assert_eq!(now.len(), rows.len() + 1);
     let until = |row: &Row| (row.clone(), row.until.is_none().then_some(third));
-    let ended: Vec<(Row, Option<i64>)> = rows.iter().filter(|row| !now.contains(row)).map(until).collect();
+    let ended: Vec<(Row, Option<Instant>)> =
+        rows.iter().filter(|row| !now.contains(row)).map(until).collect();
     assert_eq!(ended.len(), 1, "{now:?}");
     assert_eq!(spans(&now)[2], ("1", Some("newer"), third, None));
 }
 
 #[tokio::test]
-async fn a_repaired_catalog_has_the_day_where_its_version_lies_and_no_day_without_one() {
+async fn a_repaired_catalog_has_the_day_at_its_version_and_no_day_without_one() {
     let mut world = World::default();
     tick(&mut world, 0).await;
     compact(&world).await;
@@ -355,7 +356,7 @@ async fn a_repaired_catalog_has_the_day_where_its_version_lies_and_no_day_withou
 }
 
 #[tokio::test]
-async fn whoever_loses_the_partition_finds_it_again_by_the_next_run() {
+async fn the_next_run_restores_a_lost_partition() {
     let mut world = World::default();
     tick(&mut world, 0).await;
     compact(&world).await;
@@ -368,7 +369,7 @@ async fn whoever_loses_the_partition_finds_it_again_by_the_next_run() {
 }
 
 #[tokio::test]
-async fn of_a_reading_only_the_chunks_are_read_that_are_not_those_of_the_reading_before() {
+async fn only_chunks_that_differ_from_the_reading_before_are_read() {
     let mut world = World::default();
     for number in 0..10 {
         if number == 5 {
@@ -378,7 +379,7 @@ async fn of_a_reading_only_the_chunks_are_read_that_are_not_those_of_the_reading
     }
     let noting = Noting::new(&world);
     let done = ask(&world, &noting).await.unwrap();
-    assert_eq!(noting.gets("schedules/"), 3 + 1, "three chunks once, and the one that was changed");
+    assert_eq!(noting.gets("schedules/"), 3 + 1, "three chunks once, and the changed one again");
     let rows = seen(&world).await.unwrap();
     assert_eq!((rows.len(), done.tables[&TABLE].rows), (9, 9));
     let (first, sixth) = (read_at(&world, 0).await, read_at(&world, 5).await);
@@ -386,34 +387,33 @@ async fn of_a_reading_only_the_chunks_are_read_that_are_not_those_of_the_reading
 }
 
 #[tokio::test]
-async fn while_s3_fails_on_snapshots_the_other_tables_are_shown_and_the_day_waits_for_the_next_run() {
+async fn if_s3_fails_on_snapshots_the_other_tables_are_shown_and_the_day_stays_due() {
     let mut world = World::default();
     tick(&mut world, 0).await;
     let failing = Noting::failing(&world, "schedules/");
     let error = ask(&world, &failing).await.unwrap_err();
-    assert_eq!(error.name(), "LakeUnavailable");
+    assert_eq!(error.name(), ErrorName::LakeUnavailable);
     assert_eq!((compacted_tables(&world), partition(&world)), (3, None));
-    assert_eq!(expire(&world).await, Vec::<String>::new(), "nothing is marked until all is done");
+    assert_eq!(expire(&world).await, Vec::<String>::new(), "nothing is marked until everything is done");
     assert_eq!(due(&world).await, [day()]);
     compact(&world).await;
     assert_eq!((compacted_tables(&world), seen(&world).await.unwrap().len()), (4, 8));
     assert_eq!(due(&world).await, Vec::<Day>::new());
 }
 
-/// A compacted day to which a reading has come that changes it.
+/// A compacted day, and a reading that came later and changes it.
 async fn restated_day() -> World {
     let mut world = World::default();
     tick(&mut world, 0).await;
     tick(&mut world, 1).await;
     compact(&world).await;
     rename(&mut world, 7, "restated");
-    restate(&world, slot(200).start_micros()).await;
+    restate(&world, slot(200).first_instant()).await;
     world
 }
 
 #[tokio::test]
-async fn after_a_death_at_any_operation_queries_see_the_schedules_before_or_after_and_another_run_ends_as_one_would()
- {
+async fn after_a_crash_at_any_operation_queries_see_old_or_new_schedules_and_the_next_run_finishes() {
     let undisturbed = restated_day().await;
     let old = seen(&undisturbed).await.unwrap();
     compact(&undisturbed).await;
@@ -441,7 +441,7 @@ async fn after_a_death_at_any_operation_queries_see_the_schedules_before_or_afte
             expire(&world).await;
             assert_eq!(seen(&world).await.unwrap(), new, "after {deaths} operations");
             if ended.is_ok() {
-                assert!(deaths > 20, "{deaths} operations are few");
+                assert!(deaths > 20, "only {deaths} operations");
                 break;
             }
             deaths += 1;
@@ -450,14 +450,14 @@ async fn after_a_death_at_any_operation_queries_see_the_schedules_before_or_afte
 }
 
 #[tokio::test]
-async fn a_compaction_that_is_crossed_by_another_reading_and_another_compaction_does_not_put_the_day_back() {
+async fn a_compaction_overtaken_by_another_reading_and_compaction_does_not_revert_the_day() {
     let mut after = 0;
     loop {
         let mut world = World::default();
         tick(&mut world, 0).await;
-        // What is read anew is changed while nothing else uses the world.
+        // Change what will be read while nothing else uses the world.
         rename(&mut world, 7, "restated");
-        let restated = slot(200).start_micros();
+        let restated = slot(200).first_instant();
         let crossing = || {
             async {
                 restate(&world, restated).await;
@@ -469,11 +469,11 @@ async fn a_compaction_that_is_crossed_by_another_reading_and_another_compaction_
         let crossed = Disturbed::new(&world, after, End::Crossed, &crossing);
         let event = Event { country: world.country, day: Some(day()) };
         let ports = Ports { objects: &crossed, catalog: &crossed, clock: &world };
-        // Where what it reads has expired meanwhile, which takes days on S3, it ends with an error.
+        // If a file that it reads has expired meanwhile, which takes days on S3, it ends with an error.
         let ended = compact::handle(&ports, &event).await;
         if !crossed.came() {
             ended.unwrap();
-            assert!(after > 20, "{after} operations are few");
+            assert!(after > 20, "only {after} operations");
             break;
         }
         let rows = seen(&world).await.unwrap();

@@ -1,5 +1,5 @@
-//! Schedules that cannot be read after they once were, country files that change under a snapshot, and ids that
-//! never meet.
+//! Schedules that can no longer be read, country files that change after a snapshot, and ids that never
+//! match.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::atomic::Ordering;
@@ -7,10 +7,10 @@ use std::sync::atomic::Ordering;
 use storewatch_domain::{Slot, StoreKey};
 use storewatch_lake::{Objects, Outcome, keys};
 use storewatch_pipeline_tests::{Away, FILE, World};
-use storewatch_runtime::CountryFile;
+use storewatch_runtime::{CountryFile, ErrorName};
 use storewatch_sources::{Read, ReadRequest, ScheduleError, Schedules};
 
-/// A PostgreSQL that answers, and not with schedules: one row does not cast.
+/// A PostgreSQL that answers, but not with schedules: one row cannot be cast.
 struct Refusing;
 
 #[async_trait::async_trait]
@@ -37,7 +37,7 @@ fn next(world: &mut World) {
     world.now.store(world.slot.start_micros() + 1_000_000, Ordering::Relaxed);
 }
 
-/// Observes and merges what is planned.
+/// Observes and merges what was planned.
 async fn finish(world: &World) -> merge::Merged {
     for item in world.items().await {
         world.observe(&item, &world.view).await.unwrap();
@@ -45,7 +45,7 @@ async fn finish(world: &World) -> merge::Merged {
     world.merge_chunks().await
 }
 
-/// The documents with ids of the other type.
+/// The same documents with ids of the other type.
 fn as_keywords(world: &mut World) {
     for document in &mut world.view.documents {
         document.id = StoreKey::Keyword(document.id.to_string());
@@ -57,10 +57,10 @@ fn count(statuses: &[(String, String)], status: &str) -> usize {
 }
 
 #[tokio::test]
-async fn whatever_postgresql_says_after_a_good_reading_the_snapshot_serves_and_the_row_says_why() {
+async fn after_a_good_reading_the_snapshot_is_used_for_any_postgresql_error_and_the_row_says_why() {
     let mut world = World::default();
     let error = world.plan(&Refusing).await.unwrap_err();
-    assert_eq!(error.name(), "BadConfig", "a file that never read well is refused");
+    assert_eq!(error.name(), ErrorName::BadConfig, "a country file that never worked is rejected");
     let first = world.plan(&world.schedules).await.unwrap();
     finish(&world).await;
     assert_eq!(world.sent("SchedulesStale"), [0.0]);
@@ -81,11 +81,11 @@ async fn whatever_postgresql_says_after_a_good_reading_the_snapshot_serves_and_t
 }
 
 #[tokio::test]
-async fn stores_without_one_id_that_can_be_are_an_outage_too_after_a_good_reading() {
+async fn stores_without_any_valid_id_count_as_an_outage_after_a_good_reading() {
     let mut world = World::default();
     let good = world.schedules.stores.clone();
     world.schedules.stores.iter_mut().for_each(|store| store.id.insert(0, 'x'));
-    assert_eq!(world.plan(&world.schedules).await.unwrap_err().name(), "BadConfig");
+    assert_eq!(world.plan(&world.schedules).await.unwrap_err().name(), ErrorName::BadConfig);
     let bad = std::mem::replace(&mut world.schedules.stores, good);
     world.plan(&world.schedules).await.unwrap();
     next(&mut world);
@@ -94,7 +94,7 @@ async fn stores_without_one_id_that_can_be_are_an_outage_too_after_a_good_readin
 }
 
 #[tokio::test]
-async fn after_id_type_changed_an_unchanged_version_is_read_anew() {
+async fn an_unchanged_version_is_read_again_after_id_type_changed() {
     let mut world = World { file: file(&[VERSION]), ..World::default() };
     world.schedules.version = Some("(1)".to_owned());
     world.plan(&world.schedules).await.unwrap();
@@ -111,10 +111,10 @@ async fn after_id_type_changed_an_unchanged_version_is_read_anew() {
 }
 
 #[tokio::test]
-async fn after_id_type_or_the_size_of_chunks_changed_the_snapshot_is_cut_again_while_postgresql_is_down() {
+async fn a_snapshot_is_cut_again_while_postgresql_is_down_after_id_type_or_chunk_stores_changed() {
     for changes in [&[KEYWORD][..], &[KEYWORD, ("chunk_stores = 3", "chunk_stores = 2")]] {
         let mut world = World::default();
-        // From 40 to 110, so that texts are in another order than numbers.
+        // From 40 to 110, so that the order of texts differs from the order of numbers.
         for (store, n) in world.schedules.stores.iter_mut().zip(1..) {
             store.id = ((12 - n) * 10).to_string();
         }
@@ -141,7 +141,7 @@ async fn after_id_type_or_the_size_of_chunks_changed_the_snapshot_is_cut_again_w
 }
 
 #[tokio::test]
-async fn a_snapshot_of_another_database_or_of_other_queries_does_not_serve() {
+async fn a_snapshot_of_another_database_or_of_other_queries_is_not_used() {
     for change in [
         ("db.es.example/stores", "db.es.example/others"),
         ("[live_view]", "weekly = 'select 1'\n[live_view]"),
@@ -150,15 +150,15 @@ async fn a_snapshot_of_another_database_or_of_other_queries_does_not_serve() {
         world.plan(&world.schedules).await.unwrap();
         next(&mut world);
         world.file = file(&[("[live_view]", "timeout_seconds = 7\n[live_view]")]);
-        assert!(world.plan(&Away).await.unwrap().stale, "a time limit is no reason");
+        assert!(world.plan(&Away).await.unwrap().stale, "a new time limit changes nothing");
         next(&mut world);
         world.file = file(&[change]);
-        assert_eq!(world.plan(&Away).await.unwrap_err().name(), "ScheduleUnavailable", "{change:?}");
+        assert_eq!(world.plan(&Away).await.unwrap_err().name(), ErrorName::ScheduleUnavailable, "{change:?}");
     }
 }
 
 #[tokio::test]
-async fn a_snapshot_of_an_older_release_serves_and_is_cut_again() {
+async fn a_snapshot_of_an_older_release_is_used_and_cut_again() {
     let mut world = World { file: file(&[VERSION]), ..World::default() };
     world.schedules.version = Some("(1)".to_owned());
     world.plan(&world.schedules).await.unwrap();
@@ -174,26 +174,26 @@ async fn a_snapshot_of_an_older_release_serves_and_is_cut_again() {
     finish(&world).await;
     let statuses = world.statuses().await;
     assert_eq!((count(&statuses, "unlisted"), count(&statuses, "orphan")), (0, 1));
-    // Nor is its version believed.
+    // Its version is not trusted either.
     next(&mut world);
     let slot = world.slot;
     let planned = world.plan(&world.schedules).await.unwrap();
-    assert!(!planned.stale && planned.schedule_as_of.as_str() > slot.to_string().as_str(), "{planned:?}");
+    assert!(!planned.stale && planned.schedule_as_of > slot.first_instant(), "{planned:?}");
 }
 
 #[tokio::test]
-async fn a_slot_that_was_planned_for_ids_of_the_other_type_is_not_observed() {
+async fn a_slot_planned_for_ids_of_the_other_type_is_not_observed() {
     let mut world = World::default();
     world.plan(&world.schedules).await.unwrap();
     world.file = file(&[KEYWORD]);
     let item = &world.items().await[1];
     let error = world.observe(item, &world.view).await.unwrap_err();
-    assert_eq!(error.name(), "BadConfig");
+    assert_eq!(error.name(), ErrorName::BadConfig);
     assert!(error.to_string().contains("was planned for ids of the other type"), "{error}");
 }
 
 #[tokio::test]
-async fn ids_that_never_met_make_no_store_unlisted_and_are_told_at_the_first_tick() {
+async fn ids_that_never_matched_make_no_store_unlisted_and_the_first_tick_reports_them() {
     let mut world = World::default();
     let documents = world.view.documents.clone();
     let apart = |n: i64| StoreKey::Long(n + 1_000);
@@ -212,7 +212,7 @@ async fn ids_that_never_met_make_no_store_unlisted_and_are_told_at_the_first_tic
     let statuses = world.statuses().await;
     assert_eq!((statuses.len(), count(&statuses, "unknown")), (8, 8));
     assert_eq!((world.sent("IdsUnmet"), world.sent("TicksPartial")), (vec![1.0], vec![1.0]));
-    // Once they have met, the live view is believed, and it is still said.
+    // Once they have matched, the live view is believed, and the mismatch is still reported.
     for listed in [true, false] {
         next(&mut world);
         world.view.documents = documents.clone();
@@ -225,7 +225,7 @@ async fn ids_that_never_met_make_no_store_unlisted_and_are_told_at_the_first_tic
     }
     assert_eq!(count(&world.statuses().await, "unlisted"), 8);
     assert_eq!((world.sent("IdsUnmet"), world.sent("ListedShareFall")), (vec![1.0, 0.0, 1.0], vec![1.0]));
-    // Under a file that names another live view they have not met yet.
+    // With a file that names another live view, they have not matched yet.
     next(&mut world);
     world.file = file(&[("index = \"stores-es\"", "index = \"stores-new\"")]);
     world.plan(&world.schedules).await.unwrap();
@@ -233,7 +233,7 @@ async fn ids_that_never_met_make_no_store_unlisted_and_are_told_at_the_first_tic
 }
 
 #[tokio::test]
-async fn an_empty_live_view_is_believed_and_no_stores_have_no_coverage() {
+async fn an_empty_live_view_is_believed_and_a_country_without_stores_has_no_coverage() {
     let mut world = World::default();
     let documents = std::mem::take(&mut world.view.documents);
     world.plan(&world.schedules).await.unwrap();

@@ -1,4 +1,4 @@
-//! What a country tick does when its time is up, and when its sources say something quite else than a tick ago.
+//! What a country tick does when its time is up, and when its sources change completely between two ticks.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use storewatch_domain::{IdRange, LiveStore, Slot, StoreKey};
 use storewatch_lake::Outcome;
 use storewatch_pipeline_tests::World;
-use storewatch_runtime::clock::to_rfc3339;
 use storewatch_sources::{LiveView, LiveViewError};
 
-/// A live view that counts how often it is asked, and takes its time to answer.
+/// A live view that counts requests, and takes its time to answer.
 struct Slow<'a> {
     world: &'a World,
     seconds: i64,
@@ -30,13 +29,13 @@ fn slow(world: &World, seconds: i64) -> Slow<'_> {
 }
 
 #[tokio::test]
-async fn chunks_whose_turn_comes_when_the_time_to_observe_is_up_are_unknown_and_the_view_is_not_asked() {
+async fn chunks_that_start_after_the_time_to_observe_are_unknown_and_send_no_request() {
     let world = World::default();
     world.plan(&world.schedules).await.unwrap();
-    let started_at = to_rfc3339(world.slot.start_micros());
+    let started_at = world.slot.first_instant();
     let view = slow(&world, 225);
     for mut item in world.items().await {
-        item.started_at = Some(started_at.clone());
+        item.started_at = Some(started_at);
         world.observe(&item, &view).await.unwrap();
     }
     assert_eq!(view.asked.load(Ordering::Relaxed), 2, "450 s have passed after two");
@@ -45,7 +44,7 @@ async fn chunks_whose_turn_comes_when_the_time_to_observe_is_up_are_unknown_and_
 }
 
 #[tokio::test]
-async fn an_answer_that_comes_after_the_slot_is_late() {
+async fn an_answer_after_the_slot_is_late() {
     let world = World::default();
     world.plan(&world.schedules).await.unwrap();
     for item in world.items().await {
@@ -58,14 +57,14 @@ async fn an_answer_that_comes_after_the_slot_is_late() {
     assert_eq!(unknown(world.statuses().await), ["7", "8"], "the third answer came 900 s after the start");
 }
 
-/// Goes on to the next slot.
+/// Moves on to the next slot.
 fn next(world: &mut World) {
     world.slot = Slot::containing(world.slot.end());
     world.now.store(world.slot.start_micros() + 1_000_000, Ordering::Relaxed);
 }
 
 #[tokio::test]
-async fn schedules_that_shrink_to_nothing_or_double_are_taken_as_they_are_and_flagged() {
+async fn schedules_that_become_empty_or_double_are_believed_and_flagged() {
     let mut world = World::default();
     let all = world.schedules.stores.clone();
     for (stores, change) in [(8, None), (8, Some(0.0)), (0, Some(1.0)), (4, Some(1.0)), (8, Some(0.5))] {
@@ -79,7 +78,7 @@ async fn schedules_that_shrink_to_nothing_or_double_are_taken_as_they_are_and_fl
 }
 
 #[tokio::test]
-async fn documents_that_are_gone_are_unlisted_and_the_fall_of_their_share_is_flagged() {
+async fn stores_without_documents_are_unlisted_and_the_lower_share_is_flagged() {
     let mut world = World::default();
     world.tick(&[]).await;
     assert_eq!((world.sent("ListedShare"), world.sent("ListedShareFall")), (vec![1.0], vec![]));
@@ -88,7 +87,7 @@ async fn documents_that_are_gone_are_unlisted_and_the_fall_of_their_share_is_fla
     world.tick(&[]).await;
     let unlisted = world.statuses().await.into_iter().filter(|(_, status)| status == "unlisted").count();
     assert_eq!((unlisted, world.sent("ListedShareFall")), (6, vec![0.75]));
-    // A chunk that cannot be observed says nothing of what is listed.
+    // A chunk that cannot be observed says nothing about what is listed.
     next(&mut world);
     world.tick(&[1, 2]).await;
     assert_eq!(world.sent("ListedShareFall")[1..], [0.0]);

@@ -1,5 +1,5 @@
-//! A country's own zone data: a tick is judged by one release from its plan to its row, a day that was judged
-//! by an old one is put right by a restatement, and data that cannot be used stop the tick.
+//! A country's own zone data. One release judges a tick from its plan to its row. A restatement corrects a
+//! day that an old release judged. Data that cannot be used stop the tick.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::atomic::Ordering;
@@ -12,13 +12,13 @@ use storewatch_days::{Compacted, CountryDay, DaysError, Lake, compact, due};
 use storewatch_domain::{Day, Store, StoreHours, WallTime, WeeklyHours};
 use storewatch_lake::{Objects, Outcome, Table, keys, zones};
 use storewatch_pipeline_tests::World;
-use storewatch_runtime::{FunctionError, describe};
+use storewatch_runtime::{ErrorName, FunctionError, describe};
 
-/// Eleven zones of release 2025b, which has Casablanca at +01 on the day.
+/// Eleven zones of release 2025b, in which Casablanca is at +01 on the day.
 const OLD: &[u8] = include_bytes!("../../../shared/domain/tests/zones/2025b.tzdata");
 const DAY: &str = "2026-11-25";
 
-/// Stores of Casablanca that are open from 9 to 18, at 08:15Z of the day: by 2025b they are open, in truth not yet.
+/// Stores in Casablanca that are open from 9 to 18, at 08:15Z of the day: open by 2025b, in truth not yet.
 fn world() -> World {
     let mut world = World { slot: format!("{DAY}T08:15:00Z").parse().unwrap(), ..World::default() };
     world.now.store(world.slot.start_micros() + 1_000_000, Ordering::Relaxed);
@@ -71,7 +71,7 @@ async fn compact_day(world: &World) -> Result<Compacted, DaysError> {
 }
 
 #[tokio::test]
-async fn a_tick_is_judged_by_the_bundle_that_its_country_has_and_says_so() {
+async fn a_tick_is_judged_by_its_countrys_bundle_and_says_so() {
     let embedded = world();
     embedded.tick(&[]).await;
     assert_eq!(statuses(&embedded.statuses().await), ["unexpected", "closed"]);
@@ -84,7 +84,7 @@ async fn a_tick_is_judged_by_the_bundle_that_its_country_has_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_bundle_that_comes_or_goes_in_the_middle_of_a_tick_is_for_the_next_one() {
+async fn a_bundle_added_or_removed_during_a_tick_applies_to_the_next_one() {
     let world = world();
     give(&world, OLD).await;
     world.plan(&world.schedules).await.unwrap();
@@ -99,7 +99,7 @@ async fn a_bundle_that_comes_or_goes_in_the_middle_of_a_tick_is_for_the_next_one
 }
 
 #[tokio::test]
-async fn a_day_that_was_judged_by_old_zones_is_put_right_by_judging_it_again() {
+async fn judging_again_corrects_a_day_that_was_judged_by_old_zones() {
     let world = world();
     give(&world, OLD).await;
     world.tick(&[]).await;
@@ -116,12 +116,12 @@ async fn a_day_that_was_judged_by_old_zones_is_put_right_by_judging_it_again() {
 }
 
 #[tokio::test]
-async fn zone_data_that_cannot_be_used_keep_no_table_but_the_schedules_from_being_compacted() {
+async fn unusable_zone_data_hold_up_only_the_schedules_table() {
     let world = world();
     world.tick(&[]).await;
     choose(&world, "{").await;
     let error = FunctionError::from(compact_day(&world).await.unwrap_err());
-    assert_eq!(error.name(), "BadConfig");
+    assert_eq!(error.name(), ErrorName::BadConfig);
     assert!(describe(&error).starts_with("time zone data (s3://memory/config/country=es/tzdb.json): EOF"));
     let partitions = world.catalog.partitions();
     let location = |table| {
@@ -141,7 +141,7 @@ async fn zone_data_that_cannot_be_used_keep_no_table_but_the_schedules_from_bein
 }
 
 #[tokio::test]
-async fn zone_data_that_cannot_be_used_stop_the_tick_before_anything_is_written_and_are_named() {
+async fn unusable_zone_data_are_named_and_stop_the_tick_before_any_write() {
     let key = bundle_key(OLD);
     let of_mexico = key.replace("=es", "=mx");
     let (short, renamed) = (&OLD[..OLD.len() - 1], key.replace("2025b", "2026z"));
@@ -151,7 +151,7 @@ async fn zone_data_that_cannot_be_used_stop_the_tick_before_anything_is_written_
         (json!({ "bundle": gone }).to_string(), None, "it does not exist"),
         (json!({ "bundle": damaged }).to_string(), Some((&damaged, short)), "it is damaged or cut off"),
         (json!({ "bundle": renamed }).to_string(), Some((&renamed, OLD)), "its content is that of 2025b-"),
-        (json!({ "bundle": of_mexico }).to_string(), Some((&of_mexico, OLD)), "is no bundle of es"),
+        (json!({ "bundle": of_mexico }).to_string(), Some((&of_mexico, OLD)), "is not a bundle of es"),
     ] {
         let world = world();
         choose(&world, &choice).await;
@@ -161,7 +161,7 @@ async fn zone_data_that_cannot_be_used_stop_the_tick_before_anything_is_written_
         let before = world.objects.list("").await.unwrap();
         let error: FunctionError = world.plan(&world.schedules).await.unwrap_err();
         let said = describe(&error);
-        assert_eq!(error.name(), "BadConfig", "{said}");
+        assert_eq!(error.name(), ErrorName::BadConfig, "{said}");
         assert!(said.starts_with("time zone data (s3://") && said.contains("country=es/tzdb"), "{said}");
         assert!(said.contains(wanted) && said.contains("make zones"), "{said}");
         assert_eq!(world.objects.list("").await.unwrap(), before);
@@ -169,7 +169,7 @@ async fn zone_data_that_cannot_be_used_stop_the_tick_before_anything_is_written_
 }
 
 #[tokio::test]
-async fn a_default_zone_that_the_bundle_lacks_is_named_with_the_release() {
+async fn the_error_names_the_default_zone_that_the_bundle_lacks_and_the_release() {
     let mut world = world();
     world.file.default_timezone = "Africa/Cairo".to_owned();
     world.plan(&world.schedules).await.unwrap();

@@ -1,16 +1,16 @@
-//! The seeded choices: faults, outages, and the pace of time.
+//! Seeded random choices: faults, outages, and how fast time passes.
 
 use fastrand::Rng;
 
-/// What becomes of one operation.
+/// What happens to one operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fate {
     Fine,
-    /// It fails before it took effect.
+    /// It fails without effect.
     FailsBefore,
-    /// It takes effect, and the answer is lost.
+    /// It takes effect, but its answer is lost.
     FailsAfter,
-    /// It takes effect, the answer is lost on its way, and the client tries again by itself.
+    /// It takes effect, its answer is lost, and the client retries by itself.
     Repeated,
     /// The process dies before it.
     DiesBefore,
@@ -18,32 +18,32 @@ pub enum Fate {
     DiesAfter,
 }
 
-/// What becomes of one invocation, beside its operations.
+/// What happens to one invocation, besides its operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     Fine,
     /// Lambda fails before the function runs.
     NotRun,
-    /// The function runs, and its answer is lost.
+    /// The function runs, but its answer is lost.
     AnswerLost,
-    /// The caller gives up on a function that goes on.
+    /// The caller gives up, but the function continues.
     Abandoned,
-    /// The function runs twice at once.
+    /// The function runs twice at the same time.
     Doubled,
 }
 
-/// How rough one simulation is. A one-in-n of 0 is never.
+/// How rough a simulation is. One in `n`; 0 means never.
 #[derive(Debug, Clone, Copy)]
 pub struct Weather {
-    /// One in so many operations meets a fault.
+    /// One in this many operations fails.
     pub operations: u32,
-    /// One in so many invocations does.
+    /// One in this many invocations fails.
     pub invocations: u32,
-    /// One in so many executions is stopped at a state.
+    /// One in this many executions is stopped at a state.
     pub executions: u32,
-    /// Another writer of the catalog comes in between one in so many creations.
+    /// Another writer of the catalog interrupts one in this many creations.
     pub intruders: u32,
-    /// The most microseconds that pass at one operation.
+    /// The most time that passes at one operation, in microseconds.
     pub pace: i64,
 }
 
@@ -63,7 +63,7 @@ impl Weather {
     }
 }
 
-/// The choices of one simulation.
+/// The random choices of one simulation.
 pub struct Chance {
     pub rng: Rng,
     drawn: Weather,
@@ -77,12 +77,12 @@ impl Chance {
         Self { rng, drawn, weather: drawn }
     }
 
-    /// Stops all faults, or lets them come again.
+    /// Stops all faults, or starts them again.
     pub fn calm(&mut self, calm: bool) {
         self.weather = if calm { Weather::CALM } else { self.drawn };
     }
 
-    /// Whether a one-in-n event takes place.
+    /// Returns true once in `n` on average.
     pub fn one_in(&mut self, n: u32) -> bool {
         n > 0 && self.rng.u32(..n) == 0
     }

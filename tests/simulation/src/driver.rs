@@ -1,10 +1,10 @@
-//! One simulation from its seed: slot after slot with all that can go wrong, then calm, and what
-//! everything has come to.
+//! Runs one simulation from its seed: several slots in which anything can go wrong, then a calm one, then a
+//! check of the results.
 
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
-use storewatch_domain::{CountryCode, Slot};
+use storewatch_domain::{CountryCode, Instant, Slot};
 use storewatch_lake::{Outcome, keys};
 
 use crate::executor::{Executor, Task, spawn};
@@ -14,8 +14,8 @@ use crate::machine::{Ended, execute};
 use crate::script::Hold;
 use crate::world::{Service, World};
 
-/// The slots that are ticked: two on each side of midnight. The one before them is long past, and
-/// an operator ticks it by hand; the one after them is ticked when all is well again.
+/// The slots that are ticked: two on each side of midnight. The first is long past, and an operator ticks
+/// it by hand. The last is ticked when everything works again.
 const SLOTS: [&str; 6] = [
     "2026-11-01T12:00:00Z",
     "2026-11-23T23:30:00Z",
@@ -24,20 +24,20 @@ const SLOTS: [&str; 6] = [
     "2026-11-24T00:15:00Z",
     "2026-11-24T04:00:00Z",
 ];
-/// More steps than any simulation takes that comes to an end.
+/// More steps than any simulation that ends.
 const STEPS: usize = 2_000_000;
 
-/// A simulation in which something did not hold.
+/// A simulation that broke an invariant.
 #[derive(Debug)]
 pub struct Broken {
     pub problem: String,
     pub trace: String,
 }
 
-/// What a task comes to, once it has.
+/// A task's result, once it has one.
 pub type Answer<T> = Arc<Mutex<Option<T>>>;
 
-/// Lets something run beside all else.
+/// Starts work that runs beside everything else.
 fn begin<T: 'static>(work: impl Future<Output = T> + 'static) -> Answer<T> {
     let answer = Answer::default();
     let given = answer.clone();
@@ -48,7 +48,7 @@ fn begin<T: 'static>(work: impl Future<Output = T> + 'static) -> Answer<T> {
     answer
 }
 
-/// One simulation under way.
+/// A simulation in progress.
 pub struct Simulation {
     pub world: Arc<World>,
     executor: Executor,
@@ -57,7 +57,7 @@ pub struct Simulation {
     steps: usize,
 }
 
-/// Simulates the world of the seed, and says how many country ticks that took.
+/// Simulates the world of the seed. Returns how many country ticks it took.
 pub fn simulate(seed: u64, traced: bool) -> Result<usize, Broken> {
     let mut simulation = Simulation::new(seed, traced);
     match simulation.run() {
@@ -66,7 +66,7 @@ pub fn simulate(seed: u64, traced: bool) -> Result<usize, Broken> {
     }
 }
 
-/// The slots of every simulation, in their order.
+/// The slots of every simulation, in order.
 pub fn slots() -> Vec<Slot> {
     SLOTS.into_iter().map(|slot| slot.parse().unwrap()).collect()
 }
@@ -125,7 +125,7 @@ impl Simulation {
         self.world.draw(|chance| chance.one_in(one_in))
     }
 
-    /// Lets services be away, for a part of the slot or all of it.
+    /// Takes services down, for part of the slot or all of it.
     fn take_away(&self, slot: Slot) {
         let world = &self.world;
         let codes = world.countries.iter().map(|country| country.code);
@@ -133,7 +133,7 @@ impl Simulation {
         for service in services.chain([Service::Catalog]) {
             if self.happens(5) {
                 let until = world.now() + world.micros_of(2 * Slot::SECONDS);
-                world.note(|| format!("{service:?} is away, from {slot} on"));
+                world.note(|| format!("{service:?} is down from {slot} on"));
                 world.set_away(service, until);
             }
         }
@@ -147,15 +147,15 @@ impl Simulation {
         begin(execute(world, country, slot, name))
     }
 
-    /// A merge that nobody has asked for, before its chunks are observed.
+    /// Runs a stray merge before its chunks are observed.
     fn merge_early(&self, country: usize, slot: Slot) {
         let code = self.world.countries[country].code;
         let event = json!({ "country": code, "slot": slot, "manifest": keys::manifest(code, slot) });
         self.caller(country, "early").run_beside("merge", event);
     }
 
-    /// Ticks the slot in all countries with nothing going wrong, once all that was under way is
-    /// done. Where that is in time, the slot must be complete then.
+    /// Waits for all running work, then ticks the slot in all countries without faults. If that is in time,
+    /// the slot must become complete.
     pub fn tick_calmly(&mut self, slot: Slot) -> Result<(), String> {
         let world = self.world.clone();
         world.calm(true);
@@ -164,20 +164,20 @@ impl Simulation {
         for tick in ticks {
             let ended = self.finish(&tick)?;
             if ended != Ended::Succeeded {
-                return Err(format!("a tick of {slot}: {ended:?} with nothing going wrong"));
+                return Err(format!("a tick of {slot} without faults: {ended:?}"));
             }
         }
         for country in &world.countries {
             let outcome = self.invariants.outcome(country.code, slot);
             let complete = outcome == Some(Outcome::Complete);
-            if outcome.is_none() || (slot.contains_micros(world.now()) && !complete) {
-                return Err(format!("{} {slot} came to {outcome:?}", country.code));
+            if outcome.is_none() || (slot.contains(Instant::from_micros(world.now()).unwrap()) && !complete) {
+                return Err(format!("{} {slot}: the outcome is {outcome:?}", country.code));
             }
         }
         Ok(())
     }
 
-    /// The outcome that the slot's row says.
+    /// The outcome in the slot's row.
     pub fn outcome(&self, country: CountryCode, slot: Slot) -> Option<Outcome> {
         self.invariants.outcome(country, slot)
     }
@@ -197,26 +197,26 @@ impl Simulation {
         Caller { world: self.world.clone(), country, name: name.to_owned() }
     }
 
-    /// Lets tasks go on until that one has its answer.
+    /// Runs tasks until this one has an answer.
     pub fn finish<T: Clone>(&mut self, answer: &Answer<T>) -> Result<T, String> {
         self.go_on_while(|| answer.lock().unwrap().is_none())?;
-        answer.lock().unwrap().clone().ok_or_else(|| "all are done, and it has no answer".to_owned())
+        answer.lock().unwrap().clone().ok_or_else(|| "all are done, but it has no answer".to_owned())
     }
 
-    /// Lets tasks go on until all are done or it is that time (Unix seconds).
+    /// Runs tasks until all are done, or until this time (Unix seconds).
     pub fn go_on(&mut self, until: i64) -> Result<(), String> {
         let world = self.world.clone();
         self.go_on_while(|| world.now().div_euclid(1_000_000) < until)
     }
 
-    /// Lets tasks go on until the operation is held.
+    /// Runs tasks until the operation is held.
     pub fn go_on_until_held(&mut self, hold: Hold) -> Result<(), String> {
         let world = self.world.clone();
         self.go_on_while(|| !world.script.holds(hold))?;
-        if world.script.holds(hold) { Ok(()) } else { Err("all are done, and nothing was held".to_owned()) }
+        if world.script.holds(hold) { Ok(()) } else { Err("all are done, but nothing was held".to_owned()) }
     }
 
-    /// Lets tasks go on, each as long as it can, and looks after each step what has changed.
+    /// Runs tasks step by step while `goes_on`, and checks after each step what has changed.
     fn go_on_while(&mut self, goes_on: impl Fn() -> bool) -> Result<(), String> {
         let world = self.world.clone();
         loop {
@@ -229,7 +229,7 @@ impl Simulation {
             }
             self.steps += 1;
             if self.steps > STEPS {
-                return Err("it comes to no end".to_owned());
+                return Err("the simulation does not end".to_owned());
             }
         }
     }

@@ -1,15 +1,15 @@
-//! Runs tasks on one thread. Whose turn it is, is for chance to say, so that a seed stands for one
-//! interleaving of all I/O.
+//! Runs tasks on one thread. Chance decides which task runs next, so a seed determines one interleaving of
+//! all I/O.
 
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-/// Something that runs beside others.
+/// A task that runs beside others.
 pub struct Task {
     future: Pin<Box<dyn Future<Output = ()>>>,
-    /// It gets one turn in this many: what lags behind long enough is late for everything.
+    /// It gets one turn in this many. A task that is slow enough is late for everything.
     slowness: u32,
 }
 
@@ -20,23 +20,23 @@ impl Task {
 }
 
 thread_local! {
-    /// Tasks that others have started, and that have had no turn yet. A simulation stays on one
-    /// thread, and what the functions' futures hold need not be fit for another.
+    /// Tasks that others have started and that have not run yet. A simulation stays on one thread, so the
+    /// functions' futures need not be `Send`.
     static SPAWNED: RefCell<Vec<Task>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Lets a task run beside the others from the next step on.
+/// Starts a task that runs beside the others from the next step on.
 pub fn spawn(task: Task) {
     SPAWNED.with_borrow_mut(|spawned| spawned.push(task));
 }
 
-/// All tasks that have not come to their end.
+/// All unfinished tasks.
 pub struct Executor {
     tasks: Vec<Task>,
 }
 
 impl Executor {
-    /// Without any task; those that a simulation before has left are dropped.
+    /// An executor without tasks. Drops those that an earlier simulation left.
     pub fn afresh() -> Self {
         SPAWNED.take();
         Self { tasks: Vec::new() }
@@ -47,22 +47,22 @@ impl Executor {
         self.tasks.is_empty()
     }
 
-    /// Lets one task that chance chooses go on to its next I/O; there must be one.
+    /// Runs one task, chosen by chance, up to its next I/O. There must be a task.
     pub fn step(&mut self, rng: &mut impl FnMut(usize) -> usize) {
         let chosen = rng(self.tasks.len());
         let task = &mut self.tasks[chosen];
         if task.slowness > 1 && rng(task.slowness as usize) > 0 {
             return;
         }
-        // Nobody is woken: every task is asked again until it is done.
+        // No task is ever woken: each is polled until it is done.
         if let Poll::Ready(()) = task.future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             self.tasks.swap_remove(chosen);
         }
     }
 }
 
-/// Gives way once. The caller's waker is called, since the functions' own joins ask only whom that
-/// has been done for.
+/// Yields once. Wakes the caller's waker, because the functions' own joins poll only futures that were
+/// woken.
 pub async fn give_way() {
     let mut gave = false;
     std::future::poll_fn(|context| {

@@ -1,5 +1,5 @@
-//! An invocation of a function, as Lambda would run it: an event in JSON, an answer in JSON or an
-//! error by its name, and a process that can die at each I/O.
+//! Invokes a function as Lambda would: a JSON event in, a JSON answer or a named error out, in a process
+//! that can die at each I/O.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use crate::lake::{SimulatedCatalog, SimulatedObjects};
 use crate::ports::Run;
 use crate::world::World;
 
-/// Why a task failed, as a state machine sees it.
+/// Why a task failed, as the state machine sees it.
 #[derive(Debug, Clone)]
 pub struct Failure {
     pub error: String,
@@ -31,7 +31,7 @@ impl Failure {
     }
 }
 
-/// Who calls, and which country's function.
+/// The caller, and the country whose functions it calls.
 #[derive(Clone)]
 pub struct Caller {
     pub world: Arc<World>,
@@ -40,7 +40,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Invokes a function and waits for its answer, with all that can go wrong on the way.
+    /// Invokes a function and waits for its answer, with everything that can go wrong.
     pub async fn invoke(&self, function: &str, event: Value) -> Result<Value, Failure> {
         let call = self.world.draw(|chance| chance.call());
         if call != Call::Fine {
@@ -63,7 +63,7 @@ impl Caller {
         }
     }
 
-    /// Runs a function that nobody waits for, and that may take long.
+    /// Starts a function that nobody waits for and that may take long.
     pub fn run_beside(&self, function: &str, event: Value) {
         let slowness = [1, 10, 100, 1000][self.world.below(4)];
         let (mut caller, function) = (self.clone(), function.to_owned());
@@ -73,7 +73,7 @@ impl Caller {
         }));
     }
 
-    /// One process that runs the function once.
+    /// Runs the function once, in a process of its own.
     async fn run(&self, function: &str, event: Value) -> Result<Value, Failure> {
         let run = Run::new(self.world.clone(), self.country, format!("{} {function}", self.name));
         let mut work: Pin<Box<dyn Future<Output = _>>> = Box::pin(handle(&run, function, event));
@@ -89,7 +89,7 @@ impl Caller {
             Some(Err(error)) => {
                 self.world.note(|| format!("{}: {}", run.name, describe(&error)));
                 let cause = json!({ "errorType": error.name(), "errorMessage": describe(&error) });
-                Err(Failure::new(error.name(), &cause.to_string()))
+                Err(Failure::new(error.name().as_str(), &cause.to_string()))
             }
         }
     }

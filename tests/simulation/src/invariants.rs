@@ -1,5 +1,5 @@
-//! What holds after every write, whatever has failed so far, and what everything has come to once
-//! all is well again.
+//! What must hold after every write, whatever has failed so far, and what must hold at the end, when
+//! everything works again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,13 +8,12 @@ use futures_util::FutureExt;
 use storewatch_domain::{CountryCode, Day, Slot, Status};
 use storewatch_lake::availability::{AvailabilityRows, by_city};
 use storewatch_lake::{Objects, Outcome, Partition, Table, TickRecord, keys};
-use storewatch_runtime::clock::from_rfc3339;
 use storewatch_runtime::events::{ChunkItem, Partitions};
 
 use crate::world::{Country, Touched, World};
 
-/// Where another writer's wrong partition points. It may stand in the catalog until the next
-/// registration, for nobody can hold the other writer back.
+/// The location of another writer's wrong partition. It may stay in the catalog until the next
+/// registration: nobody can stop the other writer.
 pub const ELSEWHERE: &str = "s3://elsewhere/";
 
 type Held = (CountryCode, Slot);
@@ -23,7 +22,7 @@ type Held = (CountryCode, Slot);
 #[derive(Default)]
 pub struct Invariants {
     slots: Vec<Slot>,
-    /// The bodies of the tables' files and manifests as they were last seen.
+    /// The last bodies of the tables' files and of the manifests.
     bodies: BTreeMap<String, Bytes>,
     records: BTreeMap<Held, (Outcome, f64)>,
     /// How many rows of a slot are not unknown.
@@ -39,7 +38,7 @@ impl Invariants {
         Self { slots: slots.to_vec(), ..Self::default() }
     }
 
-    /// Checks what was touched since the last time.
+    /// Checks what has changed since the last check.
     pub fn check(&mut self, world: &World, touched: Touched) -> Result<(), String> {
         for key in touched.keys {
             let body = world.objects.get(&key).now_or_never().unwrap().ok();
@@ -59,14 +58,14 @@ impl Invariants {
         for partition in &self.filled {
             let registered = self.registered.iter().any(|held| same(held, partition));
             if !registered && !self.noted.values().flatten().any(|noted| noted == partition) {
-                return Err(format!("{partition:?} has files, and is neither registered nor noted"));
+                return Err(format!("{partition:?} has files, but is neither registered nor noted"));
             }
         }
         Ok(())
     }
 
     fn object(&mut self, world: &World, key: &str, body: Option<Bytes>) -> Result<(), String> {
-        let (kind, _) = key.split_once('/').ok_or("nothing has such a key")?;
+        let (kind, _) = key.split_once('/').ok_or("this is not a key of the lake")?;
         let (country, slot) = self.owner(world, key)?;
         match (kind, body) {
             ("pending", body) => {
@@ -97,18 +96,18 @@ impl Invariants {
             }
             ("schedules" | "levels", Some(_)) => Ok(()),
             (table, Some(body)) => {
-                let table: Table = table.parse().map_err(|_| "nothing has such a key")?;
-                let slot = slot.ok_or("it is of no slot")?;
+                let table: Table = table.parse().map_err(|_| "this is not a key of the lake")?;
+                let slot = slot.ok_or("it has no slot")?;
                 self.table_file(world, country, slot, table, key, body)
             }
         }
     }
 
-    /// Whose key it is: every key is of one country and, but for a few, of one slot.
+    /// The country and the slot of a key. Every key has a country, and all but a few have a slot.
     fn owner<'a>(&self, world: &'a World, key: &str) -> Result<(&'a Country, Option<Slot>), String> {
-        let (_, rest) = key.split_once("/country=").ok_or("it is of no country")?;
+        let (_, rest) = key.split_once("/country=").ok_or("it has no country")?;
         let country = world.countries.iter().find(|country| country.code.as_str() == &rest[..2]);
-        let country = country.ok_or("it is of no country that there is")?;
+        let country = country.ok_or("it has an unknown country")?;
         let slot = self.slots.iter().find(|slot| rest.contains(&slot.key())).copied();
         let table = Table::TICKED.into_iter().find(|table| key.starts_with(table.name()));
         let expected = match (table, slot) {
@@ -117,13 +116,13 @@ impl Invariants {
             (None, Some(_)) => true,
             (None, None) => key == keys::latest_snapshot(country.code) || key == keys::levels(country.code),
         };
-        if expected { Ok((country, slot)) } else { Err("nothing has such a key".to_owned()) }
+        if expected { Ok((country, slot)) } else { Err("this is not a key of the lake".to_owned()) }
     }
 
-    /// Keeps a body, which must be the one that was kept before where it is final.
+    /// Remembers a body. A final one must not differ from the one before.
     fn keep(&mut self, key: &str, body: Bytes, is_final: bool) -> Result<(), String> {
         match self.bodies.insert(key.to_owned(), body.clone()) {
-            Some(before) if is_final && before != body => Err("it is final, and changed".to_owned()),
+            Some(before) if is_final && before != body => Err("it is final, but changed".to_owned()),
             _ => Ok(()),
         }
     }
@@ -149,8 +148,8 @@ impl Invariants {
             _ if !changed => Ok(()),
             Table::StoreAvailability => {
                 let (rows, _) = self.rows(country, slot, world)?;
-                let judged =
-                    rows.statuses().iter().filter(|status| *status != Status::Unknown.as_str()).count();
+                let statuses = rows.statuses().map_err(|error| format!("{error:?}"))?;
+                let judged = statuses.into_iter().filter(|status| *status != Status::Unknown).count();
                 match self.judged.insert((code, slot), judged) {
                     Some(before) if before > judged => {
                         Err(format!("{before} rows were judged, now {judged}"))
@@ -177,35 +176,41 @@ impl Invariants {
         }
     }
 
-    /// The rows of a slot, which are those of its manifest's schedules, and how many of its chunks
-    /// cannot have been observed.
+    /// The rows of a slot, which must match its manifest's schedules, and how many of its chunks cannot
+    /// have been observed.
     fn rows(&self, country: &Country, slot: Slot, world: &World) -> Result<(AvailabilityRows, u32), String> {
         let body = self.body(Table::StoreAvailability, country.code, slot)?;
         let rows = AvailabilityRows::read(body).map_err(|error| format!("{error:?}"))?;
-        let listed: Vec<(String, String)> = rows.store_ids().into_iter().zip(rows.statuses()).collect();
+        let (ids, statuses) = rows
+            .store_ids()
+            .and_then(|ids| Ok((ids, rows.statuses()?)))
+            .map_err(|error| format!("{error:?}"))?;
+        let statuses = statuses.into_iter().map(|status| status.to_string());
+        let listed: Vec<(String, String)> = ids.into_iter().zip(statuses).collect();
         if !listed.is_sorted_by(|a, b| a.0 < b.0) {
             return Err(format!("ids are not sorted or not unique: {listed:?}"));
         }
         let manifest = self.bodies.get(&keys::manifest(country.code, slot)).ok_or("there is no manifest")?;
         let items: Vec<ChunkItem> = read_json(manifest)?;
-        let as_of = from_rfc3339(&items[0].schedule_as_of).ok_or("schedule_as_of is no time")?;
-        let edition = world.reading(country.code, as_of).ok_or("nothing was read at its schedule_as_of")?;
+        let as_of = items[0].schedule_as_of;
+        let edition =
+            world.reading(country.code, as_of.micros()).ok_or("no reading has its schedule_as_of")?;
         let unknown = country.truth.check_rows(slot, edition, &listed)?;
         Ok((rows, unknown))
     }
 
     fn body(&self, table: Table, country: CountryCode, slot: Slot) -> Result<Bytes, String> {
         let key = keys::table_file(table, country, slot);
-        self.bodies.get(&key).cloned().ok_or_else(|| format!("{key} is not there"))
+        self.bodies.get(&key).cloned().ok_or_else(|| format!("{key} is missing"))
     }
 
-    /// The three files of a slot say the same.
+    /// Checks that the three files of a slot agree.
     fn agreement(&self, world: &World, country: &Country, slot: Slot) -> Result<(), String> {
         let (rows, unknown) = self.rows(country, slot, world)?;
         let summary = rows.summary().map_err(|error| format!("{error:?}"))?;
         let cities = by_city(slot, &summary).map_err(|error| format!("{error:?}"))?;
         if self.body(Table::AvailabilityByCity, country.code, slot)? != cities {
-            return Err("availability_by_city is of other rows".to_owned());
+            return Err("availability_by_city does not match the rows".to_owned());
         }
         let record = TickRecord::read(self.body(Table::CountryTicks, country.code, slot)?);
         let record = record.map_err(|error| format!("{error:?}"))?;
@@ -216,18 +221,18 @@ impl Invariants {
             || (record.outcome == Outcome::Complete && unknown > 0)
         {
             return Err(format!(
-                "{stores} stores, {unknown} unknown chunks, coverage {coverage:?}, and the record says {record:?}"
+                "{stores} stores, {unknown} unknown chunks, coverage {coverage:?}, but the record says {record:?}"
             ));
         }
         Ok(())
     }
 
-    /// The outcome that the slot's record says.
+    /// The outcome in the slot's record.
     pub fn outcome(&self, country: CountryCode, slot: Slot) -> Option<Outcome> {
         self.records.get(&(country, slot)).map(|(outcome, _)| *outcome)
     }
 
-    /// What everything has come to, once all is well and each slot was ticked again.
+    /// Checks the final state, when everything works again and each slot was ticked again.
     pub fn settled(&self, world: &World) -> Result<(), String> {
         let all = world.objects.list("").now_or_never().unwrap().unwrap();
         for object in &all {
@@ -256,11 +261,11 @@ impl Invariants {
             return Err(format!("there are {files} files of tables"));
         }
         if let Some(note) = all.iter().find(|object| object.key.starts_with("pending/")) {
-            return Err(format!("{} is left", note.key));
+            return Err(format!("{} is left over", note.key));
         }
         let held: BTreeSet<Partition> = world.catalog.partitions().into_iter().collect();
         if held != wanted {
-            return Err(format!("the catalog holds {held:?}, and {wanted:?} have files"));
+            return Err(format!("the catalog holds {held:?}, but {wanted:?} have files"));
         }
         for (country, slots) in complete {
             let sent = world.metrics.sent();

@@ -1,5 +1,5 @@
-//! The lake and the catalog of one invocation: those of the world, with faults before and after
-//! each operation.
+//! The world's lake and catalog as one invocation reaches them, with faults before and after each
+//! operation.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::world::Service;
 /// The bucket as one invocation reaches it.
 pub struct SimulatedObjects(pub Arc<Run>);
 
-/// An entity tag as S3 makes it, which is of the content: equal content, equal tag.
+/// An entity tag like those of S3: equal content has equal tags.
 fn tag(body: &Bytes) -> String {
     let mut hasher = DefaultHasher::new();
     body.hash(&mut hasher);
@@ -117,7 +117,7 @@ impl SimulatedCatalog {
         self.0.after(fate, said).await.ok_or_else(|| self.failed(operation, table))
     }
 
-    /// Another writer, a crawler perhaps, creates a partition, at a place that may be wrong.
+    /// Another writer, such as a crawler, creates a partition, possibly with a wrong location.
     async fn intrude(&self, table: Table, partitions: &[Partition]) -> Result<(), CatalogError> {
         if !self.0.world.draw(|chance| chance.one_in(chance.weather.intruders)) {
             return Ok(());
@@ -149,7 +149,7 @@ impl Catalog for SimulatedCatalog {
         self.intrude(table, partitions).await?;
         let catalog = &self.0.world.catalog;
         self.0.world.touch_catalog();
-        // Where a batch fails, a part of it may have been created.
+        // If a batch fails, part of it may have been created.
         let part = match fate {
             Fate::FailsAfter | Fate::DiesAfter => 1 + self.0.world.below(partitions.len()),
             _ => partitions.len(),
@@ -169,7 +169,7 @@ impl Catalog for SimulatedCatalog {
         self.leave(fate, "update", table).await
     }
 
-    /// No function of a tick deletes a partition.
+    /// No function of a tick deletes partitions.
     async fn delete(&self, table: Table, partitions: &[Partition]) -> Result<(), CatalogError> {
         self.0.world.catalog.delete(table, partitions).await
     }

@@ -1,13 +1,12 @@
-//! An execution of `statemachine/country.asl.json`. The file itself is run, as far as it goes:
-//! tasks, the map over chunks, their Retry and Catch, choices, waits, and the paths by which data is handed on.
+//! Executes `statemachine/country.asl.json` itself, as far as it uses: tasks, the map over chunks, their
+//! Retry and Catch, choices, waits, and the paths that pass data on.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use serde_json::{Map, Value, json};
-use storewatch_domain::Slot;
+use storewatch_domain::{Instant, Slot};
 use storewatch_lake::Objects;
-use storewatch_runtime::clock::to_rfc3339;
 
 use crate::executor::{Task, give_way, spawn};
 use crate::functions::{Caller, Failure};
@@ -23,11 +22,11 @@ static DEFINITION: LazyLock<Value> =
 pub enum Ended {
     Succeeded,
     Failed,
-    /// Its time was up, or somebody stopped it.
+    /// It timed out, or someone stopped it.
     Stopped,
 }
 
-/// An execution under way.
+/// An execution in progress.
 #[derive(Clone)]
 struct Execution {
     caller: Caller,
@@ -131,7 +130,7 @@ impl Execution {
             return self.map(state, data).await;
         }
         let parameters = self.resolve(&state["Parameters"], data);
-        // `${PlanArn}` names the function plan.
+        // `${PlanArn}` names the function `plan`.
         let function = parameters["FunctionName"].as_str().unwrap();
         let function = function.trim_start_matches("${").trim_end_matches("Arn}").to_lowercase();
         let answer = self.caller.invoke(&function, parameters["Payload"].clone()).await?;
@@ -141,13 +140,13 @@ impl Execution {
         })
     }
 
-    /// The distributed map: a child execution an item, so many at once; all of them may fail.
+    /// The distributed map: one child execution per item, with limited concurrency. All of them may fail.
     async fn map(&self, state: &'static Value, data: &Value) -> Result<Value, Failure> {
         let manifest = self.resolve(&state["ItemReader"]["Parameters"], data)["Key"].clone();
         let reader = Run::new(self.caller.world.clone(), self.caller.country, self.caller.name.clone());
         let objects = SimulatedObjects(reader.clone());
         let body = objects.get(manifest.as_str().unwrap());
-        // Nobody dies of reading the items: whoever would, fails.
+        // If the process that reads the items dies, the read fails instead.
         let body = futures_util::future::select(Box::pin(body), Box::pin(dead(&reader))).await;
         let futures_util::future::Either::Left((Ok(body), _)) = body else {
             return Err(Failure::new("States.ItemReaderFailed", "simulated"));
@@ -176,7 +175,7 @@ impl Execution {
         Ok(Value::Null)
     }
 
-    /// A machine inside of a machine, which a plain async function cannot be.
+    /// A machine inside a machine. Boxed, because an async function cannot call itself.
     fn run_boxed(
         &self,
         machine: &'static Value,
@@ -185,7 +184,7 @@ impl Execution {
         Box::pin(self.run(machine, data))
     }
 
-    /// The template with its paths filled in.
+    /// Fills in the template's paths.
     fn resolve(&self, template: &Value, data: &Value) -> Value {
         self.resolve_item(template, data, &Value::Null)
     }
@@ -195,10 +194,13 @@ impl Execution {
         let Value::Object(fields) = template else { return template.clone() };
         let filled = fields.iter().map(|(name, value)| match (name.strip_suffix(".$"), value) {
             (Some(name), Value::String(text)) => {
-                let value = match text.strip_prefix("$$.Map.Item.Value") {
-                    _ if text == "$$.Execution.StartTime" => json!(to_rfc3339(self.started)),
-                    Some(field) => path(item, &format!("${field}")).clone(),
-                    None => path(data, text).clone(),
+                let merged =
+                    text.strip_prefix("States.JsonMerge(").and_then(|rest| rest.strip_suffix(", false)"));
+                let value = match (text.as_str(), merged) {
+                    ("$$.Map.Item.Value", _) => item.clone(),
+                    ("$$.Execution.StartTime", _) => json!(Instant::from_micros(self.started).unwrap()),
+                    (_, Some(two)) => merge(data, two),
+                    (text, None) => path(data, text).clone(),
                 };
                 (name.to_owned(), value)
             }
@@ -220,7 +222,15 @@ fn path<'a>(data: &'a Value, path: &str) -> &'a Value {
     fields.fold(data, |data, field| &data[field])
 }
 
-/// Puts a result where `ResultPath` says: a field, nowhere, or in the place of all.
+/// `States.JsonMerge` of two paths, `$.a, $.b`: the fields of both objects. Those of the second win.
+fn merge(data: &Value, two: &str) -> Value {
+    let (first, second) = two.split_once(", ").unwrap();
+    let mut merged = path(data, first).as_object().unwrap().clone();
+    merged.extend(path(data, second).as_object().unwrap().clone());
+    Value::Object(merged)
+}
+
+/// Puts a result where `ResultPath` says: into a field, nowhere, or in place of everything.
 fn put(data: &mut Value, to: Option<&Value>, result: Value) {
     match to {
         None => *data = result,
@@ -234,11 +244,11 @@ fn put(data: &mut Value, to: Option<&Value>, result: Value) {
 
 /// Whether a rule of a Choice holds.
 fn chooses(rule: &Value, data: &Value) -> bool {
-    let is_null = rule["IsNull"].as_bool().expect("no other comparison is known");
+    let is_null = rule["IsNull"].as_bool().expect("IsNull is the only supported comparison");
     path(data, rule["Variable"].as_str().unwrap()).is_null() == is_null
 }
 
-/// The first of the Retry or Catch entries that is for this error.
+/// The first Retry or Catch entry that matches the error.
 fn matching(entries: &Value, failure: &Failure) -> Option<usize> {
     let names = |entry: &Value| {
         let names = entry["ErrorEquals"].as_array().unwrap();

@@ -1,11 +1,10 @@
-//! One invocation's way to the world: where it gives way, where it fails or dies, and the sources,
-//! the clock and the metrics as it reaches them.
+//! The ports of one invocation: where it yields, fails or dies, and its sources, clock and metrics.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use async_trait::async_trait;
-use storewatch_domain::{CountryCode, IdRange, LiveStore, StoreKey};
+use storewatch_domain::{CountryCode, IdRange, Instant, LiveStore, StoreKey};
 use storewatch_runtime::{Clock, Metric, Metrics};
 use storewatch_sources::memory::{MemoryLiveView, MemorySchedules};
 use storewatch_sources::{LiveView, LiveViewError, Read, ReadRequest, ScheduleError, Schedules};
@@ -20,7 +19,7 @@ pub struct Run {
     pub world: Arc<World>,
     pub country: usize,
     pub name: String,
-    /// Set where its process dies; then it never goes on.
+    /// Set when its process dies; it never continues then.
     pub dead: AtomicBool,
     /// What the clock said when it was first asked.
     began: AtomicI64,
@@ -35,7 +34,7 @@ impl Run {
         &self.world.countries[self.country]
     }
 
-    /// Gives way to others, then says what becomes of the operation; nothing where it fails.
+    /// Yields to others, then decides what happens to the operation. `None` if it fails.
     pub async fn before(&self, operation: &str, what: &str) -> Option<Fate> {
         give_way().await;
         let (passed, fate) = self.world.draw(|chance| {
@@ -65,7 +64,7 @@ impl Run {
         Some(fate)
     }
 
-    /// What comes after the operation took effect; nothing where the answer is lost.
+    /// What happens after the operation took effect. `None` if its answer is lost.
     pub async fn after(&self, fate: Fate, said: impl FnOnce() -> String) -> Option<()> {
         self.world.note(|| format!("{}: {}", self.name, said()));
         match fate {
@@ -73,7 +72,7 @@ impl Run {
             Fate::DiesAfter => self.die().await,
             _ => {}
         }
-        // The answer too takes its time, in which others go on.
+        // The answer takes time too, and others run meanwhile.
         if self.world.below(2) == 0 {
             give_way().await;
         }
@@ -87,17 +86,17 @@ impl Run {
 }
 
 impl Clock for Run {
-    fn now(&self) -> i64 {
+    fn now(&self) -> Instant {
         let now = self.world.pass(1);
         let _ = self.began.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
-        now
+        Instant::from_micros(now).unwrap()
     }
 }
 
 #[async_trait]
 impl Metrics for Run {
     async fn put(&self, country: CountryCode, metrics: &[Metric]) {
-        // Where metrics cannot be sent, the function goes on.
+        // If metrics cannot be sent, the function continues.
         let Some(fate) = self.before("put", "metrics").await else { return };
         self.world.metrics.put(country, metrics).await;
         let _ = self.after(fate, || "put metrics".to_owned()).await;

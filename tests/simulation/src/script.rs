@@ -1,13 +1,13 @@
-//! What must happen at one operation of a certain function, for tests that tell one story: it
-//! fails, its process dies, or it is held until the test lets it go.
+//! What must happen at one operation of a certain function, for tests that tell one story: it fails, its
+//! process dies, or it is held until the test releases it.
 
 use std::sync::Mutex;
 
 use crate::chance::Fate;
 
-/// One entry of the script. It is for the first operation that fits.
+/// One entry of the script. Applies to the first operation that matches.
 struct Entry {
-    /// The end of an invocation's name, and how its operation begins: `merge`, `put country_ticks`.
+    /// The end of the invocation's name, and the start of its operation: `merge`, `put country_ticks`.
     function: &'static str,
     operation: &'static str,
     fate: Option<Fate>,
@@ -21,7 +21,7 @@ enum State {
     Done,
 }
 
-/// The script of one world; without entries, all is left to chance.
+/// The script of one world. Without entries, chance decides everything.
 #[derive(Default)]
 pub struct Script(Mutex<Vec<Entry>>);
 
@@ -29,7 +29,7 @@ pub struct Script(Mutex<Vec<Entry>>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hold(usize);
 
-/// What the script says of an operation.
+/// What the script says about an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Said {
     Fate(Fate),
@@ -37,12 +37,12 @@ pub enum Said {
 }
 
 impl Script {
-    /// Lets the function's next such operation have that fate.
+    /// Gives the function's next such operation this fate.
     pub fn meets(&self, function: &'static str, operation: &'static str, fate: Fate) {
         self.push(function, operation, Some(fate));
     }
 
-    /// Holds the function's next such operation, before it takes effect.
+    /// Holds the function's next such operation before it takes effect.
     pub fn hold(&self, function: &'static str, operation: &'static str) -> Hold {
         self.push(function, operation, None)
     }
@@ -53,7 +53,7 @@ impl Script {
         Hold(entries.len() - 1)
     }
 
-    /// Lets a held operation go on.
+    /// Releases a held operation.
     pub fn release(&self, hold: Hold) {
         let mut entries = self.0.lock().unwrap();
         assert!(entries[hold.0].state == State::Holding, "nothing is held");
@@ -65,7 +65,7 @@ impl Script {
         self.0.lock().unwrap()[hold.0].state == State::Holding
     }
 
-    /// What is said of the operation, where something is.
+    /// What the script says about the operation, if anything.
     pub fn says(&self, run: &str, operation: &str, what: &str) -> Option<Said> {
         let mut entries = self.0.lock().unwrap();
         let fits = |entry: &Entry| {

@@ -1,6 +1,5 @@
-//! What the sources say at any time, and which rows follow from it. The rows are worked out by a
-//! model of its own that is kept simple: stores are open all day or not at all, so that a date is
-//! all that it has to know.
+//! What the sources say at any time, and which rows follow from it. A separate, simple model computes the
+//! rows: stores are open all day or not at all, so that it needs to know only the date.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +16,7 @@ enum Hours {
     Never,
     AlwaysBut(LocalDate),
     NeverBut(LocalDate),
-    /// Its rows make no sense.
+    /// Its rows are invalid.
     Bad,
 }
 
@@ -39,14 +38,14 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// A country's sources over the slots given, which are in order.
+    /// A country's sources over these slots, which are in order.
     pub fn new(seed: u64, id_type: IdType, base: i64, slots: &[Slot]) -> Self {
         let mut rng = Rng::with_seed(seed);
         let key = |n: i64| match id_type {
             IdType::Long => StoreKey::Long(base + n),
             IdType::Keyword => StoreKey::Keyword(format!("k{base}-{n}")),
         };
-        // As text they are in another order than as numbers.
+        // Their order as text differs from their order as numbers.
         let mut keys: Vec<StoreKey> = [1, 2, 7, 9, 10, 11, 20, 100, 101, 1000].map(key).into();
         keys.sort();
         let dates: Vec<LocalDate> = slots.iter().map(|slot| date(*slot)).collect();
@@ -62,7 +61,7 @@ impl Truth {
         Self { seed, id_type, chunk_stores, versioned, keys, editions }
     }
 
-    /// Which edition of the schedules holds at the instant.
+    /// The edition of the schedules at the instant.
     pub fn edition_at(&self, micros: i64) -> usize {
         self.editions.iter().rposition(|edition| edition.from <= micros).unwrap_or(0)
     }
@@ -72,8 +71,8 @@ impl Truth {
         self.editions[edition].stores.iter().map(|(key, hours)| store(key, *hours)).collect()
     }
 
-    /// The documents of the live view at the instant. They change at the start of each slot, and
-    /// once inside of it.
+    /// The documents of the live view at the instant. They change at the start of each slot, and once
+    /// within it.
     pub fn documents_at(&self, micros: i64) -> Vec<Document> {
         let slot = Slot::containing(micros.div_euclid(1_000_000));
         let changes = slot.start_micros() + self.rng(slot, 2).i64(0..Slot::SECONDS * 1_000_000);
@@ -92,7 +91,7 @@ impl Truth {
                 documents.push(Document { id: key.clone(), online: rng.u8(..4) > 0, reason: None });
             }
         }
-        // Some id of every edition is in the live view: where none ever was, its stores are unknown.
+        // The live view has an id of every edition: until one ever matches, all stores are unknown.
         for (key, _) in self.editions.iter().filter_map(|edition| edition.stores.first()) {
             if !documents.iter().any(|document| document.id == *key) {
                 documents.push(Document { id: key.clone(), online: true, reason: None });
@@ -101,17 +100,17 @@ impl Truth {
         documents
     }
 
-    /// Checks the rows of a slot's file, and says how many of its chunks cannot have been observed.
+    /// Checks the rows of a slot's file. Returns how many of its chunks cannot have been observed.
     ///
-    /// Each chunk must be what an undisturbed observation in the slot says, or unknown altogether.
+    /// Each chunk must match an undisturbed observation in the slot, or be entirely unknown.
     pub fn check_rows(&self, slot: Slot, edition: usize, rows: &[(String, String)]) -> Result<u32, String> {
         let mut stores = self.editions[edition].stores.clone();
         stores.sort_by(|a, b| a.0.cmp(&b.0));
         let mut of_chunk: BTreeMap<usize, BTreeMap<StoreKey, &str>> = BTreeMap::new();
         for (id, status) in rows {
-            let key = StoreKey::new(id, self.id_type).ok_or_else(|| format!("{id:?} is no id"))?;
+            let key = StoreKey::new(id, self.id_type).ok_or_else(|| format!("{id:?} is not an id"))?;
             if !self.keys.contains(&key) {
-                return Err(format!("{id:?} is no store of this country"));
+                return Err(format!("{id:?} is not a store of this country"));
             }
             let before = stores.iter().filter(|(known, _)| *known <= key).count();
             let chunk = before.saturating_sub(1) / self.chunk_stores;
@@ -138,14 +137,14 @@ impl Truth {
             unknown += 1;
             if found != not_judged {
                 return Err(format!(
-                    "chunk {n} of {slot}, schedules {edition}, says\n  {found:?}\nand what was there to see\n  {:?}\n  {:?}",
+                    "chunk {n} of {slot}, schedules {edition}, says\n  {found:?}\nbut an observer could see\n  {:?}\n  {:?}",
                     wanted[0], wanted[1]
                 ));
             }
         }
         match of_chunk.first_key_value() {
             None => Ok(unknown),
-            Some((_, rows)) => Err(format!("{rows:?} are in no chunk")),
+            Some((_, rows)) => Err(format!("{rows:?} are not in any chunk")),
         }
     }
 }

@@ -1,5 +1,4 @@
-//! All that the executions of one simulation share: lake, catalog, sources, time, chance, and what
-//! is being looked at.
+//! What all executions of one simulation share: lake, catalog, sources, time, chance and trace.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
@@ -15,14 +14,14 @@ use crate::executor::give_way;
 use crate::script::Script;
 use crate::truth::Truth;
 
-/// A country with its sources.
+/// A country and its sources.
 pub struct Country {
     pub code: CountryCode,
     pub file: CountryFile,
     pub truth: Truth,
 }
 
-/// A service that can be away for a while.
+/// A service that can be down for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Service {
     Schedules(CountryCode),
@@ -30,14 +29,14 @@ pub enum Service {
     Catalog,
 }
 
-/// What executions have changed since the last look.
+/// What executions have changed since the last check.
 #[derive(Debug, Default)]
 pub struct Touched {
     pub keys: Vec<String>,
     pub catalog: bool,
 }
 
-/// The lines of the trace that are kept for a report.
+/// The number of trace lines kept for a report.
 const TRACE: usize = 120;
 
 /// One simulated world.
@@ -51,13 +50,13 @@ pub struct World {
     chance: Mutex<Chance>,
     away: Mutex<BTreeMap<Service, i64>>,
     touched: Mutex<Touched>,
-    /// When a reading of the schedules was begun, and the edition that it found.
+    /// When each reading of the schedules started, and the edition that it found.
     readings: Mutex<BTreeMap<(CountryCode, i64), usize>>,
     trace: Option<Mutex<VecDeque<String>>>,
 }
 
 impl World {
-    /// The world of a seed. A trace costs more than all the rest, so it is kept on demand.
+    /// The world of a seed. A trace costs more than everything else, so it is kept only on request.
     pub fn new(seed: u64, slots: &[Slot], traced: bool) -> Self {
         let mut chance = Chance::new(seed);
         let all = [("es", IdType::Long), ("mx", IdType::Keyword), ("pt", IdType::Long)];
@@ -86,7 +85,7 @@ impl World {
         self.now.load(Ordering::Relaxed)
     }
 
-    /// Lets time pass; it never goes back.
+    /// Advances time. It never goes back.
     pub fn pass(&self, micros: i64) -> i64 {
         self.now.fetch_add(micros, Ordering::Relaxed) + micros
     }
@@ -95,7 +94,7 @@ impl World {
         self.now.fetch_max(micros, Ordering::Relaxed);
     }
 
-    /// Lets chance decide.
+    /// Makes a random choice.
     pub fn draw<T>(&self, choose: impl FnOnce(&mut Chance) -> T) -> T {
         choose(&mut self.chance.lock().unwrap())
     }
@@ -105,13 +104,13 @@ impl World {
         self.draw(|chance| chance.rng.usize(..n))
     }
 
-    /// Microseconds, up to so many seconds.
+    /// A random time of up to this many seconds, in microseconds.
     pub fn micros_of(&self, seconds: i64) -> i64 {
         self.draw(|chance| chance.rng.i64(0..=seconds * 1_000_000))
     }
 
-    /// Waits for a random part of so many seconds. All others wait along, which is one of the ways
-    /// that time can pass for them.
+    /// Waits for a random part of these seconds. Time passes for all others too, which is one way in which
+    /// it advances.
     pub async fn wait(&self, seconds: f64) {
         let micros = (seconds * 1_000_000.0) as i64;
         let micros = self.draw(|chance| chance.rng.i64(0..=micros));
@@ -119,7 +118,7 @@ impl World {
         give_way().await;
     }
 
-    /// Waits for all of so many seconds. Those who wait at once share them.
+    /// Waits for all of these seconds. Those who wait at the same time share them.
     pub async fn wait_out(&self, seconds: i64) {
         let until = self.now() + seconds * 1_000_000;
         while self.now() < until {
@@ -137,7 +136,7 @@ impl World {
         self.away.lock().unwrap().get(&service).is_some_and(|until| self.now() < *until)
     }
 
-    /// All services are back, and nothing fails; or the weather is as rough again as was drawn.
+    /// Ends all outages and faults, or lets faults happen again as drawn.
     pub fn calm(&self, calm: bool) {
         self.note(|| if calm { "-- calm".to_owned() } else { "-- rough".to_owned() });
         self.draw(|chance| chance.calm(calm));
@@ -174,7 +173,11 @@ impl World {
         if trace.len() == TRACE {
             trace.pop_front();
         }
-        trace.push_back(format!("{}  {}", storewatch_runtime::clock::to_rfc3339(self.now()), line()));
+        trace.push_back(format!(
+            "{}  {}",
+            storewatch_domain::Instant::from_micros(self.now()).unwrap(),
+            line()
+        ));
     }
 
     /// The last lines of the trace.

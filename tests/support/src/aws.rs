@@ -1,4 +1,4 @@
-//! The local AWS for Rust tests: a configured SDK, and a catalog of a test's own.
+//! The local AWS for Rust tests: a configured SDK, and a catalog for each test.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_glue::Client;
@@ -7,7 +7,7 @@ use aws_sdk_glue::types::{Column, DatabaseInput, TableInput};
 
 use crate::{Stack, unique_name};
 
-/// The configuration of clients of the local AWS.
+/// The client configuration for the local AWS.
 pub async fn sdk() -> SdkConfig {
     let aws = &Stack::running().aws;
     let credentials = Credentials::new(&aws.access_key_id, &aws.secret_access_key, None, None, "stack");
@@ -19,7 +19,7 @@ pub async fn sdk() -> SdkConfig {
         .await
 }
 
-/// A database of the Glue catalog with these tables, partitioned by `country` and `day`.
+/// Creates a database of the Glue catalog with these tables, partitioned by `country` and `day`.
 pub async fn glue_database(tables: &[&str]) -> (Client, String) {
     let client = Client::new(&sdk().await);
     let database = unique_name("catalog");

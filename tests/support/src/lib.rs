@@ -1,5 +1,5 @@
-//! Finds the real servers that tests run against, and starts them where they are down: no test is
-//! skipped because a server is absent.
+//! Finds the real servers that tests run against, and starts them if they are down: no test is skipped
+//! because a server is missing.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -27,7 +27,7 @@ pub struct Postgres {
     pub port: u16,
     pub admin_user: String,
     pub admin_password: String,
-    /// The authority that signed the server's certificate, which names `localhost` only.
+    /// The authority that signed the server's certificate, which is valid for `localhost` only.
     pub ca_file: PathBuf,
 }
 
@@ -45,23 +45,23 @@ pub struct Aws {
 }
 
 impl Stack {
-    /// The running stack; it is brought up first where it is down.
+    /// The running stack. Starts it if it is down.
     ///
     /// # Panics
-    /// The servers cannot be started: a test that needs them must fail, and say why.
+    /// If the servers cannot be started: a test that needs them must fail and say why.
     pub fn running() -> &'static Self {
         static STACK: OnceLock<Stack> = OnceLock::new();
         STACK.get_or_init(|| match Self::bring_up() {
             Ok(stack) => stack,
             #[expect(clippy::panic, reason = "a test without its servers must fail, not be skipped")]
-            Err(problem) => panic!("the servers that tests need are not there: {problem}"),
+            Err(problem) => panic!("the servers that tests need are unavailable: {problem}"),
         })
     }
 
     fn bring_up() -> Result<Self, String> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let command = root.join("infra/local/stack");
-        // Idempotent and quick where everything runs; a lock keeps test processes apart.
+        // Idempotent, and quick if everything runs. A lock keeps test processes apart.
         let up = Command::new(&command).arg("up").stdout(Stdio::null()).stderr(Stdio::inherit()).status();
         let up = up.map_err(|error| format!("{}: {error}", command.display()))?;
         if !up.success() {
@@ -75,8 +75,8 @@ impl Stack {
     }
 }
 
-/// A name that no other test has, in this run or another one beside it: lower-case letters and
-/// digits, so that it can be a database, an index and a bucket.
+/// A name that no other test has, in this run or in others at the same time. It has only lower-case letters
+/// and digits, so that it can name a database, an index or a bucket.
 pub fn unique_name(what: &str) -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;

@@ -1,4 +1,4 @@
-//! Fuzzes the hours of stores against the naive implementation.
+//! Fuzzes opening hours: both implementations must agree.
 #![no_main]
 #![allow(
     clippy::unwrap_used,
@@ -7,7 +7,7 @@
     reason = "a fuzz target fails by panicking"
 )]
 
-#[allow(dead_code, reason = "each target is a program of its own")]
+#[allow(dead_code, reason = "each target uses a part of it")]
 #[path = "../../tests/targets/mod.rs"]
 mod targets;
 

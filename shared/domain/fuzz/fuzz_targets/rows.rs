@@ -1,4 +1,4 @@
-//! Fuzzes what a database could say, up to the judgement.
+//! Fuzzes rows of a database, from reading them to judging the store.
 #![no_main]
 #![allow(
     clippy::unwrap_used,
@@ -7,7 +7,7 @@
     reason = "a fuzz target fails by panicking"
 )]
 
-#[allow(dead_code, reason = "each target is a program of its own")]
+#[allow(dead_code, reason = "each target uses a part of it")]
 #[path = "../../tests/targets/mod.rs"]
 mod targets;
 

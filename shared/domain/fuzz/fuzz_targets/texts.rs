@@ -1,4 +1,4 @@
-//! Fuzzes what is read from text.
+//! Fuzzes the parsers of text.
 #![no_main]
 #![allow(
     clippy::unwrap_used,
@@ -7,7 +7,7 @@
     reason = "a fuzz target fails by panicking"
 )]
 
-#[allow(dead_code, reason = "each target is a program of its own")]
+#[allow(dead_code, reason = "each target uses a part of it")]
 #[path = "../../tests/targets/mod.rs"]
 mod targets;
 

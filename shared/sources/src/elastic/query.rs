@@ -1,5 +1,5 @@
-//! What a query of the country file asks of the index, read before it is sent: a field that no index
-//! maps is no error to Elasticsearch. It matches nothing, and every store would seem to be offline.
+//! Finds the fields in a query of the country file before the query is sent. Elasticsearch does not report a
+//! field that no index maps: it matches no document, and every store would seem to be offline.
 
 use std::collections::BTreeSet;
 
@@ -23,13 +23,13 @@ const BY_KEY: [&str; 14] = [
     "span_term",
 ];
 
-/// What may stand beside the field in such a query.
+/// Keys in such a query that are not fields.
 const OPTIONS: [&str; 2] = ["boost", "_name"];
 
-/// The fields that a query names. Kinds of queries that are not known here name none.
+/// The fields in a query. Unknown kinds of queries have none.
 pub(super) fn fields(query: &Value) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    // Every field counts as mapped, so that the walk passes all of them.
+    // Call every field mapped, so that the walk visits all of them.
     can_match(query, &mut |field| {
         found.insert(field.to_owned());
         true
@@ -37,13 +37,13 @@ pub(super) fn fields(query: &Value) -> BTreeSet<String> {
     found
 }
 
-/// Whether some document could match the query, given which fields are mapped. A kind of query that is
-/// not known here could.
+/// Whether some document could match the query, given which fields are mapped. True for unknown kinds of
+/// queries.
 pub(super) fn could_match(query: &Value, is_mapped: impl Fn(&str) -> bool) -> bool {
     can_match(query, &mut |field| is_mapped(field))
 }
 
-/// `is_mapped` is asked for every field of the query, in the parts that exclude documents too.
+/// Calls `is_mapped` for every field of the query, even in the parts that exclude documents.
 fn can_match(query: &Value, is_mapped: &mut dyn FnMut(&str) -> bool) -> bool {
     let Some((kind, inner)) = query.as_object().and_then(|query| query.iter().next()) else { return true };
     match (kind.as_str(), inner) {
@@ -75,7 +75,7 @@ fn bool_can_match(parts: &Map<String, Value>, is_mapped: &mut dyn FnMut(&str) ->
     let mut required = clauses(parts.get("must"));
     required.extend(clauses(parts.get("filter")));
     let has_required = !required.is_empty();
-    // All are passed, so that each field is asked for.
+    // Visit all of them, so that `is_mapped` is called for each field.
     let mut all = true;
     for query in required {
         all &= can_match(query, is_mapped);
@@ -88,7 +88,7 @@ fn bool_can_match(parts: &Map<String, Value>, is_mapped: &mut dyn FnMut(&str) ->
     all && (optional || !needs_one)
 }
 
-/// A clause, or several in an array.
+/// One clause, or an array of clauses.
 fn clauses(value: Option<&Value>) -> Vec<&Value> {
     match value {
         Some(Value::Array(clauses)) => clauses.iter().collect(),
@@ -97,7 +97,7 @@ fn clauses(value: Option<&Value>) -> Vec<&Value> {
     }
 }
 
-/// Whether it holds for one of them, or there is none. All are passed.
+/// Whether it holds for one of them, or there are none. Visits all of them.
 fn any<'a>(of: &[&'a Value], mut holds: impl FnMut(&'a Value) -> bool) -> bool {
     of.iter().fold(of.is_empty(), |any, value| holds(value) || any)
 }
@@ -106,7 +106,8 @@ fn known(field: Option<&Value>, is_mapped: &mut dyn FnMut(&str) -> bool) -> bool
     field.and_then(Value::as_str).is_none_or(|field| is_mapped_name(field, is_mapped))
 }
 
-/// Elasticsearch's own fields (`_id`) and patterns (`name.*`) are left to it, as is what cannot stand in a list.
+/// Whether the field is mapped. True without a check for Elasticsearch's own fields (`_id`), patterns (`name.*`),
+/// and names that cannot be part of a list.
 fn is_mapped_name(field: &str, is_mapped: &mut dyn FnMut(&str) -> bool) -> bool {
     let field = field.split_once('^').map_or(field, |(field, _)| field);
     if field.is_empty() || field.starts_with('_') || field.contains(['*', ',']) {
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_query_could_match_unless_a_field_it_needs_is_mapped_nowhere() {
+    fn a_query_could_match_unless_a_field_that_it_needs_is_not_mapped() {
         let cases = [
             (json!({ "term": { "online": true } }), true),
             (json!({ "term": { "gone": true, "boost": 2 } }), false),
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn every_field_is_found_in_what_excludes_too() {
+    fn every_field_is_found_even_in_parts_that_exclude_documents() {
         let query = json!({ "bool": {
             "must": [{ "term": { "a": 1 } }, { "terms": { "b": [1], "boost": 1 } }],
             "must_not": { "exists": { "field": "c" } },

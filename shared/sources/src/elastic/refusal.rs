@@ -1,15 +1,15 @@
-//! What a refusal of the server means: a mistake of the country file, or a state that passes.
+//! What an error response of the server means: a mistake in the country file, or a state that can pass.
 
 use std::fmt;
 
 use elasticsearch::http::StatusCode;
 use serde_json::Value;
 
-/// The most of a server's text that a message quotes, in characters.
+/// The maximum length of a server's text in a message, in characters.
 const QUOTED: usize = 500;
 
-/// Types of errors that say that the request itself is wrong. Elasticsearch answers HTTP 400 to others
-/// too (a closed index, too many buckets, a limit of the cluster), and those pass.
+/// Error types for which the request itself is wrong. Elasticsearch also sends HTTP 400 for other errors, which
+/// can pass (a closed index, too many buckets, a limit of the cluster).
 const MISTAKES: [&str; 12] = [
     "parsing_exception",
     "x_content_parse_exception",
@@ -25,19 +25,19 @@ const MISTAKES: [&str; 12] = [
     "script_exception",
 ];
 
-/// An answer with an HTTP status of failure. Displays as "HTTP 400: type: reason".
+/// A response with an HTTP error status. Displays as "HTTP 400: reason".
 pub(super) struct Refusal {
     status: StatusCode,
-    /// Elasticsearch's type of the first cause, such as `parsing_exception`. Empty if it names none.
+    /// Elasticsearch's type of the first cause, such as `parsing_exception`; empty if there is none.
     kind: String,
     reason: String,
 }
 
 impl Refusal {
-    /// Reads an answer's body. `redact` removes what no message may hold.
+    /// Reads the body of a response. `redact` removes secrets from messages.
     pub(super) fn read(status: StatusCode, body: &[u8], redact: impl Fn(String) -> String) -> Self {
         let body_json = serde_json::from_slice::<Value>(body).ok();
-        // AWS answers { "message": … } in front of the engine.
+        // AWS, in front of the engine, sends { "message": … }.
         let error = body_json.as_ref().and_then(|body| body.get("error").or_else(|| body.get("message")));
         let of = |key: &str| {
             let root = error?.pointer(&format!("/root_cause/0/{key}"));
@@ -48,11 +48,11 @@ impl Refusal {
             Some(error) => error.as_str().map_or_else(|| error.to_string(), str::to_owned),
             None => String::from_utf8_lossy(body).into_owned(),
         });
-        // Shortened last: half a secret is not recognized.
+        // Shorten after redacting: half a secret is not recognized.
         Self { status, kind, reason: redact(reason).chars().take(QUOTED).collect() }
     }
 
-    /// Whether the request is what is wrong.
+    /// Whether the request itself is wrong.
     pub(super) fn is_mistake(&self) -> bool {
         self.status == StatusCode::BAD_REQUEST && MISTAKES.contains(&self.kind.as_str())
     }
@@ -62,7 +62,7 @@ impl Refusal {
         self.kind == "index_closed_exception"
     }
 
-    /// Whether the cluster allows no ranges of text: `search.allow_expensive_queries` is false.
+    /// Whether the cluster refuses ranges of text: `search.allow_expensive_queries` is false.
     pub(super) fn is_expensive(&self) -> bool {
         self.reason.contains("search.allow_expensive_queries")
     }
@@ -71,7 +71,7 @@ impl Refusal {
         self.status
     }
 
-    /// The server's own words.
+    /// The reason that the server gives.
     pub(super) fn reason(&self) -> &str {
         &self.reason
     }

@@ -1,4 +1,4 @@
-//! The search of one range of ids, and its answer.
+//! The search for one range of ids, and its response.
 
 use std::collections::BTreeMap;
 
@@ -9,23 +9,23 @@ use storewatch_domain::{IdRange, StoreKey};
 use super::ElasticConfig;
 use super::mapping::{IdKind, Layout};
 
-/// Parts of an answer that are sent back.
+/// The parts of the response to request.
 const PARTS: &str = "timed_out,_shards,_clusters,hits.total,hits.hits.sort,hits.hits.fields";
 
-/// The query string of a search. A closed index behind a pattern is an error and not left out, and so is
-/// a pattern that nothing matches.
+/// The query string of a search. With it, a closed index behind a pattern is an error instead of being left out,
+/// and so is a pattern that matches no index.
 pub(super) fn parameters() -> String {
     format!(
         "allow_partial_search_results=false&allow_no_indices=false&ignore_unavailable=false&expand_wildcards=open,closed&filter_path={PARTS}"
     )
 }
 
-/// How the ids of a range are asked for.
+/// How to ask for a range of ids.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bounds {
     /// By a range query.
     Range,
-    /// By where the page starts, for a cluster that allows no ranges of text. The reader drops what comes after.
+    /// By the start of the page, for a cluster that refuses ranges of text. The reader drops ids after the range.
     SearchAfter,
 }
 
@@ -38,7 +38,7 @@ pub(super) fn body(config: &ElasticConfig, layout: &Layout, bounds: Bounds, rang
     filters.extend(config.filter.clone());
     let mut by_id = json!({ "order": "asc" });
     if let Some(kind) = layout.unmapped_type {
-        // Or the shards of an index without the field fail.
+        // Without it, the shards of an index without the field fail.
         by_id["unmapped_type"] = json!(kind);
     }
     let mut body = json!({
@@ -54,7 +54,7 @@ pub(super) fn body(config: &ElasticConfig, layout: &Layout, bounds: Bounds, rang
         "sort": [{ &config.id_field: by_id }, { "_score": { "order": "desc" } }],
     });
     if let (Bounds::SearchAfter, Some(first)) = (bounds, &range.first) {
-        // No score is as high, so that the page starts with the first document of this id.
+        // Higher than any score, so that the page starts with the first document of this id.
         body["search_after"] = json!([first, 1e30]);
     }
     if let Some(field) = config.reason_field.as_ref().filter(|_| layout.has_reason) {
@@ -63,8 +63,8 @@ pub(super) fn body(config: &ElasticConfig, layout: &Layout, bounds: Bounds, rang
     body
 }
 
-/// The documents of the range. Each kind of id is asked within its own limits: a bound beyond them is an
-/// error to Elasticsearch.
+/// The query for the documents in the range. Bounds are clamped to the limits of each kind of id, because
+/// Elasticsearch refuses a bound outside them.
 fn within(config: &ElasticConfig, layout: &Layout, range: &IdRange) -> Value {
     match layout.ids.as_slice() {
         [(kind, _)] => within_kind(config, *kind, range),
@@ -105,7 +105,7 @@ pub(super) struct Answer {
     timed_out: bool,
     #[serde(rename = "_shards")]
     shards: Shards,
-    /// Of a search over several clusters only.
+    /// Only present if the search covers several clusters.
     #[serde(rename = "_clusters")]
     clusters: Option<Clusters>,
     pub(super) hits: Hits,
@@ -129,7 +129,7 @@ struct Clusters {
 #[derive(Deserialize)]
 pub(super) struct Hits {
     pub(super) total: Total,
-    /// Left out of a filtered answer where it would be empty.
+    /// Missing from a filtered response if it is empty.
     #[serde(default)]
     pub(super) hits: Vec<Hit>,
 }
@@ -155,8 +155,8 @@ pub(super) enum Id {
 }
 
 impl Answer {
-    /// What is missing of an answer, `None` if it is whole. A search can come back with HTTP 200 and a part
-    /// of the documents: no shard took part, one failed, a cluster was skipped, time ran out.
+    /// What is missing from the response; `None` if it is complete. A search can return HTTP 200 with only some
+    /// of the documents: no shard took part, one failed, a cluster was skipped, or time ran out.
     pub(super) fn missing(&self, page: usize, bounds: Bounds) -> Option<String> {
         let (shards, total) = (&self.shards, &self.hits.total);
         let listed = self.hits.hits.len();
@@ -179,9 +179,9 @@ impl Answer {
             return Some(format!("{successful} of {total} shards answered{}", why.unwrap_or_default()));
         }
         if total.relation != "eq" {
-            return Some("the documents were not counted to the end".to_owned());
+            return Some("the count of documents is not exact".to_owned());
         }
-        // The total is of the whole view where the page starts in its middle.
+        // With `SearchAfter`, the total is that of the whole view, not of the range.
         if bounds == Bounds::Range && listed < total.value.min(page) {
             return Some(format!("{listed} of {} documents", total.value));
         }

@@ -1,5 +1,5 @@
-//! Signs requests to Amazon OpenSearch Service: AWS Signature Version 4, as AWS's "Signature Version 4
-//! signing process" describes it. What is signed is what is sent: path, query and body.
+//! Signs requests to Amazon OpenSearch Service with AWS Signature Version 4, as in AWS's "Signature Version 4
+//! signing process". The signature covers path, query and body.
 
 use std::time::{Duration, SystemTime};
 
@@ -14,16 +14,17 @@ use url::Url;
 use super::access::Authorization;
 use crate::live_view::LiveViewError;
 
-/// Credentials are replaced this long before they expire.
+/// How long before they expire credentials are replaced.
 const MARGIN: Duration = Duration::from_secs(120);
 
-/// Signs for one domain.
+/// Signs requests to one domain.
 pub(super) struct Signer {
     provider: SharedCredentialsProvider,
     region: String,
     service: &'static str,
     host: String,
-    /// A provider caches nothing when asked directly: an assumed role would be a call to STS for each request.
+    /// The current credentials. A provider that is called directly does not cache them, so an assumed role would
+    /// mean a call to STS for each request.
     held: Mutex<Option<Credentials>>,
 }
 
@@ -33,7 +34,9 @@ impl Signer {
         region: Option<String>,
         url: &Url,
     ) -> Result<Self, LiveViewError> {
-        let host = url.host_str().unwrap_or_default();
+        let host = url
+            .host_str()
+            .ok_or_else(|| LiveViewError::Config { field: "url", problem: "has no host".to_owned() })?;
         let (of_host, service) = region_and_service(host);
         let region = of_host.map(str::to_owned).or(region).ok_or_else(|| LiveViewError::Config {
             field: "aws_sigv4",
@@ -55,21 +58,21 @@ impl Signer {
         let headers =
             self.headers(&credentials, method, url, body).map_err(|error| LiveViewError::Config {
                 field: "aws_sigv4",
-                problem: format!("the request to {} cannot be signed: {error}", self.host),
+                problem: format!("cannot sign the request to {}: {error}", self.host),
             })?;
         let mut secrets = vec![
             credentials.secret_access_key().to_owned(),
             credentials.access_key_id().to_owned(),
             credentials.session_token().unwrap_or_default().to_owned(),
         ];
-        // AWS tells a wrongly signed request back, and its signature with it.
+        // AWS repeats a wrongly signed request in its error, including the signature.
         let signature = headers.get("authorization").and_then(|value| value.to_str().ok());
         secrets
             .extend(signature.and_then(|text| text.split_once("Signature=")).map(|(_, hex)| hex.to_owned()));
         Ok(Authorization { headers, secrets })
     }
 
-    /// Asks for the credentials anew; whether they changed.
+    /// Asks for the credentials again, and returns whether they changed.
     pub(super) async fn renew(&self) -> Result<bool, LiveViewError> {
         let mut held = self.held.lock().await;
         let fresh = self.ask().await?;
@@ -93,7 +96,7 @@ impl Signer {
         self.provider.provide_credentials().await.map_err(|error| LiveViewError::Unavailable {
             host: self.host.clone(),
             index: String::new(),
-            during: "cannot be asked: there are no AWS credentials to sign with".to_owned(),
+            during: "cannot be read: there are no AWS credentials to sign the request with".to_owned(),
             source: Some(error.into()),
         })
     }
@@ -107,7 +110,7 @@ impl Signer {
     ) -> Result<HeaderMap, Box<dyn std::error::Error + Send + Sync>> {
         let identity = credentials.clone().into();
         let mut settings = SigningSettings::default();
-        // OpenSearch Serverless wants the digest of the body as a header.
+        // OpenSearch Serverless requires the digest of the body as a header.
         settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
         let parameters = v4::SigningParams::builder()
             .identity(&identity)
@@ -130,8 +133,8 @@ impl Signer {
     }
 }
 
-/// The region that a domain's host names, and the service it is signed for: `aoss` is OpenSearch
-/// Serverless, `es` everything else.
+/// The region in a domain's host name, and the service to sign for: `aoss` is OpenSearch Serverless, `es`
+/// everything else.
 fn region_and_service(host: &str) -> (Option<&str>, &'static str) {
     let labels: Vec<&str> = host.split('.').collect();
     let service = if labels.contains(&"aoss") { "aoss" } else { "es" };
@@ -151,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_names_region_and_service() {
+    fn region_and_service_come_from_the_host() {
         for (host, wanted) in [
             ("search-stores-abc.eu-west-1.es.amazonaws.com", (Some("eu-west-1"), "es")),
             ("vpc-stores-abc.cn-north-1.es.amazonaws.com.cn", (Some("cn-north-1"), "es")),

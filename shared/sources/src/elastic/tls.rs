@@ -1,4 +1,4 @@
-//! TLS to the live view: which authorities are trusted, and what a refused certificate means.
+//! TLS to the live view: which authorities to trust, and why a certificate was refused.
 
 use std::error::Error;
 use std::io;
@@ -11,7 +11,7 @@ use rustls::{CertificateError, ClientConfig, Error as TlsError, RootCertStore};
 
 use crate::live_view::LiveViewError;
 
-/// The client's side of TLS. `ca` is PEM, and then the only root; else the system's roots are trusted.
+/// The client's TLS configuration. `ca` is PEM and replaces the system's roots.
 pub(super) fn client_config(ca: Option<&[u8]>) -> Result<ClientConfig, LiveViewError> {
     let roots = match ca {
         Some(pem) => private_roots(pem).map_err(|problem| LiveViewError::Config { field: "ca", problem })?,
@@ -29,10 +29,10 @@ fn private_roots(pem: &[u8]) -> Result<RootCertStore, String> {
         let certificate = certificate.map_err(|error| format!("the file is not PEM: {error}"))?;
         roots
             .add(certificate)
-            .map_err(|error| format!("a certificate of the file cannot be a root: {error}"))?;
+            .map_err(|error| format!("a certificate in the file cannot be used as a root: {error}"))?;
     }
     if roots.is_empty() {
-        return Err("the file holds no certificate (-----BEGIN CERTIFICATE-----)".to_owned());
+        return Err("the file contains no certificate (-----BEGIN CERTIFICATE-----)".to_owned());
     }
     Ok(roots)
 }
@@ -42,13 +42,14 @@ fn system_roots() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     match roots.add_parsable_certificates(found.certs) {
         (0, _) => {
-            Err("this system has no root certificates for https; name the authority with ca".to_owned())
+            Err("this system has no root certificates for https; give the authority's certificate with ca"
+                .to_owned())
         }
         _ => Ok(roots),
     }
 }
 
-/// What went wrong with TLS, if that is what `error` is about.
+/// Describes a failure of TLS; `None` if `error` is another one.
 pub(super) fn problem(error: &(dyn Error + 'static), host: &str, has_ca: bool) -> Option<String> {
     let certificate = match tls_error(error)? {
         TlsError::InvalidCertificate(certificate) => certificate,
@@ -59,19 +60,19 @@ pub(super) fn problem(error: &(dyn Error + 'static), host: &str, has_ca: bool) -
             "its certificate is not signed by the authority in [live_view].ca".to_owned()
         }
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            "its certificate is signed by an authority that this system does not trust; name that authority's certificate with [live_view].ca".to_owned()
+            "its certificate is signed by an authority that this system does not trust; give that authority's certificate with [live_view].ca".to_owned()
         }
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            format!("its certificate is not for {host} ({certificate}); use a name that the certificate holds")
+            format!("its certificate is not for {host} ({certificate}); use a name in the certificate")
         }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             format!("its certificate has expired ({certificate}); renew it")
         }
-        _ => format!("its certificate is refused ({certificate})"),
+        _ => format!("its certificate was refused ({certificate})"),
     })
 }
 
-/// The first error of rustls in the chain. `io::Error` holds it without naming it as its source.
+/// The first rustls error in the chain. An `io::Error` does not return its inner error as its source.
 fn tls_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a TlsError> {
     let mut next = Some(error);
     while let Some(error) = next {

@@ -1,5 +1,5 @@
-//! The address of a PostgreSQL, read as libpq reads a connection URI
-//! (PostgreSQL's documentation, section "Connection URIs"), but for a password, which is refused.
+//! The address of a PostgreSQL server. Parsed like a connection URI of libpq (PostgreSQL's documentation,
+//! section "Connection URIs"), except that a password is refused.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,16 +8,16 @@ use tokio_postgres::Config;
 
 use super::tls::SslMode;
 
-/// What is wrong with an address. It never quotes the address, which may hold a password.
+/// What is wrong with an address. Never quotes the address, which may contain a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct AddressError(String);
 
-/// Where a country's PostgreSQL is, and how to connect: one or several hosts, tried in order.
+/// Where a country's PostgreSQL is, and how to connect to it. One or more hosts, tried in order.
 #[derive(Debug, Clone)]
 pub struct PostgresAddress {
     pub(super) hosts: Vec<Host>,
-    /// All that holds for every host.
+    /// The settings for all hosts.
     pub(super) settings: Config,
     pub(super) ssl_mode: SslMode,
     /// `sslrootcert`: a PEM file on this machine, or `system`.
@@ -29,7 +29,7 @@ pub struct PostgresAddress {
 pub(super) struct Host {
     /// A name, an IP address, or the folder of a Unix socket, which begins with a slash.
     pub(super) name: String,
-    /// `hostaddr`: where to connect without looking the name up.
+    /// `hostaddr`: the address to connect to, instead of looking up the name.
     pub(super) address: Option<IpAddr>,
     pub(super) port: u16,
 }
@@ -41,10 +41,10 @@ fn bad<T>(problem: impl Into<String>) -> Result<T, AddressError> {
 }
 
 impl PostgresAddress {
-    /// Reads `postgresql://[user@][host[:port],…][/database][?parameter=value&…]`.
+    /// Parses `postgresql://[user@][host[:port],…][/database][?parameter=value&…]`.
     ///
     /// # Errors
-    /// It is no such address, holds a password, or has a parameter that is unknown or not supported.
+    /// The text is not such an address, contains a password, or has an unknown or unsupported parameter.
     pub fn parse(text: &str) -> Result<Self, AddressError> {
         let mut hosts = Hosts::default();
         let (mut ssl_mode, mut ssl_root_cert) = (None, None);
@@ -58,10 +58,10 @@ impl PostgresAddress {
                 "hostaddr" => hosts.addresses = split(&value),
                 "port" => hosts.ports = split(&value),
                 "sslmode" => ssl_mode = Some(ssl_mode_of(&value)?),
-                // As JDBC's drivers write it; libpq takes it too.
+                // JDBC's form, which libpq also accepts.
                 "ssl" if value == "true" => ssl_mode = Some(SslMode::Require),
                 "sslrootcert" => ssl_root_cert = Some(value),
-                // There is no GSSAPI here, and both allow to go without.
+                // GSSAPI is not supported, and both values allow to connect without it.
                 "gssencmode" if matches!(&*value, "disable" | "prefer") => {}
                 "load_balance_hosts" if value == "disable" => {}
                 "target_session_attrs" if !matches!(&*value, "any" | "read-write" | "read-only") => {
@@ -99,25 +99,25 @@ impl PostgresAddress {
         Ok(Self { hosts, settings, ssl_mode, ssl_root_cert })
     }
 
-    /// Refuses to send a password where anybody on the way can read it: without TLS, or with an
-    /// `sslmode` that falls back to none, only this machine itself is talked to.
+    /// Checks that a password cannot be read on the network: every host is this machine itself, or `sslmode`
+    /// requires TLS.
     ///
     /// # Errors
-    /// A host is another machine and `sslmode` does not insist on TLS.
+    /// A host is another machine, and `sslmode` does not require TLS.
     pub fn check_hides_credentials(&self) -> Result<(), AddressError> {
         if self.ssl_mode.insists() {
             return Ok(());
         }
         match self.hosts.iter().find(|host| !host.is_this_machine()) {
             Some(host) => bad(format!(
-                "sslmode {} may send the secret's password to {host} without TLS; write sslmode=verify-full, verify-ca or require",
+                "sslmode {} may send the secret's password to {host} without TLS; use sslmode=verify-full, verify-ca or require",
                 self.ssl_mode.name()
             )),
             None => Ok(()),
         }
     }
 
-    /// The hosts, as messages name them.
+    /// The hosts, for messages.
     pub(super) fn hosts_text(&self) -> String {
         self.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     }
@@ -144,7 +144,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// The lists that are zipped into hosts.
+/// The lists of names, addresses and ports that together make the hosts.
 #[derive(Default)]
 struct Hosts {
     names: Vec<String>,
@@ -160,7 +160,7 @@ impl Hosts {
         }
         for (what, given) in [("hosts", self.names.len()), ("hostaddrs", self.addresses.len())] {
             if given != 0 && given != count {
-                return bad(format!("the address has {given} {what}, and {count} are needed"));
+                return bad(format!("the address has {given} {what}, but needs {count}"));
             }
         }
         if self.ports.len() > 1 && self.ports.len() != count {
@@ -174,12 +174,12 @@ impl Hosts {
                     .parse()
                     .ok()
                     .filter(|port| *port > 0)
-                    .ok_or_else(|| AddressError("a port is no number from 1 to 65535".to_owned()))?,
+                    .ok_or_else(|| AddressError("a port is not a number from 1 to 65535".to_owned()))?,
             };
             let address = match self.addresses.get(n).map_or("", String::as_str) {
                 "" => None,
                 text => {
-                    Some(text.parse().map_err(|_| AddressError("a hostaddr is no IP address".to_owned()))?)
+                    Some(text.parse().map_err(|_| AddressError("hostaddr is not an IP address".to_owned()))?)
                 }
             };
             let name = self.names.get(n).filter(|name| !name.is_empty()).cloned();
@@ -190,12 +190,12 @@ impl Hosts {
     }
 }
 
-/// The address as parameters, in the order in which later ones replace earlier ones.
+/// The address as a list of parameters. Later ones replace earlier ones.
 fn parameters(text: &str) -> Result<Parameters, AddressError> {
     let rest = text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://"));
     let Some(mut rest) = rest else { return bad("the address must begin with postgresql://") };
     let mut found = Parameters::new();
-    // libpq looks for an @ before the first slash, and so for a user there only.
+    // Like libpq, look for a user only before the first slash.
     if let Some(at) = rest.find(['@', '/']).filter(|&at| rest.as_bytes()[at] == b'@') {
         let (user, password) = rest[..at].split_once(':').unwrap_or((&rest[..at], ""));
         if !password.is_empty() {
@@ -209,7 +209,7 @@ fn parameters(text: &str) -> Result<Parameters, AddressError> {
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     if place.contains('@') {
         return bad(
-            "the address has an @ behind its host; write it %40, and a password into the secret only",
+            "the address has an @ after its host; write it as %40, and put a password into the secret",
         );
     }
     let (servers, database) = place.split_once('/').unwrap_or((place, ""));
@@ -225,7 +225,7 @@ fn parameters(text: &str) -> Result<Parameters, AddressError> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair.split_once('=') {
             Some((key, value)) if !value.contains('=') => found.push((decode(key)?, decode(value)?)),
-            // A missing & can have a password in the value.
+            // After a missing &, the value could contain a password.
             _ => {
                 return bad(
                     "a parameter of the address is not of the form key=value; write = in a value as %3D",
@@ -236,19 +236,19 @@ fn parameters(text: &str) -> Result<Parameters, AddressError> {
     Ok(found)
 }
 
-/// A host and its port, which may be empty.
+/// Splits a host from its port, which may be empty.
 fn server(text: &str) -> Result<(String, String), AddressError> {
     let (name, port) = match text.strip_prefix('[').map(|inner| inner.split_once(']')) {
         Some(Some((name, rest))) if rest.is_empty() || rest.starts_with(':') => {
             (name, rest.get(1..).unwrap_or(""))
         }
-        Some(_) => return bad("an IPv6 address has a [ and no ] that ends it"),
+        Some(_) => return bad("an IPv6 address starts with [ but does not end with ]"),
         None => text.split_once(':').unwrap_or((text, "")),
     };
     Ok((decode(name)?, decode(port)?))
 }
 
-/// A value as libpq's keyword=value form quotes it.
+/// A value, quoted as in libpq's keyword=value form.
 fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
 }
@@ -257,7 +257,7 @@ fn split(text: &str) -> Vec<String> {
     text.split(',').map(str::to_owned).collect()
 }
 
-/// Percent-decoding: a plus is a plus.
+/// Percent-decodes. A plus stays a plus.
 fn decode(text: &str) -> Result<String, AddressError> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -279,26 +279,26 @@ fn decode(text: &str) -> Result<String, AddressError> {
             Some(byte) => bytes.push(byte),
             None => {
                 return bad(
-                    "the address has a % without two hexadecimal digits behind it; write % itself as %25",
+                    "the address has a % without two hexadecimal digits after it; write % itself as %25",
                 );
             }
         }
     }
-    String::from_utf8(bytes).or_else(|_| bad("the address is not UTF-8 once its %XX are decoded"))
+    String::from_utf8(bytes).or_else(|_| bad("the address is not UTF-8 after decoding its %XX"))
 }
 
 fn ssl_mode_of(value: &str) -> Result<SslMode, AddressError> {
     SslMode::parse(value).map_or_else(
         || {
             bad(format!(
-                "sslmode {value:?} is none of disable, allow, prefer, require, verify-ca, verify-full"
+                "sslmode {value:?} is not one of disable, allow, prefer, require, verify-ca, verify-full"
             ))
         },
         Ok,
     )
 }
 
-/// `sslrootcert=system` means `verify-full`, since anybody can get a certificate from one of those authorities.
+/// `sslrootcert=system` requires `verify-full`, because anybody can get a certificate from one of those authorities.
 fn with_system_roots(mode: Option<SslMode>, roots: Option<&str>) -> Result<SslMode, AddressError> {
     match (mode, roots) {
         (None | Some(SslMode::VerifyFull), Some("system")) => Ok(SslMode::VerifyFull),
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_mean_what_they_mean_to_libpq() {
+    fn addresses_mean_the_same_as_in_libpq() {
         let found =
             parse("postgresql://reader@h/shop?options=-c%20search_path%3Dshop+x&application_name=it's%5C%26");
         assert_eq!(found.settings.get_options(), Some("-c search_path=shop+x"));
@@ -353,9 +353,9 @@ mod tests {
             ("postgresql://u:secret1@h/d", "holds a password"),
             ("postgresql://u:pa#secret1@h/d", "holds a password"),
             ("postgresql://u:pa?secret1@h/d", "holds a password"),
-            ("postgresql://u:pa/secret1@h/d", "@ behind its host"),
-            ("postgresql://u:1/secret1@h/d", "@ behind its host"),
-            ("postgresql://u:secret1/d", "a port is no number"),
+            ("postgresql://u:pa/secret1@h/d", "@ after its host"),
+            ("postgresql://u:1/secret1@h/d", "@ after its host"),
+            ("postgresql://u:secret1/d", "a port is not a number"),
             ("postgresql://h/d?password=secret1", "holds a password"),
             ("postgresql://h/d?%70assword=secret1", "holds a password"),
             ("postgresql://h/d?user=u=password=secret1", "key=value"),
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn what_libpq_knows_and_is_not_supported_is_refused_by_name() {
+    fn unsupported_parameters_of_libpq_are_refused_by_name() {
         let cases = [
             ("sslcert=/c.pem", "the parameter \"sslcert\" is not supported"),
             ("service=x", "the parameter \"service\""),
@@ -383,8 +383,8 @@ mod tests {
             ("sslmode=require&sslrootcert=system", "needs sslmode=verify-full"),
             ("connect_timeout=soon", "connect_timeout"),
             ("port=1,2,3", "1 hosts and 3 ports"),
-            ("port=0", "a port is no number"),
-            ("hostaddr=h", "no IP address"),
+            ("port=0", "a port is not a number"),
+            ("hostaddr=h", "not an IP address"),
         ];
         for (query, said) in cases {
             let error = PostgresAddress::parse(&format!("postgresql://h/d?{query}")).unwrap_err();
@@ -394,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_is_hidden_or_stays_on_this_machine() {
+    fn a_password_is_sent_over_tls_or_stays_on_this_machine() {
         let check = |text: &str| parse(text).check_hides_credentials();
         for text in [
             "127.0.0.2",

@@ -1,4 +1,4 @@
-//! Connects to the first host of the address that lets one in, with the secret as it is.
+//! Connects to the first host of the address that accepts the login in the secret.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -14,21 +14,21 @@ use super::tls::{self, SslMode};
 use crate::schedules::ScheduleError;
 use crate::secret::{Credentials, Secret};
 
-/// Makes connections; readings are minutes apart, so each makes its own.
+/// Makes connections. Reads are minutes apart, so each one makes its own.
 pub(super) struct Connector {
     address: PostgresAddress,
     secret: Option<Arc<dyn Secret>>,
     roots: Roots,
-    /// The system's roots take milliseconds to read, so they are read once, and only if they matter.
+    /// Reading the system's roots takes milliseconds, so they are read once, and only if they are needed.
     tls: OnceLock<ClientConfig>,
-    /// For a whole reading, and so for all hosts together.
+    /// The time limit for a read, which all hosts share.
     timeout: Duration,
 }
 
-/// Why one host gave no connection.
+/// Why there is no connection to a host.
 enum Refusal {
     Driver(Failure),
-    /// The host's share of the time, in seconds.
+    /// It did not answer within its share of the time, in seconds.
     Silent(f64),
     Config(ScheduleError),
 }
@@ -56,8 +56,8 @@ impl Connector {
         Ok(Self { address, secret, roots, tls: OnceLock::new(), timeout })
     }
 
-    /// Connects, and says to which host. If the server refuses the secret's value, the secret is read
-    /// again, and a value that has changed is tried at once.
+    /// Connects, and returns the host. If the server refuses the login, reads the secret again, and tries
+    /// again at once if its value has changed.
     pub(super) async fn connect(&self) -> Result<(Client, String), ScheduleError> {
         let Some(secret) = &self.secret else {
             return self.connect_as(&Credentials::default()).await.map_err(|refusals| self.error(refusals));
@@ -78,7 +78,7 @@ impl Connector {
         Err(self.error(refusals))
     }
 
-    /// Tries the hosts in order. A refused login ends that, as with libpq: the next host would refuse it too.
+    /// Tries the hosts in order. Like libpq, stops at a refused login: the next host would refuse it too.
     async fn connect_as(&self, value: &Credentials) -> Result<(Client, String), Vec<(&Host, Refusal)>> {
         let mut refusals = Vec::new();
         for host in &self.address.hosts {
@@ -121,7 +121,7 @@ impl Connector {
         config
     }
 
-    /// PostgreSQL has no TLS on Unix sockets, and libpq passes over `sslmode` there.
+    /// PostgreSQL has no TLS on Unix sockets, and libpq ignores `sslmode` there.
     fn ssl_mode(&self, host: &Host) -> SslMode {
         if host.is_socket() { SslMode::Disable } else { self.address.ssl_mode }
     }
@@ -150,7 +150,7 @@ impl Connector {
         Ok(self.tls.get_or_init(|| config).clone())
     }
 
-    /// One error of what the hosts that were tried have said.
+    /// Combines the errors of all hosts that were tried into one.
     fn error(&self, mut refusals: Vec<(&Host, Refusal)>) -> ScheduleError {
         let several = refusals.len() > 1;
         let texts: Vec<_> = refusals
@@ -209,7 +209,7 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-/// Sends and receives for a client until it is dropped. Failures reach whoever waits on the client.
+/// Sends and receives for a client until it is dropped. Users of the client get its errors.
 fn drive<S, T>(connection: tokio_postgres::Connection<S, T>)
 where
     tokio_postgres::Connection<S, T>: Future<Output = Result<(), PgError>> + Send + 'static,

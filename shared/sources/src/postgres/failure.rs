@@ -1,4 +1,4 @@
-//! What the driver reports, in words that say what failed and what to do about it.
+//! Errors of the driver, described so that users know what failed and what to do.
 
 use std::error::Error;
 use std::{fmt, io};
@@ -7,20 +7,20 @@ use rustls::Error as TlsError;
 use tokio_postgres::Error as PgError;
 use tokio_postgres::error::DbError;
 
-/// What kind of thing failed, since that decides what to do about it.
+/// What failed, which decides what to do about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The server, or what is in front of it, refuses the user or the password.
+    /// The server, or a pooler in front of it, refuses the user or the password.
     Login,
-    /// TLS could not be agreed on, or the certificate is not trusted.
+    /// The TLS handshake failed, or the certificate is not trusted.
     Tls,
-    /// The server is not reached, or the connection broke.
+    /// The server cannot be reached, or the connection broke.
     Network,
-    /// The server itself reports it.
+    /// The server reports an error.
     Server,
 }
 
-/// An error of the driver, told once: its text is part of the message of the error that holds it.
+/// An error of the driver. The error that contains it includes its text, so it has no source of its own.
 pub(super) struct Failure {
     pub(super) kind: Kind,
     said: String,
@@ -49,7 +49,7 @@ impl fmt::Debug for Failure {
     }
 }
 
-// No source: the driver's texts ("db error") add nothing to what is said already.
+// No source: the driver's own texts ("db error") add nothing.
 impl Error for Failure {}
 
 /// SQLSTATE class 28 is "invalid authorization specification".
@@ -57,7 +57,7 @@ fn server_kind(refusal: &DbError) -> Kind {
     if refusal.code().code().starts_with("28") { Kind::Login } else { Kind::Server }
 }
 
-/// The server's message with its detail and hint, in one line.
+/// The server's message with its detail and hint, on one line.
 fn server_words(refusal: &DbError) -> String {
     let parts = [Some(refusal.message()), refusal.detail(), refusal.hint()];
     let parts: Vec<_> = parts.into_iter().flatten().map(|part| part.trim_end_matches('.')).collect();
@@ -75,7 +75,7 @@ fn driver_words(error: &PgError) -> (Kind, String) {
     match (tls, outer.as_str()) {
         (Some(error), _) => (Kind::Tls, tls_words(error)),
         (_, "error performing TLS handshake") if words == "server does not support TLS" => {
-            (Kind::Tls, "it has no TLS, and sslmode insists on it".to_owned())
+            (Kind::Tls, "it does not support TLS, which sslmode requires".to_owned())
         }
         (_, "error performing TLS handshake") => (Kind::Tls, format!("the TLS handshake failed: {words}")),
         (_, "authentication error" | "invalid configuration") => (Kind::Login, words),
@@ -88,11 +88,11 @@ fn driver_words(error: &PgError) -> (Kind, String) {
 
 fn tls_words(error: &TlsError) -> String {
     match error {
-        // What the verifier in `tls` found, in its words.
+        // The text comes from the verifier in `tls`.
         TlsError::General(words) => words.clone(),
         TlsError::AlertReceived(alert) => format!("it ended the TLS handshake with the alert {alert:?}"),
         TlsError::InvalidCertificate(_) => {
-            "its certificate does not fit the key that it signed the TLS handshake with".to_owned()
+            "its certificate does not match the key that signed the TLS handshake".to_owned()
         }
         other => format!("the TLS handshake failed: {other}"),
     }

@@ -1,4 +1,4 @@
-//! Puts the rows of the three queries together into stores.
+//! Combines the rows of the three queries into stores.
 
 use std::collections::HashMap;
 
@@ -9,12 +9,12 @@ use tokio_postgres::{Error as PgError, Transaction};
 use super::query::{Checked, Fault};
 use super::values::{Date, Id, Number, Text, Time};
 
-/// The stores with what was read of them so far.
+/// The stores, as read so far.
 #[derive(Default)]
 pub(super) struct Gathered {
     pub(super) stores: Vec<Store>,
     by_id: HashMap<String, usize>,
-    /// Rows of one store mostly come one after the other.
+    /// The store of the previous row. Rows of one store mostly follow each other.
     last: Option<usize>,
 }
 
@@ -39,7 +39,7 @@ impl Gathered {
                     ..Store::default()
                 };
                 match self.by_id.get(&store.id) {
-                    // One row a store in the tables; which of two is right cannot be known.
+                    // The id must be unique: which of the rows is right is not known.
                     Some(&first) => self.stores[first].spoil("[schedule].stores: several rows have this id"),
                     None => {
                         self.by_id.insert(store.id.clone(), self.stores.len());
@@ -52,7 +52,7 @@ impl Gathered {
         if nameless > 0 {
             tracing::warn!(
                 rows = nameless,
-                "[schedule].stores returned rows whose id is null; they were passed over"
+                "[schedule].stores returned rows whose id is null; they were ignored"
             );
         }
         Ok(())
@@ -108,7 +108,7 @@ impl Gathered {
             .await
     }
 
-    /// The store that the row is of, if it is one of those that were read.
+    /// The store of the row; `None` if it was not read.
     fn store_of(&mut self, row: &BinaryCopyOutRow) -> Result<Option<&mut Store>, PgError> {
         let Some(id) = row.try_get::<Option<Id<'_>>>(0)? else { return Ok(None) };
         self.last = id.with_text(|text| {
@@ -126,13 +126,13 @@ fn text(row: &BinaryCopyOutRow, column: usize) -> Result<Option<String>, PgError
 /// `opens` and `closes`.
 type Times = (Option<WallTime>, Option<WallTime>);
 
-/// The row's times, or which of them is none.
+/// The row's times, or which of them is not a time.
 fn hours(row: &BinaryCopyOutRow) -> Result<Result<Times, String>, PgError> {
     let (opens, closes): (Option<Time<'_>>, Option<Time<'_>>) = (row.try_get(2)?, row.try_get(3)?);
     let one = |name: &str, time: Option<Time<'_>>| match time {
         Some(Time::Bad(text)) => {
             let shown: String = text.chars().take(40).collect();
-            Err(format!("{name} is {shown:?}, which is no time such as \"09:00\""))
+            Err(format!("{name} is {shown:?}, which is not a time such as \"09:00\""))
         }
         Some(Time::Of(time)) => Ok(Some(time)),
         None => Ok(None),
@@ -140,7 +140,7 @@ fn hours(row: &BinaryCopyOutRow) -> Result<Result<Times, String>, PgError> {
     Ok(one("opens", opens).and_then(|opens| Ok((opens, one("closes", closes)?))))
 }
 
-/// Adds a row's hours to the store's, or says what is wrong with them.
+/// Adds the hours of a row, or says what is wrong with them.
 fn add<T, E: ToString>(
     rows: &mut Vec<T>,
     times: Result<Times, String>,

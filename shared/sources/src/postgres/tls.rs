@@ -1,4 +1,4 @@
-//! TLS to PostgreSQL as libpq's `sslmode` means it: from none to a checked name.
+//! TLS to PostgreSQL with the levels of libpq's `sslmode`, from no TLS to a checked host name.
 
 use std::sync::Arc;
 
@@ -16,24 +16,24 @@ use x509_cert::{Certificate, Version};
 
 use super::roots::{self, Roots, RootsError};
 
-/// How the server is checked, as PostgreSQL's documentation of libpq (section "SSL Support") has it.
+/// How the server is checked, as in PostgreSQL's documentation of libpq (section "SSL Support").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SslMode {
     /// No TLS.
     Disable,
-    /// TLS if the server has it; the certificate is not checked.
+    /// TLS if the server supports it. The certificate is not checked.
     Prefer,
-    /// TLS; the certificate is not checked, unless authorities are given.
+    /// TLS. The certificate is checked only if authorities are given.
     Require,
-    /// TLS with a certificate of a trusted authority, whatever its name.
+    /// TLS with a certificate from a trusted authority, for any name.
     VerifyCa,
-    /// TLS with a certificate of a trusted authority, for the host's name.
+    /// TLS with a certificate from a trusted authority, for the name of the host.
     VerifyFull,
 }
 
 impl SslMode {
-    /// Reads the value of `sslmode`. `allow`, which tries without TLS first, is taken as `prefer`,
-    /// which is never less safe.
+    /// Parses a value of `sslmode`. Treats `allow`, which tries without TLS first, as `prefer`, which is at
+    /// least as safe.
     pub(super) fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "disable" => Self::Disable,
@@ -45,7 +45,7 @@ impl SslMode {
         })
     }
 
-    /// Its name in an address.
+    /// Its value in an address.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Disable => "disable",
@@ -56,18 +56,18 @@ impl SslMode {
         }
     }
 
-    /// Whether there is no connection without TLS.
+    /// Whether it never connects without TLS.
     pub(super) fn insists(self) -> bool {
         !matches!(self, Self::Disable | Self::Prefer)
     }
 }
 
-/// The client's side of TLS.
+/// The client's TLS configuration.
 pub(super) fn client_config(mode: SslMode, roots: &Roots) -> Result<ClientConfig, RootsError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder =
         ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    // As libpq does it: with authorities at hand, `require` checks against them.
+    // Like libpq: if authorities are given, `require` checks the certificate.
     let mode = if mode == SslMode::Require && roots.are_given() { SslMode::VerifyCa } else { mode };
     let trust = match mode {
         SslMode::Disable | SslMode::Prefer | SslMode::Require => None,
@@ -81,7 +81,7 @@ pub(super) fn client_config(mode: SslMode, roots: &Roots) -> Result<ClientConfig
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
-/// Checks what the mode asks for; without `trust` only that the server has the certificate's key.
+/// Checks what the mode requires. Without `trust`, only that the server has the certificate's key.
 #[derive(Debug)]
 struct Verifier {
     provider: Arc<CryptoProvider>,
@@ -90,7 +90,7 @@ struct Verifier {
 
 #[derive(Debug)]
 struct Trust {
-    /// The authorities' own certificates. OpenSSL takes one of them from a server too, which webpki does not.
+    /// The authorities' own certificates. OpenSSL also accepts one of them from a server, and webpki does not.
     certificates: Vec<CertificateDer<'static>>,
     webpki: Arc<WebPkiServerVerifier>,
     any_name: bool,
@@ -112,7 +112,7 @@ impl Trust {
             };
         }
         match self.webpki.verify_server_cert(certificate, intermediates, name, &[], now) {
-            // The name is checked last, so every other fault is found before this one.
+            // webpki checks the name last, so there is no other fault.
             Err(TlsError::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if self.any_name => Ok(()),
@@ -133,7 +133,7 @@ fn check_dates(certificate: &CertificateDer<'_>, now: UnixTime) -> Result<(), Tl
     Err(TlsError::InvalidCertificate(error))
 }
 
-/// Says in words why a certificate is not taken.
+/// Explains why a certificate is refused.
 fn explain(error: TlsError, certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> TlsError {
     use CertificateError as Fault;
     let TlsError::InvalidCertificate(fault) = error else { return error };
@@ -144,28 +144,28 @@ fn explain(error: TlsError, certificate: &CertificateDer<'_>, name: &ServerName<
     let name = name.to_str();
     let words = match fault {
         _ if is_old && !matches!(fault, Fault::Expired | Fault::NotValidYet) => {
-            "is X.509 version 1 or 2, which only sslmode=require takes; issue one of version 3".to_owned()
+            "is X.509 version 1 or 2, which only sslmode=require accepts; issue one of version 3".to_owned()
         }
         Fault::NotValidForName | Fault::NotValidForNameContext { .. } if names.is_empty() => format!(
-            "names its host in CN only ({subject}), and sslmode=verify-full wants {name:?} as a subject alternative name (SAN); issue it with one, or use sslmode=verify-ca"
+            "names its host in CN only ({subject}), and sslmode=verify-full needs {name:?} as a subject alternative name (SAN); issue one with a SAN, or use sslmode=verify-ca"
         ),
         Fault::NotValidForName | Fault::NotValidForNameContext { .. } => {
             format!("is for {}, not for {name:?}", names.join(", "))
         }
-        Fault::UnknownIssuer => "is of no authority that is trusted here; put its authority's certificate into the file of [schedule].ca".to_owned(),
+        Fault::UnknownIssuer => "is not signed by a trusted authority; put its authority's certificate into the file of [schedule].ca".to_owned(),
         Fault::BadSignature => {
-            "is not signed by the authority of its issuer's name that is trusted here; its authority may have changed".to_owned()
+            "is not signed by the trusted authority that has its issuer's name; the authority may have changed its key".to_owned()
         }
         Fault::Expired | Fault::ExpiredContext { .. } => "has expired".to_owned(),
         Fault::NotValidYet | Fault::NotValidYetContext { .. } => "is not valid yet".to_owned(),
-        // webpki's name for it is all that tells it apart.
-        Fault::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => "is an authority's own; put it into the file of [schedule].ca to trust it, or issue one that is no authority's".to_owned(),
-        other => format!("is not taken: {other}"),
+        // Only webpki's name for it identifies this error.
+        Fault::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => "is an authority's own; put it into the file of [schedule].ca to trust it, or issue one that is not an authority's".to_owned(),
+        other => format!("is refused: {other}"),
     };
     TlsError::General(format!("its certificate {words}"))
 }
 
-/// What the certificate is for, by its subject alternative names.
+/// The names that the certificate is for: its subject alternative names.
 fn alternative_names(certificate: &x509_cert::TbsCertificate) -> Vec<String> {
     use x509_cert::ext::pkix::SubjectAltName;
     use x509_cert::ext::pkix::name::GeneralName;
@@ -176,7 +176,7 @@ fn alternative_names(certificate: &x509_cert::TbsCertificate) -> Vec<String> {
             [a, b, c, d] => format!("{a}.{b}.{c}.{d}"),
             other => format!("the IP address {other:02x?}"),
         },
-        _ => "a name that is no host's".to_owned(),
+        _ => "a name that is not a host's".to_owned(),
     };
     names.into_iter().map(shown).collect()
 }
@@ -186,7 +186,7 @@ impl Verifier {
         &self.provider.signature_verification_algorithms
     }
 
-    /// The public key of a certificate of before version 3, which webpki does not read.
+    /// The public key of a certificate of version 1 or 2, which webpki cannot read. `None` for version 3.
     fn old_key(certificate: &CertificateDer<'_>) -> Option<x509_cert::spki::SubjectPublicKeyInfoOwned> {
         let parsed = Certificate::from_der(certificate).ok()?.tbs_certificate;
         (parsed.version != Version::V3).then_some(parsed.subject_public_key_info)

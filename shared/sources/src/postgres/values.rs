@@ -1,5 +1,5 @@
-//! Values as PostgreSQL sends them in binary: what the schedule queries may return, and nothing is
-//! refused here that only spoils one store.
+//! Values in PostgreSQL's binary format, of the types that schedule queries can return. A bad value that spoils
+//! only one store is not an error here.
 
 use std::error::Error;
 
@@ -8,10 +8,10 @@ use tokio_postgres::types::{FromSql, Type};
 
 type Failure = Box<dyn Error + Sync + Send>;
 
-/// Days from 1970-01-01 to 2000-01-01, from which PostgreSQL counts.
+/// Days from 1970-01-01 to 2000-01-01, where PostgreSQL's dates start.
 const EPOCH_DAYS: i64 = 10_957;
 
-/// An id of any type that countries use; written as PostgreSQL writes it as text.
+/// An id of any supported type. Its text is the one that PostgreSQL writes.
 pub(super) enum Id<'a> {
     Number(i64),
     Text(&'a str),
@@ -19,7 +19,7 @@ pub(super) enum Id<'a> {
 }
 
 impl Id<'_> {
-    /// Hands the text to `take`, without an allocation for numbers and text.
+    /// Calls `take` with the text, without allocating for numbers and text.
     pub(super) fn with_text<T>(&self, take: impl FnOnce(&str) -> T) -> T {
         match self {
             Self::Number(number) => take(itoa::Buffer::new().format(*number)),
@@ -49,7 +49,7 @@ impl<'a> FromSql<'a> for Id<'a> {
     }
 }
 
-/// A whole number of any width.
+/// An integer of any width.
 pub(super) struct Number(pub(super) i64);
 
 impl<'a> FromSql<'a> for Number {
@@ -66,8 +66,8 @@ impl<'a> FromSql<'a> for Number {
     }
 }
 
-/// Text. The spaces at the end of a `char(n)` mean nothing (PostgreSQL's documentation, section
-/// "Character Types") and are cut off, so that it meets the `varchar` or the document of the same id.
+/// Text. Trailing spaces of a `char(n)` are not significant (PostgreSQL's documentation, section "Character
+/// Types"). They are removed, so that it equals a `varchar` or a document with the same id.
 pub(super) struct Text<'a>(pub(super) &'a str);
 
 impl<'a> FromSql<'a> for Text<'a> {
@@ -84,7 +84,7 @@ impl<'a> FromSql<'a> for Text<'a> {
 /// A `time`, or a time as text.
 pub(super) enum Time<'a> {
     Of(WallTime),
-    /// Text that is no time; it spoils its own store only.
+    /// Text that is not a time. It spoils only its own store.
     Bad(&'a str),
 }
 
@@ -97,7 +97,7 @@ impl<'a> FromSql<'a> for Time<'a> {
         // PostgreSQL's own range is 00:00 to 24:00, so every value is a wall time.
         let micros = i64::from_be_bytes(raw.try_into()?);
         let time = WallTime::from_micros(micros).map(Self::Of);
-        time.ok_or_else(|| format!("{micros} µs are no time of a day").into())
+        time.ok_or_else(|| format!("{micros} µs is not a time of day").into())
     }
 
     fn accepts(kind: &Type) -> bool {
@@ -105,7 +105,7 @@ impl<'a> FromSql<'a> for Time<'a> {
     }
 }
 
-/// `9:00`, `09:00`, `09:00:30`, `09:00:30.5`, up to `24:00`; a fraction of a second is cut off, as of a `time`.
+/// `9:00`, `09:00`, `09:00:30`, `09:00:30.5`, up to `24:00`. Fractions of a second are cut off, as with a `time`.
 fn wall_time(text: &str) -> Option<WallTime> {
     let (text, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let parts: Vec<u32> = text.split(':').map(digits).collect::<Option<_>>()?;
@@ -123,13 +123,13 @@ fn digits(text: &str) -> Option<u32> {
     text.parse().ok().filter(|_| is_number)
 }
 
-/// A `date`. PostgreSQL's calendar ends in the year 5874897, and has infinities beyond.
+/// A `date`. PostgreSQL's calendar ends in the year 5874897, and also has infinities.
 pub(super) struct Date(pub(super) LocalDate);
 
 impl<'a> FromSql<'a> for Date {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Failure> {
         let days = i64::from(i32::from_be_bytes(raw.try_into()?)) + EPOCH_DAYS;
-        // What does not fit is far outside what an exception may name, and is refused there.
+        // A date that does not fit is far outside the range of an exception, which refuses it.
         Ok(Self(LocalDate::from_days(i32::try_from(days).unwrap_or(i32::MAX))))
     }
 
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_as_text_are_read_as_people_write_them() {
+    fn times_as_text_are_read_in_their_usual_forms() {
         let good =
             [("9:00", 32_400), ("09:00", 32_400), ("09:00:30", 32_430), ("24:00", 86_400), ("0:5", 300)];
         for (text, seconds) in good {

@@ -1,4 +1,4 @@
-//! Ways in: secrets that rotate, certificates of a private authority, signatures of AWS.
+//! Access to the live view: rotated secrets, certificates of a private authority, and AWS signatures.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -32,7 +32,7 @@ fn api_key(key: &str) -> Credentials {
 }
 
 #[tokio::test]
-async fn credentials_go_with_every_search_and_into_no_message() {
+async fn credentials_are_sent_with_every_search_and_never_appear_in_messages() {
     let cases = [
         (basic("s3cr3t"), "authorization: basic yw5honmzy3izda=="),
         (api_key("a2V5"), "authorization: apikey a2v5"),
@@ -54,7 +54,7 @@ async fn credentials_go_with_every_search_and_into_no_message() {
     }
 }
 
-/// A secret whose kept value is the first, and whose value of now is the last.
+/// A secret that has been rotated: the cached value is the first, and the current value is the last.
 struct Rotated {
     values: [Credentials; 2],
     again: AtomicUsize,
@@ -110,7 +110,7 @@ async fn a_rotated_secret_is_used_at_once_and_an_unchanged_one_is_not_tried_twic
 }
 
 #[tokio::test]
-async fn a_secret_that_is_malformed_is_named_and_nothing_is_sent() {
+async fn a_malformed_secret_is_named_and_no_request_is_sent() {
     let server = Server::answering("long", 200, b"{}").await;
     let url = server.url.parse().unwrap();
     let both = Credentials { api_key: Some("a2V5".to_owned()), ..basic("s3cr3t") };
@@ -147,7 +147,7 @@ fn config_of_nobody() -> ElasticConfig {
 }
 
 #[tokio::test]
-async fn a_private_authority_is_trusted_by_its_certificate_and_by_nothing_else() {
+async fn a_private_authority_is_trusted_only_if_its_certificate_is_given() {
     let name = index(&documents(StoreKey::Long), IdType::Long).await;
     let (own, other) = (Authority::new("own"), Authority::new("other"));
     let front = Front::new(&own, "DNS:localhost", &node()).await;
@@ -173,7 +173,7 @@ async fn a_private_authority_is_trusted_by_its_certificate_and_by_nothing_else()
 }
 
 #[tokio::test]
-async fn requests_are_signed_as_amazon_opensearch_service_checks_it() {
+async fn requests_have_the_signature_that_amazon_opensearch_service_checks() {
     let name = index(&documents(StoreKey::Long), IdType::Long).await;
     let domain = Domain::start(&node()).await;
     let signed = |key: &str, region: &str| {
@@ -185,7 +185,7 @@ async fn requests_are_signed_as_amazon_opensearch_service_checks_it() {
                 credentials: SharedCredentialsProvider::new(credentials),
                 region: Some(region.to_owned()),
             },
-            // What has to be encoded in a path.
+            // Characters that must be encoded in a path.
             index: format!("{name},{name}*"),
             ..config(&name, IdType::Long)
         }
@@ -195,7 +195,7 @@ async fn requests_are_signed_as_amazon_opensearch_service_checks_it() {
         let error = ElasticLiveView::new(wrong).unwrap().observe(&IdRange::default()).await.unwrap_err();
         let text = error.to_string();
         assert!(text.contains("HTTP 403") && text.contains("es:ESHttpGet"), "{text}");
-        // The stand-in tells the canonical request and the signature back, as AWS does.
+        // Like AWS, the stand-in repeats the canonical request and the signature in its error.
         let kept = ["the+session/token==", Domain::KEY].map(|secret| text.contains(secret));
         assert_eq!(kept, [false, false], "{text}");
     }

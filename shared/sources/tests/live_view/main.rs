@@ -1,5 +1,5 @@
-//! The contract of a live view, which Elasticsearch and the one in memory both keep, and what only a
-//! server can do wrong.
+//! The contract of a live view, which Elasticsearch and the live view in memory both fulfil, and failures that
+//! only a server can have.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod access;
@@ -33,7 +33,7 @@ fn config(index: &str, id_type: IdType) -> ElasticConfig {
     }
 }
 
-/// An index that holds the documents and one of another country.
+/// Makes an index with these documents and one of another country.
 async fn index(documents: &[Document], id_type: IdType) -> String {
     let name = unique_name("view");
     let kind = if id_type == IdType::Long { "long" } else { "keyword" };
@@ -83,9 +83,9 @@ async fn contract(view: &dyn LiveView, key: impl Fn(i64) -> StoreKey) {
         (key(17), store(true, None)),
         (key(18), store(false, Some("\"quoted\", ünïcode 🏪"))),
     ];
-    assert_eq!(all, wanted, "in the order of ids, each once, online if any document is");
+    assert_eq!(all, wanted, "each once, in the order of ids, online if any document is");
 
-    // From `first` on, up to but without `last`: ranges side by side miss nothing and share nothing.
+    // From `first` up to but not including `last`: adjacent ranges have no gap and no overlap.
     let range =
         |first: Option<i64>, last: Option<i64>| IdRange { first: first.map(&key), last: last.map(&key) };
     for cuts in [vec![14], vec![11], vec![19], vec![12, 13, 16], vec![1, 99]] {
@@ -100,7 +100,7 @@ async fn contract(view: &dyn LiveView, key: impl Fn(i64) -> StoreKey) {
     assert_eq!(view.observe(&range(Some(15), Some(15))).await.unwrap(), []);
 }
 
-/// Eight stores, of which one has two documents and one five, more than a page holds with others.
+/// Eight stores, two of which have two documents.
 fn documents(key: impl Fn(i64) -> StoreKey) -> Vec<Document> {
     let mut documents = vec![
         document(key(18), false, Some("\"quoted\", ünïcode 🏪")),
@@ -119,7 +119,7 @@ fn documents(key: impl Fn(i64) -> StoreKey) -> Vec<Document> {
 }
 
 fn keyword(id: i64) -> StoreKey {
-    // Text in the order of bytes: capitals before small letters, "é" after both.
+    // Text is ordered by bytes: upper case before lower case, and "é" after both.
     let text = match id {
         11 => "A-11".to_owned(),
         12 => "a-1".to_owned(),
@@ -133,28 +133,28 @@ fn keyword(id: i64) -> StoreKey {
 }
 
 #[tokio::test]
-async fn a_live_view_in_memory_keeps_the_contract() {
+async fn a_live_view_in_memory_fulfils_the_contract() {
     contract(&MemoryLiveView { documents: documents(StoreKey::Long) }, StoreKey::Long).await;
     contract(&MemoryLiveView { documents: documents(keyword) }, keyword).await;
 }
 
 #[tokio::test]
-async fn elasticsearch_keeps_the_contract_with_ids_that_are_numbers() {
+async fn elasticsearch_fulfils_the_contract_with_numbers_as_ids() {
     let name = index(&documents(StoreKey::Long), IdType::Long).await;
-    // A page of three is less than the documents: they are paged, never cut.
+    // There are more documents than fit on a page of three. They are read page by page, and none is lost.
     contract(&ElasticLiveView::new(config(&name, IdType::Long)).unwrap(), StoreKey::Long).await;
     let whole = ElasticConfig { page: 10_000, ..config(&name, IdType::Long) };
     contract(&ElasticLiveView::new(whole).unwrap(), StoreKey::Long).await;
 }
 
 #[tokio::test]
-async fn elasticsearch_keeps_the_contract_with_ids_that_are_text() {
+async fn elasticsearch_fulfils_the_contract_with_text_as_ids() {
     let name = index(&documents(keyword), IdType::Keyword).await;
     contract(&ElasticLiveView::new(config(&name, IdType::Keyword)).unwrap(), keyword).await;
 }
 
 #[tokio::test]
-async fn more_documents_of_one_id_than_a_page_holds_are_an_error_and_not_cut() {
+async fn more_documents_with_one_id_than_fit_on_a_page_are_an_error() {
     let four: Vec<_> = (0..4).map(|_| document(StoreKey::Long(7), false, None)).collect();
     let name = index(&four, IdType::Long).await;
     let error = ElasticLiveView::new(config(&name, IdType::Long)).unwrap().observe(&IdRange::default()).await;
@@ -168,7 +168,7 @@ async fn error_of(config: ElasticConfig) -> LiveViewError {
 }
 
 #[tokio::test]
-async fn a_query_that_elasticsearch_does_not_understand_is_a_fault_of_the_country_file() {
+async fn a_query_that_elasticsearch_does_not_understand_is_a_mistake_in_the_country_file() {
     let name = index(&documents(StoreKey::Long), IdType::Long).await;
     let good = || config(&name, IdType::Long);
     let error = error_of(ElasticConfig { online: json!({ "no_such_query": {} }), ..good() }).await;
@@ -181,14 +181,14 @@ async fn a_query_that_elasticsearch_does_not_understand_is_a_fault_of_the_countr
 }
 
 #[tokio::test]
-async fn a_missing_index_is_unavailable_and_not_empty() {
+async fn a_missing_index_is_unavailable_rather_than_empty() {
     let error = error_of(config(&unique_name("none"), IdType::Long)).await;
     assert!(matches!(error, LiveViewError::Unavailable { .. }), "{error}");
     assert!(error.to_string().contains("404"), "{error}");
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_unavailable() {
+async fn a_server_that_is_down_is_unavailable() {
     let url = "http://127.0.0.1:9".parse().unwrap();
     let error = error_of(ElasticConfig { url, ..config("stores", IdType::Long) }).await;
     assert!(matches!(error, LiveViewError::Unavailable { .. }), "{error}");

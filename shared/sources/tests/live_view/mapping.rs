@@ -1,4 +1,4 @@
-//! What an index maps, held against the country file, on a real node.
+//! Checks of the mapping against the country file, on a real node.
 
 use serde_json::{Value, json};
 use storewatch_domain::{IdRange, IdType, StoreKey};
@@ -8,7 +8,7 @@ use storewatch_stack_client::unique_name;
 use crate::support::{get, post};
 use crate::{config, error_of, keyword, store};
 
-/// An index with these fields, and its documents.
+/// Makes an index with these fields and documents.
 async fn index_of(name: &str, properties: Value, documents: &[Value]) {
     let body = json!({ "settings": { "number_of_shards": 2, "number_of_replicas": 0 },
         "mappings": { "properties": properties } });
@@ -42,7 +42,7 @@ fn longs(first: Option<i64>, last: Option<i64>) -> IdRange {
 }
 
 #[tokio::test]
-async fn an_index_of_a_pattern_that_is_closed_or_gone_is_no_empty_view() {
+async fn a_closed_or_deleted_index_of_a_pattern_is_an_error_rather_than_empty() {
     let name = unique_name("closed");
     for (suffix, id) in [("a", 1), ("b", 2)] {
         let document = json!({ "store_id": id, "online": true });
@@ -59,7 +59,7 @@ async fn an_index_of_a_pattern_that_is_closed_or_gone_is_no_empty_view() {
     }
     post("POST", &format!("/{name}-b/_open?wait_for_active_shards=1"), "").await;
     assert_eq!(ids(&warm, &IdRange::default()).await.unwrap(), ["1", "2"]);
-    // A process that saw the index knows that half is missing.
+    // A process that has read the index before knows that it is missing.
     post("DELETE", &format!("/{name}-b"), "").await;
     let error = ids(&warm, &IdRange::default()).await.unwrap_err();
     assert!(matches!(error, LiveViewError::Incomplete { .. }), "{error}");
@@ -74,7 +74,7 @@ async fn an_index_of_a_pattern_that_is_closed_or_gone_is_no_empty_view() {
 }
 
 #[tokio::test]
-async fn a_field_of_a_query_that_no_index_maps_is_refused_by_name() {
+async fn a_query_that_needs_an_unmapped_field_is_refused_by_name() {
     let name = unique_name("fields");
     let mut properties = fields(json!({ "type": "long" }));
     properties["place"] = json!({ "properties": { "city": { "type": "text",
@@ -113,7 +113,7 @@ async fn a_field_of_a_query_that_no_index_maps_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn an_index_that_is_made_anew_is_no_answer_until_it_has_its_fields_again() {
+async fn an_index_that_is_being_rebuilt_is_an_error_until_its_fields_are_back() {
     let name = unique_name("anew");
     index_of(&name, fields(json!({ "type": "long" })), &[json!({ "store_id": 1, "online": true })]).await;
     let view = ElasticLiveView::new(plain(&name, IdType::Long)).unwrap();
@@ -135,7 +135,7 @@ async fn a_reason_field_without_values_yet_has_null_reasons() {
     index_of(&name, properties, &[json!({ "store_id": 1, "online": false })]).await;
     let view = ElasticLiveView::new(plain(&name, IdType::Long)).unwrap();
     assert_eq!(view.observe(&IdRange::default()).await.unwrap(), [(StoreKey::Long(1), store(false, None))]);
-    // The first reason makes it text by dynamic mapping.
+    // The first reason adds the field as text, by dynamic mapping.
     add(&name, &[json!({ "store_id": 2, "online": false, "offline_reason": "holiday" })]).await;
     let error = view.observe(&IdRange::default()).await.unwrap_err();
     assert!(matches!(error, LiveViewError::Config { field: "reason_field", .. }), "{error}");
@@ -148,7 +148,7 @@ async fn a_reason_field_without_values_yet_has_null_reasons() {
 }
 
 #[tokio::test]
-async fn an_id_field_that_cannot_be_compared_is_refused_by_name() {
+async fn an_unsuitable_id_field_is_refused_by_name() {
     let lower =
         json!({ "analysis": { "normalizer": { "low": { "type": "custom", "filter": ["lowercase"] } } } });
     let name = unique_name("ids");
@@ -179,7 +179,7 @@ async fn an_id_field_that_cannot_be_compared_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn ids_beyond_what_the_index_can_hold_are_listed_by_no_document_and_no_error() {
+async fn ids_outside_the_range_of_the_id_field_match_nothing_and_are_no_error() {
     let name = unique_name("narrow");
     let online = |id: i64| json!({ "store_id": id, "online": true });
     index_of(&format!("{name}-a"), fields(json!({ "type": "integer" })), &[online(1), online(2)]).await;
@@ -192,7 +192,7 @@ async fn ids_beyond_what_the_index_can_hold_are_listed_by_no_document_and_no_err
     }
     assert_eq!(seen, [vec!["1", "2"], vec![], vec![]]);
     assert!(ids(&view, &longs(None, Some(-big))).await.unwrap().is_empty());
-    // Beside an index of long ids and one without any.
+    // Together with an index with long ids, and one without the id field.
     index_of(&format!("{name}-b"), fields(json!({ "type": "long" })), &[online(big), online(big + 2)]).await;
     let none = json!({ "online": { "type": "boolean" } });
     index_of(&format!("{name}-c"), none, &[json!({ "online": true })]).await;
@@ -205,7 +205,7 @@ async fn ids_beyond_what_the_index_can_hold_are_listed_by_no_document_and_no_err
 }
 
 #[tokio::test]
-async fn a_mistake_of_a_query_is_told_apart_from_one_of_the_index() {
+async fn the_error_names_the_part_of_the_country_file_that_is_wrong() {
     let name = unique_name("blame");
     index_of(&name, fields(json!({ "type": "long" })), &[json!({ "store_id": 1, "online": true })]).await;
     let bad = json!({ "range": { "store_id": { "gte": "x" } } });
@@ -218,10 +218,10 @@ async fn a_mistake_of_a_query_is_told_apart_from_one_of_the_index() {
     assert!(error.to_string().contains("10001"), "{error}");
 }
 
-/// The setting is of the whole cluster, and other tests run beside this one: they take either way, and the
-/// contract itself is run under the setting here.
+/// The setting affects the whole cluster, also the tests that run at the same time. They work either way. This one
+/// runs the contract with the setting.
 #[tokio::test]
-async fn text_ids_are_read_where_the_cluster_allows_no_ranges_of_text() {
+async fn text_ids_can_be_read_if_the_cluster_refuses_ranges_of_text() {
     let name = crate::index(&crate::documents(keyword), IdType::Keyword).await;
     let set = |value: Value| json!({ "transient": { "search.allow_expensive_queries": value } }).to_string();
     post("PUT", "/_cluster/settings", &set(json!(false))).await;
@@ -233,7 +233,7 @@ async fn text_ids_are_read_where_the_cluster_allows_no_ranges_of_text() {
 
 /// The cluster is its own remote, so that one node is enough.
 #[tokio::test]
-async fn a_remote_cluster_that_is_skipped_is_no_empty_view() {
+async fn a_skipped_remote_cluster_is_an_error_rather_than_empty() {
     let name = unique_name("remote");
     index_of(&name, fields(json!({ "type": "long" })), &[json!({ "store_id": 1, "online": true })]).await;
     let nodes = get("/_nodes/_local/transport?filter_path=nodes.*.transport_address").await;

@@ -1,4 +1,4 @@
-//! What only a server can do wrong, by a server of our own: a real one does not fail on demand.
+//! Failures of a server, from a test server: a real one does not fail on demand.
 
 use serde_json::{Value, json};
 use storewatch_domain::{IdRange, IdType, LiveStore, StoreKey};
@@ -17,7 +17,7 @@ fn answer(change: impl FnOnce(&mut Value)) -> String {
     body.to_string()
 }
 
-/// What the server's answer to a search is taken for, and the search that it got.
+/// Observes a server that gives this response to a search. Returns the result, and the search that it received.
 pub(crate) async fn served(
     status: u16,
     body: impl AsRef<[u8]>,
@@ -32,7 +32,7 @@ pub(crate) async fn served(
 }
 
 #[tokio::test]
-async fn a_part_of_an_answer_is_never_believed() {
+async fn an_incomplete_response_is_an_error() {
     let parts = [
         answer(|body| body["timed_out"] = json!(true)),
         answer(|body| body["_shards"]["failed"] = json!(1)),
@@ -56,7 +56,7 @@ async fn a_part_of_an_answer_is_never_believed() {
 }
 
 #[tokio::test]
-async fn whatever_a_document_says_is_data_and_costs_no_other_document() {
+async fn hostile_text_in_a_document_is_only_data_and_harms_no_other_document() {
     let long = "x".repeat(100_000);
     let reasons =
         ["'; drop table stores; --", "two\nlines, \"quoted\"\u{0}", "../../etc/passwd", "${jndi:x}", &long];
@@ -65,7 +65,7 @@ async fn whatever_a_document_says_is_data_and_costs_no_other_document() {
         let (seen, _) = served(200, &body, config("stores", IdType::Long)).await;
         assert_eq!(seen.unwrap(), [(StoreKey::Long(1), store(true, Some(reason)))]);
     }
-    // Elasticsearch sorts by what an id was, half of a surrogate pair, which comes before U+E000.
+    // Elasticsearch sorts by the original id. Half a surrogate pair comes before U+E000.
     let ids = [r#""a""#, r#""\ud800""#, "\"\u{e000}\"", r#""\udfff""#];
     let hits = ids.map(|id| format!(r#"{{"sort":[{id},1.0]}}"#)).join(",");
     let body =
@@ -73,7 +73,7 @@ async fn whatever_a_document_says_is_data_and_costs_no_other_document() {
     let config_of_text = config("stores", IdType::Keyword);
     let (seen, _) = served(200, body.replace("\"HITS\"", &format!("[{hits}]")), config_of_text).await;
     let ids: Vec<_> = seen.unwrap().into_iter().map(|(id, _)| id.to_string()).collect();
-    assert_eq!(ids, ["a", "\u{e000}", "\u{fffd}"], "in the order of what they are, each once");
+    assert_eq!(ids, ["a", "\u{e000}", "\u{fffd}"], "each once, in the order of the ids after replacement");
     let body = answer(|body| body["hits"]["hits"][0]["fields"] = json!({ "offline_reason": ["n?t UTF-8"] }));
     let bytes: Vec<u8> = body.bytes().map(|byte| if byte == b'?' { 0xff } else { byte }).collect();
     let (seen, _) = served(200, &bytes, config("stores", IdType::Long)).await;
@@ -81,7 +81,7 @@ async fn whatever_a_document_says_is_data_and_costs_no_other_document() {
 }
 
 #[tokio::test]
-async fn refusals_of_a_busy_or_broken_server_are_unavailable() {
+async fn error_responses_of_a_busy_or_broken_server_are_unavailable() {
     for status in [401, 403, 429, 500, 502, 503] {
         let (seen, _) =
             served(status, "{\"error\":{\"reason\":\"not now\"}}", config("stores", IdType::Long)).await;
@@ -92,7 +92,7 @@ async fn refusals_of_a_busy_or_broken_server_are_unavailable() {
 }
 
 #[tokio::test]
-async fn a_redirect_is_refused_and_its_target_gets_nothing() {
+async fn a_redirect_is_refused_and_its_target_receives_nothing() {
     let target = Server::answering("long", 200, answer(|_| ()).as_bytes()).await;
     let location = format!("{}/stores/_search", target.url);
     let server = Server::redirecting(307, &location).await;
@@ -100,12 +100,12 @@ async fn a_redirect_is_refused_and_its_target_gets_nothing() {
     let error = ElasticLiveView::new(config).unwrap().observe(&IdRange::default()).await.unwrap_err();
     assert!(matches!(error, LiveViewError::Unavailable { .. }), "{error}");
     assert!(error.to_string().contains("answered HTTP 307"), "{error}");
-    assert!(target.is_untouched(), "the target was asked");
+    assert!(target.is_untouched(), "the target received a request");
 }
 
 #[tokio::test]
-async fn http_400_is_a_mistake_of_the_country_file_only_where_the_request_is_wrong() {
-    // By type of error, as Elasticsearch names it.
+async fn http_400_is_a_mistake_in_the_country_file_only_if_the_request_is_wrong() {
+    // Elasticsearch's error type, and whether it is a mistake.
     for (kind, wanted) in [
         ("too_many_buckets_exception", false),
         ("circuit_breaking_exception", false),

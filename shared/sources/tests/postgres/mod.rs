@@ -1,4 +1,4 @@
-//! What the tests of the PostgreSQL source share: a database of one's own, and PgBouncer in front of it.
+//! Shared by the tests of the PostgreSQL source: a database for each test, and PgBouncer in front of it.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub(crate) mod pgbouncer;
@@ -40,7 +40,7 @@ impl Database {
         Self { client, name }
     }
 
-    /// The address of the database at `host`, which may have a port.
+    /// The address of the database at `host`.
     pub(crate) fn url(&self, host: &str, parameters: &str) -> String {
         format!("postgresql://nobody@{host}:{}/{}?{parameters}", Stack::running().postgres.port, self.name)
     }
@@ -101,14 +101,14 @@ pub(crate) fn request(known_version: Option<&str>) -> ReadRequest {
     ReadRequest { exceptions, known_version: known_version.map(str::to_owned) }
 }
 
-/// The stores that were read, by id.
+/// The stores that were read, sorted by id.
 pub(crate) fn stores(read: Read) -> Vec<storewatch_domain::Store> {
-    let Read::Schedules { mut stores, .. } = read else { panic!("the schedules are called unchanged") };
+    let Read::Schedules { mut stores, .. } = read else { panic!("the schedules should not be unchanged") };
     stores.sort_by(|a, b| a.id.cmp(&b.id));
     stores
 }
 
-/// An error with all its sources, each said once, as the functions show it.
+/// An error with its sources, without repeating any text, as the functions show it.
 pub(crate) fn shown(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

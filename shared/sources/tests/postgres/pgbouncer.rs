@@ -1,5 +1,5 @@
-//! PgBouncer in front of the stack's PostgreSQL: transactions of many clients on one connection of the
-//! server, and TLS by OpenSSL with whatever certificate a test wants.
+//! PgBouncer in front of the stack's PostgreSQL: runs the transactions of many clients on one server
+//! connection, and serves TLS with OpenSSL and any certificate that a test needs.
 
 use std::fs::Permissions;
 use std::net::{TcpListener, TcpStream};
@@ -10,21 +10,21 @@ use std::time::{Duration, Instant};
 
 use storewatch_stack_client::{Stack, unique_name};
 
-/// A PgBouncer with transaction pooling and one connection of the server for each database.
+/// A PgBouncer with transaction pooling and one server connection per database.
 pub(crate) struct PgBouncer {
     process: Child,
     pub(crate) port: u16,
     folder: PathBuf,
 }
 
-/// The certificate that it shows, with the key.
+/// A server certificate and its key.
 pub(crate) struct Certificate {
     pub(crate) file: PathBuf,
     pub(crate) key: PathBuf,
 }
 
 impl PgBouncer {
-    /// Starts it, with `extra` lines in its configuration.
+    /// Starts it with `extra` configuration lines.
     pub(crate) fn start(certificate: Option<&Certificate>, extra: &str) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         let found = Command::new(root.join("infra/local/stack")).arg("pgbouncer").output().unwrap();
@@ -56,7 +56,7 @@ impl PgBouncer {
         std::fs::write(folder.join("pgbouncer.ini"), configuration).unwrap();
         std::fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
         let mut command = Command::new(program);
-        // It refuses to run as root, as PostgreSQL does.
+        // Like PostgreSQL, it refuses to run as root.
         if is_root() {
             let owned = Command::new("chown").arg("-R").arg("postgres").arg(&folder).status().unwrap();
             assert!(owned.success());
@@ -73,7 +73,7 @@ impl PgBouncer {
         let deadline = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
             let log = || std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-            assert!(self.process.try_wait().unwrap().is_none(), "PgBouncer ended: {}", log());
+            assert!(self.process.try_wait().unwrap().is_none(), "PgBouncer exited: {}", log());
             assert!(Instant::now() < deadline, "PgBouncer does not answer: {}", log());
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -93,7 +93,7 @@ fn is_root() -> bool {
     id.stdout.trim_ascii() == b"0"
 }
 
-/// Certificates by openssl, in a folder of their own.
+/// A certificate authority made with openssl, in its own folder.
 pub(crate) struct Authority {
     folder: PathBuf,
 }
@@ -117,7 +117,7 @@ impl Authority {
         self.folder.join(name)
     }
 
-    /// The authority's own certificate, PEM.
+    /// The certificate with this name, PEM.
     pub(crate) fn pem(&self, name: &str) -> Vec<u8> {
         std::fs::read(self.file(&format!("{name}.pem"))).unwrap()
     }
@@ -133,7 +133,7 @@ impl Authority {
         Certificate { file: self.file(&format!("{name}.pem")), key: self.file(&format!("{name}.key")) }
     }
 
-    /// One that signed itself, of version 3.
+    /// Makes a self-signed certificate of version 3.
     pub(crate) fn self_signed(&self, name: &str, subject: &str, extension: &str) -> Certificate {
         let subject = subject.replace(' ', "+");
         self.openssl(&format!(
@@ -142,7 +142,7 @@ impl Authority {
         self.certificate(name)
     }
 
-    /// One that signed itself, of version 1: no extensions, as `openssl x509 -req` makes it.
+    /// Makes a self-signed certificate of version 1: `openssl x509 -req` makes one if there are no extensions.
     pub(crate) fn of_version_1(&self, name: &str, key: &str) -> Certificate {
         self.openssl(&format!(
             "req -new -newkey {key} -nodes -keyout {name}.key -out {name}.csr -subj /CN=localhost"
@@ -151,7 +151,7 @@ impl Authority {
         self.certificate(name)
     }
 
-    /// One that the authority signed.
+    /// Makes a certificate that the authority signs.
     pub(crate) fn signed(&self, name: &str, subject: &str, extensions: &str) -> Certificate {
         std::fs::write(self.file(&format!("{name}.ext")), extensions).unwrap();
         self.openssl(&format!(

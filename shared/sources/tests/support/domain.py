@@ -1,9 +1,9 @@
-"""Stands in for an Amazon OpenSearch Service domain: refuses requests that are not signed correctly, forwards others.
+"""Stands in for a domain of Amazon OpenSearch Service: forwards correctly signed requests and refuses others.
 
-    domain.py UPSTREAM      with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION; prints its own address
+    domain.py UPSTREAM      needs AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION; prints its own address
 
-The check follows AWS's description of Signature Version 4 ("Create a signed AWS API request") and shares nothing with
-the client. A refusal quotes the canonical request, with its session token and signature, as AWS documents it.
+The check follows AWS's description of Signature Version 4 ("Create a signed AWS API request") and shares no code with
+the client. An error repeats the canonical request, with its session token and signature, as AWS documents it.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ KEPT = ("Content-Type", "Accept", "Accept-Encoding")
 
 
 def problem(method: str, target: str, headers: Message, body: bytes) -> str | None:
-    """What is wrong with the signature; None if it is right."""
+    """What is wrong with the signature, or None."""
     scheme, _, rest = headers.get("Authorization", "").partition(" ")
     if scheme != "AWS4-HMAC-SHA256":
         return "no AWS4-HMAC-SHA256 authorization"
@@ -54,7 +54,7 @@ def problem(method: str, target: str, headers: Message, body: bytes) -> str | No
 
 def canonical_request(method: str, target: str, headers: Message, signed: list[str], digest: str) -> str:
     url = urlsplit(target)
-    # Every service but S3 encodes the path once more than it is sent.
+    # Every service except S3 encodes the path of the request a second time.
     path = "/".join(quote(part, safe="-_.~") for part in url.path.split("/"))
     pairs = [pair.partition("=")[::2] for pair in url.query.split("&") if pair]
     encoded = sorted(tuple(quote(unquote(text.replace("+", " ")), safe="-_.~") for text in pair) for pair in pairs)

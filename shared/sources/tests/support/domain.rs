@@ -1,4 +1,4 @@
-//! A stand-in for a domain of Amazon OpenSearch Service, in front of a real node: see domain.py.
+//! A stand-in for a domain of Amazon OpenSearch Service, in front of a real node. See domain.py.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,4 @@
-//! A client and a server of HTTP that are just enough for these tests.
+//! A minimal HTTP client and server for these tests.
 
 pub(crate) mod domain;
 pub(crate) mod tls;
@@ -16,12 +16,12 @@ pub(crate) fn node() -> String {
     std::env::var("LIVE_VIEW_URL").unwrap_or_else(|_| Stack::running().elasticsearch.url.clone())
 }
 
-/// Sends a request to the node; it must succeed.
+/// Sends a request to the node. It must succeed.
 pub(crate) async fn post(method: &str, path: &str, body: &str) {
     send(method, path, body).await;
 }
 
-/// The node's answer, head and body.
+/// The node's response, head and body.
 pub(crate) async fn get(path: &str) -> String {
     send("GET", path, "").await
 }
@@ -43,10 +43,10 @@ async fn send(method: &str, path: &str, body: &str) -> String {
     answer
 }
 
-/// A server that says of any index that its ids are mapped as `kind`, and gives one answer to searches.
+/// A server on a free port.
 pub(crate) struct Server {
     pub(crate) url: String,
-    /// The requests but those for the mapping, whole.
+    /// All complete requests, except those for the mapping.
     requests: Arc<Mutex<Vec<String>>>,
     serving: JoinHandle<()>,
 }
@@ -58,6 +58,7 @@ impl Drop for Server {
 }
 
 impl Server {
+    /// Maps the ids of any index as `kind`, and answers every search with this status and body.
     pub(crate) async fn answering(kind: &str, status: u16, body: &[u8]) -> Self {
         let mapped = json!({ "stores": { "mappings": {
             "store_id": { "full_name": "store_id", "mapping": { "store_id": { "type": kind } } },
@@ -80,7 +81,7 @@ impl Server {
         Self::serving(move |_| (status, header.clone(), Vec::new())).await
     }
 
-    /// Answers each request with a status, further header lines and a body.
+    /// Answers each request with a status, additional header lines and a body.
     pub(crate) async fn serving(answer: impl Fn(&str) -> (u16, String, Vec<u8>) + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -106,12 +107,12 @@ impl Server {
         Self { url, requests, serving }
     }
 
-    /// The first search that came.
+    /// The first request that arrived, except those for the mapping.
     pub(crate) async fn request(self) -> String {
         self.requests.lock().unwrap().first().cloned().unwrap_or_default()
     }
 
-    /// How many requests came, those for the mapping left out.
+    /// The number of requests, except those for the mapping.
     pub(crate) fn count(&self) -> usize {
         self.requests.lock().unwrap().len()
     }

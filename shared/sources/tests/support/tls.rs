@@ -1,4 +1,4 @@
-//! A certificate authority made by openssl, and a TLS front for a server that speaks plain HTTP.
+//! A certificate authority made with openssl, and a TLS proxy in front of a server that speaks plain HTTP.
 
 use std::path::Path;
 use std::process::Command;
@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-/// An authority whose key stays in a folder of its own until it is dropped.
+/// An authority. Its key is in its own folder, which is removed on drop.
 pub(crate) struct Authority {
     folder: std::path::PathBuf,
     /// Its certificate.
@@ -37,7 +37,7 @@ impl Authority {
         Self { folder, pem }
     }
 
-    /// A server's certificate for these names, such as `DNS:localhost`, and its key.
+    /// Makes a server certificate for these names, such as `DNS:localhost`, and its key.
     fn sign(&self, names: &str) -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
         std::fs::write(self.folder.join("names"), format!("subjectAltName = {names}\n")).unwrap();
         let new =
@@ -55,7 +55,7 @@ fn openssl(folder: &Path, arguments: &str) {
     assert!(done.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// Takes TLS connections on 127.0.0.1 and passes their bytes on.
+/// Accepts TLS connections on 127.0.0.1 and forwards their bytes.
 pub(crate) struct Front {
     pub(crate) port: u16,
     serving: JoinHandle<()>,

@@ -1,7 +1,7 @@
-//! Country ticks from many seeds, and the stories of what they have once broken.
+//! Country ticks from many seeds, and stories of what they once broke.
 //!
-//! `SIMULATION_SEED=7` runs that seed alone, `SIMULATION_TICKS=100000` more than the default, and both
-//! together so many from that seed on.
+//! `SIMULATION_SEED=7` runs only that seed. `SIMULATION_TICKS=100000` changes the number of ticks. Both
+//! together run that many ticks, starting with that seed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod stories;
@@ -11,14 +11,16 @@ use std::time::Instant;
 
 use simulation::driver::simulate;
 
-/// What a run of the tests affords.
+/// The number of ticks in a usual test run.
 const TICKS: usize = 2_000;
 
 fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+    std::env::var(name)
+        .ok()
+        .map(|text| text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
 }
 
-/// Simulates the world of the seed; where something does not hold, tells how to see it again.
+/// Simulates the world of the seed. Panics with the way to repeat it if an invariant is broken.
 fn holds(seed: u64) -> usize {
     simulate(seed, false).unwrap_or_else(|_| {
         let broken = simulate(seed, true).expect_err("a seed stands for one simulation");
@@ -53,7 +55,7 @@ fn whatever_fails_everything_comes_out_right() {
     println!("{done} country ticks in {worlds} worlds, {:.0} a second", done as f64 / seconds);
 }
 
-/// Where its seed panics, in the simulation or in a function, lets the other threads stop too.
+/// Stops the other threads if its seed panics, in the simulation or in a function.
 struct StopOthers<'a> {
     seed: u64,
     broken: &'a AtomicBool,

@@ -1,12 +1,12 @@
-//! What the simulation has once broken, each as the shortest story that broke it: which operation
-//! was held or failed, and who came in between. The simulation's own invariants say what is wrong.
+//! What the simulation once broke, each as the shortest story that broke it: which operation was held or
+//! failed, and what came in between. The simulation's own invariants detect the fault.
 
 use serde_json::{Value, json};
 use simulation::chance::Fate;
 use simulation::driver::{Simulation, slots};
 use simulation::machine::Ended;
 use simulation::world::Service;
-use storewatch_domain::Slot;
+use storewatch_domain::{Instant, Slot};
 use storewatch_lake::{Outcome, keys};
 
 /// The country and the slot of the stories.
@@ -20,7 +20,7 @@ struct Story {
 }
 
 impl Story {
-    /// A world at the start of that slot in which only goes wrong what the story tells.
+    /// A world at the start of that slot, in which nothing goes wrong except in the story.
     fn of(seed: u64, slot: usize) -> Self {
         let (simulation, slot) = (Simulation::new(seed, false), slots()[slot]);
         simulation.world.calm(true);
@@ -47,13 +47,13 @@ impl Story {
         json!({ "country": "es", "slot": self.slot, "manifest": manifest })
     }
 
-    /// A whole country tick, with nothing in between.
+    /// Runs a whole country tick, with nothing in between.
     fn ticks(&mut self) -> Ended {
         let tick = self.simulation.tick(ES, self.slot);
         self.simulation.finish(&tick).unwrap()
     }
 
-    /// One function, with nothing in between.
+    /// Calls one function, with nothing in between.
     fn calls(&mut self, function: &'static str, event: Value) -> Value {
         let answer = self.simulation.call(ES, function, event);
         self.simulation.finish(&answer).unwrap().unwrap()
@@ -69,25 +69,25 @@ impl Story {
         serde_json::from_slice(&body.unwrap().unwrap()).unwrap()
     }
 
-    /// Lets all go on that is under way, then ticks calmly.
+    /// Waits for all running work, then ticks calmly.
     fn ends_well(mut self) {
         self.simulation.tick_calmly(self.slot).unwrap();
     }
 }
 
 #[test]
-fn a_merge_that_dies_between_two_files_leaves_all_its_partitions_noted() {
+fn a_merge_that_dies_between_two_files_has_noted_all_its_partitions() {
     let mut story = Story::of(0, EVENING);
     for _ in 0..2 {
         story.simulation.world.script.meets("merge", "put availability_by_city", Fate::DiesBefore);
     }
-    // The way out of the failed tick notes the row of country_ticks, registers it, and removes that note.
+    // The handler of the failed tick notes the row of country_ticks, registers it, and removes that note.
     assert_eq!(story.ticks(), Ended::Failed);
     story.ends_well();
 }
 
 #[test]
-fn a_note_that_is_written_again_while_it_is_registered_stays_until_it_is_registered_too() {
+fn a_note_rewritten_during_registration_stays_until_it_is_registered_too() {
     let mut story = Story::of(0, EVENING);
     let (world, es) = (story.simulation.world.clone(), "es".parse().unwrap());
     world.set_away(Service::Schedules(es), i64::MAX);
@@ -100,21 +100,21 @@ fn a_note_that_is_written_again_while_it_is_registered_stays_until_it_is_registe
         story.calls("observe", item);
     }
     story.calls("merge", story.merge_event());
-    // This is where the second execution is stopped: nobody registers what it has merged.
+    // The second execution is stopped here: nobody registers what it has merged.
     world.script.release(deletion);
     assert_eq!(story.simulation.finish(&failing).unwrap(), Ended::Failed);
     story.ends_well();
 }
 
 #[test]
-fn a_register_whose_note_another_has_removed_meanwhile_goes_on() {
+fn a_register_continues_if_another_has_removed_its_note() {
     let mut story = Story::of(0, EVENING);
     let script = &story.simulation.world.clone().script;
     let reading = script.hold("register", "get pending");
     let first = story.simulation.tick(ES, story.slot);
     story.simulation.go_on_until_held(reading).unwrap();
     assert_eq!(story.ticks(), Ended::Succeeded);
-    // It has no retry to spend: the next fault would be its last.
+    // It has no retries left: the next fault would be its last.
     for _ in 0..3 {
         script.meets("register", "list pending", Fate::FailsBefore);
     }
@@ -141,7 +141,7 @@ fn two_readings_of_changing_schedules_do_not_mix_under_one_manifest() {
 }
 
 #[test]
-fn a_chunk_that_is_observed_again_does_not_change_what_a_merge_has_read() {
+fn observing_a_chunk_again_does_not_change_what_a_merge_has_read() {
     let mut story = Story::of(0, EVENING);
     let world = story.simulation.world.clone();
     story.calls("plan", story.event());
@@ -152,7 +152,7 @@ fn a_chunk_that_is_observed_again_does_not_change_what_a_merge_has_read() {
     let row = world.script.hold("merge", "put country_ticks");
     let first = story.simulation.call(ES, "merge", story.merge_event());
     story.simulation.go_on_until_held(row).unwrap();
-    // The live view changes within the slot, and the invocations are delivered once more.
+    // The live view changes within the slot, and the invocations are delivered again.
     world.pass_until(story.slot.end() * 1_000_000 - 60_000_000);
     for item in items {
         story.calls("observe", item);
@@ -168,7 +168,7 @@ fn a_chunk_that_is_observed_again_does_not_change_what_a_merge_has_read() {
 }
 
 #[test]
-fn an_answer_of_the_live_view_after_the_slot_is_late() {
+fn a_live_view_answer_after_the_slot_is_late() {
     let mut story = Story::of(0, EVENING);
     let world = story.simulation.world.clone();
     story.calls("plan", story.event());
@@ -185,7 +185,7 @@ fn an_answer_of_the_live_view_after_the_slot_is_late() {
 }
 
 #[test]
-fn a_tick_of_a_slot_long_past_does_not_take_the_exceptions_from_those_of_today() {
+fn a_tick_of_an_old_slot_does_not_remove_the_exceptions_of_today() {
     for seed in 0..10 {
         let mut story = Story::of(seed, EVENING);
         let world = story.simulation.world.clone();
@@ -202,7 +202,7 @@ fn a_tick_of_a_slot_long_past_does_not_take_the_exceptions_from_those_of_today()
 }
 
 #[test]
-fn a_live_view_that_is_down_for_half_a_minute_costs_no_chunk_of_the_slot() {
+fn a_live_view_that_is_down_for_half_a_minute_costs_no_chunk() {
     for seed in 0..20 {
         let mut story = Story::of(seed, EVENING);
         let (world, es) = (story.simulation.world.clone(), "es".parse().unwrap());
@@ -213,7 +213,7 @@ fn a_live_view_that_is_down_for_half_a_minute_costs_no_chunk_of_the_slot() {
         let sent =
             |name: &str| sent.iter().filter(|(_, m)| m.name == name).map(|(_, m)| m.value).sum::<f64>();
         assert_eq!((sent("TicksComplete"), sent("TicksPartial")), (1.0, 0.0));
-        assert!(story.slot.contains_micros(world.now()));
+        assert!(story.slot.contains(Instant::from_micros(world.now()).unwrap()));
     }
 }
 
