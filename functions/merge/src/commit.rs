@@ -1,5 +1,5 @@
-//! Committing a country tick: each file is written only over what was seen before, and the row of
-//! `country_ticks` last, so that two merges at once end as one of them alone would.
+//! Commits a country tick. Each file is written only over the version that was read, and the row of
+//! `country_ticks` last, so that two merges at once end as one alone would.
 
 use bytes::Bytes;
 use storewatch_domain::{CountryCode, Slot};
@@ -8,15 +8,15 @@ use storewatch_lake::{Condition, Objects, Outcome, Partition, Put, Table, TickRe
 use storewatch_runtime::FunctionError;
 use storewatch_runtime::events::Partitions;
 
-/// What stands of a slot before anything is written.
+/// What the tables hold of a slot before anything is written.
 pub struct Standing {
     conditions: Vec<(Table, Condition)>,
     pub record: Option<TickRecord>,
 }
 
 impl Standing {
-    /// Looks at the slot's files. It must come before the staged chunks are read: whoever finds a
-    /// file changed then knows that chunks may have changed too.
+    /// Looks at the slot's files. Call it before the staged chunks are read: a file that has changed later
+    /// then means that chunks may have changed too.
     pub async fn look(
         objects: &dyn Objects,
         country: CountryCode,
@@ -37,7 +37,7 @@ impl Standing {
         Ok(Self { conditions, record })
     }
 
-    /// Whether what stands is at least as good as a tick of this outcome and coverage.
+    /// Whether the slot already holds something at least as good as this outcome and coverage.
     pub fn is_as_good_as(&self, outcome: Outcome, coverage: Option<f64>) -> bool {
         self.record.as_ref().is_some_and(|record| {
             let (held, new) = (record.coverage.unwrap_or(0.0), coverage.unwrap_or(0.0));
@@ -69,8 +69,8 @@ pub async fn commit(
     Ok(Put::Done)
 }
 
-/// Notes the partitions before there is a file in them, so that they are registered by a later tick
-/// if this one comes to an end before it can. The key decides which partitions those are.
+/// Notes the partitions before their first file is written, so that a later tick registers them if this one
+/// ends too early. The key decides which partitions those are.
 pub async fn note_pending(
     objects: &dyn Objects,
     key: &str,
@@ -80,7 +80,7 @@ pub async fn note_pending(
     Ok(objects.put(key, body).await?)
 }
 
-/// The partitions that the tables' files of the slot lie in.
+/// The partitions of the slot's files.
 pub fn partitions(
     objects: &dyn Objects,
     country: CountryCode,

@@ -1,5 +1,4 @@
-//! Gathering the chunks of a country tick: what was staged, and for a chunk that staged nothing its
-//! stores as `unknown`.
+//! Gathers the chunks of a country tick: what was staged, and the stores of the other chunks as `unknown`.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +11,7 @@ use storewatch_lake::{Objects, keys, snapshot};
 use storewatch_runtime::events::{Cause, ChunkItem, StaleSchedules, Unobserved};
 use storewatch_runtime::{ErrorName, FunctionError};
 
-/// Objects that are read at once.
+/// How many objects are read at once.
 const PARALLEL: usize = 8;
 
 /// All rows of a country tick.
@@ -23,14 +22,14 @@ pub struct Gathered {
     pub missing: Vec<Missing>,
     /// When the schedules were read.
     pub schedule_as_of: Instant,
-    /// Why they are no newer, if they could not be read for this tick.
+    /// Why they could not be read for this tick; `None` if they were.
     pub stale: Option<StaleSchedules>,
 }
 
 /// A chunk that staged nothing.
 pub struct Missing {
     pub item: ChunkItem,
-    /// What its function noted; `None` if it was killed before it could.
+    /// What `observe` noted; `None` if it ended before it could.
     pub note: Option<Unobserved>,
 }
 
@@ -44,7 +43,7 @@ impl Missing {
         self.note.as_ref().is_some_and(|note| note.error == Some(Cause::Error(ErrorName::BadConfig)))
     }
 
-    /// Whether another look can find what this one did not.
+    /// Whether another look may succeed.
     pub fn may_pass(&self) -> bool {
         !self.is_config() && self.failure() != ViewFailure::Late
     }
@@ -99,7 +98,7 @@ pub async fn gather(
     })
 }
 
-/// The rows of a country tick in which no chunk's answer can be used.
+/// The rows of a country tick that can use no chunk's answer.
 pub async fn all_unknown(
     objects: &dyn Objects,
     rules: &Rules,
@@ -117,7 +116,7 @@ fn merged(parts: Vec<AvailabilityRows>) -> Result<AvailabilityRows, FunctionErro
         .map_err(|source| FunctionError::File { what: "the rows of the country", source })
 }
 
-/// What a function noted under the key, if it did.
+/// The note under the key, if there is one.
 async fn note<T: DeserializeOwned>(
     objects: &dyn Objects,
     staged: &BTreeSet<String>,

@@ -1,4 +1,4 @@
-//! Merging a country tick.
+//! Merges a country tick.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,26 +11,26 @@ use crate::look::Look;
 use crate::measure::outcome_metrics;
 use crate::tick::once;
 
-/// What merging needs of the world.
+/// What merging needs from outside.
 pub struct Ports<'a> {
     pub objects: &'a dyn Objects,
     pub metrics: &'a dyn Metrics,
     pub clock: &'a dyn Clock,
-    /// Seconds before a partial tick first looks again; 0: it never does.
+    /// Seconds before a partial tick first looks again; 0 for never.
     pub look_again_seconds: u64,
 }
 
-/// The event: with `manifest` the way of every tick, with `error` the way out of a failed one.
+/// The event: `manifest` for a tick that has observed, `error` for one that has failed.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Event {
     pub country: CountryCode,
     pub slot: Slot,
     pub manifest: Option<String>,
-    /// Text, or what a state machine's Catch yields: an object with `Error` and `Cause`.
+    /// Text, or the output of a state machine's Catch: an object with `Error` and `Cause`.
     pub error: Option<Value>,
     /// When the country tick started; if absent, its time counts from the merge.
     pub started_at: Option<Instant>,
-    /// The number of the look that this merge follows.
+    /// The number of the look before this merge, from 1.
     #[serde(default = "first_look")]
     pub look: u32,
 }
@@ -48,30 +48,30 @@ pub struct Merged {
     pub coverage: Option<f64>,
     /// What `country_ticks.error` says.
     pub error: Option<String>,
-    /// The look that is to follow; null if this was the last.
+    /// The next look; null if this was the last.
     pub again: Option<Look>,
 }
 
 impl Merged {
-    /// The answer about a row that stands.
+    /// The answer for a row that is kept.
     pub(crate) fn standing(partitions: Vec<Partition>, record: &TickRecord) -> Self {
         let (outcome, coverage, error) = (record.outcome, record.coverage, record.error.clone());
         Self { partitions, outcome, coverage, error, again: None }
     }
 }
 
-/// How often a merge looks again after another merge of the slot came in between.
+/// How often a merge starts over because another merge of the slot was faster.
 const TRIES: usize = 5;
 
-/// Merges what the chunks have staged into one file a table and sends the metrics.
+/// Merges the staged chunks into one file per table, and sends the metrics.
 ///
-/// A slot that is complete is left as it is; a partial or failed one is replaced by a better one. While there
-/// is time, a partial one is to be looked at again; its metrics are sent once, after its last look.
-/// `country` is the country file, or why there is none: a failure is written down without it.
+/// A complete slot is left as it is; a partial or failed one is replaced by a better one. A partial one asks
+/// for another look while there is time; its metrics are sent once, after its last look. `country` is the
+/// country file, or why there is none: a failure is recorded without it.
 ///
 /// # Errors
-/// `BadEvent` where neither or both of manifest and error are there, `BadConfig` for a wrong country
-/// file, `LakeUnavailable`.
+/// `BadEvent` unless exactly one of manifest and error is given, `BadConfig` for a wrong country file,
+/// `LakeUnavailable`.
 pub async fn merge(
     ports: &Ports<'_>,
     country: Result<&CountryFile, FunctionError>,
@@ -103,7 +103,7 @@ pub async fn merge(
     .into())
 }
 
-/// The row of a failed country tick, unless something better stands.
+/// Writes the row of a failed country tick, unless the slot has something better.
 async fn failed(
     ports: &Ports<'_>,
     event: &Event,
@@ -140,7 +140,7 @@ async fn failed(
     Ok(Some(Merged::standing(partitions, &record)))
 }
 
-/// What a Catch yields, in one line: the error's name, and the message out of its cause.
+/// The output of a Catch in one line: the error's name, and the message from its cause.
 fn said(error: &Value) -> String {
     let text = |value: Option<&Value>| value.and_then(|value| value.as_str()).map(str::to_owned);
     let Some(name) = text(error.get("Error")) else {

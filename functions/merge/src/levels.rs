@@ -1,5 +1,5 @@
-//! Sudden changes from one tick to the next. A source that answers is believed, however odd what it says; but
-//! schedules that shrink to nothing, or documents that are gone, are flagged by metrics with alarms.
+//! Sudden changes from one tick to the next. A source that answers is believed, but metrics with alarms report
+//! schedules that shrink to nothing, or documents that are gone.
 
 use serde::{Deserialize, Serialize};
 use storewatch_domain::{CountryCode, Slot};
@@ -7,26 +7,26 @@ use storewatch_lake::objects::{damaged, json};
 use storewatch_lake::{Objects, keys};
 use storewatch_runtime::{FunctionError, Metric, describe};
 
-/// The levels of a country tick, kept for the next one to be compared with.
+/// The levels of a country tick, kept to compare the next tick with.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Levels {
     /// The tick's slot.
     pub slot: Slot,
-    /// The stores of PostgreSQL.
+    /// The number of stores in PostgreSQL.
     pub stores: u64,
-    /// Of those that were observed, the share that is in the live view, 0 to 1; null where none was.
+    /// The share of the observed stores that are in the live view, 0 to 1; null if none was observed.
     pub listed_share: Option<f64>,
-    /// The live view, as the country file names it, in which a store was last found.
+    /// The live view, as in the country file, that last had a store of the country.
     #[serde(default)]
     pub met_in: Option<String>,
 }
 
 impl Levels {
-    /// Whether a store was found in this live view in some tick so far.
+    /// Whether some tick has found a store in this live view.
     pub fn has_met_in(&self, view: &str) -> bool {
         match &self.met_in {
             Some(met_in) => met_in == view,
-            // An older release did not write it down.
+            // Older releases did not record it.
             None => self.listed_share.is_some_and(|share| share > 0.0),
         }
     }
@@ -37,7 +37,7 @@ impl Levels {
             self.listed_share.map(|share| Metric::ratio("ListedShare", share)).into_iter().collect();
         let Some(before) = before else { return metrics };
         let (fewer, more) = (self.stores.min(before.stores), self.stores.max(before.stores));
-        // 0 where nothing changed, 0.5 where their number halved or doubled, 1 from or to nothing.
+        // 0 for no change, 0.5 if their number halved or doubled, 1 from or to nothing.
         let change = if more == 0 { 0.0 } else { 1.0 - fewer as f64 / more as f64 };
         metrics.push(Metric::ratio("StoresChange", change));
         if let (Some(before), Some(now)) = (before.listed_share, self.listed_share) {
@@ -57,9 +57,8 @@ pub async fn last(objects: &dyn Objects, country: CountryCode) -> Result<Option<
     Ok(Some(serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?))
 }
 
-/// The metrics of this tick's levels after the last ones. It also keeps them for the next tick, unless those of
-/// a later slot are kept already: a tick that is late is compared with nothing. A failure is logged and costs
-/// the comparison only, never the tick.
+/// Compares this tick's levels with the last ones, and keeps them for the next tick unless those of a later
+/// slot are there: a late tick is compared with nothing. A failure is logged, and only the comparison is lost.
 pub async fn compare(
     objects: &dyn Objects,
     country: CountryCode,
@@ -82,7 +81,7 @@ async fn compared(
     levels: &Levels,
 ) -> Result<Vec<Metric>, FunctionError> {
     let before = last?;
-    // The same slot comes again where a partial tick is replaced by a better one.
+    // The slot comes again if a better tick replaces a partial one.
     let earlier = before.as_ref().filter(|before| before.slot < levels.slot);
     if before.as_ref().is_none_or(|before| before.slot <= levels.slot) {
         let share = levels.listed_share.or(before.as_ref().and_then(|before| before.listed_share));

@@ -1,4 +1,4 @@
-//! `merge`: the staged chunks of a country tick become the tables' files, one each.
+//! `merge`: makes the staged chunks of a country tick into one file per table.
 
 pub mod commit;
 pub mod gather;

@@ -1,5 +1,5 @@
-//! The next look at the live view: a tick that is partial looks again for the chunks that are missing, as long
-//! as its slot and its time to observe last.
+//! The next look at the live view: a partial tick looks again for its missing chunks, while its slot and its time
+//! to observe last.
 
 use serde::Serialize;
 use storewatch_domain::{Instant, Slot};
@@ -10,30 +10,30 @@ use storewatch_runtime::events::{ChunkItem, OBSERVING_MICROS};
 
 use crate::gather::Missing;
 
-/// A look that is still to come, as the state machine takes it.
+/// The next look, in the form that the state machine takes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Look {
-    /// From 2; the first look is that of the plan.
+    /// From 2: the first look is at the whole manifest.
     pub number: u32,
     /// The key of its chunks, a JSON array like the manifest's.
     pub items: String,
     pub wait_seconds: u64,
 }
 
-/// Looks in a tick. With pauses of 60, 120 and 180 s no more fit into its time to observe.
+/// Looks per tick. With pauses of 60, 120 and 180 s no more fit into its time to observe.
 const LOOKS: u32 = 4;
-/// What a look needs at least of the time to observe.
+/// The least time that a look needs.
 const ROOM_MICROS: i64 = 10 * 1_000_000;
 
-/// How long to wait after the look of that number before the next, in seconds: a pause more each time, or less
-/// if no more time is left; `None` once there is less than a pause. `pause` 0 never looks again.
+/// Seconds to wait after a look before the next: one pause more each time, or less if there is not enough time.
+/// `None` if less than a pause is left, or if `pause` is 0, which means never.
 pub fn wait_seconds(look: u32, pause: u64, slot: Slot, started_at: Instant, now: Instant) -> Option<u64> {
     let until = (started_at.micros() + OBSERVING_MICROS).min(slot.end() * 1_000_000) - ROOM_MICROS;
     let left = ((until - now.micros()) / 1_000_000).max(0) as u64;
     (pause > 0 && look < LOOKS && left >= pause).then(|| left.min(pause * u64::from(look)))
 }
 
-/// Writes down the chunks that the next look is for.
+/// Writes the list of chunks for the next look.
 ///
 /// # Errors
 /// `LakeUnavailable`.
@@ -62,7 +62,7 @@ mod tests {
         assert_eq!([wait(1, 60, 30), wait(2, 60, 120), wait(3, 60, 270)], [Some(60), Some(120), Some(172)]);
         assert_eq!([wait(3, 60, 382), wait(3, 60, 383), wait(1, 60, 900)], [Some(60), None, None]);
         assert_eq!([wait(4, 60, 30), wait(1, 0, 30)], [None, None]);
-        // One that started late has the end of its slot before it.
+        // A tick that started late reaches the end of its slot first.
         assert_eq!(wait_seconds(1, 60, slot, at(800), at(820)), Some(60));
         assert_eq!(wait_seconds(1, 60, slot, at(800), at(831)), None);
     }

@@ -1,10 +1,10 @@
-//! The metrics of a country tick, on which its alarms are.
+//! The metrics of a country tick, which its alarms watch.
 
 use storewatch_domain::{Counts, Status};
 use storewatch_lake::Outcome;
 use storewatch_runtime::Metric;
 
-/// One of three is 1.
+/// One of the three is 1.
 pub(crate) fn outcome_metrics(outcome: Outcome) -> Vec<Metric> {
     let each = [
         ("TicksComplete", Outcome::Complete),
@@ -14,7 +14,7 @@ pub(crate) fn outcome_metrics(outcome: Outcome) -> Vec<Metric> {
     each.map(|(name, of)| Metric::count(name, u64::from(of == outcome))).into()
 }
 
-/// What the stores came to.
+/// The number of stores by status, and the shares that follow from it.
 pub(crate) fn count_metrics(counts: Counts) -> Vec<Metric> {
     let mut metrics = vec![Metric::count("Stores", counts.stores())];
     metrics.extend(counts.iter().map(|(status, n)| Metric::count(metric_name(status), n)));

@@ -1,4 +1,4 @@
-//! A country tick from its staged chunks: the tables' files, the row that says how it went, and what is next.
+//! A country tick from its staged chunks: the tables' files, the row of `country_ticks`, and the next look.
 
 use storewatch_domain::{Counts, Instant, Slot};
 use storewatch_lake::availability::Meeting;
@@ -14,16 +14,16 @@ use crate::levels::{self, Levels, compare};
 use crate::look;
 use crate::measure::{count_metrics, outcome_metrics};
 
-/// The longest text of an error that is kept, in characters: a query can be part of it.
+/// Characters of an error that are kept: it can contain a query.
 const LONGEST_ERROR: usize = 2_000;
 
-/// The gathered chunks, and what is to be said of them.
+/// The gathered chunks, and what was found about them.
 struct Tick {
     gathered: Gathered,
     meeting: Meeting,
     /// The release of the zones that the stores were judged by.
     tzdb: String,
-    /// Nobody knows whether the ids of the two sources can meet at all: no chunk's answer is used.
+    /// No id of the two sources has ever met, so no chunk's answer is used.
     is_unmet: bool,
     last: Result<Option<Levels>, FunctionError>,
 }
@@ -64,7 +64,7 @@ pub(crate) async fn once(
         }
     }
     let again = tick.again(ports, event, started_at).await?;
-    // A slot counts once: after its last look.
+    // A slot counts once, after its last look.
     if again.is_none() && (!stands || event.look > 1) {
         let mut metrics = outcome_metrics(record.outcome);
         metrics.extend(count_metrics(counts));
@@ -84,7 +84,7 @@ pub(crate) async fn once(
     Ok(Some(Merged { again, ..Merged::standing(partitions, &record) }))
 }
 
-/// The chunks of the manifest. One of another country or slot must not become this one's rows.
+/// Reads the manifest. Chunks of another country or slot are refused.
 async fn items(
     objects: &dyn Objects,
     event: &Event,
@@ -109,7 +109,7 @@ fn unwritable(source: ParquetError) -> FunctionError {
     FunctionError::File { what: "the files of the country tick", source }
 }
 
-/// The live view as far as it decides whether the ids of the two sources can meet.
+/// The parts of the live view that decide whether the ids of the two sources can meet.
 fn view(country: &CountryFile) -> String {
     let view = &country.live_view;
     format!("{} {} {:?}", view.index, view.id_field, view.id_type)
@@ -162,7 +162,7 @@ impl Tick {
         if self.is_unmet { self.gathered.chunks } else { self.gathered.missing.len() as u32 }
     }
 
-    /// What went wrong, in one line: ids that do not meet, the first cause of a missing chunk, old schedules.
+    /// What went wrong, in one line: ids that do not meet, the first cause of a missing chunk, stale schedules.
     fn error(&self) -> Option<String> {
         let meeting = &self.meeting;
         let unmet = meeting.is_empty().then(|| {
@@ -187,7 +187,7 @@ impl Tick {
         (!all.is_empty()).then(|| all.join("; ").chars().take(LONGEST_ERROR).collect())
     }
 
-    /// The look that follows this one, if there is a chunk that another look may find, and time for it.
+    /// The next look, if another look may find a missing chunk and there is time for it.
     async fn again(
         &self,
         ports: &Ports<'_>,
@@ -202,7 +202,7 @@ impl Tick {
         }
     }
 
-    /// The metrics of what went wrong, and of what changed since the tick before.
+    /// The metrics of what went wrong, and of changes since the last tick.
     async fn metrics(
         self,
         objects: &dyn Objects,

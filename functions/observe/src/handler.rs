@@ -1,4 +1,4 @@
-//! Observing a chunk.
+//! Observes a chunk.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use storewatch_runtime::events::{Cause, ChunkItem, OBSERVING_MICROS, Unobserved}
 use storewatch_runtime::{Clock, CountryFile, ErrorName, FunctionError, describe};
 use storewatch_sources::LiveView;
 
-/// What observing needs of the world.
+/// What observing needs from outside.
 pub struct Ports<'a> {
     pub objects: &'a dyn Objects,
     pub clock: &'a dyn Clock,
@@ -25,24 +25,24 @@ pub struct Observed {
     pub chunk: u32,
     /// The key under which the chunk is staged.
     pub key: String,
-    /// The rows that this observation made: the chunk's stores and its orphans.
+    /// How many rows this observation made: the chunk's stores and its orphans.
     pub stores: usize,
-    /// Rows by status; those that are 0 are left out.
+    /// Rows by status, without zeros.
     pub counts: BTreeMap<&'static str, u64>,
 }
 
 /// Reads the chunk's part of the live view, judges each store and stages the rows.
 ///
-/// Outside its slot nothing is observed: what the live view says then is not what users were shown.
-/// Nor is it once the country tick has used up its time for that, as many chunks at a live view that
-/// hangs do: then the stores of the rest are unknown, and the tick still ends. All that, and every
-/// failure, is noted beside the staged chunks, so that the merge can give the stores their reason; it
-/// never takes the place of what was staged in time. Nor does another observation: what a merge has
-/// read stays so, or the files of two merges would be of two minds.
+/// Nothing is observed outside the slot, because the live view then shows something else than users saw.
+/// Nothing is observed either once the country tick has used up its time to observe, as it can with many
+/// chunks and a live view that hangs: their stores are unknown, and the tick still ends. Every such case
+/// and every failure is noted beside the staged chunks, so that merge can give the stores their reason.
+/// A note never replaces a staged chunk, nor does a second observation: what one merge has read must not
+/// change, or two merges would write different files.
 ///
 /// # Errors
-/// `LiveViewUnavailable`, `LiveViewIncomplete`, `BadConfig` where the country's queries do not fit
-/// the index, `LakeUnavailable`.
+/// `LiveViewUnavailable`, `LiveViewIncomplete`, `BadConfig` if the country's queries do not fit the index,
+/// `LakeUnavailable`.
 pub async fn observe(
     ports: &Ports<'_>,
     country: &CountryFile,
@@ -68,7 +68,7 @@ pub async fn observe(
     }
 }
 
-/// Notes for the merge why the chunk could not be observed, and gives the error back.
+/// Notes for merge why the chunk could not be observed, and returns the error.
 pub async fn noted(ports: &Ports<'_>, item: &ChunkItem, error: FunctionError) -> FunctionError {
     let reason = match error.name() {
         ErrorName::LiveViewIncomplete => Reason::LiveViewIncomplete,
@@ -105,7 +105,7 @@ async fn unobserved(
     })
 }
 
-/// Nothing where the live view answered after the slot only: what it said may be of later.
+/// `None` if the live view answered after the end of the slot: the answer may describe a later state.
 async fn in_time(
     ports: &Ports<'_>,
     country: &CountryFile,
@@ -141,7 +141,7 @@ async fn in_time(
     }))
 }
 
-/// The chunk's stores, which must be those that its range was cut for.
+/// Reads the chunk's stores. Their number must be the one in the event.
 async fn stores(objects: &dyn Objects, item: &ChunkItem) -> Result<Vec<Store>, FunctionError> {
     let body = objects.get(&item.key).await?;
     let stores = snapshot::read(body).map_err(|error| damaged(objects, &item.key, error))?;
@@ -152,7 +152,8 @@ async fn stores(objects: &dyn Objects, item: &ChunkItem) -> Result<Vec<Store>, F
     Ok(stores)
 }
 
-/// A manifest is never cut again, and a country file can be deployed in the middle of its slot.
+/// Checks that the chunk was cut for this id type: a country file can be deployed in the middle of a slot, and
+/// a manifest is never cut again.
 fn check_cut(id_type: IdType, item: &ChunkItem) -> Result<(), FunctionError> {
     let fits = |key: &StoreKey| match key {
         StoreKey::Long(_) => id_type == IdType::Long,

@@ -1,4 +1,4 @@
-//! `observe`: one chunk's part of the live view, judged and staged.
+//! `observe`: reads one chunk's part of the live view, judges its stores and stages the rows.
 
 pub mod handler;
 

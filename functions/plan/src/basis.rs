@@ -1,32 +1,32 @@
-//! What of the country file a snapshot of its schedules depends on: under another file it may be of other
-//! stores, or cut for ids of another kind.
+//! The parts of the country file that a snapshot of its schedules depends on. Under another file the snapshot
+//! may hold other stores, or be cut for ids of another type.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use storewatch_domain::IdType;
 use storewatch_runtime::CountryFile;
 
-/// The part of the country file that a snapshot was made by. Time limits and certificates are not in it:
-/// changing those must not cost the only snapshot while PostgreSQL is down.
+/// What a snapshot was made with. Time limits and certificates are left out: changing them must not discard
+/// the only snapshot while PostgreSQL is down.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Basis {
-    /// Hash of the database's address and the three queries: another one means other data.
+    /// Hash of the database's address and the three queries. A different hash means different data.
     source: String,
-    /// The query whose answer the snapshot's version is.
+    /// The query that returned the snapshot's version.
     version_query: Option<String>,
-    /// How the stores were put in order and cut. Stores can be cut again.
+    /// How the stores were ordered and cut. They can be cut again.
     id_type: IdType,
     chunk_stores: usize,
 }
 
 impl Basis {
-    /// What a snapshot depends on that is read by this file.
+    /// The basis of a snapshot that is read with this file.
     pub fn of(file: &CountryFile) -> Self {
         let queries = file.schedule.queries();
         let mut hash = Sha256::new();
         let address = data_address(&file.schedule.url);
         for part in [&address, &queries.stores, &queries.weekly, &queries.exceptions] {
-            // Of each part its length too, or two files could run together into one text.
+            // With its length, so that the same text cannot be split into parts in two ways.
             hash.update(format!("{}:{part}\n", part.len()));
         }
         Self {
@@ -37,19 +37,19 @@ impl Basis {
         }
     }
 
-    /// Whether both are read from the same place by the same queries.
+    /// Whether both are read from the same place with the same queries.
     pub fn has_source_of(&self, other: &Self) -> bool {
         self.source == other.source
     }
 
-    /// Whether both cut their stores alike.
+    /// Whether both cut their stores the same way.
     pub fn is_cut_as(&self, other: &Self) -> bool {
         (self.id_type, self.chunk_stores) == (other.id_type, other.chunk_stores)
     }
 }
 
 /// The part of an address that says where the data is: hosts, database, user and `options`, which can set
-/// `search_path`. How it is connected to (`sslmode` and the like) changes nothing of what is read.
+/// `search_path`. How to connect (`sslmode` and the like) does not change what is read.
 fn data_address(url: &str) -> String {
     let (place, parameters) = url.split_once('?').unwrap_or((url, ""));
     let kept = parameters.split('&').filter(|parameter| {

@@ -1,4 +1,4 @@
-//! Planning a country tick.
+//! Plans a country tick.
 
 use std::ops::RangeInclusive;
 
@@ -15,7 +15,7 @@ use crate::basis::Basis;
 use crate::last_good;
 use crate::snapshots::{self, Snapshot};
 
-/// What planning needs of the world.
+/// What planning needs from outside.
 pub struct Ports<'a> {
     pub objects: &'a dyn Objects,
     pub clock: &'a dyn Clock,
@@ -35,7 +35,7 @@ pub struct Planned {
     pub slot: Slot,
     /// When the schedules were read.
     pub schedule_as_of: Instant,
-    /// Whether the schedules could not be read, so that an older snapshot is used.
+    /// Whether the schedules could not be read, and an older snapshot is used.
     pub stale: bool,
     pub stores: usize,
     pub chunks: usize,
@@ -45,29 +45,27 @@ pub struct Planned {
     pub concurrency: usize,
 }
 
-/// Local dates whose exceptions a snapshot holds, counted from the slot's UTC date. Three back for
-/// what spills over; two weeks ahead, so that a snapshot serves while PostgreSQL is away.
+/// The local dates whose exceptions a snapshot holds, in days from the slot's UTC date: three days back for
+/// hours that run past midnight, two weeks ahead for ticks while PostgreSQL is down.
 const DATES: (i32, i32) = (-3, 14);
-/// For how long an unchanged version lets a snapshot be reused; it stays well inside [`DATES`] and
-/// the 30 days for which snapshots are kept.
+/// How long a snapshot is reused while its version is unchanged. Well within [`DATES`] and the 30 days that
+/// snapshots are kept.
 const REUSE_MICROS: i64 = 24 * 3600 * 1_000_000;
-/// On which dates it is reused, in days after the one on which it was read: those whose exceptions
-/// it holds for certain.
+/// The dates on which it is reused, in days after the reading: those whose exceptions it certainly holds.
 const REUSED_ON: RangeInclusive<i32> = 0..=1;
-/// For slots of which dates, in days after today, the snapshot becomes the last good one: those
-/// whose exceptions are today's too. A tick of a slot that is long past must not have the ticks of
-/// today judged without them.
+/// A snapshot becomes the last good one if its slot is within these days from today, so that it also holds
+/// today's exceptions. A tick for an old slot must not leave today's ticks without them.
 const LATEST_OF: RangeInclusive<i32> = -7..=1;
 
 /// Plans a country tick: reads the schedules, writes the snapshot in chunks and the manifest.
 ///
-/// A slot is planned once: where its manifest stands already, that plan is the answer, so that a
-/// second run cannot move the borders of chunks that are being observed. If the schedules cannot be
-/// read, for whatever reason, the last good snapshot serves.
+/// A slot is planned once. If it has a manifest, that plan is the answer: a second run must not move the
+/// borders of chunks that are being observed. If the schedules cannot be read, for whatever reason, the
+/// last good snapshot is used.
 ///
 /// # Errors
-/// `ScheduleUnavailable` or `BadConfig` where the schedules cannot be read and there is no snapshot
-/// yet of the same source, `LakeUnavailable`.
+/// `ScheduleUnavailable` or `BadConfig` if the schedules cannot be read and there is no snapshot of the
+/// same source yet; `LakeUnavailable`.
 pub async fn plan(
     ports: &Ports<'_>,
     country: &CountryFile,
@@ -88,7 +86,7 @@ pub async fn plan(
     let mut items = items(event, &snapshot, &zones);
     if objects.put_if(&manifest, json(objects, &manifest, &items)?, Condition::Absent).await? == Put::Conflict
     {
-        // Somebody else planned the slot meanwhile, and chunks may be under way.
+        // Another run has planned the slot meanwhile, and its chunks may be under way.
         items = planned_before(objects, &manifest).await?.unwrap_or(items);
     }
     answer(objects, country, event, manifest, &items).await
@@ -102,7 +100,7 @@ async fn planned_before(
     Ok(Some(serde_json::from_slice(&body).map_err(|error| damaged(objects, manifest, error))?))
 }
 
-/// Reads the schedules, or finds that the last snapshot is still what they say.
+/// Reads the schedules, or returns the last snapshot if they have not changed since.
 async fn read(
     ports: &Ports<'_>,
     country: &CountryFile,
@@ -116,7 +114,7 @@ async fn read(
         None => None,
     };
     let (date, basis) = (event.slot.day().date(), Basis::of(country));
-    // Days from the day on which schedules were read to that of the slot.
+    // Days from the reading to the slot.
     let days_since = |read: Instant| date.days() - Day::containing(read).date().days();
     let known = known.filter(|known| known.basis.as_ref() == Some(&basis)).filter(|known| {
         let read = known.schedule_as_of;
@@ -146,7 +144,7 @@ async fn read(
     Ok(snapshot)
 }
 
-/// Says which stores cannot be judged and why: all as a number, the first few by name.
+/// Logs how many stores cannot be judged, and the first few with the reason.
 fn report_problems(chunks: &[storewatch_domain::Chunk], zones: &Zones) {
     let zone = |zone: &str| zones.get(zone).err().map(|error| error.to_string());
     let bad = chunks.iter().flat_map(|chunk| &chunk.stores).filter_map(|store| {

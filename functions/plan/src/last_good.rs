@@ -1,4 +1,4 @@
-//! The last good snapshot, in the place of a reading that failed.
+//! The last good snapshot, used when the schedules cannot be read.
 
 use storewatch_domain::{Instant, cut};
 use storewatch_lake::objects::json;
@@ -10,10 +10,10 @@ use crate::basis::Basis;
 use crate::handler::{Event, Ports};
 use crate::snapshots::{self, Snapshot};
 
-/// The last good snapshot if it can serve, with a note of why it has to; else the error of the reading.
+/// Returns the last good snapshot if it can be used, and notes why it is; else the error.
 ///
-/// Once the schedules were read, whatever PostgreSQL says is an outage of a source: a query that was right
-/// can fail for one row. A file that never read well, or that names another source now, is refused.
+/// Once the schedules have been read, any error of PostgreSQL is an outage: a correct query can fail for one
+/// row. A country file that has never worked, or that names another source now, is refused.
 pub async fn instead_of(
     error: FunctionError,
     ports: &Ports<'_>,
@@ -40,7 +40,7 @@ pub async fn instead_of(
     Ok(snapshot)
 }
 
-/// Whether the slot was planned on this snapshot because a newer one could not be had.
+/// Whether the slot was planned on this snapshot because the schedules could not be read.
 pub async fn is_noted(
     objects: &dyn Objects,
     event: &Event,
@@ -50,8 +50,8 @@ pub async fn is_noted(
     Ok(objects.list(&key).await?.iter().any(|object| object.key == key))
 }
 
-/// The last good snapshot, cut as the country file says now; `None` if there is none, or if it was read from
-/// another source: that has other stores.
+/// The last good snapshot, cut as the country file says now. `None` if there is none, or if it is from
+/// another source, which has other stores.
 async fn usable(
     ports: &Ports<'_>,
     country: &CountryFile,
@@ -69,8 +69,8 @@ async fn usable(
     if snapshot.basis.as_ref().is_some_and(|own| own.is_cut_as(&basis)) {
         return Ok(Some(snapshot));
     }
-    // Of one that does not say how it was cut, that is not known either. The new chunks get the time of now
-    // in their keys: those that other slots were planned on stay.
+    // It was cut differently, or does not say how. The new chunks' keys hold the current time, so the chunks
+    // that other slots were planned on stay.
     let stores = snapshots::stores(ports.objects, &snapshot).await?;
     let chunks = match cut(stores, country.live_view.id_type, country.run.chunk_stores) {
         Ok(chunks) => chunks,

@@ -1,4 +1,4 @@
-//! `plan`: a country's schedules, read once a tick, as a snapshot in chunks and their manifest.
+//! `plan`: reads a country's schedules once per tick, and writes them as chunks with a manifest.
 
 mod basis;
 pub mod handler;

@@ -14,10 +14,10 @@ use crate::basis::Basis;
 pub struct Snapshot {
     /// When the schedules were read.
     pub schedule_as_of: Instant,
-    /// What the country's `version` query said, where it has one.
+    /// The answer of the country's `version` query; `None` without such a query.
     #[serde(default)]
     pub version: Option<String>,
-    /// What it depends on; absent in what older releases have written.
+    /// What it depends on; absent if an older release wrote it.
     #[serde(default)]
     pub basis: Option<Basis>,
     pub chunks: Vec<SnapshotChunk>,
@@ -32,7 +32,7 @@ pub struct SnapshotChunk {
     pub stores: usize,
 }
 
-/// Objects that are written at once.
+/// How many objects are written at once.
 const PARALLEL: usize = 8;
 
 /// Writes the chunks of a reading that was made at `read_at`.
@@ -65,7 +65,7 @@ pub async fn stores(objects: &dyn Objects, snapshot: &Snapshot) -> Result<Vec<St
     Ok(chunks.into_iter().flatten().collect())
 }
 
-/// The last good snapshot, if there ever was one.
+/// The last good snapshot; `None` if there has never been one.
 pub async fn latest(objects: &dyn Objects, country: CountryCode) -> Result<Option<Snapshot>, FunctionError> {
     let key = keys::latest_snapshot(country);
     let Some((_, body)) = objects.find(&key).await? else { return Ok(None) };

@@ -1,16 +1,16 @@
-//! The time of day, behind a trait so that a pipeline can be run at any time.
+//! The current time, behind a trait so that tests can run at any time.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use storewatch_domain::Instant;
 
-/// Tells the time.
+/// A source of the current time.
 pub trait Clock: Send + Sync {
     /// Now.
     fn now(&self) -> Instant;
 }
 
-/// The clock of the system.
+/// The system's clock.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 

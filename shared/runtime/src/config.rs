@@ -31,13 +31,13 @@ pub struct CountryFile {
 pub struct ScheduleSection {
     /// Checked: [`ScheduleSection::address`] reads it. Holds no password.
     pub url: String,
-    /// The secret with `username` and `password`; absent where the server asks for none.
+    /// The secret with `username` and `password`; absent if the server needs none.
     pub secret: Option<String>,
     pub stores: Option<String>,
     pub weekly: Option<String>,
     pub exceptions: Option<String>,
     pub version: Option<String>,
-    /// PEM in the lake's `config/`: the authorities that the server's certificate may be of.
+    /// PEM file under the lake's `config/`: the authorities to trust.
     pub ca: Option<String>,
     #[serde(default = "twenty")]
     timeout_seconds: u64,
@@ -49,11 +49,11 @@ pub struct ScheduleSection {
 pub struct LiveViewSection {
     #[serde(deserialize_with = "address")]
     pub url: Url,
-    /// The secret with `username` and `password`, or `api_key`; absent where the server asks for none.
+    /// The secret with `username` and `password`, or `api_key`; absent if the server needs none.
     pub secret: Option<String>,
     #[serde(default)]
     pub aws_sigv4: bool,
-    /// PEM under the lake's `config/`, the only roots for `https` then.
+    /// PEM file under the lake's `config/`: the only authorities to trust, instead of the system's.
     pub ca: Option<String>,
     pub index: String,
     pub id_field: String,
@@ -65,7 +65,7 @@ pub struct LiveViewSection {
     timeout_seconds: u64,
 }
 
-/// `[run]`: how the country's ticks are cut.
+/// `[run]`: how the country's ticks run.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RunSection {
@@ -137,7 +137,7 @@ impl CountryFile {
         self.live_view.check()
     }
 
-    /// What the country's stores are judged by, with these zones.
+    /// The rules that judge the country's stores, with these zones.
     ///
     /// # Errors
     /// `BadConfig` if they do not have the default zone.
@@ -155,7 +155,7 @@ impl CountryFile {
     }
 }
 
-/// What is wrong with the TOML, and where. The line itself is not quoted, since it can hold a password.
+/// What is wrong with the TOML, and where. The line is not quoted, because it can hold a password.
 fn toml_problem(text: &str, error: &toml::de::Error) -> String {
     let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
         return error.message().to_owned();
@@ -168,7 +168,7 @@ fn toml_problem(text: &str, error: &toml::de::Error) -> String {
     format!("line {}{key}: {}", line + 1, error.message())
 }
 
-/// A file beside the country files, and the same in the lake: `ca/es-postgres.pem`.
+/// Checks the name of a PEM file, which is the same beside the country files and in the lake.
 fn check_ca(field: &str, name: Option<&str>) -> Result<(), String> {
     let is_plain = |name: &str| {
         let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -183,15 +183,15 @@ fn check_ca(field: &str, name: Option<&str>) -> Result<(), String> {
 }
 
 impl ScheduleSection {
-    /// Where the PostgreSQL is.
+    /// The address of PostgreSQL.
     ///
     /// # Errors
-    /// The text is no address, which a file that was parsed never has.
+    /// The text is not an address. [`CountryFile::parse`] has refused such a file.
     pub fn address(&self) -> Result<PostgresAddress, String> {
         PostgresAddress::parse(&self.url).map_err(|error| format!("[schedule].url: {error}"))
     }
 
-    /// The country's queries, or the defaults where it has none.
+    /// The country's queries, or the defaults.
     pub fn queries(&self) -> Queries {
         let default = Queries::default();
         Queries {
@@ -209,7 +209,7 @@ impl ScheduleSection {
 }
 
 impl LiveViewSection {
-    /// Checks what the sections' types leave open. Messages hold no part of the address that may be secret.
+    /// Checks what the types cannot. Messages hold no part of the address that may be secret.
     fn check(&self) -> Result<(), String> {
         let url = &self.url;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {

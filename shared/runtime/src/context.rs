@@ -1,5 +1,5 @@
-//! What a function is built with: clients made once at cold start, and its country, read when it is
-//! first needed so that a wrong country file is answered with its error name, not with a crash.
+//! What a function runs with: clients that are made once, and its country file, which is read by the first
+//! invocation, so that a wrong file ends in an error with a name instead of a crash.
 
 use std::env;
 use std::sync::{Arc, OnceLock};
@@ -23,8 +23,8 @@ use crate::error::{FunctionError, describe};
 use crate::metrics::CloudWatchMetrics;
 use crate::secrets::AwsSecret;
 
-/// The clients of AWS. Each is built when it is first needed and lives as long as the process: with it
-/// live its connections, which are costly to make.
+/// The clients of AWS. Each is built when it is first needed, and lives as long as the process, because its
+/// connections are costly to make.
 pub struct AwsContext {
     sdk: SdkConfig,
     objects: OnceLock<Arc<dyn Objects>>,
@@ -33,7 +33,7 @@ pub struct AwsContext {
 }
 
 impl AwsContext {
-    /// Reads the environment that Lambda gives; sends nothing.
+    /// Reads Lambda's environment. Sends nothing.
     pub async fn new() -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(3))
@@ -50,10 +50,10 @@ impl AwsContext {
     /// The lake's bucket.
     ///
     /// # Errors
-    /// `BadConfig` where the environment does not name it.
+    /// `BadConfig` if the environment does not name it.
     pub fn objects(&self) -> Result<Arc<dyn Objects>, FunctionError> {
         let objects = once(&self.objects, || {
-            // Only AWS itself has a host name a bucket.
+            // Only AWS itself has a host name per bucket.
             let path_style = self.sdk.endpoint_url().is_some();
             let config = aws_sdk_s3::config::Builder::from(&self.sdk).force_path_style(path_style).build();
             let client = aws_sdk_s3::Client::from_conf(config);
@@ -63,23 +63,23 @@ impl AwsContext {
         objects.cloned()
     }
 
-    /// The database of the catalog.
+    /// The catalog's database.
     ///
     /// # Errors
-    /// `BadConfig` where the environment does not name it.
+    /// `BadConfig` if the environment does not name it.
     pub fn catalog(&self) -> Result<&GlueCatalog, FunctionError> {
         once(&self.catalog, || {
             Ok(GlueCatalog::new(aws_sdk_glue::Client::new(&self.sdk), variable("STOREWATCH_DATABASE")?))
         })
     }
 
-    /// Where metrics go.
+    /// The namespace for metrics.
     ///
     /// # Errors
-    /// `BadConfig` where the environment does not name the namespace.
+    /// `BadConfig` if the environment does not name it.
     pub fn metrics(&self) -> Result<&CloudWatchMetrics, FunctionError> {
         once(&self.metrics, || {
-            // The tick's data does not wait for its metrics: they are worth a few seconds, and no more.
+            // A tick waits a few seconds for its metrics, and no longer.
             let timeouts = TimeoutConfig::builder()
                 .connect_timeout(Duration::from_secs(1))
                 .operation_attempt_timeout(Duration::from_secs(2))
@@ -110,8 +110,8 @@ pub struct CountryContext {
     country: OnceCell<Country>,
 }
 
-/// A country and the lake it writes to, as the function's environment names them. That is all that is
-/// needed to write down a failure, which must be possible where the country file is what is wrong.
+/// A country and the lake it writes to, from the function's environment. This is enough to record a failure,
+/// which must be possible even if the country file is wrong.
 #[derive(Clone)]
 pub struct CountryLake {
     pub code: CountryCode,
@@ -132,7 +132,7 @@ pub struct Country {
 }
 
 impl CountryContext {
-    /// Clients only; the country file is read by the first invocation.
+    /// Makes the clients. The first invocation reads the country file.
     pub async fn new() -> Self {
         Self { aws: AwsContext::new().await, lake: OnceCell::new(), country: OnceCell::new() }
     }
@@ -160,7 +160,7 @@ impl CountryContext {
     /// The function's country.
     ///
     /// # Errors
-    /// `BadConfig` for a wrong environment or country file, `LakeUnavailable` where it cannot be read.
+    /// `BadConfig` for a wrong environment or country file, `LakeUnavailable` if it cannot be read.
     pub async fn country(&self) -> Result<&Country, FunctionError> {
         self.country.get_or_try_init(|| self.load()).await
     }
@@ -206,7 +206,7 @@ impl Country {
     /// The country's schedules. Nothing is connected yet, and no secret read.
     ///
     /// # Errors
-    /// `BadConfig` for an address that cannot be used or authorities that are not there, `LakeUnavailable`.
+    /// `BadConfig` for an unusable address or missing authorities, `LakeUnavailable`.
     pub async fn schedules(&self) -> Result<&dyn Schedules, FunctionError> {
         let section = &self.file.schedule;
         let build = || async {
@@ -227,7 +227,7 @@ impl Country {
     /// The country's live view. Nothing is connected yet, and no secret read.
     ///
     /// # Errors
-    /// `BadConfig` for an address or a `ca` that cannot be used, `LakeUnavailable` if the `ca` cannot be read.
+    /// `BadConfig` for an unusable address or `ca`, `LakeUnavailable` if the `ca` cannot be read.
     pub async fn live_view(&self) -> Result<&dyn LiveView, FunctionError> {
         let section = &self.file.live_view;
         let build = || async {
@@ -250,7 +250,7 @@ impl Country {
         Ok(view)
     }
 
-    /// The PEM that a section's `ca` names, from beside the country file in the lake.
+    /// Reads the PEM file that a section's `ca` names.
     async fn ca(&self, field: &str, name: Option<&str>) -> Result<Option<Vec<u8>>, FunctionError> {
         let Some(name) = name else { return Ok(None) };
         let key = format!("config/{name}");
@@ -267,7 +267,7 @@ impl Country {
         }
     }
 
-    /// The error, with the name of the country file if that is to blame and the error does not say so.
+    /// Adds the country file's name to an error that is the file's fault and does not say so.
     pub fn blame(&self, error: FunctionError) -> FunctionError {
         match error.names_its_place() {
             true => error,
@@ -276,7 +276,7 @@ impl Country {
     }
 }
 
-/// What is in the cell, made first where nothing is. Of two that make it at once one is used.
+/// What is in the cell, made first if it is empty. If two make it at once, one is used.
 fn once<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T, FunctionError>) -> Result<&T, FunctionError> {
     match cell.get() {
         Some(made) => Ok(made),
@@ -287,7 +287,7 @@ fn once<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T, FunctionError>) 
 /// A whole number that the function's template sets.
 ///
 /// # Errors
-/// `BadConfig` if the environment does not have it, or it is no such number.
+/// `BadConfig` if the environment does not have it, or it is not such a number.
 pub fn number(name: &'static str) -> Result<u64, FunctionError> {
     let text = variable(name)?;
     text.parse().map_err(|_| {

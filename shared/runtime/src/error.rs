@@ -1,5 +1,5 @@
-//! The errors of functions and their stable names. State machines match on the names, so they are a
-//! contract; the messages are for people and name what failed, where, and what to do.
+//! The errors of functions and their stable names. State machines match the names, so they are a contract.
+//! Messages are for people: they say what failed, where, and what to do.
 
 use std::error::Error;
 use std::fmt;
@@ -87,7 +87,7 @@ impl FunctionError {
     pub(crate) fn names_its_place(&self) -> bool {
         match self {
             Self::BadConfig { place, .. } => matches!(place, ConfigPlace::Named(_)),
-            // Zone data are an object of their own, and so is a secret.
+            // Zone data and secrets are not part of the country file.
             Self::Zones(_) | Self::Days(DaysError::Zones(_)) => true,
             Self::LiveView(LiveViewError::Secret { .. })
             | Self::Schedule(ScheduleError::Secret { .. })

@@ -1,11 +1,11 @@
-//! The stable names of errors, which state machines match: a contract.
+//! The stable names of errors. State machines match them, so they are a contract.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A function's error as the state machines know it, in `errorType`.
+/// The name of a function's error, in `errorType`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ErrorName {
@@ -23,7 +23,7 @@ pub enum ErrorName {
     LakeUnavailable,
     /// Glue failed or refused.
     CatalogUnavailable,
-    /// A fault of the program.
+    /// A bug.
     Panicked,
 }
 
@@ -40,7 +40,7 @@ impl ErrorName {
         Self::Panicked,
     ];
 
-    /// The name as `errorType` has it.
+    /// The name in `errorType`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::BadEvent => "BadEvent",
@@ -54,7 +54,7 @@ impl ErrorName {
         }
     }
 
-    /// Whether another try may succeed. The same event and the same configuration fail the same way again.
+    /// Whether another try may succeed. A wrong event or configuration fails again in the same way.
     pub const fn is_retryable(self) -> bool {
         !matches!(self, Self::BadEvent | Self::BadConfig)
     }

@@ -1,4 +1,4 @@
-//! The shapes of the functions' events that one function makes and another takes.
+//! What one function writes and another reads: events, and notes in the lake.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ use storewatch_lake::Partition;
 use crate::error::FunctionError;
 use crate::error_name::ErrorName;
 
-/// For how long after its start a country tick observes, in microseconds. What comes after must have its
-/// time before the machine's own ends: statemachine/retries.toml holds the sum.
+/// How long after its start a country tick observes, in microseconds. Merging and registering need the rest of
+/// the state machine's time: statemachine/retries.toml has the sum.
 pub const OBSERVING_MICROS: i64 = 450 * 1_000_000;
 
 /// One item of the manifest: a chunk of stores that one `observe` handles.
@@ -27,29 +27,27 @@ pub struct ChunkItem {
     pub chunk: u32,
     /// The key of the chunk's snapshot.
     pub key: String,
-    /// The smallest id of the chunk; null in the first one, which is open below.
+    /// The smallest id of the chunk; null in the first chunk, which has no lower end.
     pub first: Option<StoreKey>,
-    /// The smallest id after the chunk; null in the last one, which is open above.
+    /// The smallest id after the chunk; null in the last chunk, which has no upper end.
     pub last: Option<StoreKey>,
-    /// How many stores the snapshot of the chunk holds.
+    /// How many stores the chunk's snapshot holds.
     pub stores: usize,
-    /// The key of the bundle of zone data by which the whole tick is judged; absent for the release that
-    /// the functions are built with.
+    /// The key of the zone data for the whole tick; absent for the release that is built into the functions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zones: Option<String>,
-    /// When the country tick started. The state machine adds it: the manifest does not
-    /// have it, because a slot can be run more than once.
+    /// When the country tick started. The state machine adds it, because a manifest can serve more than one run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Instant>,
 }
 
-/// Why a chunk staged nothing: what `observe` leaves beside the staged chunks for `merge`.
+/// Why a chunk staged nothing: a note from `observe` to `merge`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unobserved {
     pub chunk: u32,
-    /// Why its stores are unknown, as the column says it.
+    /// Why its stores are unknown, as in the column.
     pub reason: Reason,
-    /// `None` in what older releases have written.
+    /// `None` if an older release wrote the note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<Cause>,
     #[serde(default)]
@@ -62,7 +60,7 @@ pub struct Unobserved {
 pub enum Cause {
     /// `observe` failed.
     Error(ErrorName),
-    /// It did not fail, but did not observe: [`Reason::Late`].
+    /// `observe` did not fail, but did not observe either: [`Reason::Late`].
     Reason(Reason),
 }
 
@@ -75,7 +73,7 @@ impl fmt::Display for Cause {
     }
 }
 
-/// Why a slot was planned on an older snapshot: what `plan` leaves beside the manifest for `merge`.
+/// Why a slot was planned on an older snapshot: a note from `plan` to `merge`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StaleSchedules {
     /// When the snapshot was read.
@@ -84,7 +82,7 @@ pub struct StaleSchedules {
     pub message: String,
 }
 
-/// What `register` is told.
+/// The event of `register`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Partitions {
@@ -100,8 +98,8 @@ pub fn parse<T: DeserializeOwned>(function: &'static str, event: Value) -> Resul
         .map_err(|error| FunctionError::BadEvent { function, problem: error.to_string() })
 }
 
-/// Reads an event of a function that did more in an earlier release. `Old` is what only the old event has;
-/// `to` names the function that does that work now, and the field by which the old event asked for it.
+/// Reads an event of a function that did more in an earlier release. `Old` is the part that only the old event
+/// has. `to` is the function that does that work now, and the field that asked for it.
 ///
 /// # Errors
 /// `BadEvent`, as [`parse`]; for an old event it says which function to call.

@@ -1,5 +1,5 @@
-//! What the functions share: the country file, the clients, the shapes of events, logs, metrics, and
-//! the error names by which the state machines decide.
+//! What the functions share: the country file, clients, events, logs, metrics, and the names of errors that the
+//! state machines match.
 
 pub mod clock;
 pub mod config;

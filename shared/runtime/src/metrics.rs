@@ -1,5 +1,5 @@
-//! Metrics: what alarms and dashboards watch. They go by PutMetricData; a failure to send one is
-//! logged and never costs the data of a tick.
+//! Metrics, for alarms and dashboards. They are sent with PutMetricData. A failure to send them is logged and
+//! never affects the data of a tick.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -15,7 +15,7 @@ use crate::error::describe;
 pub struct Metric {
     pub name: &'static str,
     pub value: f64,
-    /// Whether it counts something; a ratio has no unit.
+    /// Whether it is a count; a ratio has no unit.
     pub is_count: bool,
 }
 

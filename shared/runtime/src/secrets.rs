@@ -8,10 +8,10 @@ use serde::Deserialize;
 use storewatch_sources::{Credentials, Secret, SecretError};
 use tokio::sync::Mutex;
 
-/// How long [`Secret::read`] answers from memory. A source that refuses a value asks anew at once.
+/// How long [`Secret::read`] answers from memory. If a source refuses the value, it is read again at once.
 const FRESH: Duration = Duration::from_secs(300);
 
-/// One secret, asked for when it is first needed.
+/// One secret, read when it is first needed.
 pub(crate) struct AwsSecret {
     client: Client,
     name: String,
@@ -67,7 +67,7 @@ struct Fields {
     api_key: Option<String>,
 }
 
-/// Reads a secret's JSON. Line breaks around a value come from files and terminals, and are dropped.
+/// Parses a secret's JSON. Line breaks around a value come from files and terminals, and are removed.
 fn parse(name: &str, text: &str) -> Result<Credentials, SecretError> {
     let malformed = |problem: String| SecretError::Malformed { name: name.to_owned(), problem };
     // serde's message can quote the value, so it is dropped.

@@ -1,5 +1,5 @@
-//! The way of an invocation: logs as JSON with country, slot and chunk on every line, a typed
-//! handler, and errors by their stable names.
+//! Serves invocations: JSON logs with country, slot and chunk on every line, a typed handler, and errors with
+//! their stable names.
 
 use std::env;
 use std::panic::AssertUnwindSafe;
@@ -15,7 +15,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::error::{FunctionError, describe};
 
-/// Serves invocations until the process ends. `context` is what was built once at cold start.
+/// Serves invocations until the process ends. `context` is built once, at the cold start.
 ///
 /// # Errors
 /// Lambda's runtime interface cannot be reached.
@@ -42,7 +42,7 @@ where
         let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let span = tracing::info_span!(
             "invocation",
-            // An event of partitions names no country, but the function serves just one.
+            // An event with partitions names no country, but the function serves only one.
             country = Some(text("country"))
                 .filter(|c| !c.is_empty())
                 .or_else(|| env::var("STOREWATCH_COUNTRY").ok()),
@@ -50,7 +50,7 @@ where
             chunk = event.get("chunk").and_then(|chunk| chunk.as_u64()),
             request_id = lambda.request_id,
         );
-        // Boxed, for the compiler follows nested futures only so deep.
+        // Boxed, because the compiler limits how deep futures can nest.
         let answer = handler(Arc::clone(&context), event).boxed_local();
         async move {
             let started = Instant::now();
@@ -74,7 +74,7 @@ where
 
 /// The answer, or a panic as an error with a stable name, which the state machines know.
 async fn caught<O>(answer: impl Future<Output = Result<O, FunctionError>>) -> Result<O, FunctionError> {
-    // Nothing that lives longer than the invocation is left half-changed: clients are used by reference only.
+    // Unwind safe: the invocation only borrows clients, so it cannot leave anything half changed.
     let answer = AssertUnwindSafe(answer).catch_unwind().await;
     answer.unwrap_or_else(|panic| {
         let text =
@@ -83,7 +83,7 @@ async fn caught<O>(answer: impl Future<Output = Result<O, FunctionError>>) -> Re
     })
 }
 
-/// What `RUST_LOG` says, without the runtime's own line about a failed invocation: ours says more.
+/// The filter in `RUST_LOG`, without the runtime's own line about a failed invocation. Ours says more.
 fn filter() -> EnvFilter {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     match "lambda_runtime=off".parse() {
