@@ -145,3 +145,32 @@ pub fn describe(error: &(dyn Error + 'static)) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_fault_of_the_country_file_that_does_not_name_it_needs_its_name() {
+        let secret = || SecretError::Malformed { name: "s".to_owned(), problem: "holds bytes".to_owned() };
+        let config = || ScheduleError::Config { field: "url", problem: "?".to_owned(), source: None };
+        let bad_event = FunctionError::BadEvent { function: "plan", problem: "?".to_owned() };
+        for error in [
+            FunctionError::bad_config("country file of es", "?"),
+            ScheduleError::Secret { source: secret() }.into(),
+            LiveViewError::Secret { source: secret() }.into(),
+            DaysError::Schedule(ScheduleError::Secret { source: secret() }).into(),
+            DaysError::NotRead.into(),
+            bad_event,
+        ] {
+            assert!(error.names_its_place(), "{error}");
+        }
+        for error in [
+            FunctionError::bad_part("[live_view].id_type", "?"),
+            config().into(),
+            DaysError::Schedule(config()).into(),
+        ] {
+            assert!(!error.names_its_place(), "{error}");
+        }
+    }
+}

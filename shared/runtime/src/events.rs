@@ -135,3 +135,38 @@ pub fn check_country(
     let problem = format!("country {event:?} is not {own:?}, the country that this function serves");
     Err(FunctionError::BadEvent { function, problem })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_note_has_the_form_that_earlier_releases_read_and_theirs_is_read() {
+        let note = |reason, error| Unobserved { chunk: 7, reason, error, message: "why".to_owned() };
+        let late = note(Reason::Late, Some(Cause::Reason(Reason::Late)));
+        let failed = note(Reason::LiveViewUnavailable, Some(Cause::Error(ErrorName::BadConfig)));
+        for (note, reason, error) in [(late, "late", "late"), (failed, "live_view_unavailable", "BadConfig")]
+        {
+            let json = json!({ "chunk": 7, "reason": reason, "error": error, "message": "why" });
+            assert_eq!(serde_json::to_value(&note).unwrap(), json);
+            assert_eq!(serde_json::from_value::<Unobserved>(json).unwrap(), note);
+        }
+        let oldest: Unobserved = serde_json::from_value(json!({ "chunk": 7, "reason": "late" })).unwrap();
+        assert_eq!((oldest.reason, oldest.error), (Reason::Late, None));
+    }
+
+    #[test]
+    fn a_wrong_time_in_an_event_is_a_bad_event_that_names_its_field() {
+        let event = json!({
+            "country": "es", "slot": "2026-11-23T04:15:00Z", "schedule_as_of": "yesterday", "chunk": 0,
+            "key": "k", "first": null, "last": null, "stores": 1,
+        });
+        let error = parse::<ChunkItem>("observe", event).unwrap_err();
+        assert_eq!(error.name(), ErrorName::BadEvent);
+        assert!(
+            error.to_string().contains("schedule_as_of: \"yesterday\" is not an RFC 3339 time"),
+            "{error}"
+        );
+    }
+}
