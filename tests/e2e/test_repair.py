@@ -88,7 +88,7 @@ def test_repair_leaves_days_outside_of_the_event_alone(files: Deployed) -> None:
     ("event", "said"),
     [
         ({"country": "es", "from": DAYS[0], "to": DAYS[1]}, 'country "es" is not "pt"'),
-        ({"country": COUNTRY, "from": DAYS[1], "to": DAYS[0]}, "are 0 days"),
+        ({"country": COUNTRY, "from": DAYS[1], "to": DAYS[0]}, "is 0 days; give 1 to 3660"),
         ({"country": COUNTRY, "from": "2024-02-30", "to": DAYS[1]}, "from"),
         ({"country": COUNTRY, "from": DAYS[0]}, "to"),
         ({"repair": True, "country": COUNTRY, "from": DAYS[0], "to": DAYS[1]}, "unknown field `repair`"),
