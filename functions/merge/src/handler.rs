@@ -92,13 +92,13 @@ pub async fn merge(
         if let Some(merged) = merged {
             return Ok(merged);
         }
-        tracing::warn!("another merge of the slot came in between; looking again");
+        tracing::warn!("another merge of the slot was faster; starting again");
     }
     Err(LakeError::Failed {
         operation: "conditional put",
         bucket: ports.objects.bucket().to_owned(),
         key: keys::table_file(Table::CountryTicks, event.country, event.slot),
-        source: format!("other merges of the slot came in between {TRIES} times").into(),
+        source: format!("other merges of the slot were faster {TRIES} times").into(),
     }
     .into())
 }

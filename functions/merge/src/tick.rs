@@ -28,7 +28,7 @@ struct Tick {
     last: Result<Option<Levels>, FunctionError>,
 }
 
-/// One try; `None` if another merge came in between.
+/// One try; `None` if another merge was faster.
 pub(crate) async fn once(
     ports: &Ports<'_>,
     country: &CountryFile,
@@ -40,7 +40,7 @@ pub(crate) async fn once(
     let standing = Standing::look(objects, event.country, slot).await?;
     let partitions = partitions(objects, event.country, slot, &Table::TICKED);
     if let Some(record) = standing.record.as_ref().filter(|record| record.outcome == Outcome::Complete) {
-        tracing::info!("the slot is complete; it stands");
+        tracing::info!("the slot is already complete; nothing to do");
         return Ok(Some(Merged::standing(partitions, record)));
     }
     let items = items(objects, event, manifest).await?;
@@ -51,7 +51,10 @@ pub(crate) async fn once(
     let by_city = availability::by_city(slot, &summary).map_err(unwritable)?;
     let stands = standing.is_as_good_as(record.outcome, record.coverage);
     if stands {
-        tracing::info!(outcome = record.outcome.as_str(), "what stands is no worse; it stays");
+        tracing::info!(
+            outcome = record.outcome.as_str(),
+            "the existing rows are at least as good; keeping them"
+        );
     } else {
         let files = vec![
             (Table::StoreAvailability, tick.gathered.rows.write().map_err(unwritable)?),

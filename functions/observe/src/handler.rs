@@ -131,7 +131,7 @@ async fn in_time(
     let key = keys::staged_chunk(item.country, item.slot, item.chunk);
     let body = rows.write().map_err(file)?;
     if ports.objects.put_if(&key, body, Condition::Absent).await? == Put::Conflict {
-        tracing::info!("the chunk was observed before; the first observation stands");
+        tracing::info!("the chunk was observed before; keeping the first observation");
     }
     Ok(Some(Observed {
         chunk: item.chunk,

@@ -74,7 +74,7 @@ pub async fn plan(
 ) -> Result<Planned, FunctionError> {
     let (objects, manifest) = (ports.objects, keys::manifest(event.country, event.slot));
     if let Some(items) = planned_before(objects, &manifest).await? {
-        tracing::info!("the slot was planned before; its manifest stands");
+        tracing::info!("the slot was planned before; using its manifest");
         return answer(objects, country, event, manifest, &items).await;
     }
     let zones = zones::current(objects, event.country).await?;

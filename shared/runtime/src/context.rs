@@ -291,7 +291,7 @@ fn once<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T, FunctionError>) 
 pub fn number(name: &'static str) -> Result<u64, FunctionError> {
     let text = variable(name)?;
     text.parse().map_err(|_| {
-        let problem = format!("{text:?} is no whole number; the function's template sets it");
+        let problem = format!("{text:?} is not a whole number; the function's template sets it");
         FunctionError::bad_config(name, problem)
     })
 }
