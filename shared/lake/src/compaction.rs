@@ -73,8 +73,11 @@ fn order(table: Table) -> (&'static [&'static str], &'static [&'static str]) {
         Table::StoreAvailability => (&["city", "store_id", "slot"], &["store_id", "status"]),
         Table::AvailabilityByCity => (&["slot", "city"], &["city"]),
         Table::CountryTicks => (&["slot"], &["outcome"]),
-        // No tick writes it, and its rows have no slot, so its files are rejected.
+        // No tick writes these.
         Table::StoreSchedules => (&["store_id", "valid_from"], &["store_id"]),
+        Table::Outages => (&["store_id", "began_by"], &["outage_id"]),
+        Table::CurrentOutages => (&["slot", "store_id"], &["store_id", "status"]),
+        Table::MissedLooks => (&["store_id", "slot"], &["store_id"]),
     }
 }
 

@@ -18,6 +18,12 @@ pub enum Table {
     CountryTicks,
     /// One row per store and schedule that it had in the day, sorted by store.
     StoreSchedules,
+    /// One row per outage that had a bad look or ended in the day, told from its beginning on.
+    Outages,
+    /// One row per store that is in an outage at the tick, sorted by store.
+    CurrentOutages,
+    /// One row per store and slot of the day in which it was scheduled and no tick looked at it.
+    MissedLooks,
 }
 
 /// A column's name, and its type in the Glue catalog's spelling.
@@ -84,10 +90,81 @@ const STORE_SCHEDULES: &[Column] = &[
     ("valid_until", "timestamp"),
 ];
 
+const OUTAGES: &[Column] = &[
+    ("outage_id", "string"),
+    ("store_id", "string"),
+    ("name", "string"),
+    ("city", "string"),
+    ("timezone", "string"),
+    ("region", "string"),
+    ("chain", "string"),
+    ("segment", "string"),
+    ("owner", "string"),
+    ("began_after", "timestamp"),
+    ("began_by", "timestamp"),
+    ("ended_after", "timestamp"),
+    ("ended_by", "timestamp"),
+    ("is_open", "boolean"),
+    ("bad_looks", "bigint"),
+    ("unlisted_looks", "bigint"),
+    ("unseen_looks", "bigint"),
+    ("lost_seconds", "bigint"),
+    ("seconds_at_least", "bigint"),
+    ("seconds_at_most", "bigint"),
+    ("kind", "string"),
+    ("first_reason", "string"),
+    ("reasons", "string"),
+    ("flaps", "bigint"),
+];
+
+const CURRENT_OUTAGES: &[Column] = &[
+    ("slot", "timestamp"),
+    ("store_id", "string"),
+    ("name", "string"),
+    ("city", "string"),
+    ("timezone", "string"),
+    ("region", "string"),
+    ("chain", "string"),
+    ("segment", "string"),
+    ("owner", "string"),
+    ("since_after", "timestamp"),
+    ("since_by", "timestamp"),
+    ("status", "string"),
+    ("reason", "string"),
+    ("bad_looks", "bigint"),
+    ("unseen_looks", "bigint"),
+    ("lost_seconds", "bigint"),
+    ("is_new", "boolean"),
+    ("opened_at", "timestamp"),
+    ("unseen_since", "bigint"),
+];
+
+const MISSED_LOOKS: &[Column] = &[
+    ("slot", "timestamp"),
+    ("store_id", "string"),
+    ("name", "string"),
+    ("city", "string"),
+    ("timezone", "string"),
+    ("region", "string"),
+    ("chain", "string"),
+    ("segment", "string"),
+    ("owner", "string"),
+    ("local_date", "date"),
+    ("local_hour", "tinyint"),
+    ("scheduled_seconds", "smallint"),
+];
+
 impl Table {
     /// All tables of the catalog.
-    pub const ALL: [Self; 4] =
-        [Self::StoreAvailability, Self::AvailabilityByCity, Self::CountryTicks, Self::StoreSchedules];
+    pub const ALL: [Self; 7] = [
+        Self::StoreAvailability,
+        Self::AvailabilityByCity,
+        Self::CountryTicks,
+        Self::StoreSchedules,
+        Self::Outages,
+        Self::CurrentOutages,
+        Self::MissedLooks,
+    ];
     /// The tables of which a tick writes a file, in that order. The others exist only for compacted days.
     pub const TICKED: [Self; 3] = [Self::StoreAvailability, Self::AvailabilityByCity, Self::CountryTicks];
 
@@ -98,6 +175,9 @@ impl Table {
             Self::AvailabilityByCity => "availability_by_city",
             Self::CountryTicks => "country_ticks",
             Self::StoreSchedules => "store_schedules",
+            Self::Outages => "outages",
+            Self::CurrentOutages => "current_outages",
+            Self::MissedLooks => "missed_looks",
         }
     }
 
@@ -108,6 +188,9 @@ impl Table {
             Self::AvailabilityByCity => AVAILABILITY_BY_CITY,
             Self::CountryTicks => COUNTRY_TICKS,
             Self::StoreSchedules => STORE_SCHEDULES,
+            Self::Outages => OUTAGES,
+            Self::CurrentOutages => CURRENT_OUTAGES,
+            Self::MissedLooks => MISSED_LOOKS,
         }
     }
 }
