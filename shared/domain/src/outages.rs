@@ -46,10 +46,6 @@ impl Sight {
             Status::Orphan => None,
         }
     }
-
-    const fn is_bad(self) -> bool {
-        matches!(self, Self::Bad { .. })
-    }
 }
 
 /// A store's row in one slot.
