@@ -54,12 +54,15 @@ async fn due(world: &World) -> Vec<Day> {
 
 /// The daily work, as long as there is any.
 async fn daily(world: &World) {
-    for _ in 0..3 {
-        for day in due(world).await {
+    let mut days = due(world).await;
+    let mut rounds = 0;
+    while !days.is_empty() {
+        assert!(rounds < 3, "still due: {days:?}");
+        for day in days {
             ask(world, &world.objects, &world.catalog, Some(day)).await.unwrap();
         }
+        (days, rounds) = (due(world).await, rounds + 1);
     }
-    assert_eq!(due(world).await, Vec::<Day>::new());
 }
 
 async fn expire(world: &World) {
@@ -99,7 +102,7 @@ async fn the_story_has_every_kind_of_outage_and_some_pass_midnight() {
     let once: BTreeSet<&String> = ids.iter().copied().collect();
     assert!(once.len() > 50 && ids.len() > once.len() + 5, "{} of {}", once.len(), ids.len());
     assert!(told[&(Table::MissedLooks, day(3))].len() > 300, "a day that was missed as a whole");
-    assert!(outages().any(|row| row[18] == "null") && outages().any(|row| row[23] != "0"));
+    assert!(outages().any(|row| row[23] == "2"), "a store that comes and goes");
 }
 
 #[tokio::test]
