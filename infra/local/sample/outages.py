@@ -19,8 +19,8 @@ Row = dict[str, Any]
 IsOpen = Callable[[datetime, datetime], bool]
 
 _SECOND, _MINUTE, _DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(days=1)
-_BAD = ("unavailable", "unlisted")
-_KINDS = {"available": "good", **dict.fromkeys(_BAD, "bad"), "unknown": "unseen", None: "unseen"}
+# A store that is closed, or unexpectedly online, is off. A missed slot has no status.
+_KINDS = {"available": "good", "unavailable": "bad", "unlisted": "bad", "unknown": "unseen", None: "unseen"}
 _WHO = ("store_id", "name", "city", "timezone", "region", "chain", "segment", "owner")
 _MOST_REASONS = 20
 
