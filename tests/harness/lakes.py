@@ -13,7 +13,8 @@ from infra.local import slots
 from infra.local.commands import docs, tick
 from infra.local.config import Stack
 from infra.local.servers import sql, trino
-from tests.harness.deployment import SCHEDULES, TABLES, Deployed
+from infra.vocabulary import COLUMNS
+from tests.harness.deployment import Deployed
 from tests.harness.views_oracle import Tables
 
 
@@ -73,7 +74,7 @@ def run_slots(deployed: Deployed, now: tick.Tick) -> None:
 def read(deployed: Deployed) -> Tables:
     """All rows of a deployment's tables, found through the catalog's partitions as an engine does."""
     found: Tables = {}
-    for table in (*TABLES, SCHEDULES):
+    for table in COLUMNS:
         rows = found.setdefault(table, [])
         pages = deployed.glue.get_paginator("get_partitions").paginate(DatabaseName=deployed.database, TableName=table)
         for partition in [one for page in pages for one in page["Partitions"]]:
