@@ -1,7 +1,7 @@
 -- Late openings of a week by region: how many, of how many stores, and how late.
 --
--- A late opening is an outage from the start of the hours on. `minutes` is the middle of its bounds; a store that opens less
--- than a look's distance late is mostly not seen at all.
+-- A late opening is an outage from the start of the hours on. `minutes` is the middle of its bounds. A store that opens a few
+-- minutes late may not be seen to: it is looked at once in a quarter of an hour. Null is a bound that is not known.
 
 select region, count(*) as late_openings, count(distinct store_id) as stores, sum(lost_minutes) as lost_minutes,
     round(avg(minutes), 1) as mean_minutes

@@ -34,8 +34,8 @@
 -- reasons           varchar       reasons and their looks as a JSON object, the most frequent first; null: none was given
 -- flaps             bigint        how often in the hour before it the store was good for one look only, between bad ones
 -- lost_minutes      double        lost_seconds in minutes
--- minutes_at_least  double        seconds_at_least in minutes; null: as there
--- minutes_at_most   double        seconds_at_most in minutes; null: as there
+-- minutes_at_least  double        seconds_at_least in minutes; null: it is null
+-- minutes_at_most   double        seconds_at_most in minutes; null: it is null
 -- minutes           double        the middle between the two; null: one of them is
 
 with last_rows as (
