@@ -1,22 +1,17 @@
 """Queries read only what they ask for. The engine's own statistics show which partitions a query on a view skips."""
 
 import re
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from infra import analytics, schema
-from infra.local.config import Stack
+from infra import schema
 from infra.local.sample import week
-from infra.local.servers import sql, trino
+from infra.local.servers import sql
 from infra.vocabulary import TICKED_TABLES
-from tests.harness.lakes import Lake
+from tests.harness.lakes import Bench, Lake
 
 TABLES = {table.name: table for table in schema.tables()}
 # View -> the tables that it reads once, a filter, and the days of the sample week that must be read.
@@ -134,54 +129,6 @@ def test_a_filter_on_a_day_of_ticks_reads_only_that_days_files(ticked_lake: Lake
     stats = ticked_lake.ask(f"select * from {table} where {where}").stats
     assert stats["processedRows"] == ticked_lake.rows_of(table, "es", ticked_lake.day)
     assert stats["processedRows"] < len(ticked_lake.tables[table])
-
-
-@dataclass(frozen=True)
-class Bench:
-    """A database and a bucket for one test."""
-
-    stack: Stack
-    url: str
-    name: str
-
-    @property
-    def database(self) -> str:
-        """Its name in SQL."""
-        return self.name.replace("-", "_")
-
-    def put(self, table: schema.Table, day: str, body: bytes) -> None:
-        """Writes a file and its partition, which is described by the given columns of the table."""
-        prefix = f"{table.name}/country=es/day={day}/"
-        self.stack.aws.client("s3").put_object(Bucket=self.name, Key=f"{prefix}one.parquet", Body=body)
-        entry = week.partition(self.name, table, "es", day, prefix)
-        self.stack.aws.client("glue").create_partition(
-            DatabaseName=self.database, TableName=table.name, PartitionInput=entry
-        )
-
-    def ask(self, statement: str) -> list[dict[str, Any]]:
-        """The engine's answer."""
-        return sql.run(self.url, statement, catalog=trino.CATALOG, database=self.database).dicts
-
-
-@pytest.fixture
-def bench(stack: Stack, trino_url: str) -> Iterator[Bench]:
-    """An empty database with the tables and views."""
-    name = f"bench-{uuid.uuid4().hex[:8]}"
-    s3, glue = stack.aws.client("s3"), stack.aws.client("glue")
-    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": stack.aws.region})
-    made = Bench(stack, trino_url, name)
-    try:
-        glue.create_database(DatabaseInput={"Name": made.database})
-        for table in TABLES.values():
-            week.make_table(glue, name, made.database, table)
-        for view in schema.views():
-            glue.create_table(DatabaseName=made.database, TableInput=analytics.table_input(view, made.database))
-        yield made
-    finally:
-        glue.delete_database(Name=made.database)
-        for entry in s3.list_objects_v2(Bucket=name).get("Contents", []):
-            s3.delete_object(Bucket=name, Key=entry["Key"])
-        s3.delete_bucket(Bucket=name)
 
 
 def test_a_damaged_day_only_fails_queries_that_read_it(bench: Bench) -> None:
