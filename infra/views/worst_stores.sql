@@ -17,11 +17,11 @@
 -- unavailable_minutes    double   the same of the slots in which it was unavailable or unlisted
 -- availability           double   available / (available + unavailable + unlisted), in ticks
 -- availability_weighted  double   the same in scheduled seconds; null: no slot had any
+-- p50_minutes            double   unavailable minutes that half of the country's stores do not exceed
+-- p95_minutes            double   unavailable minutes that 95 of 100 of the country's stores do not exceed
 -- unseen                 bigint   slots not seen in which it may have been scheduled: it was unknown, or the slot was missed
 -- availability_low       double   availability if it had been available in none of these
 -- availability_high      double   availability if it had been available in all of these
--- p50_minutes            double   unavailable minutes that half of the country's stores do not exceed
--- p95_minutes            double   unavailable minutes that 95 of 100 of the country's stores do not exceed
 
 with looks as (
     select country, day, store_id, slot, name, city, status, scheduled_seconds
@@ -72,9 +72,9 @@ select
     unavailable_seconds / 60e0 as unavailable_minutes,
     cast(available as double) / ticks as availability,
     cast(scheduled_seconds - unavailable_seconds as double) / nullif(scheduled_seconds, 0) as availability_weighted,
+    min(if(share >= 0.50e0, unavailable_seconds)) over (partition by country, week) / 60e0 as p50_minutes,
+    min(if(share >= 0.95e0, unavailable_seconds)) over (partition by country, week) / 60e0 as p95_minutes,
     unseen,
     cast(available as double) / (ticks + unseen) as availability_low,
-    cast(available + unseen as double) / (ticks + unseen) as availability_high,
-    min(if(share >= 0.50e0, unavailable_seconds)) over (partition by country, week) / 60e0 as p50_minutes,
-    min(if(share >= 0.95e0, unavailable_seconds)) over (partition by country, week) / 60e0 as p95_minutes
+    cast(available + unseen as double) / (ticks + unseen) as availability_high
 from shares
