@@ -66,7 +66,8 @@ pub(crate) async fn once(
             return Ok(None);
         }
     }
-    let again = tick.again(ports, event, started_at).await?;
+    let observing_until = started_at.plus_micros(country.run.observing_micros());
+    let again = tick.again(ports, event, observing_until).await?;
     // A slot counts once, after its last look.
     if again.is_none() && (!stands || event.look > 1) {
         let mut metrics = outcome_metrics(record.outcome);
@@ -195,11 +196,11 @@ impl Tick {
         &self,
         ports: &Ports<'_>,
         event: &Event,
-        started_at: Instant,
+        observing_until: Instant,
     ) -> Result<Option<look::Look>, FunctionError> {
         let missing: Vec<&Missing> = self.gathered.missing.iter().filter(|one| one.may_pass()).collect();
         let (pause, now) = (ports.look_again_seconds, ports.clock.now());
-        match look::wait_seconds(event.look, pause, event.slot, started_at, now) {
+        match look::wait_seconds(event.look, pause, event.slot, observing_until, now) {
             Some(wait) => look::write(ports.objects, &missing, event.look + 1, wait).await,
             None => Ok(None),
         }
