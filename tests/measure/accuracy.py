@@ -22,8 +22,8 @@ from tests.measure.coverage import (
     hold_common,
     hold_period,
 )
-from tests.measure.seen import bias_at_openings, late_and_early, see
-from tests.measure.worlds import LENGTHS, SLOT, STORES, Counts, Rng, blocks, count, counted, look
+from tests.measure.seen import bias_at_openings, by_day, late_and_early, see
+from tests.measure.worlds import LENGTHS, SLOT, STORES, Counts, Floats, Rng, blocks, count, counted, look
 
 # The world of the tables that show one: neither the best nor the worst.
 _STORES, _LENGTHS = "varied", "70 % of 2 min, 25 % of 20 min, 5 % of 4 h"
@@ -82,6 +82,10 @@ def main(args: argparse.Namespace) -> int:
     ]
     show("Outages", head, outages_told(rng, args.stores // 10))
     show("Late openings", ["stores come and go", "lost", *(f"{after} s" for after in _AFTER)], at_openings(rng))
+    rng = np.random.default_rng([args.seed, len(STORES) * len(LENGTHS) + 1])
+    sums = told_by_day(rng, args.stores)
+    show("Error of the number told", periods, farthest(rng, sums, told=1, of=0))
+    show("Error of the mean length told", periods, farthest(rng, sums, told=3, of=2))
     return 0
 
 
@@ -155,6 +159,29 @@ def outages_told(rng: Rng, stores: int) -> Iterator[list[str]]:
             *(f"{float(value) / 60:.1f} min" for value in (lengths.mean, span.mean(), seconds)),
             *(percent(float(share)) for share in (inside, before)),
         ]
+
+
+def told_by_day(rng: Rng, stores: int) -> Floats:
+    """What by_day says of the world that is shown."""
+    found = blocks(rng, stores, STORES[_STORES], LENGTHS[_LENGTHS], PERIODS["quarter"])
+    return np.concatenate([by_day(world, after) for world, after in found], axis=1)
+
+
+def farthest(rng: Rng, pool: Floats, told: int, of: int) -> Iterator[list[str]]:
+    """A row a size: how far 95 of 100 groups at most are from what looks tell of all stores, of two rows of by_day."""
+    usual = pool[told].sum() / pool[of].sum()
+    for size in SIZES[:-1]:  # of the largest there is one group
+        row = [f"{size:,}"]
+        for days in PERIODS.values():
+            errors = []
+            for first in range(0, pool.shape[2] - days + 1, days):
+                groups = groups_apart(rng, pool.shape[1], size)
+                sums = pool[:, :, first : first + days].sum(axis=2)[:, groups].sum(axis=2)
+                some = (sums[1] > 0) & (sums[of] > 0)
+                errors.append(np.abs(sums[told][some] / sums[of][some] / usual - 1))
+            error = float(np.quantile(np.concatenate(errors), 0.95))
+            row.append(percent(error) if error < 1 else "> 100 %")
+        yield row
 
 
 def at_openings(rng: Rng) -> Iterator[list[str]]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.measure.worlds import SLOT, Bools, Floats, Rng, World, look
+from tests.measure.worlds import SLOT, Bools, Floats, Ints, Rng, World, look
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,7 @@ def see(world: World, after: float) -> Seen:
     of_store[openings[:: world.days]] = True
     of_day = np.zeros(len(bad) + 1, dtype=np.bool_)
     of_day[openings] = True
-    first = np.flatnonzero(bad & (of_store[:-1] | ~np.concatenate([[False], bad[:-1]])))
-    last = np.flatnonzero(bad & (of_store[1:] | ~np.concatenate([bad[1:], [False]])))
+    first, last = _runs(bad, of_store)
     told = len(first)
     # A store's history begins and ends somewhere: there one bound is not known.
     whole = ~of_store[first] & ~of_store[last + 1]
@@ -60,6 +59,34 @@ def see(world: World, after: float) -> Seen:
         at_most,
         opens & (began < opening),
     )
+
+
+def by_day(world: World, after: float) -> Floats:
+    """Stores by days: outages to be told on average, outages told, their true seconds, and their seconds as told."""
+    bad = look(world, after)
+    openings = world.openings
+    of_store = np.zeros(len(bad) + 1, dtype=np.bool_)
+    of_store[openings[:: world.days]] = True
+    first, last = _runs(bad, of_store)
+    began = world.begins[np.searchsorted(world.begins, first * SLOT + after, side="right") - 1]
+    ended = world.ends[np.searchsorted(world.ends, last * SLOT + after, side="right")]
+    days = len(openings) - 1
+    true = np.searchsorted(openings * SLOT, world.begins, side="right") - 1
+    told = np.searchsorted(openings, first, side="right") - 1
+    sums = (
+        np.bincount(true, np.minimum(1, (world.ends - world.begins) / SLOT), days),
+        np.bincount(told, minlength=days).astype(np.float64),
+        np.bincount(told, ended - began, days),
+        np.bincount(told, (last - first + 1) * SLOT, days),
+    )
+    return np.stack([one.reshape(-1, world.days) for one in sums])
+
+
+def _runs(bad: Bools, of_store: Bools) -> tuple[Ints, Ints]:
+    """The first and the last slot of each run of bad looks of a store, over its closed hours."""
+    first = np.flatnonzero(bad & (of_store[:-1] | ~np.concatenate([[False], bad[:-1]])))
+    last = np.flatnonzero(bad & (of_store[1:] | ~np.concatenate([bad[1:], [False]])))
+    return first, last
 
 
 def late_and_early(rng: Rng, shifts: int, hours: float, late: float, early: float) -> tuple[Floats, Floats]:
