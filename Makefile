@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e test-hours test-engines simulate soak fuzz mutants bench bench-compact bench-queries bench-repair check fmt lint generate lock build up stop status sample tick report query restate repair zones docs invoke logs deploy undeploy release clean
+.PHONY: help run test test-rust test-e2e test-hours test-engines simulate soak fuzz mutants bench bench-compact bench-queries bench-repair accuracy check fmt lint generate lock build up stop status sample tick report query restate repair zones docs invoke logs deploy undeploy release clean
 
 STACK := infra/local/stack
 # Prints the path of a Python with the packages of a group in pyproject.toml. Creates or updates it on first use.
@@ -96,6 +96,9 @@ bench-queries: ## Measure bytes and time of queries on a day, before and after c
 bench-repair: ## Measure time and requests of a catalog repair (defaults here: COUNTRIES=30 DAYS=365)
 	@$(STACK) build
 	@$(TESTS) -m tests.measure.repair $(if $(filter file,$(origin COUNTRIES)),,--countries $(COUNTRIES)) $(if $(DAYS),--days $(DAYS))
+
+accuracy: ## Print the tables of docs/accuracy.md: how far what is told is from the truth, in simulated worlds (minutes)
+	@$(TESTS) -m tests.measure.accuracy
 
 # Without a sanitizer, which needs nightly: safe Rust fails by panicking. Without tracing compares: it would make `hours`
 # ten times slower, and the targets generate well-formed input anyway.

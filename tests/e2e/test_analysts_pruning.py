@@ -103,6 +103,22 @@ def test_a_range_of_days_is_pruned(sample_week: Lake) -> None:
     assert stats["processedRows"] == sample_week.rows_of("store_availability", "mx", *days)
 
 
+@pytest.mark.parametrize(
+    ("period", "since", "days"),
+    [
+        ("day", "2026-03-25", ["2026-03-25"]),
+        ("week", "2026-03-23", [f"2026-03-{day}" for day in range(23, 30)]),
+        ("quarter", "2026-01-01", [f"2026-03-{day}" for day in range(23, 30)]),
+        ("month", "2026-04-01", []),
+    ],
+)
+def test_a_filter_on_a_period_reads_only_its_days(sample_week: Lake, period: str, since: str, days: list[str]) -> None:
+    where = f"country = 'es' and period = '{period}' and since = '{since}'"
+    found = sample_week.ask(f"select * from availability_interval where {where}")
+    assert found.stats["processedRows"] == sample_week.rows_of("store_availability", "es", *days)
+    assert bool(found.rows) == bool(days)
+
+
 def test_one_filter_prunes_both_sides_of_a_join_with_schedules(sample_week: Lake) -> None:
     scans = days_read(sample_week, f"select * from judged_by where {DAY}")
     assert sorted(scans) == [
