@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::hours::{LocalDate, MissingHours, Opening};
 use crate::instant::Instant;
 use crate::judgement::{Judged, LiveStore, Seen, Status, ViewFailure, judge, orphan};
+use crate::labels::Labels;
 use crate::outages::opened_at;
 use crate::slot::Slot;
 use crate::store::{IdRange, IdType, Store, StoreKey};
@@ -150,6 +151,8 @@ pub struct JudgedStore<'a> {
     pub local: Option<(LocalDate, u8)>,
     /// When it was observed; `None` if it was not.
     pub observed_at: Option<Instant>,
+    /// As PostgreSQL has them; none for an orphan.
+    pub labels: &'a Labels,
     /// The status and what it is based on.
     pub judged: Judged<'a>,
     /// When the hours opened in which the observation found it unavailable or unlisted. `None` if it did
@@ -248,6 +251,7 @@ impl<'a> Judging<'a> {
             timezone,
             local,
             observed_at: self.observed_at,
+            labels: &store.labels,
             judged,
             opened_at: opening
                 .filter(|_| is_down && self.openings)
@@ -281,6 +285,7 @@ impl<'a> Judging<'a> {
             timezone,
             local: clock.map(|clock| (clock.local_date(), clock.local_hour())),
             observed_at: self.observed_at,
+            labels: &Labels::NONE,
             judged: orphan(live),
             opened_at: None,
         }
