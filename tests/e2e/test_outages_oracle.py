@@ -34,7 +34,7 @@ def told(
     tables: Tables = {"store_availability": [], "country_ticks": [], "store_schedules": []}
     for number, look in enumerate(looks):
         slot = at(begin) + number * SLOT
-        tables["country_ticks"].append({"slot": slot})
+        tables["country_ticks"].append({"slot": slot, "day": f"{slot:%Y-%m-%d}"})
         if look != ".":
             reason = reasons[number : number + 1].strip() or None
             row = {"day": f"{slot:%Y-%m-%d}", "slot": slot, "store_id": "7", "name": f"{slot:%d}", "city": None}

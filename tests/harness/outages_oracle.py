@@ -4,6 +4,7 @@ It knows nothing of days that are computed one after the other. It shares nothin
 """
 
 import json
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -206,17 +207,20 @@ def outages_of(days: dict[str, Rows]) -> Rows:
 
 
 def missed_looks(found: list[History], tables: Tables) -> dict[str, Rows]:
-    """The rows of the table `missed_looks` on each day that has any, from the country's first tick on."""
-    seen = {row["slot"] for row in tables["store_availability"] if row["status"] != "orphan"}
-    slot = min(row["slot"] for row in tables["country_ticks"])
-    end = datetime.combine(max(seen).date() + timedelta(days=1), time())
+    """The rows of the table `missed_looks` on each day that has any, from the country's first tick on. A day without
+    any tick is never compacted, so it has none. A slot's stores are those of the nearest tick with rows before it, or
+    else after it."""
+    seen = sorted({row["slot"] for row in tables["store_availability"] if row["status"] != "orphan"})
+    first = min(row["slot"] for row in tables["country_ticks"])
     days: dict[str, Rows] = defaultdict(list)
-    while slot < end:
-        for history in found if slot not in seen else []:
-            if row := _missed(history, slot):
-                days[f"{slot:%Y-%m-%d}"].append(row)
-        slot += SLOT
-    return {day: ordered(rows, "store_id", "slot") for day, rows in sorted(days.items())}
+    for day in sorted({row["day"] for row in tables["country_ticks"]}):
+        for slot in (datetime.fromisoformat(day) + number * SLOT for number in range(96)):
+            if slot < first or slot in seen:
+                continue
+            nearest = seen[max(bisect_left(seen, slot) - 1, 0)]
+            own = [history for history in found if nearest in history.looks]
+            days[day] += [row for history in own if (row := _missed(history, slot))]
+    return {day: ordered(rows, "store_id", "slot") for day, rows in sorted(days.items()) if rows}
 
 
 def _missed(history: History, slot: datetime) -> Row | None:

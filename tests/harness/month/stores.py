@@ -142,7 +142,10 @@ def _changes(number: int, first: Version) -> list[Version]:
     if number % 29 == 11:
         problem = "[schedule].weekly of weekday 8: weekday 8 is not 1 (Monday) to 7 (Sunday)"
         found.append(replace(first, since=moment(4, 6), problem=problem))
-        found.append(replace(first, since=moment(24, 10), problem=None))
+        found.append(replace(first, since=moment(24, 10)))
+    if number == 33:
+        found.append(replace(first, since=moment(24, 20), problem="the zone is not known"))
+        found.append(replace(first, since=moment(25, 6)))
     if number in (31, 92):
         found.append(replace(first, since=moment(1), problem="[schedule].weekly of weekday 1: closes is null"))
     return sorted(found, key=lambda version: version.since)

@@ -61,8 +61,8 @@ def ticks(days: Sequence[int]) -> Iterator[Tick]:
 
 
 def _look(slot: datetime, rng: random.Random) -> datetime:
-    """Most looks come soon, and all within ten minutes."""
-    return slot + timedelta(seconds=600 * rng.random() ** 3)
+    """Most looks come soon, some at once, and all within ten minutes."""
+    return slot + timedelta(seconds=600 * rng.random() ** 3 if rng.random() < 0.9 else 0)
 
 
 def _missed(slot: datetime, rng: random.Random) -> bool:
@@ -82,6 +82,15 @@ def downs(store: MonthStore) -> list[Down]:
         found += [Down(moment(day, 2), moment(day, 20), "always", reasons) for day in (4, 25)]
     if store.number in (21, 22, 77):
         found.append(Down(moment(24, 12 + store.number % 5), moment(40), "changing", REASONS))
+    if store.number % 29 == 11:
+        # While their schedules are bad nobody knows whether they are open.
+        found.append(_down(rng, moment(3, 12), moment(24, 18)))
+    if store.number == 3:
+        # Always open, and down before anybody looked.
+        found.append(_down(rng, moment(1), moment(3, 9)))
+    if store.number == 33:
+        # Always open, and its schedule was bad in the day before.
+        found.append(_down(rng, moment(25, 15), moment(25, 16)))
     if store.number in (23, 24):
         # Over the whole missed day, and over all of a missed midnight.
         found += [_down(rng, moment(12, 20), moment(15, 16)), _down(rng, moment(4, 15), moment(5, 20))]
