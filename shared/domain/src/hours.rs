@@ -284,6 +284,9 @@ pub struct Opening {
 }
 
 impl Opening {
+    /// Open for the whole slot.
+    pub const WHOLE_SLOT: Self = Self { first: (0, 900), others: Vec::new() };
+
     /// How much of the slot lies within the hours, 0 to 900 seconds.
     pub fn seconds(&self) -> u16 {
         self.first.1 - self.first.0 + self.others.iter().map(|(start, end)| end - start).sum::<u16>()

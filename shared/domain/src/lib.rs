@@ -8,6 +8,7 @@ pub mod day;
 pub mod hours;
 pub mod instant;
 pub mod judgement;
+pub mod outages;
 pub mod slot;
 pub mod store;
 pub mod summary;
