@@ -121,13 +121,14 @@ def test_a_file_has_its_catalog_table_s_columns_and_types(ticked: Ticked, table:
 def test_cities_are_the_sums_of_their_stores(ticked: Ticked, country: str) -> None:
     cities: dict[str | None, dict[str, Any]] = {}
     for row in rows_of(ticked, "store_availability", country):
-        empty = dict.fromkeys(("stores", *STATUSES, "scheduled_seconds", "available_seconds"), 0)
+        empty = dict.fromkeys(("stores", *STATUSES, "scheduled_seconds", "available_seconds", "unseen"), 0)
         city = cities.setdefault(row["city"], {"local_date": None, "local_hour": None, **empty})
         if city["local_date"] is None:  # the local time of the city's first store that has one
             city |= {"local_date": row["local_date"], "local_hour": row["local_hour"]}
         city[row["status"]] += 1
         city["stores"] += row["status"] != "orphan"
         city["scheduled_seconds"] += row["scheduled_seconds"] if row["status"] in RATED else 0
+        city["unseen"] += row["status"] == "unknown" and row["scheduled_seconds"] != 0
         city["available_seconds"] += row["scheduled_seconds"] if row["status"] == "available" else 0
     slot = ticked.slot.replace(tzinfo=None)
     found = rows_of(ticked, "availability_by_city", country)

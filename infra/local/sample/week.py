@@ -64,6 +64,17 @@ _CITIES = {
     "mx": (("Ciudad de México", "America/Mexico_City"), ("Tijuana", "America/Tijuana")),
 }
 _COUNTS = {"es": 24, "mx": 10}
+# City -> region, and the team that looks after it.
+_REGIONS = {
+    "Madrid": ("ES-MD", "Centre"),
+    "Sevilla": ("ES-AN", "South"),
+    "Las Palmas": ("ES-CN", "South"),
+    "Ciudad de México": ("MX-CMX", "Capital"),
+    "Tijuana": ("MX-BCN", "North"),
+}
+_SEGMENTS = {"Bakery": "grocery", "Grill": "restaurant", "Market": "grocery", "Bar": "restaurant"}
+# By store number: one large chain, a small one, and stores without a chain.
+_CHAINS = ("Sol", None, "Sol", "Mar", "Sol", None, None, "Sol")
 
 
 def rows(seed: int = SEED) -> dict[str, dict[tuple[str, str], Rows]]:
@@ -224,6 +235,7 @@ def _row(
         "listed": None if unseen else listed,
         "online": None if unseen else online,
         "schedule_as_of": as_of,
+        **_labels(store),
     }
     if bad or unseen:
         return row | {"status": "unknown", "reason": "bad_schedule" if bad else "live_view_incomplete"}
@@ -232,6 +244,13 @@ def _row(
     else:
         status = "unexpected" if online else "closed"
     return row | {"status": status, "reason": outage[1] if listed and outage[0] else None}
+
+
+def _labels(store: _Store) -> dict[str, Any]:
+    """Whose store it is. One without a city has no region either."""
+    region, owner = _REGIONS.get(store.city or "", (None, None))
+    segment, chain = _SEGMENTS[store.name.split()[0]], _CHAINS[store.id % len(_CHAINS)]
+    return {"region": region, "chain": chain, "segment": segment, "owner": owner}
 
 
 def _is_open(store: _Store, instant: datetime) -> bool:
@@ -286,6 +305,7 @@ def _told(country: str, day: date, store: _Store) -> dict[str, Any]:
         "problem": "[schedule].weekly of weekday 8: weekday 8 is not 1 (Monday) to 7 (Sunday)"
         if _is_bad(country, store)
         else None,
+        **_labels(store),
     }
 
 
@@ -294,7 +314,8 @@ def _orphan(country: str, slot: datetime, store_id: int, as_of: datetime) -> dic
     local = slot.replace(tzinfo=UTC).astimezone(ZoneInfo(zone))
     known = {"slot": slot, "observed_at": slot + timedelta(seconds=5), "store_id": str(store_id), "timezone": zone}
     known |= {"local_date": local.date(), "local_hour": local.hour, "listed": True, "online": store_id % 2 == 1}
-    return dict.fromkeys(("name", "city", "scheduled", "scheduled_seconds", "reason")) | known | {
+    unknown = ("name", "city", "scheduled", "scheduled_seconds", "reason", "region", "chain", "segment", "owner")
+    return dict.fromkeys(unknown) | known | {
         "status": "orphan",
         "schedule_as_of": as_of,
     }  # fmt: skip
@@ -312,5 +333,6 @@ def _by_city(slot: datetime, stores: Rows) -> Rows:
         first = {"local_date": own[0]["local_date"], "local_hour": own[0]["local_hour"]}
         sums = {"stores": len(own) - counts["orphan"], **{status: counts[status] for status in STATUSES}}
         sums |= {"scheduled_seconds": sum(seconds.values()), "available_seconds": seconds["available"]}
+        sums["unseen"] = sum(row["status"] == "unknown" and row["scheduled_seconds"] != 0 for row in own)
         found.append({"slot": slot, "city": city, **first, **sums})
     return found

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::hours::{LocalDate, MissingHours};
 use crate::instant::Instant;
 use crate::judgement::{Judged, LiveStore, Seen, ViewFailure, judge, orphan};
+use crate::labels::Labels;
 use crate::slot::Slot;
 use crate::store::{IdRange, IdType, Store, StoreKey};
 use crate::tzdb::{Zone, Zones};
@@ -149,6 +150,8 @@ pub struct JudgedStore<'a> {
     pub local: Option<(LocalDate, u8)>,
     /// When it was observed; `None` if it was not.
     pub observed_at: Option<Instant>,
+    /// As PostgreSQL has them; none for an orphan.
+    pub labels: &'a Labels,
     /// The status and what it is based on.
     pub judged: Judged<'a>,
 }
@@ -236,6 +239,7 @@ impl<'a> Judging<'a> {
             timezone,
             local: clock.map(|clock| (clock.local_date(), clock.local_hour())),
             observed_at: self.observed_at,
+            labels: &store.labels,
             judged: judge(opening.as_ref(), live.map(|store| Seen { second, store })),
         }
     }
@@ -250,6 +254,7 @@ impl<'a> Judging<'a> {
             timezone,
             local: clock.map(|clock| (clock.local_date(), clock.local_hour())),
             observed_at: self.observed_at,
+            labels: &Labels::NONE,
             judged: orphan(live),
         }
     }

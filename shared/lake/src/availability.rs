@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use polars::prelude::*;
-use storewatch_domain::{Instant, InvalidStatus, JudgedStore, LocalDate, Slot, Status, Summary};
+use storewatch_domain::{Instant, InvalidStatus, JudgedStore, Labels, LocalDate, Slot, Status, Summary};
 
 use crate::parquet::{self, ParquetError};
 use crate::tables::Table;
@@ -31,44 +31,46 @@ impl AvailabilityRows {
             };
         }
         let times = parquet::timestamps;
-        let frame = DataFrame::new(
-            n,
-            vec![
-                times("slot", vec![Some(slot.first_instant()); n])?,
-                times("observed_at", stores.iter().map(|store| store.observed_at).collect())?,
-                column!("store_id", |store: &JudgedStore<'_>| Cow::clone(&store.id)),
-                column!("name", |store: &JudgedStore<'_>| store.name.map(str::to_owned)),
-                column!("city", |store: &JudgedStore<'_>| store.city.map(str::to_owned)),
-                column!("timezone", |store: &JudgedStore<'_>| store.timezone.to_owned()),
-                parquet::dates(
-                    "local_date",
-                    stores.iter().map(|store| store.local.map(|(date, _)| date.days())).collect(),
-                )?,
-                column!("local_hour", |store: &JudgedStore<'_>| store.local.map(|(_, hour)| hour as i8)),
-                column!("scheduled", |store: &JudgedStore<'_>| store.judged.scheduled),
-                column!("scheduled_seconds", |store: &JudgedStore<'_>| store
-                    .judged
-                    .scheduled_seconds
-                    .map(|seconds| seconds as i16)),
-                column!("listed", |store: &JudgedStore<'_>| store.judged.listed),
-                column!("online", |store: &JudgedStore<'_>| store.judged.online),
-                column!("status", |store: &JudgedStore<'_>| store.judged.status.as_str()),
-                column!("reason", |store: &JudgedStore<'_>| store.judged.reason.map(str::to_owned)),
-                times("schedule_as_of", vec![Some(schedule_as_of); n])?,
-            ],
-        )?;
+        let mut columns = vec![
+            times("slot", vec![Some(slot.first_instant()); n])?,
+            times("observed_at", stores.iter().map(|store| store.observed_at).collect())?,
+            column!("store_id", |store: &JudgedStore<'_>| Cow::clone(&store.id)),
+            column!("name", |store: &JudgedStore<'_>| store.name.map(str::to_owned)),
+            column!("city", |store: &JudgedStore<'_>| store.city.map(str::to_owned)),
+            column!("timezone", |store: &JudgedStore<'_>| store.timezone.to_owned()),
+            parquet::dates(
+                "local_date",
+                stores.iter().map(|store| store.local.map(|(date, _)| date.days())).collect(),
+            )?,
+            column!("local_hour", |store: &JudgedStore<'_>| store.local.map(|(_, hour)| hour as i8)),
+            column!("scheduled", |store: &JudgedStore<'_>| store.judged.scheduled),
+            column!("scheduled_seconds", |store: &JudgedStore<'_>| store
+                .judged
+                .scheduled_seconds
+                .map(|seconds| seconds as i16)),
+            column!("listed", |store: &JudgedStore<'_>| store.judged.listed),
+            column!("online", |store: &JudgedStore<'_>| store.judged.online),
+            column!("status", |store: &JudgedStore<'_>| store.judged.status.as_str()),
+            column!("reason", |store: &JudgedStore<'_>| store.judged.reason.map(str::to_owned)),
+            times("schedule_as_of", vec![Some(schedule_as_of); n])?,
+        ];
+        columns.extend(Labels::NAMES.into_iter().enumerate().map(|(label, name)| {
+            let values: Vec<_> = stores.iter().map(|store| store.labels.values()[label]).collect();
+            parquet::texts(name, &values)
+        }));
+        let frame = DataFrame::new(n, columns)?;
         parquet::check(Table::StoreAvailability, &frame)?;
         Ok(Self(frame))
     }
 
-    /// Reads rows back from a file.
+    /// Reads rows back from a file. Columns that it is older than are null: a chunk may have been staged just
+    /// before a deployment.
     ///
     /// # Errors
     /// The file is not Parquet, or its columns are not the table's.
     pub fn read(body: Bytes) -> Result<Self, ParquetError> {
-        let frame = parquet::read(body)?;
-        parquet::check(Table::StoreAvailability, &frame)?;
-        Ok(Self(frame))
+        let rows = (0, parquet::height(&body)?);
+        Ok(Self(parquet::read_part(Table::StoreAvailability, body, None, rows)?))
     }
 
     /// Writes the rows as a file.
@@ -225,7 +227,59 @@ pub fn by_city(slot: Slot, summary: &Summary<'_>) -> Result<Bytes, ParquetError>
     columns.extend(Status::ALL.map(|status| numbers(status.as_str(), &|city| city.counts.get(status))));
     columns.push(numbers("scheduled_seconds", &|city| city.scheduled_seconds));
     columns.push(numbers("available_seconds", &|city| city.available_seconds));
+    columns.push(numbers("unseen", &|city| city.unseen));
     let mut frame = DataFrame::new(n, columns)?;
     parquet::check(Table::AvailabilityByCity, &frame)?;
     parquet::write(&mut frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use storewatch_domain::{
+        IdType, LiveStore, MissingHours, Observation, Rules, Store, StoreKey, Zones, judge_chunk,
+    };
+
+    /// The rows of a store with labels and of an orphan.
+    fn rows() -> AvailabilityRows {
+        let slot: Slot = "2026-11-23T09:00:00Z".parse().unwrap();
+        let zones = Zones::embedded();
+        let rules = Rules {
+            default_timezone: zones.get("UTC").unwrap(),
+            zones,
+            missing_hours: MissingHours::Closed,
+            id_type: IdType::Long,
+        };
+        let text = |text: &str| Some(text.to_owned());
+        let labels = Labels { region: text("ES-MD"), chain: text("Sol"), segment: None, owner: text("Ana") };
+        let stores = [Store { id: "7".to_owned(), labels, ..Store::default() }];
+        let orphan = (StoreKey::Long(8), LiveStore::default());
+        let seen = Observation { at: slot.first_instant(), stores: vec![orphan] };
+        let judged = judge_chunk(slot, &rules, &stores, Ok(&seen));
+        AvailabilityRows::new(slot, slot.first_instant(), &judged).unwrap()
+    }
+
+    fn labels(rows: &AvailabilityRows) -> Vec<[Option<&str>; 4]> {
+        let column = |name: &str| rows.0.column(name).unwrap().str().unwrap();
+        (0..rows.len()).map(|n| Labels::NAMES.map(|name| column(name).get(n))).collect()
+    }
+
+    #[test]
+    fn a_row_says_whose_store_it_is_and_an_orphan_is_nobody_s() {
+        let rows = AvailabilityRows::read(rows().write().unwrap()).unwrap();
+        assert_eq!(labels(&rows), [[Some("ES-MD"), Some("Sol"), None, Some("Ana")], [None; 4]]);
+    }
+
+    #[test]
+    fn rows_that_an_earlier_release_staged_are_read_without_the_newer_columns() {
+        let mut old = rows();
+        old.0 = old.0.drop_many(Labels::NAMES);
+        let read = AvailabilityRows::read(old.write().unwrap()).unwrap();
+        assert_eq!((labels(&read), read.store_ids().unwrap().len()), (vec![[None; 4]; 2], 2));
+        old.0 = old.0.drop("status").unwrap();
+        assert!(
+            AvailabilityRows::read(old.write().unwrap()).is_err(),
+            "only the last columns may be missing"
+        );
+    }
 }

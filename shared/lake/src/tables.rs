@@ -45,6 +45,10 @@ const STORE_AVAILABILITY: &[Column] = &[
     ("status", "string"),
     ("reason", "string"),
     ("schedule_as_of", "timestamp"),
+    ("region", "string"),
+    ("chain", "string"),
+    ("segment", "string"),
+    ("owner", "string"),
 ];
 
 const AVAILABILITY_BY_CITY: &[Column] = &[
@@ -62,6 +66,7 @@ const AVAILABILITY_BY_CITY: &[Column] = &[
     ("unknown", "bigint"),
     ("scheduled_seconds", "bigint"),
     ("available_seconds", "bigint"),
+    ("unseen", "bigint"),
 ];
 
 const COUNTRY_TICKS: &[Column] = &[
@@ -88,6 +93,10 @@ const STORE_SCHEDULES: &[Column] = &[
     ("problem", "string"),
     ("valid_from", "timestamp"),
     ("valid_until", "timestamp"),
+    ("region", "string"),
+    ("chain", "string"),
+    ("segment", "string"),
+    ("owner", "string"),
 ];
 
 const OUTAGES: &[Column] = &[

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use storewatch_domain::{
-    ExceptionHours, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot, Status, Store, StoreHours,
-    StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
+    ExceptionHours, Labels, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot, Status, Store,
+    StoreHours, StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
 };
 use storewatch_lake::availability::{AvailabilityRows, by_city};
 use storewatch_lake::{Outcome, Table, TickRecord, snapshot};
@@ -18,6 +18,11 @@ fn store(id: &str, city: Option<&str>) -> Store {
         name: Some(format!("Store \"{id}\"")),
         city: city.map(str::to_owned),
         timezone: Some("Europe/Madrid".to_owned()),
+        labels: Labels {
+            region: Some("ES-C".to_owned()),
+            owner: Some("Ana".to_owned()),
+            ..Labels::default()
+        },
         hours: StoreHours {
             weekly: vec![
                 WeeklyHours::new(1, time(9), time(24)).unwrap(),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 use storewatch_domain::{
-    ExceptionHours, IdType, LocalDate, Slot, Status, Store, StoreHours, StoreKey, WallTime, WeeklyHours,
+    ExceptionHours, IdType, Labels, LocalDate, Slot, Status, Store, StoreHours, StoreKey, WallTime,
+    WeeklyHours,
 };
 use storewatch_sources::memory::Document;
 
@@ -183,6 +184,7 @@ fn store(key: &StoreKey, hours: Hours) -> Store {
         name: Some(format!("store {id}")),
         id,
         timezone: None,
+        labels: Labels::NONE,
         hours: StoreHours { weekly, exceptions },
         problem: (hours == Hours::Bad).then(|| "weekday 8".to_owned()),
     }
