@@ -10,8 +10,8 @@ import pytest
 
 from tests.harness.current_outages_oracle import current_outages
 from tests.harness.open_hours import slot_of
-from tests.harness.oracle import SLOT, Country
-from tests.harness.outages_oracle import histories, missed_looks, outages, outages_of
+from tests.harness.oracle import LABELS, SLOT, Country
+from tests.harness.outages_oracle import WHOSE, histories, missed_looks, outages, outages_of
 from tests.harness.views_oracle import Row, Rows, Tables
 
 RULES = Country("Europe/Lisbon", "closed")
@@ -38,7 +38,13 @@ def told(
         if look != ".":
             reason = reasons[number : number + 1].strip() or None
             row = {"day": f"{slot:%Y-%m-%d}", "slot": slot, "store_id": "7", "name": f"{slot:%d}", "city": None}
-            row |= {"timezone": zone, "observed_at": slot + LOOKED, "status": STATUSES[look], "reason": reason}
+            row |= {
+                "timezone": zone,
+                **dict.fromkeys(LABELS),
+                "observed_at": slot + LOOKED,
+                "status": STATUSES[look],
+                "reason": reason,
+            }
             tables["store_availability"].append(row | {"scheduled_seconds": 900, "schedule_as_of": slot})
     for day in sorted({row["day"] for row in tables["store_availability"]}):
         weekly = "; ".join(f"{weekday} {hours}" for weekday in WEEK)
@@ -48,8 +54,9 @@ def told(
 
 def schedule(day: str, weekly: str, zone: str, problem: str | None = None) -> Row:
     """A row of store_schedules, valid for all of a day's readings."""
-    row = {"day": day, "store_id": "7", "name": "7", "city": None, "timezone": zone, "weekly": weekly}
-    return row | {"exceptions": None, "problem": problem, "valid_from": at("01"), "valid_until": None}
+    row: Row = dict.fromkeys((*WHOSE, "exceptions", "valid_until"))
+    row |= {"day": day, "store_id": "7", "timezone": zone, "weekly": weekly}
+    return row | {"problem": problem, "valid_from": at("01")}
 
 
 def only(tables: Tables, *names: str) -> list[Any]:

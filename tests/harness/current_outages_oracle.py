@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from tests.harness.open_hours import HoursUnknownError, JudgedHours
 from tests.harness.oracle import SLOT
-from tests.harness.outages_oracle import LABELS, History, kind_of, whole
+from tests.harness.outages_oracle import WHOSE, History, kind_of, whole
 from tests.harness.views_oracle import Row, Rows
 
 LONGEST_GAP = timedelta(hours=24)
@@ -55,7 +55,7 @@ def _row(history: History, begin: datetime, slot: datetime) -> Row | None:
     return {
         "slot": slot,
         "store_id": history.store_id,
-        **{label: bad[-1].get(label) for label in LABELS},
+        **{name: bad[-1][name] for name in WHOSE},
         "since_after": since or (good and good["observed_at"]),
         "since_by": bad[0]["observed_at"],
         "status": here and here["status"],

@@ -13,11 +13,11 @@ from typing import Any
 
 from infra.local.zones import ZoneInfo
 from tests.harness.open_hours import Hours, HoursUnknownError, JudgedHours
-from tests.harness.oracle import SLOT, Country
+from tests.harness.oracle import LABELS, SLOT, Country
 from tests.harness.schedule_texts import read_texts
 from tests.harness.views_oracle import Row, Rows, Tables, grouped
 
-LABELS = ("name", "city", "timezone", "region", "chain", "segment", "owner")
+WHOSE = ("name", "city", "timezone", *LABELS)
 MOST_REASONS = 20
 _KINDS = {"available": "good", "unavailable": "bad", "unlisted": "bad", "closed": "off", "unexpected": "off"}
 
@@ -93,7 +93,7 @@ class Outage:
         return {
             "outage_id": self.outage_id,
             "store_id": self.history.store_id,
-            **{label: last.get(label) for label in LABELS},
+            **{name: last[name] for name in WHOSE},
             "began_after": began_after,
             "began_by": began_by,
             "ended_after": ended_after,
@@ -235,7 +235,7 @@ def _missed(history: History, slot: datetime) -> Row | None:
     local = slot.replace(tzinfo=UTC).astimezone(ZoneInfo(row["timezone"]))
     return (
         {"slot": slot, "store_id": history.store_id}
-        | {label: row.get(label) for label in LABELS}
+        | {name: row[name] for name in WHOSE}
         | {"local_date": local.date(), "local_hour": local.hour, "scheduled_seconds": seconds}
     )
 

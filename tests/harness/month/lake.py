@@ -17,7 +17,7 @@ from tests.harness.month.rows import HALVES, Month, by_city
 from tests.harness.month.stores import COUNTRY, MonthStore
 from tests.harness.month.story import Tick
 from tests.harness.open_hours import slot_of
-from tests.harness.oracle import ScheduledStore
+from tests.harness.oracle import LABELS, ScheduledStore
 from tests.harness.views_oracle import Row, Rows
 
 _PARALLEL = 8
@@ -61,11 +61,11 @@ def snapshot(stores: list[MonthStore], as_of: datetime) -> bytes:
     columns: dict[str, list[object]] = {}
     for version in [version for store in stores if (version := store.at(as_of))]:
         store = version.store
-        texts = {"store_id": store.store_id, "name": store.name, "city": store.city, "timezone": store.timezone}
+        texts = {name: getattr(store, name) for name in ("store_id", "name", "city", "timezone", *LABELS)}
         weekly = [_packed(weekday or 0, opens, closes) for weekday, opens, closes in store.weekly]
         exceptions = [_packed((day - _EPOCH).days, opens, closes) for day, opens, closes in store.exceptions]
         hours = {"weekly": weekly, "exceptions": exceptions}
-        for name, value in (texts | {"problem": version.problem} | hours | version.labels).items():
+        for name, value in (texts | {"problem": version.problem} | hours).items():
             columns.setdefault(name, []).append(value)
     lists = ("weekly", "exceptions")
     types = {name: pa.list_(pa.int64()) if name in lists else pa.string() for name in columns}
@@ -81,7 +81,9 @@ def replace_stores(conninfo: str, stores: Iterable[ScheduledStore]) -> None:
         cursor = connection.cursor()
         for store in stores:
             own = [int(store.store_id), store.name, store.city, store.timezone]
-            connection.execute("insert into stores (id, name, city, timezone) values (%s, %s, %s, %s)", own)
+            own += [getattr(store, label) for label in LABELS]
+            names = ", ".join(("id", "name", "city", "timezone", *LABELS))
+            connection.execute(f"insert into stores ({names}) values (%s{7 * ', %s'})", own)
             for table, rows in (("store_hours", store.weekly), ("store_exceptions", store.exceptions)):
                 values = [(own[0], day, _time(opens), _time(closes)) for day, opens, closes in rows]
                 cursor.executemany(f"insert into {table} values (%s, %s, %s, %s)", values)

@@ -11,6 +11,7 @@ from infra.vocabulary import RATED, STATUSES
 from tests.harness.month.stores import RULES, MonthStore, Version, moment, stores
 from tests.harness.month.story import Down, Tick, down_at, downs, ticks
 from tests.harness.open_hours import slot_of
+from tests.harness.oracle import LABELS
 from tests.harness.views_oracle import Row, Rows, grouped
 
 HALVES = 2
@@ -109,7 +110,8 @@ def _row(tick: Tick, half: int, version: Version, down: Down | None) -> Row:
     timezone = version.store.timezone or RULES.default_timezone
     bad = version.problem is not None
     row: Row = {"slot": slot, "observed_at": None if reason else at, "store_id": version.store.store_id}
-    row |= {"name": version.store.name, "city": version.store.city, "timezone": timezone, **version.labels}
+    row |= {"name": version.store.name, "city": version.store.city, "timezone": timezone}
+    row |= {label: getattr(version.store, label) for label in LABELS}
     row |= _local(slot, timezone)
     row |= {"scheduled": None, "scheduled_seconds": None if bad else version.hours.seconds(slot)}
     row |= {"listed": None, "online": None, "status": "unknown", "reason": "bad_schedule" if bad else reason}

@@ -60,7 +60,6 @@ class Version:
 
     since: datetime
     store: ScheduledStore
-    labels: dict[str, str | None]
     problem: str | None = None
     hours: Hours = field(init=False)
 
@@ -100,16 +99,19 @@ def moment(day: int, hour: int = 0, minute: int = 0) -> datetime:
 
 def _store(number: int) -> MonthStore:
     zone = (number + number // 10) % len(_ZONES)
-    name = f"Loja {number}"
-    weekly, exceptions = _weekly(number), _exceptions(number)
-    store = ScheduledStore(str(FIRST_ID + number), name, _CITIES[zone], _ZONES[zone], weekly, exceptions)
-    labels = {
-        "region": ("PT-11", "PT-13", None)[number % 3],
-        "chain": _CHAINS[number % len(_CHAINS)],
-        "segment": _SEGMENTS[number % len(_SEGMENTS)],
-        "owner": f"equipa {number % 4}" if number % 9 else None,
-    }
-    first = Version(moment(1), store, labels)
+    store = ScheduledStore(
+        str(FIRST_ID + number),
+        f"Loja {number}",
+        _CITIES[zone],
+        _ZONES[zone],
+        region=("PT-11", "PT-13", None)[number % 3],
+        chain=_CHAINS[number % len(_CHAINS)],
+        segment=_SEGMENTS[number % len(_SEGMENTS)],
+        owner=f"equipa {number % 4}" if number % 9 else None,
+        weekly=_weekly(number),
+        exceptions=_exceptions(number),
+    )
+    first = Version(moment(1), store)
     return MonthStore(number, [first, *_changes(number, first)], _present(number))
 
 
@@ -134,7 +136,7 @@ def _changes(number: int, first: Version) -> list[Version]:
         found.append(replace(first, since=moment(4, 17), store=replace(store, weekly=_weekly(number + 1))))
         found.append(replace(first, since=moment(25, 9), store=replace(store, weekly=_weekly(number + 6))))
     if number % 17 == 3:
-        found.append(replace(first, since=moment(24, 20), labels=first.labels | {"owner": "equipa nova"}))
+        found.append(replace(first, since=moment(24, 20), store=replace(store, owner="equipa nova")))
     if number % 23 == 7:
         found += [
             replace(first, since=moment(day, 11), store=replace(store, name=f"{store.name} {day}")) for day in (3, 26)
