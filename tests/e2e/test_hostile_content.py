@@ -165,7 +165,9 @@ def fill_database(stack: Stack, place: Place, stores: list[tuple[Any, ...]]) -> 
         connection.execute(f"grant select on all tables in schema public to {place.role}")
         with connection.cursor() as cursor:
             cursor.executemany("insert into stores (id, name, city, timezone) values (%s, %s, %s, %s)", stores)
-        connection.execute("update stores set chain = left(name, 200), segment = left(city, 200), owner = left(name, 9)")
+        connection.execute(
+            "update stores set chain = left(name, 200), segment = left(city, 200), owner = left(name, 9)"
+        )
         connection.execute(
             "insert into store_hours select id, weekday, '00:00', '24:00' from stores, generate_series(1, 7) weekday"
         )

@@ -2,7 +2,7 @@
 
 import fcntl
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -70,10 +70,10 @@ def run_slots(deployed: Deployed, now: tick.Tick) -> None:
         assert not compacted.is_error, compacted.message
 
 
-def read(deployed: Deployed) -> Tables:
+def read(deployed: Deployed, tables: Sequence[str] = (*TABLES, SCHEDULES)) -> Tables:
     """All rows of a deployment's tables, found through the catalog's partitions as an engine does."""
     found: Tables = {}
-    for table in (*TABLES, SCHEDULES):
+    for table in tables:
         rows = found.setdefault(table, [])
         pages = deployed.glue.get_paginator("get_partitions").paginate(DatabaseName=deployed.database, TableName=table)
         for partition in [one for page in pages for one in page["Partitions"]]:
