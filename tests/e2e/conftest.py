@@ -253,7 +253,7 @@ def ticking(
             deployed.s3.put_object(Bucket=deployed.bucket, Key=f"registry/{machineless}.json", Body=entry)
         yield Ticked(deployed, tick.run(stack, prefix=prefix, slot=slot_with_time_left()))
     finally:
-        _remove(stack, prefix)
+        remove(stack, prefix)
 
 
 def _subscribe(deployed: Deployed, topic: str) -> None:
@@ -278,7 +278,7 @@ def _subscribe(deployed: Deployed, topic: str) -> None:
     deployed.stack.aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
 
 
-def _remove(stack: Stack, prefix: str) -> None:
+def remove(stack: Stack, prefix: str) -> None:
     """Removes a deployment from the stack, and what its templates do not cover."""
     sqs = stack.aws.client("sqs")
     for queue in sqs.list_queues(QueueNamePrefix=f"{prefix}-alerts").get("QueueUrls", []):

@@ -164,26 +164,27 @@ def _is_bad(country: Country, store: ScheduledStore) -> bool:
     )
 
 
+def opened_on(country: Country, store: ScheduledStore, day: date) -> list[tuple[datetime, datetime]]:
+    """The hours that open on a local date, as instants. They may overlap."""
+    zone = _zone(store.timezone, country)
+    rows: Iterable[tuple[int | None, int | None]] = [row[1:] for row in store.exceptions if row[0] == day]
+    if not rows and not store.weekly and country.missing_hours == "always_open":
+        rows = [(0, 0)]
+    elif not rows:
+        rows = [row[1:] for row in store.weekly if row[0] == day.isoweekday()]
+    return [
+        (_instant(day, opens, zone), _instant(day + timedelta(days=closes <= opens), closes, zone))
+        for opens, closes in rows
+        if opens is not None and closes is not None
+    ]
+
+
 def _intervals(country: Country, slot: datetime, store: ScheduledStore) -> list[tuple[datetime, datetime]]:
     """The hours around the slot as instants, cut to the slot. They may overlap."""
-    zone = _zone(store.timezone, country)
-    today = slot.astimezone(zone).date()
-    found = []
-    for day in (today + timedelta(days=n) for n in range(-3, 4)):
-        rows: Iterable[tuple[int | None, int | None]] = [row[1:] for row in store.exceptions if row[0] == day]
-        if not rows and not store.weekly and country.missing_hours == "always_open":
-            rows = [(0, 0)]
-        elif not rows:
-            rows = [row[1:] for row in store.weekly if row[0] == day.isoweekday()]
-        for opens, closes in rows:
-            if opens is None or closes is None:
-                continue
-            start = _instant(day, opens, zone)
-            end = _instant(day + timedelta(days=closes <= opens), closes, zone)
-            start, end = max(start, slot), min(end, slot + SLOT)
-            if start < end:
-                found.append((start, end))
-    return found
+    today = slot.astimezone(_zone(store.timezone, country)).date()
+    around = [hours for n in range(-3, 4) for hours in opened_on(country, store, today + timedelta(days=n))]
+    cut = [(max(start, slot), min(end, slot + SLOT)) for start, end in around]
+    return [(start, end) for start, end in cut if start < end]
 
 
 def _seconds(country: Country, slot: datetime, store: ScheduledStore) -> int:

@@ -130,7 +130,7 @@ async fn in_time(
     let file = |source| FunctionError::File { what: "a chunk of judged stores", source };
     let mut rows = AvailabilityRows::new(item.slot, item.schedule_as_of, &judged).map_err(file)?;
     let key = keys::staged_chunk(item.country, item.slot, item.chunk);
-    let body = rows.write().map_err(file)?;
+    let body = rows.stage().map_err(file)?;
     if ports.objects.put_if(&key, body, Condition::Absent).await? == Put::Conflict {
         tracing::info!("the chunk was observed before; keeping the first observation");
     }
