@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from infra.dashboard import layout
+from infra.dashboard import layout, tables
 from infra.dashboard.files import Chart, Dashboard, Dataset, Files, identity
 
 # The version of the format, not of the content.
@@ -32,7 +32,8 @@ class Connection:
 def data(files: Files, connection: Connection) -> dict[str, dict[str, Any]]:
     """The connection and the datasets: path to content."""
     made = {"databases/storewatch.yaml": _database(connection, connection.uri)} if connection.uri else {}
-    return made | {f"datasets/storewatch/{one.name}.yaml": _dataset(one, connection) for one in files.datasets.values()}
+    datasets = [*tables.datasets().values(), *files.datasets.values()]
+    return made | {f"datasets/storewatch/{one.name}.yaml": _dataset(one, connection) for one in datasets}
 
 
 def looks(files: Files, marks: Mapping[str, str], published: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -99,6 +100,7 @@ def _dataset(dataset: Dataset, connection: Connection) -> dict[str, Any]:
             {
                 "column_name": name,
                 "verbose_name": _label(name, kind),
+                "description": dataset.notes.get(name),
                 "type": kind,
                 "is_dttm": kind in ("DATE", "TIMESTAMP"),
                 "is_active": True,

@@ -42,6 +42,14 @@ class Client:
         """Changes something."""
         return self._send("PUT", path, json.dumps(content).encode(), "application/json")
 
+    def delete(self, path: str) -> Any:
+        """Deletes something."""
+        return self._send("DELETE", path)
+
+    def post_for_text(self, path: str, content: Mapping[str, Any]) -> str:
+        """The answer to a POST, if it is not JSON."""
+        return self._read("POST", path, json.dumps(content).encode(), "application/json").decode("utf-8-sig")
+
     def all(self, path: str) -> Iterator[dict[str, Any]]:
         """Every entry of a list."""
         page = 0
@@ -65,18 +73,23 @@ class Client:
         self._send("POST", "assets/import/", body, f"multipart/form-data; boundary={boundary}")
 
     def _send(self, method: str, path: str, body: bytes | None = None, kind: str | None = None) -> Any:
+        try:
+            return json.loads(self._read(method, path, body, kind))
+        except json.JSONDecodeError:
+            raise DeployError(f"{self.url}/api/v1/{path} did not answer with JSON: is this a Superset?") from None
+
+    def _read(self, method: str, path: str, body: bytes | None, kind: str | None) -> bytes:
         headers = {**self._headers, "Accept": "application/json", **({"Content-Type": kind} if kind else {})}
         request = urllib.request.Request(f"{self.url}/api/v1/{path}", data=body, method=method, headers=headers)
         try:
             with self._opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
-                return json.load(answer)
+                content: bytes = answer.read()
+                return content
         except urllib.error.HTTPError as error:
             raise DeployError(self._told(method, path, error)) from None
         except OSError as error:
             reason = getattr(error, "reason", error)
             raise DeployError(f"Superset at {self.url} does not answer: {reason}") from None
-        except json.JSONDecodeError:
-            raise DeployError(f"{self.url}/api/v1/{path} did not answer with JSON: is this a Superset?") from None
 
     def _told(self, method: str, path: str, error: urllib.error.HTTPError) -> str:
         """What went wrong, in Superset's words. Never what was sent."""

@@ -35,6 +35,7 @@ class Dataset:
     metrics: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     description: str = ""
     main_dttm_col: str | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)  # what columns mean
 
     @property
     def uuid(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.dashboard import bundle
+from infra.dashboard import bundle, tables
 from infra.dashboard.client import Client
 from infra.dashboard.files import COUNTRIES, Dashboard, Files, Role, load
 from infra.dashboard.problems import problems
@@ -146,21 +146,20 @@ class Import:
 
     def _row_level_security(self) -> None:
         """A rule a country, and one that shows nothing to whoever has none of the roles, whatever else they may see."""
-        uuids = {dataset.uuid for dataset in self.files.datasets.values()}
-        # All that are on the connection: an analyst's own dataset must not show more than ours do.
-        tables = [
+        uuids = {dataset.uuid for dataset in [*self.files.datasets.values(), *tables.datasets().values()]}
+        there = [
             entry for entry in self.client.all("dataset/") if entry["database"]["database_name"] == self.connection.name
         ]
-        if lacking := uuids - {entry["uuid"] for entry in tables}:
+        if lacking := uuids - {entry["uuid"] for entry in there}:
             raise DeployError(f"{len(lacking)} datasets are not there after their import: see Superset's log")
-        ids = sorted(entry["id"] for entry in tables if entry["uuid"] in uuids)
+        ids = sorted(entry["id"] for entry in there if entry["uuid"] in uuids)
         everybody = [ADMINISTRATORS, *self.files.roles, *self._country_names()]
         rules = {
             f"storewatch: {name}": ("Regular", [name], f"country = '{name.removeprefix('country_')}'", "country")
             for name in self._country_names()
         }
         rules[_NOBODY_ELSE] = ("Base", everybody, "1 = 0", "")
-        there = {entry["name"]: entry["id"] for entry in self.client.all("rowlevelsecurity/")}
+        known = {entry["name"]: entry["id"] for entry in self.client.all("rowlevelsecurity/")}
         for name, (kind, roles, clause, group) in rules.items():
             content = {
                 "name": name,
@@ -171,12 +170,12 @@ class Import:
                 "group_key": group,
                 "description": "Made by Storewatch's import, which writes it again.",
             }
-            if name in there:
-                self.client.put(f"rowlevelsecurity/{there[name]}", content)
+            if name in known:
+                self.client.put(f"rowlevelsecurity/{known[name]}", content)
             else:
                 self.client.post("rowlevelsecurity/", content)
         self.say(f"row-level security: {len(rules)} rules on each of {len(ids)} datasets")
-        for entry in tables:
+        for entry in there:
             if entry["uuid"] not in uuids:
                 self.say(
                     f"the dataset {entry['table_name']!r} is not Storewatch's: its row-level security is as it was"

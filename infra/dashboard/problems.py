@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from infra import schema
+from infra.dashboard import tables
 from infra.dashboard.files import COUNTRIES, Chart, Dashboard, Dataset, Files
 
 # What Superset can write for Athena. There is nothing between a minute and an hour.
@@ -36,7 +37,11 @@ def problems(files: Files) -> list[str]:
     shown = {name for dashboard in files.dashboards.values() for name in dashboard.charts}
     found += [f"charts/{name}.yaml: no dashboard shows it" for name in sorted(files.charts.keys() - shown)]
     used = {chart.dataset for chart in files.charts.values()}
-    return found + [f"datasets/{name}.yaml: no chart uses it" for name in sorted(files.datasets.keys() - used)]
+    found += [f"datasets/{name}.yaml: no chart uses it" for name in sorted(files.datasets.keys() - used)]
+    taken = sorted(files.datasets.keys() & tables.datasets().keys())
+    return found + [
+        f"datasets/{name}.yaml has the name of a table or view, which has a dataset already" for name in taken
+    ]
 
 
 def _of_dataset(dataset: Dataset) -> Iterator[str]:

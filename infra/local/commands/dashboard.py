@@ -32,18 +32,26 @@ def main(args: argparse.Namespace) -> int:
     if args.action == "down":
         down(stack)
         return 0
-    settings, addresses = up(stack, args.prefix)
+    database, countries = lake(stack, args.prefix)
+    settings, addresses = up(stack, database, countries)
     print(f"user      {superset.ADMINISTRATOR}\npassword  {settings.admin_password}")
     for address in addresses.values():
         print(address)
     return 0
 
 
-def up(stack: Stack, prefix: str) -> tuple[superset.Settings, dict[str, str]]:
-    """Starts everything that is needed. Returns the settings, and the dashboards' addresses by name."""
-    made = stacks.outputs(stack.aws.client("cloudformation"), f"{prefix}-lake")
+def lake(stack: Stack, prefix: str) -> tuple[str, list[str]]:
+    """A deployment's database, and its countries."""
+    cloudformation = stack.aws.client("cloudformation")
+    made = stacks.outputs(cloudformation, f"{prefix}-lake")
     if made is None:
         raise StackError(f"there is no stack {prefix}-lake, so no lake to show: deploy it with `make run`")
+    countries = stacks.parameters(cloudformation, f"{prefix}-country-")
+    return made["Database"], sorted(name.removeprefix(f"{prefix}-country-") for name in countries)
+
+
+def up(stack: Stack, database: str, countries: list[str]) -> tuple[superset.Settings, dict[str, str]]:
+    """Starts everything that is needed. Returns the settings, and the dashboards' addresses by name."""
     with exclusive(lock_file(f"{stack.name}-dashboard"), superset.NAME):
         port = _ports(stack)
         # Each takes most of a minute the first time.
@@ -51,11 +59,10 @@ def up(stack: Stack, prefix: str) -> tuple[superset.Settings, dict[str, str]]:
             engine = pool.submit(trino.up, stack)
             cache = redis.start(stack.run_dir, port[redis.NAME])
             settings = superset.start(stack, superset.environment(), port[superset.NAME], cache)
-        uri = f"{engine.result().replace('http://', 'trino://storewatch@')}/{trino.CATALOG}/{made['Database']}"
+        uri = f"{engine.result().replace('http://', 'trino://storewatch@')}/{trino.CATALOG}/{database}"
         client = Client(settings.url, superset.ADMINISTRATOR, settings.admin_password)
-        countries = _countries(stack, prefix)
         try:
-            addresses = bring(client, made["Database"], uri, countries, version.current(), _say)
+            addresses = bring(client, database, uri, countries, version.current(), _say)
         except DeployError as error:
             raise StackError(str(error)) from None
     return settings, addresses
@@ -77,9 +84,3 @@ def _ports(stack: Stack) -> dict[str, int]:
 
 def _say(text: str) -> None:
     say(superset.NAME, text)
-
-
-def _countries(stack: Stack, prefix: str) -> list[str]:
-    """The countries that are deployed."""
-    found = stacks.parameters(stack.aws.client("cloudformation"), f"{prefix}-country-")
-    return sorted(name.removeprefix(f"{prefix}-country-") for name in found)
