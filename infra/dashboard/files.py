@@ -113,6 +113,7 @@ class Dashboard:
     rows: tuple[Row, ...]
     filters: tuple[Filter, ...] = ()
     refresh_seconds: int = 0
+    colours: Mapping[str, str] = field(default_factory=dict)  # of values that always have the same one
     css: str = ""
 
     @property

@@ -5,8 +5,8 @@ from typing import Any
 
 from infra.dashboard.files import Chart, Dashboard, Files, Filter
 
-# Okabe and Ito's colours, which the colour-blind can tell apart. Superset has no such scheme; labels get them by turn.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+# In server/superset_config.py. A Superset that does not have it takes its own default.
+_COLOURS = "okabeIto"
 
 
 def position(dashboard: Dashboard, charts: Mapping[str, Chart], numbers: Mapping[str, int]) -> dict[str, Any]:
@@ -42,8 +42,8 @@ def metadata(dashboard: Dashboard, files: Files, numbers: Mapping[str, int]) -> 
         "refresh_frequency": dashboard.refresh_seconds,
         "timed_refresh_immune_slices": [],
         "expanded_slices": {},
-        "color_scheme": "",
-        "label_colors": {},
+        "color_scheme": _COLOURS,
+        "label_colors": dict(dashboard.colours),
         "shared_label_colors": [],
     }
 

@@ -68,6 +68,16 @@ FEATURE_FLAGS = {
     "ALLOW_ADHOC_SUBQUERY": False,
     "EMBEDDABLE_CHARTS": False,
 }
+# Okabe and Ito's colours, which the colour-blind can tell apart.
+EXTRA_CATEGORICAL_COLOR_SCHEMES = [
+    {
+        "id": "okabeIto",
+        "label": "Okabe and Ito",
+        "description": "Colours that the colour-blind can tell apart",
+        "isDefault": True,
+        "colors": ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000"],
+    }
+]
 # The default, "force", has each viewer's refresh ask the engine again.
 DASHBOARD_AUTO_REFRESH_MODE = "fetch"
 DASHBOARD_AUTO_REFRESH_INTERVALS = [[0, "Don't refresh"], [60, "1 minute"], [300, "5 minutes"], [900, "15 minutes"]]

@@ -92,6 +92,12 @@ def start(stack: Stack, python: Path, port: int, redis: str) -> Settings:
     return settings
 
 
+def running(run_dir: Path) -> str | None:
+    """The address of the running dashboard; None if it is down."""
+    settings = read(run_dir)
+    return settings.url if settings and Server(NAME, run_dir).pid() is not None else None
+
+
 def is_healthy(url: str) -> bool:
     """Whether it answers."""
     try:
