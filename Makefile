@@ -63,7 +63,7 @@ run: ## Do everything from a fresh clone: servers, build, sample, deployment, a 
 
 test: ## Run the whole test suite on real servers, also from a fresh clone
 	@$(STACK) build
-	@$(MAKE) --no-print-directory test-rust test-e2e
+	@$(MAKE) --no-print-directory test-rust test-e2e test-dashboard
 
 test-rust: ## Run only the Rust tests, on the running stack
 	@eval "$$($(STACK) env)"; cargo test --workspace
