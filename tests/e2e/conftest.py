@@ -186,6 +186,13 @@ def ticked_lake(analysed: Ticked, trino_url: str) -> lakes.Lake:
     return lakes.Lake(trino_url, deployed.database, f"{analysed.slot:%Y-%m-%d}", lakes.read(deployed))
 
 
+@pytest.fixture
+def bench(stack: Stack, trino_url: str) -> Iterator[lakes.Bench]:
+    """An empty database with the tables and views."""
+    with lakes.bench(stack, trino_url) as made:
+        yield made
+
+
 @pytest.fixture(params=["ticks", "week"])
 def lake(request: pytest.FixtureRequest) -> lakes.Lake:
     """Each of the two lakes."""
@@ -246,7 +253,7 @@ def ticking(
             deployed.s3.put_object(Bucket=deployed.bucket, Key=f"registry/{machineless}.json", Body=entry)
         yield Ticked(deployed, tick.run(stack, prefix=prefix, slot=slot_with_time_left()))
     finally:
-        _remove(stack, prefix)
+        remove(stack, prefix)
 
 
 def _subscribe(deployed: Deployed, topic: str) -> None:
@@ -271,7 +278,7 @@ def _subscribe(deployed: Deployed, topic: str) -> None:
     deployed.stack.aws.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn)
 
 
-def _remove(stack: Stack, prefix: str) -> None:
+def remove(stack: Stack, prefix: str) -> None:
     """Removes a deployment from the stack, and what its templates do not cover."""
     sqs = stack.aws.client("sqs")
     for queue in sqs.list_queues(QueueNamePrefix=f"{prefix}-alerts").get("QueueUrls", []):

@@ -157,13 +157,17 @@ def fill_database(stack: Stack, place: Place, stores: list[tuple[Any, ...]]) -> 
     with psycopg.connect(stack.postgres.conninfo(place.database)) as connection:
         connection.execute("drop table store_hours, store_exceptions, stores")
         connection.execute(
-            "create table stores (id text, name text, city text, timezone text, active boolean default true)"
+            "create table stores (id text, name text, city text, timezone text, region text, chain text, segment text,"
+            " owner text, active boolean default true)"
         )
         connection.execute("create table store_hours (store_id text, weekday smallint, opens time, closes time)")
         connection.execute("create table store_exceptions (store_id text, date date, opens time, closes time)")
         connection.execute(f"grant select on all tables in schema public to {place.role}")
         with connection.cursor() as cursor:
-            cursor.executemany("insert into stores values (%s, %s, %s, %s)", stores)
+            cursor.executemany("insert into stores (id, name, city, timezone) values (%s, %s, %s, %s)", stores)
+        connection.execute(
+            "update stores set chain = left(name, 200), segment = left(city, 200), owner = left(name, 9)"
+        )
         connection.execute(
             "insert into store_hours select id, weekday, '00:00', '24:00' from stores, generate_series(1, 7) weekday"
         )

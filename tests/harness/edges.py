@@ -50,6 +50,11 @@ def add_edges(stack: Stack, place: Place, slot: datetime) -> None:
         connection.execute("insert into stores (id, name) values (1, 'Half an exception'), (3, 'Placeless')")
         connection.execute("insert into store_exceptions values (1, %s, '09:00', null)", [slot.date()])
         connection.execute("insert into stores (id, name, timezone) values (2, 'Lower case', 'europe/LISBON')")
+        # A region that is none, a chain that is too long, and labels that are empty or as long as can be.
+        labels = [(4, "Lisboa", "Sol", ""), (5, "PT-11", "x" * 10_000, "Ana"), (6, "", "ñ" * 200, "Ana")]
+        connection.cursor().executemany(
+            "insert into stores (id, name, region, chain, owner) values (%s, 'Labelled', %s, %s, %s)", labels
+        )
     lines = []
     for store_id in (2, 9, *range(FIRST_ID + 1, number + 1, 2)):  # 9 is not a store: an orphan
         lines.append(json.dumps({"index": {"_id": f"edge-{store_id}"}}))

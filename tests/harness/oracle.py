@@ -5,6 +5,7 @@ Elasticsearch, zones from Python's zoneinfo with the PyPI package tzdata.
 """
 
 import json
+import re
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,8 @@ from infra.local.zones import ZoneInfo, available_timezones
 SLOT = timedelta(minutes=15)
 _DAY_SECONDS = 24 * 3600
 _PAGE = 5000
+# The optional columns that say whose store it is.
+LABELS = ("region", "chain", "segment", "owner")
 
 
 @dataclass
@@ -30,6 +33,10 @@ class ScheduledStore:
     name: str | None
     city: str | None
     timezone: str | None
+    region: str | None = None
+    chain: str | None = None
+    segment: str | None = None
+    owner: str | None = None
     weekly: list[tuple[int | None, int | None, int | None]] = field(default_factory=list)
     exceptions: list[tuple[date, int | None, int | None]] = field(default_factory=list)
 
@@ -56,7 +63,9 @@ def read_schedules(conninfo: str) -> dict[str, ScheduledStore]:
     with psycopg.connect(conninfo) as connection:
         stores = {
             str(row[0]): ScheduledStore(str(row[0]), *row[1:])
-            for row in connection.execute("select id, name, city, timezone from stores where active")
+            for row in connection.execute(
+                "select id, name, city, timezone, region, chain, segment, owner from stores where active"
+            )
         }
         for store_id, *row in connection.execute(f"select store_id, weekday, {seconds} from store_hours"):
             if store := stores.get(str(store_id)):
@@ -128,12 +137,23 @@ def _unobserved(country: Country, slot: datetime, store: ScheduledStore) -> dict
         "local_hour": local.hour if local else None,
         "scheduled": None,
         "scheduled_seconds": None if _is_bad(country, store) else _seconds(country, slot, store),
+        **{name: label(name, getattr(store, name)) for name in LABELS},
     }
+
+
+def label(name: str, value: str | None) -> str | None:
+    """A value as it must be in the row: an empty one is null, and so is one that cannot be right."""
+    if not value:
+        return None
+    fits = re.fullmatch("[A-Z]{2}-[A-Z0-9]{1,3}", value) if name == "region" else len(value) <= 200
+    return value if fits else None
 
 
 def _is_bad(country: Country, store: ScheduledStore) -> bool:
     """Whether the store cannot be judged: an unknown zone, or an invalid row."""
     if _zone(store.timezone, country) is None:
+        return True
+    if any(getattr(store, name) and not label(name, getattr(store, name)) for name in LABELS):
         return True
     weekly = any(
         weekday is None or not 1 <= weekday <= 7 or (opens is None) != (closes is None) or opens == _DAY_SECONDS
@@ -144,26 +164,27 @@ def _is_bad(country: Country, store: ScheduledStore) -> bool:
     )
 
 
+def opened_on(country: Country, store: ScheduledStore, day: date) -> list[tuple[datetime, datetime]]:
+    """The hours that open on a local date, as instants. They may overlap."""
+    zone = _zone(store.timezone, country)
+    rows: Iterable[tuple[int | None, int | None]] = [row[1:] for row in store.exceptions if row[0] == day]
+    if not rows and not store.weekly and country.missing_hours == "always_open":
+        rows = [(0, 0)]
+    elif not rows:
+        rows = [row[1:] for row in store.weekly if row[0] == day.isoweekday()]
+    return [
+        (_instant(day, opens, zone), _instant(day + timedelta(days=closes <= opens), closes, zone))
+        for opens, closes in rows
+        if opens is not None and closes is not None
+    ]
+
+
 def _intervals(country: Country, slot: datetime, store: ScheduledStore) -> list[tuple[datetime, datetime]]:
     """The hours around the slot as instants, cut to the slot. They may overlap."""
-    zone = _zone(store.timezone, country)
-    today = slot.astimezone(zone).date()
-    found = []
-    for day in (today + timedelta(days=n) for n in range(-3, 4)):
-        rows: Iterable[tuple[int | None, int | None]] = [row[1:] for row in store.exceptions if row[0] == day]
-        if not rows and not store.weekly and country.missing_hours == "always_open":
-            rows = [(0, 0)]
-        elif not rows:
-            rows = [row[1:] for row in store.weekly if row[0] == day.isoweekday()]
-        for opens, closes in rows:
-            if opens is None or closes is None:
-                continue
-            start = _instant(day, opens, zone)
-            end = _instant(day + timedelta(days=closes <= opens), closes, zone)
-            start, end = max(start, slot), min(end, slot + SLOT)
-            if start < end:
-                found.append((start, end))
-    return found
+    today = slot.astimezone(_zone(store.timezone, country)).date()
+    around = [hours for n in range(-3, 4) for hours in opened_on(country, store, today + timedelta(days=n))]
+    cut = [(max(start, slot), min(end, slot + SLOT)) for start, end in around]
+    return [(start, end) for start, end in cut if start < end]
 
 
 def _seconds(country: Country, slot: datetime, store: ScheduledStore) -> int:

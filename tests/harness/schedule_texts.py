@@ -4,7 +4,7 @@ import re
 from datetime import date
 from typing import Any
 
-from tests.harness.oracle import ScheduledStore
+from tests.harness.oracle import LABELS, ScheduledStore
 
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _RANGE = r"(\d\d:\d\d(?::\d\d)?)-(\d\d:\d\d(?::\d\d)?)"
@@ -12,7 +12,7 @@ _RANGE = r"(\d\d:\d\d(?::\d\d)?)-(\d\d:\d\d(?::\d\d)?)"
 
 def read_texts(row: dict[str, Any]) -> ScheduledStore:
     """The store of a row, with the hours in its texts."""
-    store = ScheduledStore(row["store_id"], row["name"], row["city"], row["timezone"])
+    store = ScheduledStore(*(row[name] for name in ("store_id", "name", "city", "timezone", *LABELS)))
     for text in _parts(row["weekly"]):
         match = re.fullmatch(rf"(\w+) (?:closed|{_RANGE})", text)
         assert match, text

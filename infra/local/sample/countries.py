@@ -1,4 +1,4 @@
-"""The sample countries: their share of the stores, their cities and time zones, and their stores' names."""
+"""The sample countries: their share of the stores, their cities with zones and regions, and what their stores are called."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,8 @@ class Country:
     share: int  # percent of all stores
     first_id: int
     default_timezone: str
-    cities: tuple[tuple[str, int, str], ...]  # name, weight, zone
+    cities: tuple[tuple[str, int, str, str], ...]  # name, weight, zone, region
+    teams: dict[str, str]  # region -> the team that looks after it; "" for the others
     signs: dict[str, tuple[str, ...]]  # kind of store -> what its sign says
     names: tuple[str, ...]
 
@@ -21,23 +22,29 @@ COUNTRIES: dict[str, Country] = {
         first_id=100_000,
         default_timezone="Europe/Madrid",
         cities=(
-            ("Madrid", 330, "Europe/Madrid"),
-            ("Barcelona", 165, "Europe/Madrid"),
-            ("Valencia", 80, "Europe/Madrid"),
-            ("Sevilla", 68, "Europe/Madrid"),
-            ("Zaragoza", 67, "Europe/Madrid"),
-            ("Málaga", 58, "Europe/Madrid"),
-            ("Murcia", 46, "Europe/Madrid"),
-            ("Palma", 42, "Europe/Madrid"),
-            ("Bilbao", 35, "Europe/Madrid"),
-            ("Alicante", 34, "Europe/Madrid"),
-            ("Córdoba", 32, "Europe/Madrid"),
-            ("A Coruña", 25, "Europe/Madrid"),
-            ("Donostia / San Sebastián", 19, "Europe/Madrid"),
-            ("Ceuta", 8, "Africa/Ceuta"),
-            ("Las Palmas de Gran Canaria", 38, "Atlantic/Canary"),
-            ("Santa Cruz de Tenerife", 21, "Atlantic/Canary"),
+            ("Madrid", 330, "Europe/Madrid", "ES-MD"),
+            ("Barcelona", 165, "Europe/Madrid", "ES-CT"),
+            ("Valencia", 80, "Europe/Madrid", "ES-VC"),
+            ("Sevilla", 68, "Europe/Madrid", "ES-AN"),
+            ("Zaragoza", 67, "Europe/Madrid", "ES-AR"),
+            ("Málaga", 58, "Europe/Madrid", "ES-AN"),
+            ("Murcia", 46, "Europe/Madrid", "ES-MC"),
+            ("Palma", 42, "Europe/Madrid", "ES-IB"),
+            ("Bilbao", 35, "Europe/Madrid", "ES-PV"),
+            ("Alicante", 34, "Europe/Madrid", "ES-VC"),
+            ("Córdoba", 32, "Europe/Madrid", "ES-AN"),
+            ("A Coruña", 25, "Europe/Madrid", "ES-GA"),
+            ("Donostia / San Sebastián", 19, "Europe/Madrid", "ES-PV"),
+            ("Ceuta", 8, "Africa/Ceuta", "ES-CE"),
+            ("Las Palmas de Gran Canaria", 38, "Atlantic/Canary", "ES-CN"),
+            ("Santa Cruz de Tenerife", 21, "Atlantic/Canary", "ES-CN"),
         ),
+        teams={
+            "": "Cuentas Norte",
+            **dict.fromkeys(("ES-MD", "ES-AR"), "Cuentas Centro"),
+            **dict.fromkeys(("ES-CT", "ES-VC", "ES-IB", "ES-MC"), "Cuentas Levante"),
+            **dict.fromkeys(("ES-AN", "ES-CE", "ES-CN"), "Cuentas Sur e Islas"),
+        },
         signs={
             "restaurant": ("Restaurante", "Mesón", "Asador", "Arrocería", "Taberna"),
             "bar": ("Bar", "Cervecería", "Coctelería", "Pub"),
@@ -78,23 +85,29 @@ COUNTRIES: dict[str, Country] = {
         first_id=7_000_000_000,  # beyond 32 bits
         default_timezone="America/Mexico_City",
         cities=(
-            ("Ciudad de México", 300, "America/Mexico_City"),
-            ("Guadalajara", 110, "America/Mexico_City"),
-            ("Monterrey", 105, "America/Monterrey"),
-            ("Puebla", 75, "America/Mexico_City"),
-            ("León", 60, "America/Mexico_City"),
-            ("Querétaro", 50, "America/Mexico_City"),
-            ("Mérida", 45, "America/Merida"),
-            ("Tijuana", 70, "America/Tijuana"),
-            ("Mexicali", 25, "America/Tijuana"),
-            ("Ciudad Juárez", 40, "America/Ciudad_Juarez"),
-            ("Chihuahua", 35, "America/Chihuahua"),
-            ("Hermosillo", 35, "America/Hermosillo"),
-            ("Culiacán", 28, "America/Mazatlan"),
-            ("La Paz", 12, "America/Mazatlan"),
-            ("Cancún", 40, "America/Cancun"),
-            ("Reynosa", 18, "America/Matamoros"),
+            ("Ciudad de México", 300, "America/Mexico_City", "MX-CMX"),
+            ("Guadalajara", 110, "America/Mexico_City", "MX-JAL"),
+            ("Monterrey", 105, "America/Monterrey", "MX-NLE"),
+            ("Puebla", 75, "America/Mexico_City", "MX-PUE"),
+            ("León", 60, "America/Mexico_City", "MX-GUA"),
+            ("Querétaro", 50, "America/Mexico_City", "MX-QUE"),
+            ("Mérida", 45, "America/Merida", "MX-YUC"),
+            ("Tijuana", 70, "America/Tijuana", "MX-BCN"),
+            ("Mexicali", 25, "America/Tijuana", "MX-BCN"),
+            ("Ciudad Juárez", 40, "America/Ciudad_Juarez", "MX-CHH"),
+            ("Chihuahua", 35, "America/Chihuahua", "MX-CHH"),
+            ("Hermosillo", 35, "America/Hermosillo", "MX-SON"),
+            ("Culiacán", 28, "America/Mazatlan", "MX-SIN"),
+            ("La Paz", 12, "America/Mazatlan", "MX-BCS"),
+            ("Cancún", 40, "America/Cancun", "MX-ROO"),
+            ("Reynosa", 18, "America/Matamoros", "MX-TAM"),
         ),
+        teams={
+            "": "Cuentas Centro",
+            **dict.fromkeys(("MX-NLE", "MX-TAM", "MX-CHH"), "Cuentas Norte"),
+            **dict.fromkeys(("MX-BCN", "MX-BCS", "MX-SON", "MX-SIN"), "Cuentas Noroeste"),
+            **dict.fromkeys(("MX-YUC", "MX-ROO"), "Cuentas Sureste"),
+        },
         signs={
             "restaurant": ("Restaurante", "Fonda", "Marisquería", "Parrilla", "Cocina"),
             "bar": ("Cantina", "Bar", "Mezcalería", "Pulquería"),
@@ -132,18 +145,23 @@ COUNTRIES: dict[str, Country] = {
         first_id=40_000_000,
         default_timezone="Europe/Lisbon",
         cities=(
-            ("Lisboa", 220, "Europe/Lisbon"),
-            ("Porto", 130, "Europe/Lisbon"),
-            ("Vila Nova de Gaia", 70, "Europe/Lisbon"),
-            ("Braga", 65, "Europe/Lisbon"),
-            ("Coimbra", 50, "Europe/Lisbon"),
-            ("Setúbal", 40, "Europe/Lisbon"),
-            ("Faro", 30, "Europe/Lisbon"),
-            ("Évora", 18, "Europe/Lisbon"),
-            ("Funchal", 40, "Atlantic/Madeira"),
-            ("Ponta Delgada", 22, "Atlantic/Azores"),
-            ("Angra do Heroísmo", 9, "Atlantic/Azores"),
+            ("Lisboa", 220, "Europe/Lisbon", "PT-11"),
+            ("Porto", 130, "Europe/Lisbon", "PT-13"),
+            ("Vila Nova de Gaia", 70, "Europe/Lisbon", "PT-13"),
+            ("Braga", 65, "Europe/Lisbon", "PT-03"),
+            ("Coimbra", 50, "Europe/Lisbon", "PT-06"),
+            ("Setúbal", 40, "Europe/Lisbon", "PT-15"),
+            ("Faro", 30, "Europe/Lisbon", "PT-08"),
+            ("Évora", 18, "Europe/Lisbon", "PT-07"),
+            ("Funchal", 40, "Atlantic/Madeira", "PT-30"),
+            ("Ponta Delgada", 22, "Atlantic/Azores", "PT-20"),
+            ("Angra do Heroísmo", 9, "Atlantic/Azores", "PT-20"),
         ),
+        teams={
+            "": "Contas Sul",
+            **dict.fromkeys(("PT-13", "PT-03", "PT-06"), "Contas Norte"),
+            **dict.fromkeys(("PT-20", "PT-30"), "Contas Ilhas"),
+        },
         signs={
             "restaurant": ("Restaurante", "Tasca", "Marisqueira", "Churrasqueira", "Adega"),
             "bar": ("Bar", "Cervejaria", "Casa de Fado", "Ginjinha"),

@@ -53,7 +53,7 @@ def _copy(connection: psycopg.Connection, stores: Iterable[Store], midnight: dat
     for batch in _batches(stores):
         changed = {store.id: (midnight - timedelta(minutes=store.updated_minutes)).isoformat() for store in batch}
         tables = {
-            "stores (id, name, city, timezone, active, updated_at)": (
+            "stores (id, name, city, timezone, region, chain, segment, owner, active, updated_at)": (
                 _store_row(store, changed[store.id]) for store in batch
             ),
             "store_hours (store_id, weekday, opens, closes, updated_at)": (
@@ -78,7 +78,8 @@ def _batches(stores: Iterable[Store]) -> Iterator[list[Store]]:
 
 def _store_row(store: Store, changed: str) -> str:
     active = "t" if store.active else "f"
-    return f"{store.id}\t{store.name}\t{_text(store.city)}\t{_text(store.timezone)}\t{active}\t{changed}\n"
+    texts = (store.name, store.city, store.timezone, store.region, store.chain, store.segment, store.owner)
+    return "\t".join((str(store.id), *map(_text, texts), active, changed)) + "\n"
 
 
 def _text(value: str | None) -> str:

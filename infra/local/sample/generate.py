@@ -15,6 +15,17 @@ BLOCK = 10_000
 _IDS_PER_BLOCK = 5 * BLOCK
 _DAYS = range(1, 8)
 _NONE = Exceptions(())
+# The kinds of stores, as a marketplace calls them.
+_SEGMENTS = {
+    "restaurant": "restaurant",
+    "bar": "restaurant",
+    "fast_food": "fast_food",
+    "all_day": "convenience",
+    "shop": "grocery",
+    "office": "services",
+}
+# The team of each country's largest chain.
+_KEY_ACCOUNTS = "Key Accounts"
 
 
 def stores(country: str, count: int, seed: int, today: date) -> Iterator[Store]:
@@ -41,6 +52,28 @@ class _Kind:
         self.week_weights = [weight for weight, _ in weeks]
         self.exceptions = [exceptions for _, exceptions in on_holidays]
         self.exception_weights = [weight for weight, _ in on_holidays]
+
+
+class _Chains:
+    """Which chains the stores belong to: a third to none, 15 % to the largest, and the others to a long tail."""
+
+    def __init__(self, land: Country, rng: random.Random):
+        self._rng = rng
+        self._names = [f"Grupo {name}" for name in land.names]
+        # As the n-th largest of many things often is (Zipf's law).
+        self._weights = [1 / n for n in range(2, len(self._names) + 1)]
+        self.largest = self._names[0]
+
+    def draw(self, city: str) -> str | None:
+        """The chain of a store in the city."""
+        luck = self._rng.random()
+        if luck < 0.33:
+            return None
+        if luck < 0.48:
+            return self.largest
+        (name,) = self._rng.choices(self._names[1:], self._weights)
+        # The last ones have stores in one city only.
+        return name if luck < 0.85 else f"{name} de {city}"
 
 
 def _week(*days_and_hours: tuple[str, str]) -> Week:
@@ -141,9 +174,10 @@ def _block(country: str, block: int, count: int, seed: int, today: date, kinds: 
     # Seeded with text: its hash is the same in every run and version of Python.
     rng = random.Random(f"{seed} {country} {block}")
     chosen_kinds = rng.choices(kinds, [kind.weight for kind in kinds], k=BLOCK)
-    cities = rng.choices(land.cities, [weight for _, weight, _ in land.cities], k=BLOCK)
+    cities = rng.choices(land.cities, [weight for _, weight, *_ in land.cities], k=BLOCK)
+    chains = _Chains(land, random.Random(f"{seed} {country} {block} chains"))
     store_id = land.first_id + block * _IDS_PER_BLOCK
-    for kind, (city, _, zone) in zip(chosen_kinds[:count], cities, strict=False):
+    for kind, (city, _, zone, region) in zip(chosen_kinds[:count], cities, strict=False):
         store_id += rng.choice((1, 1, 1, 2, 3, 5))
         week = rng.choices(kind.weeks, kind.week_weights)[0]
         exceptions = rng.choices(kind.exceptions, kind.exception_weights)[0]
@@ -152,12 +186,19 @@ def _block(country: str, block: int, count: int, seed: int, today: date, kinds: 
             exceptions = _own_exceptions(exceptions, today, rng)
         elif luck < 0.031:
             week, zone = _bad(week, zone, rng)
+        name = _name(land, kind.name, city, rng)
+        chain = chains.draw(city)
         yield Store(
             id=store_id,
-            name=_name(land, kind.name, city, rng),
+            name=name,
             city=city if rng.random() > 0.002 else None,
             # Most rows leave out the time zone if it is the country's default.
             timezone=None if zone == land.default_timezone and rng.random() < 0.6 else zone,
+            region=region,
+            chain=chain,
+            # A pharmacy's sign says so in each of the countries' languages.
+            segment="pharmacy" if name.startswith("Farm") else _SEGMENTS[kind.name],
+            owner=_KEY_ACCOUNTS if chain == chains.largest else land.teams.get(region, land.teams[""]),
             active=rng.random() > 0.01,
             week=week,
             exceptions=exceptions,

@@ -29,6 +29,10 @@ class Store:
     name: str
     city: str | None
     timezone: str | None  # None: the country's default
+    region: str
+    chain: str | None
+    segment: str
+    owner: str
     active: bool
     week: Week
     exceptions: Exceptions

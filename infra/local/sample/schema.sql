@@ -1,4 +1,5 @@
--- The schedule of a country's stores. A country file's default queries read it:
+-- The schedule of a country's stores. A country file's default queries read it. They leave out the columns of stores that
+-- a schema may lack: region, chain, segment and owner.
 --   select id, name, city, timezone from stores where active
 --   select store_id, weekday, opens, closes from store_hours
 --   select store_id, date, opens, closes from store_exceptions where date between $1 and $2
@@ -10,6 +11,10 @@ create table stores (
     name       text        not null,
     city       text,
     timezone   text,                               -- IANA name; null: the country's default
+    region     text,                               -- ISO 3166-2, such as ES-MD
+    chain      text,
+    segment    text,
+    owner      text,                               -- the team or account manager who is told
     active     boolean     not null default true,  -- false: has left the marketplace
     updated_at timestamptz not null default now()
 );

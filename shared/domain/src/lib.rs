@@ -4,10 +4,12 @@
 pub mod again;
 pub mod chunk;
 pub mod country;
+pub mod current;
 pub mod day;
 pub mod hours;
 pub mod instant;
 pub mod judgement;
+pub mod labels;
 pub mod outages;
 pub mod slot;
 pub mod store;
@@ -26,6 +28,7 @@ pub use instant::{Instant, InvalidInstant};
 pub use judgement::{
     InvalidReason, InvalidStatus, Judged, LiveStore, Reason, Seen, Status, ViewFailure, judge, orphan,
 };
+pub use labels::Labels;
 pub use slot::{InvalidSlot, Slot};
 pub use store::{IdRange, IdType, Store, StoreKey};
 pub use summary::{CitySummary, Counts, Summary};

@@ -253,7 +253,7 @@ impl Outage {
         recent: Recent,
         hours: &mut Hours<'_>,
     ) -> Self {
-        let opened_at = opened_at(at, hours);
+        let opened_at = opened_since(last_good, at, hours);
         let by_hours = opened_at.flatten();
         let mut outage = Self {
             first_slot: look.slot,
@@ -342,11 +342,17 @@ impl Outage {
 /// When the hours that contain `at` opened. The inner `None`: the store is not open then, or opened more
 /// than 24 hours before. The outer `None`: the hours of a slot are not known.
 pub fn opened_at(at: Instant, hours: &mut Hours<'_>) -> Option<Option<Instant>> {
-    let at = seconds(at);
+    opened_since(None, at, hours)
+}
+
+/// The same, but hours before the last good look are not asked for: the store was open then, so whatever
+/// they are, nothing before it can be the opening that counts.
+fn opened_since(good: Option<Instant>, at: Instant, hours: &mut Hours<'_>) -> Option<Option<Instant>> {
+    let (at, good) = (seconds(at), good.map_or(-1, seconds));
     // The store is open from `opened` until `at`, as far as it is known.
     let mut opened = None;
     let mut second = at;
-    while second >= 0 && second >= at - LOOK_BACK - 1 {
+    while second > good && second >= at - LOOK_BACK - 1 {
         let slot = Slot::containing(second);
         let within = (second - slot.start()) as u16;
         let Some(start) = hours(slot)?.intervals().find(|shift| shift.contains(&within)).map(|one| one.start)

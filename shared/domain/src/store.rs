@@ -5,6 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::hours::StoreHours;
+use crate::labels::Labels;
 
 /// A store as PostgreSQL describes it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Store {
     pub city: Option<String>,
     /// The IANA name of its time zone, as PostgreSQL has it. `None` means the country's default.
     pub timezone: Option<String>,
+    /// Whose store it is.
+    pub labels: Labels,
     /// Weekly rows and exceptions, without the rows that are invalid.
     pub hours: StoreHours,
     /// Which of its rows is invalid, and why. A store with a problem is `unknown`.

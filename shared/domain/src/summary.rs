@@ -65,6 +65,9 @@ pub struct CitySummary {
     pub scheduled_seconds: u64,
     /// Scheduled seconds of the available stores.
     pub available_seconds: u64,
+    /// Unknown stores that may have been scheduled in the slot: all but those whose hours say that they were
+    /// closed.
+    pub unseen: u64,
 }
 
 /// The sums of a country's stores in one slot.
@@ -92,6 +95,7 @@ impl<'a> Summary<'a> {
             counts: Counts::default(),
             scheduled_seconds: 0,
             available_seconds: 0,
+            unseen: 0,
         });
         if let (None, Some((date, hour))) = (city.local_date, local) {
             (city.local_date, city.local_hour) = (Some(date), Some(hour));
@@ -104,5 +108,6 @@ impl<'a> Summary<'a> {
         if status == Status::Available {
             city.available_seconds += seconds;
         }
+        city.unseen += u64::from(status == Status::Unknown && scheduled_seconds != Some(0));
     }
 }

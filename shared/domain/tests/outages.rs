@@ -305,6 +305,21 @@ fn without_hours_the_looks_alone_give_the_bounds() {
 }
 
 #[test]
+fn hours_before_the_last_good_look_need_not_be_known() {
+    let mut known_since = |n: Slot| (n >= slot(0)).then_some(Opening::WHOLE_SLOT);
+    let mut track = Track::default();
+    for n in 0..4 {
+        let sight = if n % 3 == 0 { Sight::Good } else { Sight::Bad { listed: true } };
+        let row = Row { sight, ..bad(n, "rain") };
+        if let Some(outage) = track.take(&row.look(), &mut known_since) {
+            assert_eq!((outage.kind(), outage.seconds_at_most()), (Some(Kind::MidShift), Some(2700)));
+            return;
+        }
+    }
+    panic!("the outage has not ended");
+}
+
+#[test]
 fn a_row_that_is_not_later_is_ignored() {
     let mut track = Track::default();
     let mut always = |_| Some(Opening::WHOLE_SLOT);

@@ -15,6 +15,7 @@ fn a_city_counts_its_stores_and_sums_the_scheduled_seconds_of_the_rated_ones() {
         (Some("Madrid"), Status::Unlisted, Some(7)),
         (Some("Madrid"), Status::Unexpected, Some(100)),
         (Some("Madrid"), Status::Unknown, Some(900)),
+        (Some("Madrid"), Status::Unknown, Some(0)),
         (Some("Madrid"), Status::Closed, Some(0)),
         (None, Status::Orphan, None),
         (None, Status::Unknown, None),
@@ -25,12 +26,19 @@ fn a_city_counts_its_stores_and_sums_the_scheduled_seconds_of_the_rated_ones() {
     let found: Vec<_> = summary
         .cities
         .iter()
-        .map(|(name, city)| (*name, city.counts.stores(), city.scheduled_seconds, city.available_seconds))
+        .map(|(name, city)| {
+            (*name, (city.counts.stores(), city.unseen), city.scheduled_seconds, city.available_seconds)
+        })
         .collect();
-    let wanted = [(None, 1, 0, 0), (Some("Madrid"), 7, 900 + 300 + 60 + 7, 1200), (Some("Ávila"), 1, 900, 0)];
-    assert_eq!(found, wanted, "stores without a city come first; an orphan is not counted as a store");
+    let wanted = [
+        (None, (1, 1), 0, 0),
+        (Some("Madrid"), (8, 1), 900 + 300 + 60 + 7, 1200),
+        (Some("Ávila"), (1, 0), 900, 0),
+    ];
+    let why = "stores without a city come first; an orphan is no store; who was closed is not unseen";
+    assert_eq!(found, wanted, "{why}");
     let counts: Vec<u64> = summary.counts.iter().map(|(_, n)| n).collect();
-    assert_eq!((counts, summary.counts.stores()), (vec![2, 2, 1, 1, 1, 1, 2], 9));
+    assert_eq!((counts, summary.counts.stores()), (vec![2, 2, 1, 1, 1, 1, 3], 10));
     assert_eq!(summary.cities[&Some("Madrid")].counts.get(Status::Available), 2);
 }
 

@@ -5,16 +5,59 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use polars::prelude::*;
-use storewatch_domain::{Instant, InvalidStatus, JudgedStore, LocalDate, Slot, Status, Summary};
+use storewatch_domain::current::Row;
+use storewatch_domain::{Instant, InvalidStatus, JudgedStore, Labels, LocalDate, Slot, Status, Summary};
 
+use crate::current::CurrentRows;
 use crate::parquet::{self, ParquetError};
 use crate::tables::Table;
+
+/// The column beside the table's: when the hours opened in which a store was found down. Staged chunks have
+/// it, because `merge` has no hours; the table's files do not.
+const OPENED_AT: &str = "opened_at";
 
 /// Rows of `store_availability`.
 #[derive(Debug, Clone)]
 pub struct AvailabilityRows(pub(crate) DataFrame);
 
 impl AvailabilityRows {
+    /// Makes rows of a frame with the table's columns, and perhaps the one beside them. Columns that were
+    /// added to the table after the frame's file was written are null.
+    pub(crate) fn of(frame: DataFrame) -> Result<Self, ParquetError> {
+        let height = frame.height();
+        let table = Table::StoreAvailability.columns().iter().copied();
+        let wanted: Vec<(&str, &str)> = table.chain([(OPENED_AT, "timestamp")]).collect();
+        let known = frame.columns().iter().filter(|own| wanted.iter().any(|(name, _)| own.name() == name));
+        if known.count() < frame.width() {
+            parquet::check(Table::StoreAvailability, &frame)?;
+        }
+        let column = |(name, glue): (&str, &str)| match frame.column(name) {
+            Ok(column) => Ok(column.clone()),
+            Err(_) => parquet::nulls(name, glue, height),
+        };
+        let columns: Vec<Column> = wanted.into_iter().map(column).collect::<Result<_, ParquetError>>()?;
+        let frame = DataFrame::new(height, columns)?;
+        parquet::check(Table::StoreAvailability, &frame.drop(OPENED_AT)?)?;
+        Ok(Self(frame))
+    }
+
+    /// The rows with the openings that the slot's current outages tell.
+    ///
+    /// # Errors
+    /// The columns are not the table's.
+    pub fn with_openings(mut self, current: &CurrentRows) -> Result<Self, ParquetError> {
+        let mut openings = current.openings()?.into_iter().peekable();
+        let ids = self.0.column("store_id")?.str()?;
+        // Both are in the order of their ids.
+        let mut opening = |id: Option<&str>| {
+            while openings.next_if(|(own, _)| Some(*own) < id).is_some() {}
+            openings.peek().filter(|(own, _)| Some(*own) == id).and_then(|(_, opened_at)| *opened_at)
+        };
+        let openings = parquet::timestamps(OPENED_AT, ids.iter().map(&mut opening).collect())?;
+        self.0.with_column(openings)?;
+        Ok(self)
+    }
+
     /// Makes rows of judged stores. `schedule_as_of` is when their schedules were read.
     ///
     /// # Errors
@@ -31,52 +74,83 @@ impl AvailabilityRows {
             };
         }
         let times = parquet::timestamps;
-        let frame = DataFrame::new(
-            n,
-            vec![
-                times("slot", vec![Some(slot.first_instant()); n])?,
-                times("observed_at", stores.iter().map(|store| store.observed_at).collect())?,
-                column!("store_id", |store: &JudgedStore<'_>| Cow::clone(&store.id)),
-                column!("name", |store: &JudgedStore<'_>| store.name.map(str::to_owned)),
-                column!("city", |store: &JudgedStore<'_>| store.city.map(str::to_owned)),
-                column!("timezone", |store: &JudgedStore<'_>| store.timezone.to_owned()),
-                parquet::dates(
-                    "local_date",
-                    stores.iter().map(|store| store.local.map(|(date, _)| date.days())).collect(),
-                )?,
-                column!("local_hour", |store: &JudgedStore<'_>| store.local.map(|(_, hour)| hour as i8)),
-                column!("scheduled", |store: &JudgedStore<'_>| store.judged.scheduled),
-                column!("scheduled_seconds", |store: &JudgedStore<'_>| store
-                    .judged
-                    .scheduled_seconds
-                    .map(|seconds| seconds as i16)),
-                column!("listed", |store: &JudgedStore<'_>| store.judged.listed),
-                column!("online", |store: &JudgedStore<'_>| store.judged.online),
-                column!("status", |store: &JudgedStore<'_>| store.judged.status.as_str()),
-                column!("reason", |store: &JudgedStore<'_>| store.judged.reason.map(str::to_owned)),
-                times("schedule_as_of", vec![Some(schedule_as_of); n])?,
-            ],
-        )?;
-        parquet::check(Table::StoreAvailability, &frame)?;
-        Ok(Self(frame))
+        let mut columns = vec![
+            times("slot", vec![Some(slot.first_instant()); n])?,
+            times("observed_at", stores.iter().map(|store| store.observed_at).collect())?,
+            column!("store_id", |store: &JudgedStore<'_>| Cow::clone(&store.id)),
+            column!("name", |store: &JudgedStore<'_>| store.name.map(str::to_owned)),
+            column!("city", |store: &JudgedStore<'_>| store.city.map(str::to_owned)),
+            column!("timezone", |store: &JudgedStore<'_>| store.timezone.to_owned()),
+            parquet::dates(
+                "local_date",
+                stores.iter().map(|store| store.local.map(|(date, _)| date.days())).collect(),
+            )?,
+            column!("local_hour", |store: &JudgedStore<'_>| store.local.map(|(_, hour)| hour as i8)),
+            column!("scheduled", |store: &JudgedStore<'_>| store.judged.scheduled),
+            column!("scheduled_seconds", |store: &JudgedStore<'_>| store
+                .judged
+                .scheduled_seconds
+                .map(|seconds| seconds as i16)),
+            column!("listed", |store: &JudgedStore<'_>| store.judged.listed),
+            column!("online", |store: &JudgedStore<'_>| store.judged.online),
+            column!("status", |store: &JudgedStore<'_>| store.judged.status.as_str()),
+            column!("reason", |store: &JudgedStore<'_>| store.judged.reason.map(str::to_owned)),
+            times("schedule_as_of", vec![Some(schedule_as_of); n])?,
+        ];
+        columns.extend(Labels::NAMES.into_iter().enumerate().map(|(label, name)| {
+            let values: Vec<_> = stores.iter().map(|store| store.labels.values()[label]).collect();
+            parquet::texts(name, &values)
+        }));
+        columns.push(times(OPENED_AT, stores.iter().map(|store| store.opened_at).collect())?);
+        Self::of(DataFrame::new(n, columns)?)
     }
 
-    /// Reads rows back from a file.
+    /// Reads rows back from a table's file or a staged one. Columns that it is older than are null: a chunk may
+    /// have been staged just before a deployment.
     ///
     /// # Errors
     /// The file is not Parquet, or its columns are not the table's.
     pub fn read(body: Bytes) -> Result<Self, ParquetError> {
-        let frame = parquet::read(body)?;
-        parquet::check(Table::StoreAvailability, &frame)?;
-        Ok(Self(frame))
+        Self::of(parquet::read(body)?)
     }
 
-    /// Writes the rows as a file.
+    /// Writes the rows as a file of the table.
     ///
     /// # Errors
     /// Polars cannot write it.
-    pub fn write(&mut self) -> Result<Bytes, ParquetError> {
+    pub fn write(&self) -> Result<Bytes, ParquetError> {
+        parquet::write(&mut self.0.drop(OPENED_AT)?)
+    }
+
+    /// Writes the rows as a staged chunk.
+    ///
+    /// # Errors
+    /// Polars cannot write it.
+    pub fn stage(&mut self) -> Result<Bytes, ParquetError> {
         parquet::write(&mut self.0)
+    }
+
+    /// What `current_outages` needs of each row, in row order.
+    ///
+    /// # Errors
+    /// An id is null, or a status is unknown.
+    pub fn looks(&self) -> Result<Vec<Row<'_>>, ParquetError> {
+        let (ids, statuses) = (self.0.column("store_id")?.str()?, self.0.column("status")?.str()?);
+        let (at, opened_at) =
+            (self.0.column("observed_at")?.datetime()?, self.0.column(OPENED_AT)?.datetime()?);
+        let seconds = self.0.column("scheduled_seconds")?.i16()?;
+        let instant =
+            |column: &DatetimeChunked, n| column.physical().get(n).map(parquet::instant).transpose();
+        let row = |n| {
+            Ok(Row {
+                id: ids.get(n).ok_or_else(|| ParquetError::Content("store_id is null".to_owned()))?,
+                status: status(statuses.get(n))?,
+                at: instant(at, n)?,
+                scheduled_seconds: seconds.get(n).unwrap_or(0) as u16,
+                opened_at: instant(opened_at, n)?,
+            })
+        };
+        (0..self.len()).map(row).collect()
     }
 
     /// The ids, in row order.
@@ -225,7 +299,59 @@ pub fn by_city(slot: Slot, summary: &Summary<'_>) -> Result<Bytes, ParquetError>
     columns.extend(Status::ALL.map(|status| numbers(status.as_str(), &|city| city.counts.get(status))));
     columns.push(numbers("scheduled_seconds", &|city| city.scheduled_seconds));
     columns.push(numbers("available_seconds", &|city| city.available_seconds));
+    columns.push(numbers("unseen", &|city| city.unseen));
     let mut frame = DataFrame::new(n, columns)?;
     parquet::check(Table::AvailabilityByCity, &frame)?;
     parquet::write(&mut frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use storewatch_domain::{
+        IdType, LiveStore, MissingHours, Observation, Rules, Store, StoreKey, Zones, judge_chunk,
+    };
+
+    /// The rows of a store with labels and of an orphan.
+    fn rows() -> AvailabilityRows {
+        let slot: Slot = "2026-11-23T09:00:00Z".parse().unwrap();
+        let zones = Zones::embedded();
+        let rules = Rules {
+            default_timezone: zones.get("UTC").unwrap(),
+            zones,
+            missing_hours: MissingHours::Closed,
+            id_type: IdType::Long,
+        };
+        let text = |text: &str| Some(text.to_owned());
+        let labels = Labels { region: text("ES-MD"), chain: text("Sol"), segment: None, owner: text("Ana") };
+        let stores = [Store { id: "7".to_owned(), labels, ..Store::default() }];
+        let orphan = (StoreKey::Long(8), LiveStore::default());
+        let seen = Observation { at: slot.first_instant(), stores: vec![orphan] };
+        let judged = judge_chunk(slot, &rules, &stores, Ok(&seen));
+        AvailabilityRows::new(slot, slot.first_instant(), &judged).unwrap()
+    }
+
+    fn labels(rows: &AvailabilityRows) -> Vec<[Option<&str>; 4]> {
+        let column = |name: &str| rows.0.column(name).unwrap().str().unwrap();
+        (0..rows.len()).map(|n| Labels::NAMES.map(|name| column(name).get(n))).collect()
+    }
+
+    #[test]
+    fn a_row_says_whose_store_it_is_and_an_orphan_is_nobody_s() {
+        let rows = AvailabilityRows::read(rows().write().unwrap()).unwrap();
+        assert_eq!(labels(&rows), [[Some("ES-MD"), Some("Sol"), None, Some("Ana")], [None; 4]]);
+    }
+
+    #[test]
+    fn rows_that_an_earlier_release_staged_are_read_without_the_newer_columns() {
+        let mut old = rows();
+        old.0 = old.0.drop_many(Labels::NAMES);
+        let read = AvailabilityRows::read(old.write().unwrap()).unwrap();
+        assert_eq!((labels(&read), read.store_ids().unwrap().len()), (vec![[None; 4]; 2], 2));
+        old.0 = old.0.drop("status").unwrap();
+        assert!(
+            AvailabilityRows::read(old.write().unwrap()).is_err(),
+            "only the last columns may be missing"
+        );
+    }
 }

@@ -213,7 +213,7 @@ pub fn rows_of(body: Bytes, slots: BTreeSet<Slot>) -> Result<Vec<(Slot, Availabi
     let source = Source { body, rows: Rows::Only(slots.clone()) };
     each_block(table, &source, None, |block| append(&mut rows, block))?;
     rows.rechunk_mut();
-    let one = |slot: Slot| Ok((slot, AvailabilityRows(of_slots(&rows, &BTreeSet::from([slot]), true)?)));
+    let one = |slot: Slot| Ok((slot, AvailabilityRows::of(of_slots(&rows, &BTreeSet::from([slot]), true)?)?));
     slots.into_iter().map(one).collect()
 }
 
@@ -258,7 +258,7 @@ impl RowsDigest {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use storewatch_domain::{IdType, MissingHours, Observation, Rules, Store, Zones, judge_chunk};
+    use storewatch_domain::{IdType, Labels, MissingHours, Observation, Rules, Store, Zones, judge_chunk};
 
     fn slot(n: i64) -> Slot {
         Slot::containing(1_795_392_000 + n * Slot::SECONDS)
@@ -267,8 +267,10 @@ mod tests {
     /// The file of a slot. Its stores are in three cities or in none.
     fn file(n: i64, ids: impl Iterator<Item = u32>) -> Bytes {
         let city = |id: u32| ["Lugo", "Ávila", "León"].get(id as usize % 4).map(|city| (*city).to_owned());
-        let stores: Vec<Store> =
-            ids.map(|id| Store { id: id.to_string(), city: city(id), ..Store::default() }).collect();
+        let labels = || Labels::from_values(Labels::NAMES.map(|name| Some(name.to_owned())));
+        let stores: Vec<Store> = ids
+            .map(|id| Store { id: id.to_string(), city: city(id), labels: labels(), ..Store::default() })
+            .collect();
         let rules = Rules {
             zones: Zones::embedded(),
             default_timezone: Zones::embedded().get("UTC").unwrap(),
@@ -346,12 +348,12 @@ mod tests {
 
     #[test]
     fn columns_added_after_a_file_was_written_are_null() {
-        let mut frame = parquet::read(file(0, 0..9)).unwrap();
-        frame.drop_in_place("schedule_as_of").unwrap();
-        let old = parquet::write(&mut frame).unwrap();
+        let frame = parquet::read(file(0, 0..9)).unwrap();
+        let old = parquet::write(&mut frame.drop_many(Labels::NAMES)).unwrap();
         let (body, _) = compact(Table::StoreAvailability, &[of(0, old), of(1, file(1, 0..9))]).unwrap();
         let found = parquet::read(body).unwrap();
-        assert_eq!(found.column("schedule_as_of").unwrap().null_count(), 9);
+        let nulls = Labels::NAMES.map(|name| found.column(name).unwrap().null_count());
+        assert_eq!(nulls, [9; 4], "the later rows have labels");
     }
 
     #[test]

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use polars::prelude::*;
-use storewatch_domain::{ExceptionHours, LocalDate, Store, StoreHours, WallTime, WeeklyHours};
+use storewatch_domain::{ExceptionHours, Labels, LocalDate, Store, StoreHours, WallTime, WeeklyHours};
 
 use crate::parquet::{self, ParquetError};
 
@@ -23,28 +23,29 @@ pub fn write(stores: &[Store]) -> Result<Bytes, ParquetError> {
         let values: Vec<Option<String>> = stores.iter().map(|s| value(s).map(str::to_owned)).collect();
         Series::new(name.into(), values).into_column()
     };
-    let mut frame = DataFrame::new(
-        stores.len(),
-        vec![
-            text("store_id", &|store| Some(&store.id)),
-            text("name", &|store| store.name.as_deref()),
-            text("city", &|store| store.city.as_deref()),
-            text("timezone", &|store| store.timezone.as_deref()),
-            text("problem", &|store| store.problem.as_deref()),
-            list("weekly", stores, |hours, out| {
-                let rows = hours.weekly.iter();
-                out.extend(rows.map(|row| pack(i64::from(row.weekday()), row.hours())));
-            }),
-            list("exceptions", stores, |hours, out| {
-                let rows = hours.exceptions.iter();
-                out.extend(rows.map(|row| pack(i64::from(row.date().days()), row.hours())));
-            }),
-        ],
-    )?;
+    let mut columns = vec![
+        text("store_id", &|store| Some(&store.id)),
+        text("name", &|store| store.name.as_deref()),
+        text("city", &|store| store.city.as_deref()),
+        text("timezone", &|store| store.timezone.as_deref()),
+        text("problem", &|store| store.problem.as_deref()),
+        list("weekly", stores, |hours, out| {
+            let rows = hours.weekly.iter();
+            out.extend(rows.map(|row| pack(i64::from(row.weekday()), row.hours())));
+        }),
+        list("exceptions", stores, |hours, out| {
+            let rows = hours.exceptions.iter();
+            out.extend(rows.map(|row| pack(i64::from(row.date().days()), row.hours())));
+        }),
+    ];
+    columns.extend(
+        Labels::NAMES.into_iter().enumerate().map(|(n, name)| text(name, &|store| store.labels.values()[n])),
+    );
+    let mut frame = DataFrame::new(stores.len(), columns)?;
     parquet::write(&mut frame)
 }
 
-/// Reads a chunk's stores.
+/// Reads a chunk's stores. A snapshot of an earlier release has no labels.
 ///
 /// # Errors
 /// The file is not Parquet, lacks a column, or holds numbers that are not hours.
@@ -53,6 +54,7 @@ pub fn read(body: Bytes) -> Result<Vec<Store>, ParquetError> {
     let text = |name: &str| -> Result<StringChunked, ParquetError> { Ok(frame.column(name)?.str()?.clone()) };
     let (ids, names, cities) = (text("store_id")?, text("name")?, text("city")?);
     let (zones, problems) = (text("timezone")?, text("problem")?);
+    let labels = Labels::NAMES.map(|name| text(name).ok());
     let mut stores = Vec::with_capacity(frame.height());
     for n in 0..frame.height() {
         let own = |column: &StringChunked| column.get(n).map(str::to_owned);
@@ -61,6 +63,7 @@ pub fn read(body: Bytes) -> Result<Vec<Store>, ParquetError> {
             name: own(&names),
             city: own(&cities),
             timezone: own(&zones),
+            labels: Labels::from_values(labels.each_ref().map(|label| own(label.as_ref()?))),
             hours: StoreHours::default(),
             problem: own(&problems),
         });
@@ -124,4 +127,20 @@ fn each_list(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_of_an_earlier_release_has_no_labels() {
+        let labels = Labels { region: Some("ES-MD".to_owned()), ..Labels::NONE };
+        let store = Store { id: "7".to_owned(), labels, ..Store::default() };
+        let body = write(std::slice::from_ref(&store)).unwrap();
+        assert_eq!(read(body.clone()).unwrap(), [store.clone()]);
+        let mut old = parquet::read(body).unwrap().drop_many(Labels::NAMES);
+        let old = parquet::write(&mut old).unwrap();
+        assert_eq!(read(old).unwrap(), [Store { labels: Labels::NONE, ..store }]);
+    }
 }

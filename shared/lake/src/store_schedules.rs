@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use polars::prelude::*;
-use storewatch_domain::{Instant, LocalDate, Store, Zones};
+use storewatch_domain::{Instant, Labels, LocalDate, Store, Zones};
 
 use crate::hash;
 use crate::parquet::{self, ParquetError};
@@ -26,8 +26,9 @@ const DATES: (i32, i32) = (-2, 1);
 /// A column's text, or null.
 pub type Text = Option<Arc<str>>;
 
-/// The columns of [`Schedule::texts`].
+/// The table's texts: those before its two times, and the labels after them.
 const TEXTS: [&str; 6] = ["name", "city", "timezone", "weekly", "exceptions", "problem"];
+const ALL_TEXTS: usize = TEXTS.len() + Labels::NAMES.len();
 
 /// A store's schedule, as in the columns with these names.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,13 +39,35 @@ pub struct Schedule {
     pub weekly: Text,
     pub exceptions: Text,
     pub problem: Text,
+    /// The columns of [`Labels::NAMES`].
+    pub labels: [Text; Labels::NAMES.len()],
 }
 
 impl Schedule {
-    fn texts(&self) -> [Option<&str>; 6] {
-        [&self.name, &self.city, &self.timezone, &self.weekly, &self.exceptions, &self.problem]
+    /// The schedule with these texts, by their number in [`text_names`].
+    fn of(mut text: impl FnMut(usize) -> Text) -> Self {
+        Self {
+            name: text(0),
+            city: text(1),
+            timezone: text(2),
+            weekly: text(3),
+            exceptions: text(4),
+            problem: text(5),
+            labels: std::array::from_fn(|n| text(TEXTS.len() + n)),
+        }
+    }
+
+    fn texts(&self) -> [Option<&str>; ALL_TEXTS] {
+        let [region, chain, segment, owner] = &self.labels;
+        let Self { name, city, timezone, weekly, exceptions, problem, .. } = self;
+        [name, city, timezone, weekly, exceptions, problem, region, chain, segment, owner]
             .map(Option::as_deref)
     }
+}
+
+/// The columns of [`Schedule::texts`].
+fn text_names() -> impl Iterator<Item = &'static str> {
+    TEXTS.into_iter().chain(Labels::NAMES)
 }
 
 /// A row of the table. Times are instants of readings.
@@ -113,15 +136,8 @@ impl ScheduleIntervals {
         let mut schedules = Self::of(day, zones);
         each_row(body, |row| {
             let Row { store_id, schedule: told, from, until } = row;
-            let mut text = |text: Text| text.map(|text| schedules.kept(text));
-            let schedule = Schedule {
-                name: text(told.name),
-                city: text(told.city),
-                timezone: text(told.timezone),
-                weekly: text(told.weekly),
-                exceptions: text(told.exceptions),
-                problem: text(told.problem),
-            };
+            let texts = told.texts();
+            let schedule = Schedule::of(|n| schedules.text(texts[n]));
             schedules.last = schedules.last.max(Some(until.unwrap_or(from)));
             if until.is_some() {
                 schedules.closed.push(Row { store_id, schedule, from, until });
@@ -197,6 +213,7 @@ impl ScheduleIntervals {
             weekly: self.text(weekly(&store.hours).as_deref()),
             exceptions: self.text(exceptions(&store.hours, self.dates).as_deref()),
             problem: self.text(problem.as_deref()),
+            labels: store.labels.values().map(|label| self.text(label)),
         }
     }
 
@@ -213,19 +230,12 @@ impl ScheduleIntervals {
 
     fn text(&mut self, text: Option<&str>) -> Text {
         let text = text?;
-        Some(match self.texts.get(text) {
-            Some(known) => Arc::clone(known),
-            None => self.kept(text.into()),
-        })
-    }
-
-    /// Returns the kept copy of an equal text.
-    fn kept(&mut self, text: Arc<str>) -> Arc<str> {
-        if let Some(known) = self.texts.get(&*text) {
-            return Arc::clone(known);
+        if let Some(known) = self.texts.get(text) {
+            return Some(Arc::clone(known));
         }
+        let text: Arc<str> = text.into();
         self.texts.insert(Arc::clone(&text));
-        text
+        Some(text)
     }
 
     /// Writes the file of the table, sorted by store and time. Returns its digest too.
@@ -282,17 +292,9 @@ fn each_row(body: Bytes, mut take: impl FnMut(Row)) -> Result<(), ParquetError> 
         let (ids, texts, (from, until)) =
             (block.column("store_id")?.str()?, text_columns(&block)?, times(&block)?);
         for n in 0..block.height() {
-            let text = |column: usize| texts[column].get(n).map(Into::into);
             take(Row {
                 store_id: ids.get(n).ok_or_else(|| missing("store_id"))?.into(),
-                schedule: Schedule {
-                    name: text(0),
-                    city: text(1),
-                    timezone: text(2),
-                    weekly: text(3),
-                    exceptions: text(4),
-                    problem: text(5),
-                },
+                schedule: Schedule::of(|column| texts[column].get(n).map(Into::into)),
                 from: parquet::instant(from.get(n).ok_or_else(|| missing("valid_from"))?)?,
                 until: until.get(n).map(parquet::instant).transpose()?,
             });
@@ -314,19 +316,23 @@ fn each_block(
 fn frame(rows: &[Row]) -> Result<DataFrame, ParquetError> {
     let ids: Vec<Option<&str>> = rows.iter().map(|row| Some(&*row.store_id)).collect();
     let mut columns = vec![parquet::texts("store_id", &ids)];
-    for (n, name) in TEXTS.into_iter().enumerate() {
+    columns.extend(text_names().enumerate().map(|(n, name)| {
         let values: Vec<Option<&str>> = rows.iter().map(|row| row.schedule.texts()[n]).collect();
-        columns.push(parquet::texts(name, &values));
-    }
-    columns.push(parquet::timestamps("valid_from", rows.iter().map(|row| Some(row.from)).collect())?);
-    columns.push(parquet::timestamps("valid_until", rows.iter().map(|row| row.until).collect())?);
+        parquet::texts(name, &values)
+    }));
+    let times = [
+        parquet::timestamps("valid_from", rows.iter().map(|row| Some(row.from)).collect())?,
+        parquet::timestamps("valid_until", rows.iter().map(|row| row.until).collect())?,
+    ];
+    // After the id and the texts that the table always had.
+    columns.splice(1 + TEXTS.len()..1 + TEXTS.len(), times);
     let frame = DataFrame::new(rows.len(), columns)?;
     parquet::check(Table::StoreSchedules, &frame)?;
     Ok(frame)
 }
 
 fn text_columns(block: &DataFrame) -> Result<Vec<&StringChunked>, ParquetError> {
-    Ok(TEXTS.into_iter().map(|name| block.column(name)?.str()).collect::<PolarsResult<_>>()?)
+    Ok(text_names().map(|name| block.column(name)?.str()).collect::<PolarsResult<_>>()?)
 }
 
 fn times(block: &DataFrame) -> Result<(Int64Chunked, Int64Chunked), ParquetError> {

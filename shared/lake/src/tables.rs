@@ -45,6 +45,10 @@ const STORE_AVAILABILITY: &[Column] = &[
     ("status", "string"),
     ("reason", "string"),
     ("schedule_as_of", "timestamp"),
+    ("region", "string"),
+    ("chain", "string"),
+    ("segment", "string"),
+    ("owner", "string"),
 ];
 
 const AVAILABILITY_BY_CITY: &[Column] = &[
@@ -62,6 +66,7 @@ const AVAILABILITY_BY_CITY: &[Column] = &[
     ("unknown", "bigint"),
     ("scheduled_seconds", "bigint"),
     ("available_seconds", "bigint"),
+    ("unseen", "bigint"),
 ];
 
 const COUNTRY_TICKS: &[Column] = &[
@@ -88,6 +93,10 @@ const STORE_SCHEDULES: &[Column] = &[
     ("problem", "string"),
     ("valid_from", "timestamp"),
     ("valid_until", "timestamp"),
+    ("region", "string"),
+    ("chain", "string"),
+    ("segment", "string"),
+    ("owner", "string"),
 ];
 
 const OUTAGES: &[Column] = &[
@@ -166,7 +175,8 @@ impl Table {
         Self::MissedLooks,
     ];
     /// The tables of which a tick writes a file, in that order. The others exist only for compacted days.
-    pub const TICKED: [Self; 3] = [Self::StoreAvailability, Self::AvailabilityByCity, Self::CountryTicks];
+    pub const TICKED: [Self; 4] =
+        [Self::StoreAvailability, Self::AvailabilityByCity, Self::CurrentOutages, Self::CountryTicks];
 
     /// The tables that are made when a day is compacted, and that no tick writes.
     pub const MADE: [Self; 3] = [Self::StoreSchedules, Self::Outages, Self::MissedLooks];

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use storewatch_domain::{
-    ExceptionHours, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot, Status, Store, StoreHours,
-    StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
+    ExceptionHours, Labels, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot, Status, Store,
+    StoreHours, StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
 };
 use storewatch_lake::availability::{AvailabilityRows, by_city};
 use storewatch_lake::{Outcome, Table, TickRecord, snapshot};
@@ -18,6 +18,11 @@ fn store(id: &str, city: Option<&str>) -> Store {
         name: Some(format!("Store \"{id}\"")),
         city: city.map(str::to_owned),
         timezone: Some("Europe/Madrid".to_owned()),
+        labels: Labels {
+            region: Some("ES-C".to_owned()),
+            owner: Some("Ana".to_owned()),
+            ..Labels::default()
+        },
         hours: StoreHours {
             weekly: vec![
                 WeeklyHours::new(1, time(9), time(24)).unwrap(),
@@ -77,8 +82,8 @@ fn merged_chunks_are_sorted_by_store_and_summed_up() {
     let first = [store("9", Some("B")), store("2", Some("A"))];
     let second = [store("10", Some("A")), store("11", None)];
     let (first, second) = (rows(&first, &seen(&[2, 9])), rows(&second, &seen(&[10, 12])));
-    let mut merged = AvailabilityRows::merge(vec![first, second]).unwrap();
-    let mut read = AvailabilityRows::read(merged.write().unwrap()).unwrap();
+    let merged = AvailabilityRows::merge(vec![first, second]).unwrap();
+    let read = AvailabilityRows::read(merged.write().unwrap()).unwrap();
     assert_eq!(read.store_ids().unwrap(), ["10", "11", "12", "2", "9"]);
     assert_eq!(read.write().unwrap(), merged.write().unwrap(), "the same rows are the same bytes");
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use storewatch_domain::{
-    ExceptionHours, Instant, LocalDate, Slot, Store, StoreHours, WallTime, WeeklyHours, Zones,
+    ExceptionHours, Instant, Labels, LocalDate, Slot, Store, StoreHours, WallTime, WeeklyHours, Zones,
 };
 use storewatch_lake::snapshot;
 use storewatch_lake::store_schedules::{self, ScheduleIntervals};
@@ -30,7 +30,7 @@ fn rows(body: &Bytes) -> Vec<Row> {
             told.problem,
         ];
         (
-            texts.map(|text| text.map(|text| text.to_string())).to_vec(),
+            texts.into_iter().chain(told.labels).map(|text| text.map(|text| text.to_string())).collect(),
             row.from.micros(),
             row.until.map(Instant::micros),
         )
@@ -165,6 +165,22 @@ fn a_store_gets_a_new_row_only_when_it_is_added_changed_or_removed() {
 }
 
 #[test]
+fn a_store_whose_owner_changes_gets_a_new_row() {
+    let owned = |owner: &str| {
+        let labels =
+            Labels { region: Some("ES-M".to_owned()), owner: Some(owner.to_owned()), ..Labels::NONE };
+        whole(vec![Store { labels, ..store("1") }])
+    };
+    let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
+    schedules.take(read(10), &BTreeSet::new(), &owned("Ana"));
+    schedules.take(read(20), &BTreeSet::new(), &owned("Luis"));
+    let found: Vec<_> =
+        written(schedules).into_iter().map(|(texts, from, _)| (texts[7..].to_vec(), from)).collect();
+    let row = |owner: &str| vec![Some("ES-M".to_owned()), None, None, Some(owner.to_owned())];
+    assert_eq!(found, [(row("Ana"), 10), (row("Luis"), 20)]);
+}
+
+#[test]
 fn a_reading_without_stores_ends_all_rows_and_a_day_of_such_readings_has_none() {
     let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
     schedules.take(read(10), &BTreeSet::new(), &whole(Vec::new()));
@@ -206,11 +222,13 @@ impl Random {
             exceptions.push(ExceptionHours::new(date, hours.0, hours.1).unwrap());
         }
         let (city, zone) = (self.below(2) as usize, self.below(2) as usize);
+        let labels = [maybe(self, "ES-LU"), None, maybe(self, "Lugo"), maybe(self, "Ana")];
         Store {
             id: id.to_string(),
             name: maybe(self, "Bar"),
             city: maybe(self, ["Lugo", ""][city]),
             timezone: maybe(self, ["Europe/Madrid", "Nowhere"][zone]),
+            labels: Labels::from_values(labels),
             hours: StoreHours { weekly, exceptions },
             problem: (self.below(9) == 0).then(|| "weekday 8".to_owned()),
         }

@@ -212,6 +212,7 @@ impl Country {
         let build = || async {
             let bad = |problem: String| FunctionError::bad_config(&self.place, problem);
             let schedules = PostgresSchedules::new(PostgresConfig {
+                country: self.code,
                 address: section.address().map_err(bad)?,
                 secret: self.schedule_secret.clone(),
                 ca: self.ca("[schedule].ca", section.ca.as_deref()).await?,

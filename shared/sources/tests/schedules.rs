@@ -5,7 +5,7 @@
 mod postgres;
 
 use postgres::{Database, ROWS, date, request, shown, stores};
-use storewatch_domain::{ExceptionHours, Store, StoreHours, WallTime, WeeklyHours};
+use storewatch_domain::{ExceptionHours, Labels, Store, StoreHours, WallTime, WeeklyHours};
 use storewatch_sources::memory::MemorySchedules;
 use storewatch_sources::{PostgresConfig, PostgresSchedules, Queries, Read, ScheduleError, Schedules};
 use storewatch_stack_client::Stack;
@@ -22,6 +22,7 @@ fn expected() -> Vec<Store> {
             name: text("Bar \"Uno\""),
             city: text("Madrid"),
             timezone: text("Europe/Madrid"),
+            labels: Labels::NONE,
             hours: StoreHours {
                 weekly: vec![
                     WeeklyHours::new(1, time(9, 0, 0), time(24, 0, 0)).unwrap(),
@@ -235,6 +236,24 @@ async fn a_query_with_wrong_columns_or_types_is_refused_by_name() {
             "[schedule].stores: there is more than one statement; only one query is allowed",
         ),
         (
+            Queries { stores: "select *, 7 as chain from stores".to_owned(), ..default() },
+            "[schedule].stores: the query returns \"chain\" more than once, or names it without its table",
+        ),
+        (
+            Queries {
+                stores: "select id, name, city, timezone, '{}'::jsonb as owner from stores".to_owned(),
+                ..default()
+            },
+            "[schedule].stores: the query returns \"owner\" as jsonb; it must be text, varchar, char or name",
+        ),
+        (
+            Queries {
+                stores: "select id, name, city, timezone, id as region from stores".to_owned(),
+                ..default()
+            },
+            "[schedule].stores: the query returns \"region\" as bigint; it must be text, varchar, char or name",
+        ),
+        (
             Queries { version: Some("select 1 where false".to_owned()), ..default() },
             "[schedule].version: the query returns 0 rows; it must return one",
         ),
@@ -244,6 +263,52 @@ async fn a_query_with_wrong_columns_or_types_is_refused_by_name() {
         assert!(matches!(error, ScheduleError::Config { .. }), "{error:?}");
         assert_eq!(shown(&error), message, "nothing is repeated");
     }
+}
+
+#[tokio::test]
+async fn whose_store_it_is_is_read_where_the_query_returns_it() {
+    let database = Database::new(ROWS).await;
+    let read = async |more: &str| {
+        let stores =
+            format!("select *{more} from (select id, name, city, timezone from stores where active) as s");
+        stores_of(&database, &stores).await
+    };
+    let none = read(", 'x' as \"Region\", 7 as chains, 'x' as \"a,region\"").await;
+    assert!(none.iter().all(|store| store.labels == Labels::NONE), "other columns are ignored: {none:?}");
+    let found = read(
+        ", 'Ana  '::char(9) as owner, case id when 1 then 'ES-MD' end as region, ''::varchar as segment",
+    )
+    .await;
+    let labels: Vec<_> = found.iter().map(|store| store.labels.values()).collect();
+    assert_eq!(labels, [[Some("ES-MD"), None, None, Some("Ana")], [None, None, None, Some("Ana")]]);
+    let names: Vec<_> = found.iter().map(|store| store.name.as_deref()).collect();
+    assert_eq!(names, [Some("Bar \"Uno\""), Some("Two")]);
+}
+
+async fn stores_of(database: &Database, query: &str) -> Vec<Store> {
+    stores(database.read(Queries { stores: query.to_owned(), ..Queries::default() }).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_label_that_cannot_be_one_spoils_only_its_own_store_and_is_named() {
+    let rows = "insert into stores (id, name, region, chain) values (1, 'a', 'ES-M', 'Sol'), (2, 'b', 'Madrid', 'Sol'),
+        (3, 'c', 'MX-CMX', 'Sol'), (4, 'd', 'ES-M', repeat('x', 10000));";
+    let found = stores_of(&Database::new(rows).await, "select * from stores").await;
+    let form = "which is not an ISO 3166-2 code of es: \"ES-\" and 1 to 3 capital letters or digits";
+    let chain =
+        format!("{:?}, which is cut off here: its 10000 characters are more than 200", "x".repeat(40));
+    let problems: Vec<_> = found.iter().map(|store| store.problem.clone()).collect();
+    let wanted = [
+        None,
+        Some(format!("[schedule].stores: region is \"Madrid\", {form}")),
+        Some(format!("[schedule].stores: region is \"MX-CMX\", {form}")),
+        Some(format!("[schedule].stores: chain is {chain}")),
+    ];
+    assert_eq!(problems, wanted);
+    let labels: Vec<_> =
+        found.iter().map(|store| (store.labels.values()[0], store.labels.values()[1])).collect();
+    let (region, chain) = (Some("ES-M"), Some("Sol"));
+    assert_eq!(labels, [(region, chain), (None, chain), (None, chain), (region, None)]);
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use storewatch_domain::{
-    ExceptionHours, IdType, Instant, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot, Store,
-    StoreHours, StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
+    ExceptionHours, IdType, Instant, Labels, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot,
+    Store, StoreHours, StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
 };
 
 const STORES: usize = 1_000_000;
@@ -49,6 +49,7 @@ fn store(n: usize, today: LocalDate) -> Store {
         name: Some(format!("Store {n}")),
         city: Some(format!("City {}", n % 200)),
         timezone: Some(ZONES[n * 31 % ZONES.len()].to_owned()),
+        labels: Labels::NONE,
         hours: StoreHours {
             weekly: rows.collect(),
             exceptions: n.is_multiple_of(20).then(exception).into_iter().collect(),

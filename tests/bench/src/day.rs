@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use storewatch_domain::{
-    CountryCode, Day, IdType, Instant, LiveStore, MissingHours, Observation, Rules, Slot, Store, StoreHours,
-    StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
+    CountryCode, Day, IdType, Instant, Labels, LiveStore, MissingHours, Observation, Rules, Slot, Store,
+    StoreHours, StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
 };
 use storewatch_lake::availability::{AvailabilityRows, by_city};
 use storewatch_lake::{Outcome, Table, TickRecord, keys, snapshot};
@@ -99,10 +99,27 @@ fn store(n: usize, count: usize, draw: &mut impl FnMut(usize) -> usize) -> (Stor
         name: Some(format!("{} {}", ["Bar", "Casa", "Farmacia", "Tienda"][draw(4)], draw(count))),
         city: (draw(500) > 0).then(|| format!("Ciudad {city}")),
         timezone: Some("Europe/Madrid".to_owned()),
+        labels: labels(n, city),
         hours: StoreHours { weekly: (1..=7).map(hours).collect(), exceptions: Vec::new() },
         problem: None,
     };
     (store, 7 * 4 + shift as usize / 900)
+}
+
+/// A third of the stores has no chain, the largest chain has about 15 %, and there is a long tail.
+fn labels(n: usize, city: usize) -> Labels {
+    let part = n * 7919 % 1000;
+    let chain = match part {
+        0..330 => None,
+        330..480 => Some("Grupo 0".to_owned()),
+        _ => Some(format!("Grupo {}", 1 + part * part % 173)),
+    };
+    Labels {
+        region: Some(format!("ES-{}", city % 19)),
+        chain,
+        segment: Some(["restaurant", "grocery", "pharmacy", "convenience"][n * 31 % 4].to_owned()),
+        owner: Some(format!("Equipo {}", city % 5)),
+    }
 }
 
 /// What the live view says of a store in a slot; `None` if it does not list the store. `until` is the slot
@@ -123,7 +140,7 @@ fn live_store(
 }
 
 /// Writes the slot's file of each table.
-fn write_tables(folder: &Path, slot: Slot, as_of: Instant, mut rows: AvailabilityRows) {
+fn write_tables(folder: &Path, slot: Slot, as_of: Instant, rows: AvailabilityRows) {
     let record = TickRecord {
         slot,
         started_at: slot.first_instant().plus_micros(500_000),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use storewatch_domain::{ExceptionHours, Store, WallTime, WeeklyHours};
+use storewatch_domain::{CountryCode, ExceptionHours, Labels, Store, WallTime, WeeklyHours};
 use tokio_postgres::binary_copy::BinaryCopyOutRow;
 use tokio_postgres::{Error as PgError, Transaction};
 
@@ -23,7 +23,9 @@ impl Gathered {
         &mut self,
         transaction: &Transaction<'_>,
         query: &Checked,
+        country: CountryCode,
     ) -> Result<(), Fault> {
+        let labels = Labels::NAMES.map(|name| query.column(name));
         let mut nameless = 0_u64;
         query
             .each(transaction, |row| {
@@ -31,13 +33,23 @@ impl Gathered {
                     nameless += 1;
                     return Ok(());
                 };
-                let store = Store {
+                let mut texts = [None; Labels::NAMES.len()];
+                for (text, column) in texts.iter_mut().zip(labels) {
+                    let Some(column) = column else { continue };
+                    *text = row.try_get::<Option<Text<'_>>>(column)?.map(|Text(text)| text);
+                }
+                let (labels, bad) = Labels::read(texts, country);
+                let mut store = Store {
                     id: id.with_text(str::to_owned),
                     name: text(row, 1)?,
                     city: text(row, 2)?,
                     timezone: text(row, 3)?,
+                    labels,
                     ..Store::default()
                 };
+                if let Err(problem) = bad {
+                    store.spoil(format!("[schedule].stores: {problem}"));
+                }
                 match self.by_id.get(&store.id) {
                     // The id must be unique: which of the rows is right is not known.
                     Some(&first) => self.stores[first].spoil("[schedule].stores: several rows have this id"),

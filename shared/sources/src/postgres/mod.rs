@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use storewatch_domain::CountryCode;
 use tokio_postgres::{Error as PgError, IsolationLevel, Transaction};
 
 pub use address::{AddressError, PostgresAddress};
@@ -33,6 +34,8 @@ use crate::secret::Secret;
 /// The `[schedule]` section of a country file.
 #[derive(Clone)]
 pub struct PostgresConfig {
+    /// Whose stores it has: regions must be the country's.
+    pub country: CountryCode,
     pub address: PostgresAddress,
     /// `username`, which replaces the user in the address, and `password`.
     pub secret: Option<Arc<dyn Secret>>,
@@ -45,6 +48,7 @@ pub struct PostgresConfig {
 
 /// Schedules in PostgreSQL.
 pub struct PostgresSchedules {
+    country: CountryCode,
     connector: Connector,
     /// The hosts, for messages.
     hosts: String,
@@ -58,14 +62,15 @@ impl PostgresSchedules {
     /// # Errors
     /// The secret would be sent to another machine without TLS.
     pub fn new(config: PostgresConfig) -> Result<Self, ScheduleError> {
-        let PostgresConfig { address, secret, ca, queries, timeout } = config;
+        let PostgresConfig { country, address, secret, ca, queries, timeout } = config;
         let hosts = address.hosts_text();
-        Ok(Self { connector: Connector::new(address, secret, ca, timeout)?, hosts, queries, timeout })
+        let connector = Connector::new(address, secret, ca, timeout)?;
+        Ok(Self { country, connector, hosts, queries, timeout })
     }
 
     async fn read_all(&self, request: &ReadRequest) -> Result<Read, ScheduleError> {
         let (mut client, host) = self.connector.connect().await?;
-        let server = Server { host };
+        let server = Server { host, country: self.country };
         let begin = |error| server.unavailable("beginning a read-only transaction", error);
         let transaction =
             client.build_transaction().isolation_level(IsolationLevel::RepeatableRead).read_only(true);
@@ -90,6 +95,7 @@ async fn limit_statements(transaction: &Transaction<'_>, timeout: Duration) -> R
 /// The server at the other end of the connection.
 struct Server {
     host: String,
+    country: CountryCode,
 }
 
 impl Server {
@@ -123,16 +129,17 @@ impl Server {
         }
         // Check all three queries before reading the first row.
         let checking = self.fault("checking the queries");
-        let stores = query::check(transaction, "stores", &queries.stores, &query::STORES, None);
+        let stores = query::STORES.check(transaction, &queries.stores, None);
         let stores = stores.await.map_err(&checking)?;
-        let weekly = query::check(transaction, "weekly", &queries.weekly, &query::WEEKLY, None);
-        let weekly = weekly.await.map_err(&checking)?;
+        let weekly = query::WEEKLY.check(transaction, &queries.weekly, None).await.map_err(&checking)?;
         let dates = Some(request.exceptions);
-        let exceptions =
-            query::check(transaction, "exceptions", &queries.exceptions, &query::EXCEPTIONS, dates);
+        let exceptions = query::EXCEPTIONS.check(transaction, &queries.exceptions, dates);
         let exceptions = exceptions.await.map_err(&checking)?;
         let mut gathered = Gathered::default();
-        gathered.stores(transaction, &stores).await.map_err(self.fault("reading the stores"))?;
+        gathered
+            .stores(transaction, &stores, self.country)
+            .await
+            .map_err(self.fault("reading the stores"))?;
         gathered.weekly(transaction, &weekly).await.map_err(self.fault("reading the weekly hours"))?;
         gathered.exceptions(transaction, &exceptions).await.map_err(self.fault("reading the exceptions"))?;
         Ok(Read::Schedules { stores: gathered.stores, version })

@@ -1,10 +1,12 @@
 //! A country's queries. The names and types of their columns are checked before any row is read. Then the
 //! rows are read with binary COPY.
 
+use std::collections::HashSet;
 use std::pin::Pin;
 
+use bytes::Bytes;
 use futures_util::TryStreamExt;
-use storewatch_domain::LocalDate;
+use storewatch_domain::{Labels, LocalDate};
 use tokio_postgres::binary_copy::{BinaryCopyOutRow, BinaryCopyOutStream};
 use tokio_postgres::error::ErrorPosition;
 use tokio_postgres::types::Type;
@@ -18,7 +20,7 @@ use crate::schedules::ScheduleError;
 /// The queries of a country file. The defaults fit the sample schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Queries {
-    /// Columns id, name, city, timezone.
+    /// Columns id, name, city, timezone; optional: region, chain, segment, owner.
     pub stores: String,
     /// Columns store_id, weekday, opens, closes.
     pub weekly: String,
@@ -48,29 +50,55 @@ const ID: (&[Type], &str) = (ID_TYPES, "smallint, integer, bigint, text, varchar
 const TEXT: (&[Type], &str) = (TEXT_TYPES, "text, varchar, char or name");
 const TIME: (&[Type], &str) = (TIME_TYPES, "time, text, varchar or char");
 
-pub(super) const STORES: [Wanted; 4] = [
-    Wanted("id", ID.0, ID.1),
-    Wanted("name", TEXT.0, TEXT.1),
-    Wanted("city", TEXT.0, TEXT.1),
-    Wanted("timezone", TEXT.0, TEXT.1),
-];
-pub(super) const WEEKLY: [Wanted; 4] = [
-    Wanted("store_id", ID.0, ID.1),
-    Wanted("weekday", NUMBER_TYPES, "smallint, integer or bigint"),
-    Wanted("opens", TIME.0, TIME.1),
-    Wanted("closes", TIME.0, TIME.1),
-];
-pub(super) const EXCEPTIONS: [Wanted; 4] = [
-    Wanted("store_id", ID.0, ID.1),
-    Wanted("date", DATE_TYPES, "date"),
-    Wanted("opens", TIME.0, TIME.1),
-    Wanted("closes", TIME.0, TIME.1),
-];
+/// One of the country's queries: its field in the country file, and its columns.
+pub(super) struct Query {
+    field: &'static str,
+    needed: &'static [Wanted],
+    /// Read if the query returns them.
+    optional: &'static [Wanted],
+}
+
+pub(super) const STORES: Query = Query {
+    field: "stores",
+    needed: &[
+        Wanted("id", ID.0, ID.1),
+        Wanted("name", TEXT.0, TEXT.1),
+        Wanted("city", TEXT.0, TEXT.1),
+        Wanted("timezone", TEXT.0, TEXT.1),
+    ],
+    optional: &[
+        Wanted(Labels::NAMES[0], TEXT.0, TEXT.1),
+        Wanted(Labels::NAMES[1], TEXT.0, TEXT.1),
+        Wanted(Labels::NAMES[2], TEXT.0, TEXT.1),
+        Wanted(Labels::NAMES[3], TEXT.0, TEXT.1),
+    ],
+};
+pub(super) const WEEKLY: Query = Query {
+    field: "weekly",
+    needed: &[
+        Wanted("store_id", ID.0, ID.1),
+        Wanted("weekday", NUMBER_TYPES, "smallint, integer or bigint"),
+        Wanted("opens", TIME.0, TIME.1),
+        Wanted("closes", TIME.0, TIME.1),
+    ],
+    optional: &[],
+};
+pub(super) const EXCEPTIONS: Query = Query {
+    field: "exceptions",
+    needed: &[
+        Wanted("store_id", ID.0, ID.1),
+        Wanted("date", DATE_TYPES, "date"),
+        Wanted("opens", TIME.0, TIME.1),
+        Wanted("closes", TIME.0, TIME.1),
+    ],
+    optional: &[],
+};
 
 /// A query whose columns were checked, ready for COPY.
 pub(super) struct Checked {
     field: &'static str,
     copy: String,
+    names: Vec<&'static str>,
     types: Vec<Type>,
 }
 
@@ -93,42 +121,68 @@ fn config(field: &'static str, problem: String) -> Fault {
     Fault::Config(ScheduleError::Config { field, problem, source: None })
 }
 
-/// Checks that the query returns the wanted columns, with types that can be read. With `dates`, the query must
-/// have two parameters, which they replace.
-///
-/// Asks the server for the names of the types, because the driver would look up unknown types, such as enums,
-/// with prepared statements that outlive the transaction. No row of the query is computed.
-pub(super) async fn check(
+impl Query {
+    /// Checks that the query returns the needed columns, and that they and the optional ones have types that
+    /// can be read. With `dates`, the query must have two parameters, which they replace.
+    ///
+    /// Asks the server for the names of the types, because the driver would look up unknown types, such as
+    /// enums, with prepared statements that outlive the transaction. No row of the query is computed.
+    pub(super) async fn check(
+        &self,
+        transaction: &Transaction<'_>,
+        sql: &str,
+        dates: Option<(LocalDate, LocalDate)>,
+    ) -> Result<Checked, Fault> {
+        let field = self.field;
+        // COPY takes no parameters. The dates are our own, in ISO 8601, so they are safe to embed.
+        let dates = dates.map(|(first, last)| [first, last].map(|date| format!("date '{date}'")).to_vec());
+        let sql = sql::single(sql, &dates.unwrap_or_default()).map_err(|problem| config(field, problem))?;
+        let mut wanted: Vec<&Wanted> = self.needed.iter().collect();
+        if !self.optional.is_empty() {
+            let returned = returned(transaction, field, &sql).await?;
+            wanted.extend(self.optional.iter().filter(|Wanted(name, ..)| returned.contains(*name)));
+        }
+        let types =
+            wanted.iter().map(|Wanted(name, ..)| format!("pg_catalog.pg_typeof({ALIAS}.\"{name}\")::text"));
+        let head = format!(
+            "select {} from (select 1) as one left join (select * from (",
+            types.collect::<Vec<_>>().join(", ")
+        );
+        let ask = format!("{head}\n{sql}\n) as q limit 0) as {ALIAS} on true");
+        let row = transaction.query_typed_one(&ask, &[]).await;
+        let row = row.map_err(|error| column_fault(field, &wanted, &ask, error))?;
+        let mut columns = Vec::with_capacity(wanted.len());
+        for (n, Wanted(name, allowed, text)) in wanted.into_iter().enumerate() {
+            let found: &str = row.try_get(n)?;
+            let Some(kind) = type_of(found).filter(|kind| allowed.contains(kind)) else {
+                let found = short_name(found);
+                return Err(config(
+                    field,
+                    format!("the query returns {name:?} as {found}; it must be {text}"),
+                ));
+            };
+            columns.push((*name, kind));
+        }
+        let (names, types): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
+        let list = names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+        let copy = format!("copy (select {list} from (\n{sql}\n) as q) to stdout (format binary)");
+        Ok(Checked { field, copy, names, types })
+    }
+}
+
+/// The names of the query's columns. COPY names them in its header, without computing a row.
+async fn returned(
     transaction: &Transaction<'_>,
     field: &'static str,
     sql: &str,
-    wanted: &[Wanted],
-    dates: Option<(LocalDate, LocalDate)>,
-) -> Result<Checked, Fault> {
-    // COPY takes no parameters. The dates are our own, in ISO 8601, so they are safe to embed.
-    let dates = dates.map(|(first, last)| [first, last].map(|date| format!("date '{date}'")).to_vec());
-    let sql = sql::single(sql, &dates.unwrap_or_default()).map_err(|problem| config(field, problem))?;
-    let types =
-        wanted.iter().map(|Wanted(name, ..)| format!("pg_catalog.pg_typeof({ALIAS}.\"{name}\")::text"));
-    let head = format!(
-        "select {} from (select 1) as one left join (select * from (",
-        types.collect::<Vec<_>>().join(", ")
-    );
-    let ask = format!("{head}\n{sql}\n) as q limit 0) as {ALIAS} on true");
-    let row = transaction.query_typed_one(&ask, &[]).await;
-    let row = row.map_err(|error| column_fault(field, wanted, &ask, error))?;
-    let mut types = Vec::with_capacity(wanted.len());
-    for (n, Wanted(name, allowed, text)) in wanted.iter().enumerate() {
-        let found: &str = row.try_get(n)?;
-        let Some(kind) = type_of(found).filter(|kind| allowed.contains(kind)) else {
-            let found = short_name(found);
-            return Err(config(field, format!("the query returns {name:?} as {found}; it must be {text}")));
-        };
-        types.push(kind);
-    }
-    let names = wanted.iter().map(|Wanted(name, ..)| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
-    let copy = format!("copy (select {names} from (\n{sql}\n) as q) to stdout (format binary)");
-    Ok(Checked { field, copy, types })
+) -> Result<HashSet<String>, Fault> {
+    // No name has this delimiter, so that names need not be parsed as CSV.
+    let options = "format csv, header, delimiter E'\\x01'";
+    let ask = format!("copy (select * from (\n{sql}\n) as q limit 0) to stdout ({options})");
+    let header = transaction.copy_out(&ask).await.map_err(|error| query_fault(field, &ask, error))?;
+    let header: Vec<Bytes> = header.try_collect().await.map_err(|error| query_fault(field, &ask, error))?;
+    let header = String::from_utf8_lossy(&header.concat()).into_owned();
+    Ok(header.trim_end_matches('\n').split('\x01').map(str::to_owned).collect())
 }
 
 /// The one row of the version query, as text.
@@ -144,7 +198,7 @@ pub(super) async fn version(transaction: &Transaction<'_>, sql: &str) -> Result<
 }
 
 /// Names the column if one is missing or duplicate.
-fn column_fault(field: &'static str, wanted: &[Wanted], sent: &str, error: PgError) -> Fault {
+fn column_fault(field: &'static str, wanted: &[&Wanted], sent: &str, error: PgError) -> Fault {
     let Some(refusal) = error.as_db_error() else { return query_fault(field, sent, error) };
     let is_named = |name: &str| refusal.message().contains(name);
     let column = wanted.iter().map(|Wanted(name, ..)| *name);
@@ -193,6 +247,11 @@ fn short_name(name: &str) -> &str {
 }
 
 impl Checked {
+    /// The number of a column in [`Checked::each`]; `None` if the query does not return it.
+    pub(super) fn column(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|known| *known == name)
+    }
+
     /// Runs the query and calls `take` with each row.
     pub(super) async fn each(
         &self,

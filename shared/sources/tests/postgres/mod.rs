@@ -59,6 +59,7 @@ impl Database {
 pub(crate) fn config_of(url: &str) -> PostgresConfig {
     let pg = &Stack::running().postgres;
     PostgresConfig {
+        country: "es".parse().unwrap(),
         address: PostgresAddress::parse(url).unwrap(),
         secret: secret(&pg.admin_user, &pg.admin_password),
         ca: None,

@@ -71,11 +71,12 @@ fn generator(seed: u64) -> impl FnMut(u64) -> u64 {
     }
 }
 
-/// What happens to a store whatever is drawn: one opens late on the first day, and one comes and goes.
+/// What happens to a store whatever is drawn: one opens late on the first day, one misses a whole shift, and
+/// one comes and goes, and then has an outage that begins before the late tick and ends on the next day.
 fn told(n: i64, store: usize) -> Option<u64> {
     match (store, n) {
-        (1, 36 | 37) | (0, 20 | 22 | 24) => Some(3),
-        (1, 38..44) | (0, 21 | 23) => Some(0),
+        (1, 36 | 37) | (2, 96..140) | (0, 20 | 22 | 24 | 128..200) => Some(3),
+        (1, 38..44) | (2, 192..240) | (0, 21 | 23) => Some(0),
         _ => None,
     }
 }
@@ -85,7 +86,7 @@ fn look(slot: i64, states: &mut [(u64, u64)], draw: &mut impl FnMut(u64) -> u64)
     let mut documents = Vec::new();
     for (n, (state, left)) in states.iter_mut().enumerate() {
         if *left == 0 {
-            (*state, *left) = (draw(5), 1 + draw(20) * draw(4));
+            (*state, *left) = (draw(5), 1 + draw(9) * draw(4));
         }
         *left -= 1;
         let mut reason = || Some(["paused", "no \"courier\"", "late"][draw(3) as usize].to_owned());
