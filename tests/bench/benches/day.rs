@@ -2,8 +2,9 @@
 //! stay below the function's `MemorySize` in `infra/country.yaml`.
 //!
 //! `make bench-compact STORES=100000`. Each step is a process of its own, so that it has its own peak.
-//! First the day is made and compacted without its last tick. That tick comes late, when the other files
-//! are gone. Then the day is judged again, with one store in a hundred in another zone.
+//! First the day is made and compacted without its last tick and before it is over, so without outages. Then
+//! its outages are made. The last tick comes late, when the other files are gone. Then the day is judged
+//! again, with one store in a hundred in another zone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
 use std::fs;
@@ -28,7 +29,8 @@ fn main() {
             let stores = std::env::var("STORES").map_or(100_000, |stores| stores.parse().unwrap());
             make(&folder, stores);
         }
-        Some("compact") => run(compacted(&folder)),
+        Some("compact") => run(compacted(&folder, day())),
+        Some("outages") => run(compacted(&folder, Day::LAST)),
         Some("restate") => run(restated(&folder)),
         _ => all_steps(&folder),
     }
@@ -48,13 +50,15 @@ fn all_steps(folder: &Path) {
         fs::rename(late(table), aside(table)).unwrap();
     }
     step("compact");
+    println!("its outages:");
+    step("outages");
     println!("the last tick comes late, after the other files are gone:");
     for table in Table::TICKED {
         fs::remove_dir_all(files(table)).unwrap();
         fs::create_dir_all(files(table)).unwrap();
         fs::rename(aside(table), late(table)).unwrap();
     }
-    step("compact");
+    step("outages");
     println!("judged again:");
     step("restate");
     if std::env::var_os("KEEP").is_none() {
@@ -66,8 +70,8 @@ fn run(work: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_multi_thread().build().unwrap().block_on(work);
 }
 
-/// Compacts the day, as an invocation does.
-async fn compacted(folder: &Path) {
+/// Compacts the day, as an invocation does. It has outages only if it is over.
+async fn compacted(folder: &Path, today: Day) {
     let (objects, catalog) = (DiskObjects { root: folder.to_owned() }, MemoryCatalog::default());
     let raw = objects.list(&keys::table_prefix(Table::StoreAvailability, country())).await.unwrap();
     let size = |key: &str| fs::metadata(folder.join(key)).unwrap().len() as f64 / 1e6;
@@ -75,12 +79,19 @@ async fn compacted(folder: &Path) {
     let started = Instant::now();
     let lake = Lake { objects: &objects, catalog: &catalog };
     let id = CountryDay { country: country(), day: day() };
-    let request = CompactRequest { missing_hours: Some(rules().missing_hours), today: Day::LAST };
+    let request = CompactRequest { missing_hours: Some(rules().missing_hours), today };
     let done = compact(lake, id, request).await.unwrap();
     let seconds = started.elapsed().as_secs_f64();
     let location = done.stores.location.unwrap();
     let file = format!("{}{}.parquet", location.strip_prefix("s3://disk/").unwrap(), day());
     let peak_mib = peak_mib("Compact");
+    let outages = done.tables.get(&Table::Outages).filter(|outages| outages.files_before > 1);
+    if let Some(outages) = outages {
+        let missed = done.tables.get(&Table::MissedLooks).map_or(0, |missed| missed.rows);
+        let carried = objects.list(&keys::carried_prefix(country())).await.unwrap();
+        let carried = size(&carried.last().unwrap().key);
+        println!("  {} outages, {missed} missed looks, {carried:.1} MB carried over", outages.rows);
+    }
     let schedules = &done.tables[&Table::StoreSchedules];
     println!("  {} rows of schedules, from {} files", schedules.rows, schedules.files_before);
     println!(
