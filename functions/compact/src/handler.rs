@@ -1,10 +1,10 @@
 //! Compacts a day, or finds the days that are due.
 
 use serde::{Deserialize, Serialize};
-use storewatch_days::{Compacted, CountryDay, Due, Lake, compact, due};
+use storewatch_days::{CompactRequest, Compacted, CountryDay, Due, Lake, compact, due};
 use storewatch_domain::{CountryCode, Day};
 use storewatch_lake::{Catalog, Objects};
-use storewatch_runtime::{Clock, FunctionError};
+use storewatch_runtime::{Clock, CountryFile, FunctionError};
 
 /// The ports that compacting uses.
 pub struct Ports<'a> {
@@ -30,16 +30,24 @@ pub struct Answer {
     pub compacted: Option<Compacted>,
 }
 
-/// Handles one event.
+/// Handles one event. `file` is the country file, or why there is none: the day is compacted without it, but
+/// what its outages know of hours is missing until it is compacted again.
 ///
 /// # Errors
-/// As [`compact`] and [`due`].
-pub async fn handle(ports: &Ports<'_>, event: &Event) -> Result<Answer, FunctionError> {
+/// As [`compact`] and [`due`]; why there is no country file, after the day was compacted.
+pub async fn handle(
+    ports: &Ports<'_>,
+    file: Result<&CountryFile, FunctionError>,
+    event: &Event,
+) -> Result<Answer, FunctionError> {
     let (lake, country) = (Lake { objects: ports.objects, catalog: ports.catalog }, event.country);
+    let today = Day::containing(ports.clock.now());
     let Some(day) = event.day else {
-        let today = Day::containing(ports.clock.now());
         return Ok(Answer { due: Some(due(lake, country, today).await?), compacted: None });
     };
-    let compacted = compact(lake, CountryDay { country, day }).await?;
+    let missing_hours = file.as_ref().ok().map(|file| file.missing_hours);
+    let request = CompactRequest { missing_hours, today };
+    let compacted = compact(lake, CountryDay { country, day }, request).await?;
+    file?;
     Ok(Answer { due: None, compacted: Some(compacted) })
 }

@@ -33,11 +33,13 @@ pub fn parse(event: Value) -> Result<Event, FunctionError> {
 /// Handles one invocation.
 ///
 /// # Errors
-/// As [`handle`]; `BadEvent` for another country.
+/// As [`handle`]; `BadEvent` for another country, `BadConfig` for a wrong country file.
 pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Answer, FunctionError> {
     let event = parse(event)?;
     let lake = context.lake().await?;
     check_country("compact", event.country, lake.code)?;
     let catalog = context.aws().catalog()?;
-    handle(&Ports { objects: &*lake.objects, catalog, clock: &SystemClock }, &event).await
+    let ports = Ports { objects: &*lake.objects, catalog, clock: &SystemClock };
+    let country = context.country().await;
+    handle(&ports, country.map(|country| &country.file), &event).await
 }

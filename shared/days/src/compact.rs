@@ -4,12 +4,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
+use storewatch_domain::{Day, MissingHours};
 use storewatch_lake::{Objects, Put, Table};
 
+use crate::day_outages::{self, Recorded};
 use crate::record::{Found, Record, TRIES, Version, crossed};
 use crate::rows::{Base, next_version, slots_to_take};
 use crate::tick_files::TickFiles;
 use crate::{CountryDay, DaysError, Lake, day_schedules, publish};
+
+/// The most days whose outages are made again after those of one day have changed. The rest are due on the
+/// next day.
+const MOST_FOLLOWING: usize = 40;
+
+/// What compacting must know besides the lake.
+#[derive(Debug, Clone, Copy)]
+pub struct CompactRequest {
+    /// The country file's; `None` if it cannot be read. Then the columns of outages that need hours are null
+    /// until the day is compacted again.
+    pub missing_hours: Option<MissingHours>,
+    pub today: Day,
+}
 
 /// A compacted day.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -48,21 +63,53 @@ type FilesBefore = BTreeMap<Table, usize>;
 ///
 /// Compacting a day that is not over hides its later ticks until it is compacted again.
 ///
+/// Outages pass midnight. So if the day now carries over something else, the outages of the days after it
+/// are made again, until one carries over what it did before.
+///
 /// # Errors
 /// A file is damaged, a written version does not hold the rows that it was made from, or S3 or the catalog
 /// failed. The next run continues from there.
-pub async fn compact(lake: Lake<'_>, id: CountryDay) -> Result<Compacted, DaysError> {
+pub async fn compact(
+    lake: Lake<'_>,
+    id: CountryDay,
+    request: CompactRequest,
+) -> Result<Compacted, DaysError> {
+    let compacted = compact_alone(lake, id, request).await?;
+    let mut day = id.day;
+    for _ in 0..MOST_FOLLOWING {
+        let Some(next) = Recorded::list(lake.objects, id.country).await?.after(day) else { break };
+        let id = CountryDay { day: next, ..id };
+        let record = Record::find(lake.objects, id).await?.record;
+        if day_outages::are_current(lake.objects, &record).await? {
+            break;
+        }
+        tracing::info!(day = %next, "a day before carries over something else; making the outages again");
+        compact_alone(lake, id, request).await?;
+        day = next;
+    }
+    Ok(compacted)
+}
+
+async fn compact_alone(
+    lake: Lake<'_>,
+    id: CountryDay,
+    request: CompactRequest,
+) -> Result<Compacted, DaysError> {
     for _ in 0..TRIES {
-        if let Some(compacted) = once(lake, id).await? {
+        if let Some(compacted) = once(lake, id, request).await? {
             return Ok(compacted);
         }
-        tracing::warn!(day = %id.day, "another compaction of the day came in between; starting again");
+        tracing::warn!(day = %id.day, "another compaction came in between; starting again");
     }
     Err(crossed(lake.objects, id).into())
 }
 
 /// One try. `None` if another compaction came in between.
-async fn once(lake: Lake<'_>, id: CountryDay) -> Result<Option<Compacted>, DaysError> {
+async fn once(
+    lake: Lake<'_>,
+    id: CountryDay,
+    request: CompactRequest,
+) -> Result<Option<Compacted>, DaysError> {
     let objects = lake.objects;
     let Found { record: before, condition } = Record::find(objects, id).await?;
     let ticks = TickFiles::list_all(objects, id, &before).await?;
@@ -70,14 +117,23 @@ async fn once(lake: Lake<'_>, id: CountryDay) -> Result<Option<Compacted>, DaysE
     let (mut record, mut files) = next_record(objects, id, &before, &ticks, &held).await?;
     let held_schedules = held.get(&Table::StoreSchedules).map(String::as_str);
     let schedules = day_schedules::add(objects, id, &mut record, held_schedules).await;
+    let outages = day_outages::add(objects, id, &mut record, request).await;
     if record != before && record.write(objects, condition).await? == Put::Conflict {
         return Ok(None);
     }
     if !publish::swap(lake, &record, &held).await? {
         return Ok(None);
     }
-    // Return the error only now: the tables are shown even if the schedules that explain them failed.
+    // Return the errors only now: the tables are shown even if what is made from them failed.
     files.insert(Table::StoreSchedules, schedules?);
+    let (made_from, no_hours) = outages?;
+    files.extend([Table::Outages, Table::MissedLooks].map(|table| (table, made_from)));
+    if let Some(error) = no_hours {
+        return Err(error);
+    }
+    if !day_outages::are_current(objects, &record).await? {
+        return Ok(None);
+    }
     if !settle(objects, &mut record).await? {
         return Ok(None);
     }

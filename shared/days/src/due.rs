@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 use storewatch_domain::{CountryCode, Day};
+use storewatch_lake::outages::CARRIED_DAYS;
 use storewatch_lake::{ListedObject, Objects, Partition, Table, keys};
 
+use crate::day_outages::{self, Recorded};
 use crate::record::Record;
 use crate::{CountryDay, DaysError, Lake};
 
@@ -24,26 +26,29 @@ pub struct Due {
 /// earlier run did not finish. So a late tick is compacted within a day.
 ///
 /// The ticks' files of a compacted day expire after a week. So this looks at few days, however old the
-/// country is.
+/// country is. Days whose outages are not current are found by two listings, and come after those days.
 ///
 /// # Errors
 /// S3 or the catalog failed, or a record is damaged.
 pub async fn due(lake: Lake<'_>, country: CountryCode, today: Day) -> Result<Due, DaysError> {
-    let (mut days, mut settled) = (BTreeSet::new(), Vec::new());
+    let (mut fresh, mut settled) = (BTreeSet::new(), Vec::new());
     for (day, files) in ticked_days(lake.objects, country, today).await? {
         let record = Record::find(lake.objects, CountryDay { country, day }).await?.record;
         let has = |(table, object): &(Table, ListedObject)| {
             record.tables.get(table).is_some_and(|version| version.has(object))
         };
-        if record.settled && files.iter().all(has) {
+        let hours_known = record.outages.as_ref().is_none_or(|outages| outages.hours_known);
+        if record.settled && hours_known && files.iter().all(has) {
             settled.extend(record.partitions());
         } else {
-            days.insert(day);
+            fresh.insert(day);
         }
     }
-    days.extend(moved(lake, settled).await?);
-    let waiting = days.len();
-    let days: Vec<Day> = days.into_iter().take(MOST_DAYS).collect();
+    fresh.extend(moved(lake, settled).await?);
+    let without = without_outages(lake.objects, country, today).await?;
+    let waiting = fresh.union(&without).count();
+    let first = fresh.iter().chain(without.difference(&fresh)).copied().take(MOST_DAYS);
+    let days: Vec<Day> = first.collect::<BTreeSet<Day>>().into_iter().collect();
     tracing::info!(country = country.as_str(), waiting, now = days.len(), "days to compact");
     Ok(Due { country, days })
 }
@@ -84,4 +89,52 @@ async fn moved(lake: Lake<'_>, partitions: Vec<Partition>) -> Result<Vec<Day>, D
         days.extend(moved.map(|(partition, _)| partition.day));
     }
     Ok(days)
+}
+
+/// The days before `today` whose outages were never made, or from something else than the day before carries
+/// over now; and days without any tick, whose missed looks were not told.
+///
+/// The keys of what days carry over nearly always tell it all. A record is read only where a day has several
+/// such keys, or its key does not fit to that of the day before.
+async fn without_outages(
+    objects: &dyn Objects,
+    country: CountryCode,
+    today: Day,
+) -> Result<BTreeSet<Day>, DaysError> {
+    let recorded = Recorded::list(objects, country).await?.0;
+    let listed = objects.list(&keys::carried_prefix(country)).await?;
+    let mut carried: BTreeMap<Day, Vec<(Option<&str>, &str)>> = BTreeMap::new();
+    for (day, before, version) in listed.iter().filter_map(|object| keys::carried_by(&object.key)) {
+        carried.entry(day).or_default().push((before, version));
+    }
+    let of = |day: Day| carried.get(&day).map_or(&[][..], Vec::as_slice);
+    let (mut days, mut last) = (BTreeSet::new(), None);
+    for day in recorded.range(..today).copied() {
+        days.extend(last.into_iter().flat_map(|last| missed_days(last, day)));
+        let before = last.map(of);
+        let fits = match (before, of(day)) {
+            (_, []) => false,
+            (None, [(None, _)]) => true,
+            (Some([(_, version)]), [(before, _)]) => *before == Some(*version),
+            _ => false,
+        };
+        let id = CountryDay { country, day };
+        if !fits && (of(day).is_empty() || !is_made(objects, id).await?) {
+            days.insert(day);
+        }
+        last = Some(day);
+    }
+    days.extend(last.into_iter().flat_map(|last| missed_days(last, today)));
+    Ok(days)
+}
+
+/// The days between two days, as far as stores are carried into them.
+fn missed_days(last: Day, next: Day) -> impl Iterator<Item = Day> {
+    (1..=CARRIED_DAYS).map_while(move |n| last.plus_days(n).filter(|day| *day < next))
+}
+
+/// Whether the day's outages are made, and from what the day before carries over now.
+async fn is_made(objects: &dyn Objects, id: CountryDay) -> Result<bool, DaysError> {
+    let record = Record::find(objects, id).await?.record;
+    Ok(record.outages.is_some() && day_outages::are_current(objects, &record).await?)
 }

@@ -4,6 +4,7 @@
 //! A [`Record`](record::Record) on S3 says which version of each table a day has; the catalog follows it.
 
 pub mod compact;
+mod day_outages;
 mod day_schedules;
 pub mod due;
 pub mod error;
@@ -18,7 +19,7 @@ mod tick_files;
 use storewatch_domain::{CountryCode, Day};
 use storewatch_lake::{Catalog, Objects};
 
-pub use compact::{Compacted, CompactedTable, compact};
+pub use compact::{CompactRequest, Compacted, CompactedTable, compact};
 pub use due::{Due, due};
 pub use error::DaysError;
 pub use publish::REPLACED;

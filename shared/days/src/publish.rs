@@ -29,13 +29,14 @@ pub(crate) async fn locations(
     let partition = |table| Partition { table, country, day, location: at_ticks(table) };
     let mut partitions: Vec<Partition> = ticks.iter().map(|ticks| partition(ticks.table)).collect();
     catalog::register(lake.catalog, &partitions).await?;
-    // Ticks write no file of this table. Its first version registers it.
-    partitions.push(partition(Table::StoreSchedules));
+    // Ticks write no files of these tables. A first version registers its day.
+    partitions.extend(Table::MADE.map(partition));
     let mut locations = BTreeMap::new();
     for partition in partitions {
         let held = lake.catalog.get(partition.table, std::slice::from_ref(&partition)).await?;
         let held = held.into_iter().flatten().next().map(|held| held.location);
-        let expected = (partition.table != Table::StoreSchedules).then_some(partition.location);
+        let is_made = Table::MADE.contains(&partition.table);
+        let expected = (!is_made).then_some(partition.location);
         locations.extend(held.or(expected).map(|location| (partition.table, location)));
     }
     Ok(locations)

@@ -1,7 +1,7 @@
 //! The record of a compacted day: which version each table has, and what it was made from. The catalog
 //! follows the record.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -28,11 +28,26 @@ pub struct Record {
     /// Each time that the day was judged again, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub restated: Vec<Restatement>,
+    /// How the day's outages were made; `None` in records of earlier releases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outages: Option<OutagesMade>,
     /// Files of earlier versions that are not marked for removal yet.
     pub superseded: Vec<String>,
     /// Whether the catalog was seen to hold these versions, and everything that they replaced is marked for
     /// removal.
     pub settled: bool,
+}
+
+/// What a day's outages were made from, and what they carry over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutagesMade {
+    /// The key of what the next day takes over. Its name is that of its content.
+    pub carried: String,
+    /// The files that they were made from. A key names its content, so no entity tag is needed.
+    pub inputs: BTreeSet<String>,
+    /// Whether the country file and the zone data could be used. Without them the columns that need hours
+    /// are null, and the outages are made again.
+    pub hours_known: bool,
 }
 
 /// One time that the day was judged again.
@@ -92,6 +107,7 @@ impl Record {
                 tables: BTreeMap::new(),
                 first: BTreeMap::new(),
                 restated: Vec::new(),
+                outages: None,
                 superseded: Vec::new(),
                 settled: true,
             };

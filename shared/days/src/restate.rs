@@ -8,7 +8,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use serde::Serialize;
-use storewatch_domain::{Chunk, CountryCode, Instant, Rules, Slot, Store, cut};
+use storewatch_domain::{Chunk, CountryCode, Day, Instant, Rules, Slot, Store, cut};
 use storewatch_lake::availability::{AvailabilityRows, by_city};
 use storewatch_lake::compaction::{self, RANGE_ROWS, Rows, Source};
 use storewatch_lake::objects::damaged;
@@ -16,7 +16,7 @@ use storewatch_lake::rejudged::{Changes, judged_again};
 use storewatch_lake::{Objects, ParquetError, Put, Table};
 use storewatch_sources::{Read, ReadRequest, Schedules};
 
-use crate::compact::{Compacted, compact};
+use crate::compact::{CompactRequest, Compacted, compact};
 use crate::error::RequestError;
 use crate::record::{Found, Record, Restatement, TRIES, Version, crossed};
 use crate::rows::write_version;
@@ -45,7 +45,7 @@ pub struct Restated {
 /// The local dates whose exceptions are read, counted from the day: their hours can reach into it.
 const DATES: (i32, i32) = (-3, 2);
 
-/// Judges a day again. `now` returns the time; it is called just before the schedules are read.
+/// Judges a day again. `now` returns the time; it is called last just before the schedules are read.
 ///
 /// The day is compacted first, so that everything its ticks wrote is judged. The new version is then
 /// published like any other: recorded if nothing else has changed the record, then registered in the
@@ -64,7 +64,9 @@ pub async fn restate(
     if request.stores.as_ref().is_some_and(Vec::is_empty) {
         return Err(RequestError::NoStores.into());
     }
-    if compact(lake, id).await?.stores.location.is_none() {
+    let missing_hours = Some(request.rules.missing_hours);
+    let compacting = CompactRequest { missing_hours, today: Day::containing(now()) };
+    if compact(lake, id, compacting).await?.stores.location.is_none() {
         return Err(RequestError::NoRows { country: id.country, day: id.day }.into());
     }
     let read_at = now();
@@ -87,12 +89,12 @@ pub async fn restate(
         let record = next_record(before, versions, restated.clone());
         if record.write(lake.objects, condition).await? == Put::Conflict {
             tracing::warn!(day = %id.day, "a compaction of the day came in between; judging it again");
-            compact(lake, id).await?;
+            compact(lake, id, compacting).await?;
             continue;
         }
         let first = record.first.into_iter().map(|(table, version)| (table, version.location)).collect();
         // Compacting publishes what is recorded.
-        let compacted = compact(lake, id).await?;
+        let compacted = compact(lake, id, compacting).await?;
         tracing::info!(day = %id.day, stores = stores.len(), changes = ?restated.changes, "judged again");
         return Ok(Restated { compacted, restated, first });
     }

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::hours::Opening;
 use crate::instant::Instant;
 use crate::judgement::Status;
@@ -95,7 +97,7 @@ impl Kind {
 }
 
 /// An outage: the bad looks of a store with no good one between them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outage {
     /// The slot of the first bad look.
     pub first_slot: Slot,
@@ -129,7 +131,7 @@ pub struct Outage {
 }
 
 /// The time after the last bad look of an outage, as far as it has been counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct After {
     /// Everything before this instant is counted.
     pub until: Instant,

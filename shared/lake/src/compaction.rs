@@ -20,17 +20,17 @@ pub const RANGE_ROWS: usize = 1_000_000;
 
 /// Rows in a row group of a compacted file: small enough for readers to skip most groups by their
 /// statistics, and large enough for dictionaries to pay off.
-const ROW_GROUP: usize = 65_536;
+pub(crate) const ROW_GROUP: usize = 65_536;
 
 /// Rows read from a file at once. A multiple of the row group, so that no group is read twice.
-const BLOCK: usize = 4 * ROW_GROUP;
+pub(crate) const BLOCK: usize = 4 * ROW_GROUP;
 
 /// Blocks held at once before their selected rows are copied.
 const BLOCKS_AT_ONCE: usize = 8;
 
 /// To find even ranges, one row in this many is sampled. It does not divide the 96 rows that a store has in
 /// a day, so a file that is sorted already is sampled evenly.
-const SAMPLED: usize = 61;
+pub(crate) const SAMPLED: usize = 61;
 
 /// A file, and which of its rows to take.
 #[derive(Debug, Clone)]
@@ -218,7 +218,7 @@ pub fn rows_of(body: Bytes, slots: BTreeSet<Slot>) -> Result<Vec<(Slot, Availabi
 }
 
 /// Which rows are in a range of ids. The first id is included, the last is not.
-fn between(
+pub(crate) fn between(
     block: &DataFrame,
     from: Option<&String>,
     to: Option<&String>,

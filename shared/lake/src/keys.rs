@@ -83,6 +83,37 @@ pub fn compaction_records(country: CountryCode) -> String {
     format!("compacted/country={country}/")
 }
 
+/// What a day's outages carry over to the next day.
+///
+/// `before` is the version that the day before carried over, `None` if there was none, and `version` a hash
+/// of the content. So a listing shows which days were made from something else than the day before carries
+/// now.
+pub fn carried(country: CountryCode, day: Day, before: Option<&str>, version: &str) -> String {
+    format!("{}day={day}/{}-{version}.parquet", carried_prefix(country), before.unwrap_or(NOTHING))
+}
+
+/// Stands for the version before the first day.
+const NOTHING: &str = "first";
+
+/// The folder of what a country's days carry over; ends in a slash.
+pub fn carried_prefix(country: CountryCode) -> String {
+    format!("carried/country={country}/")
+}
+
+/// The day, the version before and the own version, by the key of what a day carries over. `None` if the key
+/// is not such a key.
+pub fn carried_by(key: &str) -> Option<(Day, Option<&str>, &str)> {
+    let (folder, name) = key.rsplit_once('/')?;
+    let day = folder.rsplit_once("/day=")?.1.parse().ok()?;
+    let (before, version) = name.strip_suffix(".parquet")?.split_once('-')?;
+    Some((day, Some(before).filter(|before| *before != NOTHING), version))
+}
+
+/// The day of a record of a compacted day. `None` if the key is not a record's.
+pub fn day_of_record(key: &str) -> Option<Day> {
+    key.rsplit_once("/day=")?.1.strip_suffix(".json")?.parse().ok()
+}
+
 /// The rows that observing a chunk has staged.
 pub fn staged_chunk(country: CountryCode, slot: Slot, chunk: u32) -> String {
     format!("{}chunk-{chunk:05}.parquet", staging_prefix(country, slot))
@@ -243,6 +274,24 @@ mod tests {
             "compacted/store_availability/country=es/day=2026-11-23/00ff/2026-11-23.parquet"
         );
         assert_eq!(compaction_record(es, day), "compacted/country=es/day=2026-11-23.json");
+        assert_eq!(
+            carried(es, day, Some("00ff"), "aa00"),
+            "carried/country=es/day=2026-11-23/00ff-aa00.parquet"
+        );
+        assert_eq!(carried(es, day, None, "aa00"), "carried/country=es/day=2026-11-23/first-aa00.parquet");
+    }
+
+    #[test]
+    fn what_a_day_carries_over_and_its_record_are_known_by_their_keys() {
+        let (es, day) = ("es".parse().unwrap(), "2026-11-23".parse().unwrap());
+        for before in [Some("00ff"), None] {
+            let key = carried(es, day, before, "aa00");
+            assert_eq!(carried_by(&key), Some((day, before, "aa00")));
+        }
+        assert_eq!(day_of_record(&compaction_record(es, day)), Some(day));
+        for key in ["carried/country=es/day=x/a-b.parquet", "carried/country=es/a-b.parquet", "a"] {
+            assert_eq!((carried_by(key), day_of_record(key)), (None, None), "{key}");
+        }
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! Converts data frames to Parquet and back: zstd, statistics, timestamps in microseconds. Checks that a
 //! file's columns are those of the catalog.
 
+use std::io::Write;
+
 use bytes::Bytes;
 use polars::prelude::*;
 use storewatch_domain::Instant;
 
-use crate::tables::Table;
+use crate::tables::{self, Table};
 
 /// A data frame could not be made, written or read.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +32,7 @@ pub(crate) fn write(frame: &mut DataFrame) -> Result<Bytes, ParquetError> {
 }
 
 /// The writer of every file.
-pub(crate) fn writer(body: &mut Vec<u8>) -> ParquetWriter<&mut Vec<u8>> {
+pub(crate) fn writer<W: Write>(body: W) -> ParquetWriter<W> {
     ParquetWriter::new(body)
         // `None` is zstd's default level, 3.
         .with_compression(ParquetCompression::Zstd(None))
@@ -89,7 +91,15 @@ pub(crate) fn schema(table: Table) -> Result<Schema, ParquetError> {
 
 /// Checks that the data frame has the table's columns, with their types and in their order.
 pub(crate) fn check(table: Table, frame: &DataFrame) -> Result<(), ParquetError> {
-    let wanted = table.columns();
+    check_columns(table.name(), table.columns(), frame)
+}
+
+/// The same for a file that is no table of the catalog.
+pub(crate) fn check_columns(
+    what: &str,
+    wanted: &[tables::Column],
+    frame: &DataFrame,
+) -> Result<(), ParquetError> {
     for (n, (name, glue)) in wanted.iter().enumerate() {
         let (found, dtype) = (frame.columns().get(n), dtype(glue)?);
         let matches = found.is_some_and(|column| column.name() == name && *column.dtype() == dtype);
@@ -104,7 +114,7 @@ pub(crate) fn check(table: Table, frame: &DataFrame) -> Result<(), ParquetError>
     }
     if frame.width() != wanted.len() {
         return Err(ParquetError::Content(format!(
-            "{} columns, but {table} has {}",
+            "{} columns, but {what} has {}",
             frame.width(),
             wanted.len()
         )));

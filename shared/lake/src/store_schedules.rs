@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use polars::prelude::*;
-use storewatch_domain::{Instant, Labels, LocalDate, Store, StoreHours, WallTime, Zones};
+use storewatch_domain::{Instant, Labels, LocalDate, Store, Zones};
 
 use crate::hash;
 use crate::parquet::{self, ParquetError};
+use crate::schedule_texts::{exceptions, weekly};
 use crate::tables::Table;
 
 /// Rows in a row group, as in the other compacted files.
@@ -21,8 +22,6 @@ const ROW_GROUP: usize = 65_536;
 /// The local dates whose hours can reach into a UTC day, counted from that day. Other exceptions are left
 /// out: a reading has those of a few weeks, and which weeks changes from day to day.
 const DATES: (i32, i32) = (-2, 1);
-
-const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
 /// A column's text, or null.
 pub type Text = Option<Arc<str>>;
@@ -358,57 +357,5 @@ impl SchedulesDigest {
         }
         self.rows += block.height() as u64;
         Ok(())
-    }
-}
-
-/// The weekly hours as in the column, sorted by weekday and time, without duplicates. `None` if there are
-/// none.
-fn weekly(hours: &StoreHours) -> Option<String> {
-    let mut rows = hours.weekly.clone();
-    rows.sort_unstable();
-    rows.dedup();
-    let mut text = String::new();
-    for row in rows {
-        // A weekday is 1 to 7.
-        let weekday = WEEKDAYS[usize::from(row.weekday()) - 1];
-        start(&mut text, weekday);
-        range(&mut text, row.hours());
-    }
-    Some(text).filter(|text| !text.is_empty())
-}
-
-/// The exceptions of these dates, both included, as in the column, sorted by date and time, without
-/// duplicates. `None` if there are none.
-fn exceptions(hours: &StoreHours, dates: (LocalDate, LocalDate)) -> Option<String> {
-    let mut rows = hours.exceptions.clone();
-    rows.retain(|row| (dates.0..=dates.1).contains(&row.date()));
-    rows.sort_unstable();
-    rows.dedup();
-    let mut text = String::new();
-    for row in rows {
-        start(&mut text, &row.date().to_string());
-        range(&mut text, row.hours());
-    }
-    Some(text).filter(|text| !text.is_empty())
-}
-
-fn start(text: &mut String, day: &str) {
-    if !text.is_empty() {
-        text.push_str("; ");
-    }
-    text.push_str(day);
-}
-
-/// Appends ` 09:00-14:00`: with a leading space, and with seconds only if they are not 0. ` closed` for a
-/// row without hours.
-fn range(text: &mut String, hours: Option<(WallTime, WallTime)>) {
-    let Some((opens, closes)) = hours else {
-        text.push_str(" closed");
-        return;
-    };
-    for (mark, time) in [(' ', opens), ('-', closes)] {
-        let whole = time.to_string();
-        text.push(mark);
-        text.push_str(whole.strip_suffix(":00").unwrap_or(&whole));
     }
 }

@@ -177,6 +177,9 @@ impl Table {
     /// The tables of which a tick writes a file, in that order. The others exist only for compacted days.
     pub const TICKED: [Self; 3] = [Self::StoreAvailability, Self::AvailabilityByCity, Self::CountryTicks];
 
+    /// The tables that are made when a day is compacted, and that no tick writes.
+    pub const MADE: [Self; 3] = [Self::StoreSchedules, Self::Outages, Self::MissedLooks];
+
     /// The name in the catalog and at the start of keys.
     pub const fn name(self) -> &'static str {
         match self {

@@ -13,8 +13,8 @@ use std::time::Instant;
 
 use storewatch_bench::day::{CHUNK, SLOTS, country, day, make, rules, slot};
 use storewatch_bench::disk::DiskObjects;
-use storewatch_days::{CountryDay, Lake, RestateRequest, compact, restate};
-use storewatch_domain::Store;
+use storewatch_days::{CompactRequest, CountryDay, Lake, RestateRequest, compact, restate};
+use storewatch_domain::{Day, Store};
 use storewatch_lake::memory::MemoryCatalog;
 use storewatch_lake::{Objects, Table, keys, snapshot};
 use storewatch_sources::memory::MemorySchedules;
@@ -74,7 +74,9 @@ async fn compacted(folder: &Path) {
     let raw: f64 = raw.iter().map(|object| size(&object.key)).sum();
     let started = Instant::now();
     let lake = Lake { objects: &objects, catalog: &catalog };
-    let done = compact(lake, CountryDay { country: country(), day: day() }).await.unwrap();
+    let id = CountryDay { country: country(), day: day() };
+    let request = CompactRequest { missing_hours: Some(rules().missing_hours), today: Day::LAST };
+    let done = compact(lake, id, request).await.unwrap();
     let seconds = started.elapsed().as_secs_f64();
     let location = done.stores.location.unwrap();
     let file = format!("{}{}.parquet", location.strip_prefix("s3://disk/").unwrap(), day());

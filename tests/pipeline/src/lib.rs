@@ -7,8 +7,9 @@ pub mod noting;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use serde_json::json;
+use storewatch_days::CompactRequest;
 use storewatch_domain::{
-    CountryCode, IdRange, Instant, LiveStore, Slot, Store, StoreHours, StoreKey, WallTime, WeeklyHours,
+    CountryCode, Day, IdRange, Instant, LiveStore, Slot, Store, StoreHours, StoreKey, WallTime, WeeklyHours,
 };
 use storewatch_lake::availability::AvailabilityRows;
 use storewatch_lake::memory::{MemoryCatalog, MemoryObjects};
@@ -148,6 +149,12 @@ impl World {
         let merged = self.merge_chunks().await;
         self.register(&merged).await;
         merged
+    }
+
+    /// What compacting a day is told of the country, now.
+    pub fn compacting(&self) -> CompactRequest {
+        let today = Day::containing(self.now());
+        CompactRequest { missing_hours: Some(self.file.missing_hours), today }
     }
 
     pub async fn record(&self) -> TickRecord {

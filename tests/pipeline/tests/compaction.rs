@@ -51,7 +51,7 @@ async fn ask(
     day: Option<Day>,
 ) -> Result<Answer, FunctionError> {
     let event = Event { country: world.country, day };
-    compact::handle(&Ports { objects, catalog, clock: world }, &event).await
+    compact::handle(&Ports { objects, catalog, clock: world }, Ok(&world.file), &event).await
 }
 
 async fn compact(world: &World) -> Compacted {

@@ -82,7 +82,7 @@ fn id(world: &World) -> CountryDay {
 
 async fn compact_day(world: &World) {
     let lake = Lake { objects: &world.objects, catalog: &world.catalog };
-    compact(lake, id(world)).await.unwrap();
+    compact(lake, id(world), world.compacting()).await.unwrap();
 }
 
 async fn restate_all(world: &World) -> Restated {

@@ -52,7 +52,7 @@ async fn ask(world: &World, objects: &dyn Objects) -> Result<Compacted, Function
     world.now.store((slot(96).start() + 3600) * 1_000_000, Ordering::Relaxed);
     let event = Event { country: world.country, day: Some(day()) };
     let ports = Ports { objects, catalog: &world.catalog, clock: world };
-    Ok(compact::handle(&ports, &event).await?.compacted.unwrap())
+    Ok(compact::handle(&ports, Ok(&world.file), &event).await?.compacted.unwrap())
 }
 
 async fn compact(world: &World) -> Compacted {
@@ -62,7 +62,7 @@ async fn compact(world: &World) -> Compacted {
 async fn due(world: &World) -> Vec<Day> {
     let event = Event { country: world.country, day: None };
     let ports = Ports { objects: &world.objects, catalog: &world.catalog, clock: world };
-    compact::handle(&ports, &event).await.unwrap().due.unwrap().days
+    compact::handle(&ports, Ok(&world.file), &event).await.unwrap().due.unwrap().days
 }
 
 fn partition(world: &World) -> Option<Partition> {
@@ -433,7 +433,7 @@ async fn after_a_crash_at_any_operation_queries_see_old_or_new_schedules_and_the
             let dying = Disturbed::new(&world, deaths, end, &old_or_new);
             let event = Event { country: world.country, day: Some(day()) };
             let ports = Ports { objects: &dying, catalog: &dying, clock: &world };
-            let ended = compact::handle(&ports, &event).await;
+            let ended = compact::handle(&ports, Ok(&world.file), &event).await;
             expire(&world).await;
             old_or_new().await;
             compact(&world).await;
@@ -470,7 +470,7 @@ async fn a_compaction_overtaken_by_another_reading_and_compaction_does_not_rever
         let event = Event { country: world.country, day: Some(day()) };
         let ports = Ports { objects: &crossed, catalog: &crossed, clock: &world };
         // If a file that it reads has expired meanwhile, which takes days on S3, it ends with an error.
-        let ended = compact::handle(&ports, &event).await;
+        let ended = compact::handle(&ports, Ok(&world.file), &event).await;
         if !crossed.came() {
             ended.unwrap();
             assert!(after > 20, "only {after} operations");

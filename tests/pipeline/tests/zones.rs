@@ -67,7 +67,8 @@ fn lake(world: &World) -> Lake<'_> {
 }
 
 async fn compact_day(world: &World) -> Result<Compacted, DaysError> {
-    compact(lake(world), CountryDay { country: world.country, day: day() }).await
+    let id = CountryDay { country: world.country, day: day() };
+    compact(lake(world), id, world.compacting()).await
 }
 
 #[tokio::test]

@@ -1,0 +1,207 @@
+//! Reads a day of `store_availability` store by store, in the order of their ids, and each store's rows in
+//! the order of their slots.
+//!
+//! A compacted day has a store's rows in one place only while its city stays the same. So the rows are
+//! gathered by range of ids, at most [`RANGE_ROWS`] or so at once. Nothing is copied out of the columns
+//! until it is asked for: most stores have nothing to tell.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use polars::prelude::*;
+use storewatch_domain::outages::{Look, Sight};
+use storewatch_domain::{Instant, Slot, Status};
+
+use crate::availability::status;
+use crate::compaction::{BLOCK, RANGE_ROWS, SAMPLED, between};
+use crate::parquet::{self, ParquetError};
+use crate::tables::Table;
+
+use super::{LABELS, Labels};
+
+/// A block of rows, by column.
+struct Block {
+    slot: Int64Chunked,
+    observed_at: Int64Chunked,
+    schedule_as_of: Int64Chunked,
+    scheduled_seconds: Int16Chunked,
+    store_id: StringChunked,
+    status: StringChunked,
+    reason: StringChunked,
+    /// `None` for a column that the table does not have.
+    labels: [Option<StringChunked>; LABELS.len()],
+}
+
+impl Block {
+    fn new(frame: &DataFrame) -> Result<Self, ParquetError> {
+        let time = |name: &str| -> PolarsResult<_> { Ok(frame.column(name)?.datetime()?.physical().clone()) };
+        let text = |name: &str| -> PolarsResult<_> { Ok(frame.column(name)?.str()?.clone()) };
+        Ok(Self {
+            slot: time("slot")?,
+            observed_at: time("observed_at")?,
+            schedule_as_of: time("schedule_as_of")?,
+            scheduled_seconds: frame.column("scheduled_seconds")?.i16()?.clone(),
+            store_id: text("store_id")?,
+            status: text("status")?,
+            reason: text("reason")?,
+            labels: LABELS.map(|name| text(name).ok()),
+        })
+    }
+}
+
+/// A row of the day.
+#[derive(Clone, Copy)]
+pub(super) struct Row<'a> {
+    pub(super) slot: Slot,
+    block: &'a Block,
+    n: usize,
+}
+
+impl<'a> Row<'a> {
+    /// What was seen. `None` for an orphan's row.
+    pub(super) fn look(&self) -> Result<Option<Look<'a>>, ParquetError> {
+        let Some(sight) = self.sight()? else { return Ok(None) };
+        // Only a bad look's are of use.
+        let is_bad = matches!(sight, Sight::Bad { .. });
+        let at = is_bad || sight == Sight::Good;
+        let seconds = self.block.scheduled_seconds.get(self.n).filter(|_| is_bad);
+        Ok(Some(Look {
+            slot: self.slot,
+            at: if at { self.time(&self.block.observed_at)? } else { None },
+            sight,
+            scheduled_seconds: seconds.map_or(0, |seconds| seconds as u16),
+            reason: if is_bad { self.block.reason.get(self.n) } else { None },
+        }))
+    }
+
+    fn sight(&self) -> Result<Option<Sight>, ParquetError> {
+        Ok(match self.block.status.get(self.n) {
+            Some("available") => Some(Sight::Good),
+            Some("closed") => Some(Sight::Off),
+            other => Sight::of(status(other)?),
+        })
+    }
+
+    pub(super) fn is_of_a_store(&self) -> bool {
+        self.block.status.get(self.n) != Some(Status::Orphan.as_str())
+    }
+
+    /// When the schedule that judged it was read.
+    pub(super) fn schedule_as_of(&self) -> Result<Option<Instant>, ParquetError> {
+        self.time(&self.block.schedule_as_of)
+    }
+
+    pub(super) fn labels(&self) -> Labels {
+        let of = |column: &Option<StringChunked>| Some(column.as_ref()?.get(self.n)?.to_owned());
+        self.block.labels.each_ref().map(of)
+    }
+
+    fn time(&self, column: &Int64Chunked) -> Result<Option<Instant>, ParquetError> {
+        column.get(self.n).map(parquet::instant).transpose()
+    }
+}
+
+/// Calls `take` with the rows of each store, in the order of ids.
+///
+/// # Errors
+/// It is not a file of the table, or `take` fails.
+pub(super) fn each_store(
+    body: &Bytes,
+    take: impl FnMut(&str, &[Row<'_>]) -> Result<(), ParquetError>,
+) -> Result<(), ParquetError> {
+    each_store_by(body, RANGE_ROWS, take)
+}
+
+fn each_store_by(
+    body: &Bytes,
+    most: usize,
+    mut take: impl FnMut(&str, &[Row<'_>]) -> Result<(), ParquetError>,
+) -> Result<(), ParquetError> {
+    for range in ranges(body, most)? {
+        let mut blocks = Vec::with_capacity(range.blocks.len());
+        for start in &range.blocks {
+            let block = parquet::read_part(Table::StoreAvailability, body.clone(), None, (*start, BLOCK))?;
+            let is_whole = range.from.is_none() && range.to.is_none();
+            let mut block = match is_whole {
+                true => block,
+                false => block.filter(&between(&block, range.from.as_ref(), range.to.as_ref())?)?,
+            };
+            block.rechunk_mut();
+            blocks.push(Block::new(&block)?);
+        }
+        let mut stores = gather(&blocks)?;
+        stores.sort_unstable_by(|a, b| a.0.cmp(b.0));
+        for (id, mut rows) in stores {
+            if !rows.is_sorted_by_key(|row| row.slot) {
+                rows.sort_by_key(|row| row.slot);
+            }
+            take(id, &rows)?;
+        }
+    }
+    Ok(())
+}
+
+/// The rows of each store, in the order of the blocks.
+fn gather(blocks: &[Block]) -> Result<Vec<(&str, Vec<Row<'_>>)>, ParquetError> {
+    let missing = |name: &str| ParquetError::Content(format!("{name} is null"));
+    let (mut stores, mut known) = (Vec::<(&str, Vec<Row<'_>>)>::new(), HashMap::new());
+    let mut current = None;
+    for block in blocks {
+        for n in 0..block.slot.len() {
+            let id = block.store_id.get(n).ok_or_else(|| missing("store_id"))?;
+            // Nearly every row is of the same store as the one before.
+            let place = match current {
+                Some((last, place)) if last == id => place,
+                _ => *known.entry(id).or_insert_with(|| {
+                    stores.push((id, Vec::new()));
+                    stores.len() - 1
+                }),
+            };
+            current = Some((id, place));
+            let slot = block.slot.get(n).ok_or_else(|| missing("slot"))?;
+            stores[place].1.push(Row { slot: Slot::of(parquet::instant(slot)?), block, n });
+        }
+    }
+    Ok(stores)
+}
+
+/// Ids from one, included, to another, not included, and the starts of the blocks that have any of them.
+struct Range {
+    from: Option<String>,
+    to: Option<String>,
+    blocks: Vec<usize>,
+}
+
+/// The ranges of ids, each of about `most` rows.
+fn ranges(body: &Bytes, most: usize) -> Result<Vec<Range>, ParquetError> {
+    let height = parquet::height(body)?;
+    let starts = (0..height).step_by(BLOCK);
+    if height <= most {
+        return Ok(vec![Range { from: None, to: None, blocks: starts.collect() }]);
+    }
+    let (mut sample, mut bounds) = (Vec::new(), Vec::new());
+    for start in starts {
+        let columns = Some(&["store_id"][..]);
+        let block = parquet::read_part(Table::StoreAvailability, body.clone(), columns, (start, BLOCK))?;
+        let ids = block.column("store_id")?.str()?;
+        sample.extend((0..ids.len()).step_by(SAMPLED).filter_map(|n| Some(ids.get(n)?.to_owned())));
+        let ids = || ids.iter().flatten();
+        bounds.push((start, ids().min().map(str::to_owned), ids().max().map(str::to_owned)));
+    }
+    sample.sort_unstable();
+    let count = height.div_ceil(most);
+    let mut cuts: Vec<Option<String>> =
+        (1..count).map(|n| sample.get(n * sample.len() / count).cloned()).collect();
+    cuts.dedup();
+    let froms = std::iter::once(None).chain(cuts.iter().cloned());
+    let tos = cuts.iter().cloned().chain([None]);
+    let range = |(from, to): (Option<String>, Option<String>)| {
+        let has = |(start, least, most): &(usize, Option<String>, Option<String>)| {
+            let overlaps = from.is_none() || *most >= from;
+            (overlaps && (to.is_none() || *least < to)).then_some(*start)
+        };
+        let blocks = bounds.iter().filter_map(has).collect();
+        Range { from, to, blocks }
+    };
+    Ok(froms.zip(tos).map(range).collect())
+}
