@@ -79,7 +79,7 @@ pub(crate) async fn add(
     record: &mut Record,
     request: CompactRequest,
 ) -> Result<(usize, Option<DaysError>), DaysError> {
-    if id.day >= request.today {
+    if id.day >= request.today && record.outages.is_none() {
         return Ok((1, None));
     }
     let missing_hours = request.missing_hours;

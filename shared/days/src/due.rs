@@ -45,7 +45,7 @@ pub async fn due(lake: Lake<'_>, country: CountryCode, today: Day) -> Result<Due
         }
     }
     fresh.extend(moved(lake, settled).await?);
-    let without = without_outages(lake.objects, country, today).await?;
+    let without = without_outages(lake.objects, country, today, &fresh).await?;
     let waiting = fresh.union(&without).count();
     let first = fresh.iter().chain(without.difference(&fresh)).copied().take(MOST_DAYS);
     let days: Vec<Day> = first.collect::<BTreeSet<Day>>().into_iter().collect();
@@ -95,13 +95,14 @@ async fn moved(lake: Lake<'_>, partitions: Vec<Partition>) -> Result<Vec<Day>, D
 /// over now; and days without any tick, whose missed looks were not told.
 ///
 /// The keys of what days carry over nearly always tell it all. A record is read only where a day has several
-/// such keys, or its key does not fit to that of the day before.
+/// such keys, or its key does not fit to that of the day before. `fresh` are days that are due anyway.
 async fn without_outages(
     objects: &dyn Objects,
     country: CountryCode,
     today: Day,
+    fresh: &BTreeSet<Day>,
 ) -> Result<BTreeSet<Day>, DaysError> {
-    let recorded = Recorded::list(objects, country).await?.0;
+    let known: BTreeSet<Day> = &Recorded::list(objects, country).await?.0 | fresh;
     let listed = objects.list(&keys::carried_prefix(country)).await?;
     let mut carried: BTreeMap<Day, Vec<(Option<&str>, &str)>> = BTreeMap::new();
     for (day, before, version) in listed.iter().filter_map(|object| keys::carried_by(&object.key)) {
@@ -109,7 +110,7 @@ async fn without_outages(
     }
     let of = |day: Day| carried.get(&day).map_or(&[][..], Vec::as_slice);
     let (mut days, mut last) = (BTreeSet::new(), None);
-    for day in recorded.range(..today).copied() {
+    for day in known.range(..today).copied() {
         days.extend(last.into_iter().flat_map(|last| missed_days(last, day)));
         let before = last.map(of);
         let fits = match (before, of(day)) {

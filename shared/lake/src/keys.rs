@@ -87,9 +87,9 @@ pub fn compaction_records(country: CountryCode) -> String {
 ///
 /// `before` is the version that the day before carried over, `None` if there was none, and `version` a hash
 /// of the content. So a listing shows which days were made from something else than the day before carries
-/// now.
+/// now. Without a `day=` in its key, it is nothing that analysts may read.
 pub fn carried(country: CountryCode, day: Day, before: Option<&str>, version: &str) -> String {
-    format!("{}day={day}/{}-{version}.parquet", carried_prefix(country), before.unwrap_or(NOTHING))
+    format!("{}{day}/{}-{version}.parquet", carried_prefix(country), before.unwrap_or(NOTHING))
 }
 
 /// Stands for the version before the first day.
@@ -104,7 +104,7 @@ pub fn carried_prefix(country: CountryCode) -> String {
 /// is not such a key.
 pub fn carried_by(key: &str) -> Option<(Day, Option<&str>, &str)> {
     let (folder, name) = key.rsplit_once('/')?;
-    let day = folder.rsplit_once("/day=")?.1.parse().ok()?;
+    let day = folder.rsplit_once('/')?.1.parse().ok()?;
     let (before, version) = name.strip_suffix(".parquet")?.split_once('-')?;
     Some((day, Some(before).filter(|before| *before != NOTHING), version))
 }
@@ -274,11 +274,8 @@ mod tests {
             "compacted/store_availability/country=es/day=2026-11-23/00ff/2026-11-23.parquet"
         );
         assert_eq!(compaction_record(es, day), "compacted/country=es/day=2026-11-23.json");
-        assert_eq!(
-            carried(es, day, Some("00ff"), "aa00"),
-            "carried/country=es/day=2026-11-23/00ff-aa00.parquet"
-        );
-        assert_eq!(carried(es, day, None, "aa00"), "carried/country=es/day=2026-11-23/first-aa00.parquet");
+        assert_eq!(carried(es, day, Some("00ff"), "aa00"), "carried/country=es/2026-11-23/00ff-aa00.parquet");
+        assert_eq!(carried(es, day, None, "aa00"), "carried/country=es/2026-11-23/first-aa00.parquet");
     }
 
     #[test]
@@ -289,7 +286,7 @@ mod tests {
             assert_eq!(carried_by(&key), Some((day, before, "aa00")));
         }
         assert_eq!(day_of_record(&compaction_record(es, day)), Some(day));
-        for key in ["carried/country=es/day=x/a-b.parquet", "carried/country=es/a-b.parquet", "a"] {
+        for key in ["carried/country=es/x/a-b.parquet", "carried/country=es/a-b.parquet", "a"] {
             assert_eq!((carried_by(key), day_of_record(key)), (None, None), "{key}");
         }
     }

@@ -17,11 +17,17 @@ pub struct MemoryObjects {
     objects: Mutex<Stored>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Stored {
     by_key: BTreeMap<String, (u64, Bytes)>,
     tags: BTreeMap<String, Tag>,
     puts: u64,
+}
+
+impl Clone for MemoryObjects {
+    fn clone(&self) -> Self {
+        Self { objects: Mutex::new(lock(&self.objects).clone()) }
+    }
 }
 
 impl MemoryObjects {
@@ -100,6 +106,12 @@ impl Objects for MemoryObjects {
 #[derive(Debug, Default)]
 pub struct MemoryCatalog {
     held: Mutex<BTreeMap<(Table, CountryCode, Day), String>>,
+}
+
+impl Clone for MemoryCatalog {
+    fn clone(&self) -> Self {
+        Self { held: Mutex::new(lock(&self.held).clone()) }
+    }
 }
 
 impl MemoryCatalog {

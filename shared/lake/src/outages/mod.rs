@@ -252,3 +252,6 @@ impl Making {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

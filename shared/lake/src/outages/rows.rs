@@ -205,3 +205,73 @@ fn ranges(body: &Bytes, most: usize) -> Result<Vec<Range>, ParquetError> {
     };
     Ok(froms.zip(tos).map(range).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use storewatch_domain::{IdType, MissingHours, Observation, Rules, Store, Zones, judge_chunk};
+
+    use super::*;
+    use crate::availability::AvailabilityRows;
+    use crate::compaction::{Rows, Source, compact};
+
+    fn slot(n: i64) -> Slot {
+        Slot::containing(1_795_392_000 + n * Slot::SECONDS)
+    }
+
+    /// The compacted day of some slots. Every third store moves from one city to another.
+    fn day(slots: i64, stores: usize) -> Bytes {
+        let zones = Zones::embedded();
+        let rules = Rules {
+            default_timezone: zones.get("UTC").unwrap(),
+            zones,
+            missing_hours: MissingHours::AlwaysOpen,
+            id_type: IdType::Long,
+        };
+        let file = |n: i64| {
+            let city =
+                |id: usize| if id.is_multiple_of(3) && n > 2 { "Ávila" } else { ["Lugo", "León"][id % 2] };
+            let store = |id: usize| {
+                let (id, city) = (id.to_string(), Some(city(id).to_owned()));
+                Store { id, city, ..Store::default() }
+            };
+            let stores: Vec<Store> = (100..100 + stores).map(store).collect();
+            let view = Observation { at: slot(n).first_instant(), stores: Vec::new() };
+            let judged = judge_chunk(slot(n), &rules, &stores, Ok(&view));
+            let rows = AvailabilityRows::new(slot(n), slot(n).first_instant(), &judged).unwrap();
+            AvailabilityRows::merge(vec![rows]).unwrap().write().unwrap()
+        };
+        let sources: Vec<Source> =
+            (0..slots).map(|n| Source { body: file(n), rows: Rows::Of(slot(n)) }).collect();
+        compact(Table::StoreAvailability, &sources).unwrap().0
+    }
+
+    #[test]
+    fn each_store_comes_once_in_order_with_its_rows_in_order_for_any_ranges() {
+        let body = day(6, 200);
+        for most in [1_000_000, 1_000, 300, 7] {
+            let mut found = Vec::new();
+            each_store_by(&body, most, |id, rows| {
+                assert!(rows.is_sorted_by(|a, b| a.slot < b.slot));
+                let cities: Vec<Option<String>> = rows.iter().map(|row| row.labels()[1].clone()).collect();
+                found.push((id.to_owned(), rows.len(), cities));
+                Ok(())
+            })
+            .unwrap();
+            assert!(found.is_sorted_by(|a, b| a.0 < b.0), "{most}");
+            assert_eq!((found.len(), found.iter().map(|(_, rows, _)| rows).sum::<usize>()), (200, 1_200));
+            let by_id: BTreeMap<_, _> = found.into_iter().map(|(id, _, cities)| (id, cities)).collect();
+            let cities = |id: &str| by_id[id].iter().map(|city| city.as_deref().unwrap()).collect::<Vec<_>>();
+            assert_eq!(cities("102"), ["Lugo", "Lugo", "Lugo", "Ávila", "Ávila", "Ávila"]);
+        }
+    }
+
+    #[test]
+    fn a_range_holds_about_as_many_rows_as_it_may() {
+        let body = day(6, 200);
+        let ranges = ranges(&body, 300).unwrap();
+        assert_eq!(ranges.len(), 4);
+        assert!(ranges.windows(2).all(|pair| pair[0].to == pair[1].from && pair[0].to.is_some()));
+    }
+}
