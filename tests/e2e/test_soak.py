@@ -109,6 +109,11 @@ def test_a_second_row_for_a_country_tick_is_wrong(spoil: Callable[..., Audit]) -
     assert "2 rows" in wrong
 
 
+def test_an_outage_that_the_rows_do_not_tell_is_wrong(spoil: Callable[..., Audit]) -> None:
+    (wrong,) = spoil("current_outages", "es", lambda rows: rows[0].update(bad_looks=77)).wrong
+    assert "77" in wrong
+
+
 def test_a_leftover_is_wrong_and_a_secret_in_it_is_found(done: Soaked) -> None:
     deployed, key = done.servers.deployed, "pending/country=es/left-over.json"
     secret = min(done.planted[0])

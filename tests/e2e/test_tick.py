@@ -11,8 +11,11 @@ from pyarrow import parquet
 from infra.local import slots
 from infra.vocabulary import RATED, STATUSES
 from tests.e2e.conftest import COUNTRIES, Sources, Ticked
+from tests.harness.current_outages_oracle import current_outages
 from tests.harness.deployment import TABLES
+from tests.harness.open_hours import Hours, JudgedHours
 from tests.harness.oracle import Country, expected_orphan, expected_row
+from tests.harness.outages_oracle import History
 
 # The catalog's types in Parquet: physical type and logical type.
 PARQUET = {
@@ -136,6 +139,20 @@ def test_cities_are_the_sums_of_their_stores(ticked: Ticked, country: str) -> No
         name: {"slot": slot, "city": name, **city} for name, city in cities.items()
     }
     assert len(found) == len(cities)
+
+
+@each_country
+def test_who_is_down_is_what_the_rows_say(
+    ticked: Ticked, sources: Sources, rules: dict[str, Country], country: str
+) -> None:
+    schedules = sources.schedules[country]
+    seen = [row for row in rows_of(ticked, "store_availability", country) if row["status"] != "orphan"]
+    found = [
+        History([row], JudgedHours({row["slot"]: Hours(rules[country], schedules[row["store_id"]])})) for row in seen
+    ]
+    down = rows_of(ticked, "current_outages", country)
+    assert down == current_outages(found, ticked.slot.replace(tzinfo=None))
+    assert len(down) == sum(row["status"] in ("unavailable", "unlisted") for row in seen) > 0
 
 
 @each_country

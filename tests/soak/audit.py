@@ -6,19 +6,25 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any
 
 from pyarrow import parquet
 
 from infra.local import slots
 from infra.vocabulary import RATED, STATUSES
+from tests.harness.current_outages_oracle import current_outages
 from tests.harness.deployment import TABLES
+from tests.harness.open_hours import Hours, JudgedHours
 from tests.harness.oracle import Listing, ScheduledStore, expected_orphan, expected_row, expected_unseen_row
+from tests.harness.outages_oracle import History
+from tests.harness.views_oracle import Row, Rows, grouped
 from tests.soak.day import Ran
 from tests.soak.disturbances import LATE
 from tests.soak.servers import COUNTRIES, Served, Servers
 from tests.soak.world import Past
 
+_DOWN = "current_outages"
 # Everything that ticks and the deployment write.
 _FOLDERS = ("staging", "schedules", "levels", "config", *TABLES)
 
@@ -36,6 +42,9 @@ class Audit:
     unknown: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
+    # country -> the rows of its slots, and who was down in them.
+    _looks: dict[str, Rows] = field(default_factory=lambda: defaultdict(list))
+    _down: dict[tuple[str, datetime], Rows] = field(default_factory=dict)
 
     def run(self) -> None:
         """All checks."""
@@ -45,8 +54,12 @@ class Audit:
         for (slot, code), ran in self.ran.items():
             self.wrong += [f"{code} {slots.iso(slot)}: {problem}" for problem in ran.wrong]
             found = {table: self._rows(table, slot, code) for table in TABLES}
-            if all(found.values()):
+            if all(rows for table, rows in found.items() if table != _DOWN):
                 self._country_tick(ran, found)
+                self._looks[code] += [row for row in found["store_availability"] if row["status"] != "orphan"]
+                self._down[code, slot] = found[_DOWN]
+        for code in self._looks:
+            self._current_outages(code)
         self.wrong += [f"a proxy failed by itself: {mistake}" for mistake in self.servers.loop.mistakes]
 
     def _objects(self, keys: set[str]) -> None:
@@ -86,7 +99,7 @@ class Audit:
             return []  # reported already
         rows = parquet.ParquetFile(io.BytesIO(body)).read().to_pylist()
         self.rows += len(rows)
-        if not rows:
+        if not rows and table != _DOWN:
             self.lost.append(f"{code} {slots.iso(slot)}: {table} has no row")
         elsewhere = {row["slot"] for row in rows} - {slot.replace(tzinfo=None), slot}
         if elsewhere:
@@ -187,6 +200,25 @@ class Audit:
         body = self.servers.deployed.body(f"staging/country={ran.country}/{slots.compact(ran.slot)}/manifest.json")
         return json.loads(body)
 
+    def _current_outages(self, code: str) -> None:
+        """Who is down at a slot is what all rows up to it say, whichever tick came when."""
+        past, rules = self.past[code], self.servers.countries[code].rules
+        hours: dict[tuple[int, str], Hours] = {}
+
+        def judged_by(row: Row) -> Hours | None:
+            schedules = past.scheduled(_utc(row["schedule_as_of"]))
+            store = schedules.get(row["store_id"])
+            return hours.setdefault((id(schedules), row["store_id"]), Hours(rules, store)) if store else None
+
+        found = [
+            History(own, JudgedHours({row["slot"]: judged_by(row) for row in own}))
+            for _, own in grouped(self._looks[code], lambda row: row["store_id"])
+        ]
+        for (of, slot), rows in self._down.items():
+            if of == code and rows != (wanted := current_outages(found, slot.replace(tzinfo=None))):
+                differing = [pair for pair in zip_longest(rows, wanted) if pair[0] != pair[1]]
+                self.wrong.append(f"{code} {slots.iso(slot)}: {_DOWN} (found, expected): {differing[:3]}")
+
     def _by_city(self, where: str, rows: list[dict[str, Any]], found: list[dict[str, Any]]) -> None:
         """The cities' rows are the sums of the stores' rows."""
         sums: dict[str | None, Counter[str]] = defaultdict(Counter)
@@ -196,7 +228,8 @@ class Audit:
             city["stores"] += row["status"] != "orphan"
             city["scheduled_seconds"] += seconds if row["status"] in RATED else 0
             city["available_seconds"] += seconds if row["status"] == "available" else 0
-        numbers = (*STATUSES, "stores", "scheduled_seconds", "available_seconds")
+            city["unseen"] += row["status"] == "unknown" and row["scheduled_seconds"] != 0
+        numbers = (*STATUSES, "stores", "scheduled_seconds", "available_seconds", "unseen")
         told = {row["city"]: {name: row[name] for name in numbers} for row in found}
         if len(told) < len(found) or told != {
             name: {number: city[number] for number in numbers} for name, city in sums.items()

@@ -2,9 +2,10 @@
 //! `country_ticks` last, so that two merges at once end as one alone would.
 
 use bytes::Bytes;
+use futures_util::future::try_join_all;
 use storewatch_domain::{CountryCode, Slot};
 use storewatch_lake::objects::{damaged, json};
-use storewatch_lake::{Condition, Objects, Outcome, Partition, Put, Table, TickRecord, keys};
+use storewatch_lake::{Condition, LakeError, Objects, Outcome, Partition, Put, Table, TickRecord, keys};
 use storewatch_runtime::FunctionError;
 use storewatch_runtime::events::Partitions;
 
@@ -22,18 +23,23 @@ impl Standing {
         country: CountryCode,
         slot: Slot,
     ) -> Result<Self, FunctionError> {
-        let mut conditions = Vec::new();
-        let mut record = None;
-        for table in Table::TICKED {
+        let condition = |table: Table| async move {
             let key = keys::table_file(table, country, slot);
             let listed = objects.list(&key).await?.into_iter().find(|object| object.key == key);
-            if table == Table::CountryTicks && listed.is_some() {
-                let body = objects.get(&key).await?;
-                record = Some(TickRecord::read(body).map_err(|error| damaged(objects, &key, error))?);
-            }
             let condition = listed.map_or(Condition::Absent, |object| Condition::Unchanged(object.etag));
-            conditions.push((table, condition));
+            Ok::<_, LakeError>((table, condition))
+        };
+        // The row last: what it says of the other files is then true of what was found.
+        let others = Table::TICKED.into_iter().filter(|table| *table != Table::CountryTicks).map(condition);
+        let mut conditions = try_join_all(others).await?;
+        let row = condition(Table::CountryTicks).await?;
+        let mut record = None;
+        if row.1 != Condition::Absent {
+            let key = keys::table_file(Table::CountryTicks, country, slot);
+            let body = objects.get(&key).await?;
+            record = Some(TickRecord::read(body).map_err(|error| damaged(objects, &key, error))?);
         }
+        conditions.push(row);
         Ok(Self { conditions, record })
     }
 
@@ -51,18 +57,23 @@ impl Standing {
     }
 }
 
-/// Writes the files in the order given, the row of `country_ticks` last. A conflict means that
-/// another merge of the slot is under way: look again.
+/// Writes the first file, then those between, then the last, which is the row of `country_ticks`. A conflict
+/// means that another merge of the slot is under way: look again. The first file decides between two of them.
 pub async fn commit(
     objects: &dyn Objects,
     standing: &Standing,
     country: CountryCode,
     slot: Slot,
-    files: Vec<(Table, Bytes)>,
+    mut files: Vec<(Table, Bytes)>,
 ) -> Result<Put, FunctionError> {
-    for (table, body) in files {
+    let put = |(table, body): (Table, Bytes)| async move {
         let key = keys::table_file(table, country, slot);
-        if objects.put_again_if(&key, body, standing.condition(table)).await? == Put::Conflict {
+        objects.put_again_if(&key, body, standing.condition(table)).await
+    };
+    let last: Vec<_> = files.drain(files.len().saturating_sub(1)..).collect();
+    let between = files.split_off(files.len().min(1));
+    for together in [files, between, last] {
+        if try_join_all(together.into_iter().map(put)).await?.contains(&Put::Conflict) {
             return Ok(Put::Conflict);
         }
     }

@@ -1,6 +1,7 @@
 //! `merge`: makes the staged chunks of a country tick into one file per table.
 
 pub mod commit;
+mod current;
 pub mod gather;
 pub mod handler;
 pub mod levels;

@@ -8,6 +8,7 @@ use storewatch_runtime::events::ChunkItem;
 use storewatch_runtime::{CountryFile, FunctionError, Metric};
 
 use crate::commit::{Standing, commit, note_pending, partitions};
+use crate::current::{Before, Ticks, follow};
 use crate::gather::{Gathered, Missing, all_unknown, gather};
 use crate::handler::{Event, Merged, Ports};
 use crate::levels::{self, Levels, compare};
@@ -37,14 +38,24 @@ pub(crate) async fn once(
     started_at: Instant,
 ) -> Result<Option<Merged>, FunctionError> {
     let (objects, slot) = (ports.objects, event.slot);
-    let standing = Standing::look(objects, event.country, slot).await?;
+    let now = ports.clock.now();
+    let (standing, ticks) = tokio::join!(
+        Standing::look(objects, event.country, slot),
+        Ticks::around(objects, event.country, slot, now)
+    );
+    let (standing, basis) = (standing?, ticks?.basis(slot));
     let partitions = partitions(objects, event.country, slot, &Table::TICKED);
     if let Some(record) = standing.record.as_ref().filter(|record| record.outcome == Outcome::Complete) {
-        tracing::info!("the slot is already complete; nothing to do");
+        tracing::info!("the slot is already complete");
+        follow(objects, event.country, slot, now, None).await?;
         return Ok(Some(Merged::standing(partitions, record)));
     }
     let items = items(objects, event, manifest).await?;
-    let mut tick = Tick::gather(objects, country, event, manifest, &items).await?;
+    let (tick, before) = tokio::join!(
+        Tick::gather(objects, country, event, manifest, &items),
+        Before::read(objects, event.country, basis.clone())
+    );
+    let (tick, before) = (tick?, before?);
     let summary = tick.gathered.rows.summary().map_err(unwritable)?;
     let counts = summary.counts;
     let record = tick.record(event, counts, started_at, ports.clock.now());
@@ -56,9 +67,12 @@ pub(crate) async fn once(
             "the existing rows are at least as good; keeping them"
         );
     } else {
+        let rows = &tick.gathered.rows;
+        let mut current = before.current(objects, event.country, slot, rows).await?;
         let files = vec![
-            (Table::StoreAvailability, tick.gathered.rows.write().map_err(unwritable)?),
+            (Table::StoreAvailability, rows.write().map_err(unwritable)?),
             (Table::AvailabilityByCity, by_city),
+            (Table::CurrentOutages, current.write().map_err(unwritable)?),
             (Table::CountryTicks, record.write().map_err(unwritable)?),
         ];
         note_pending(objects, &keys::pending(event.country, slot), &partitions).await?;
@@ -66,14 +80,15 @@ pub(crate) async fn once(
             return Ok(None);
         }
     }
-    let again = tick.again(ports, event, started_at).await?;
-    // A slot counts once, after its last look.
-    if again.is_none() && (!stands || event.look > 1) {
-        let mut metrics = outcome_metrics(record.outcome);
-        metrics.extend(count_metrics(counts));
-        metrics.extend(tick.metrics(objects, country, slot, counts.stores()).await);
-        ports.metrics.put(event.country, &metrics).await;
-    }
+    let observing_until = started_at.plus_micros(country.run.observing_micros());
+    let written = Some(basis).filter(|_| !stands);
+    let counts_now = !stands || event.look > 1;
+    let (again, followed) = tokio::join!(
+        tick.close(ports, country, event, observing_until, counts_now.then_some((&record, counts))),
+        follow(objects, event.country, slot, ports.clock.now(), written)
+    );
+    let again = again?;
+    followed?;
     let record = standing.record.filter(|_| stands).unwrap_or(record);
     tracing::info!(
         outcome = record.outcome.as_str(),
@@ -190,16 +205,36 @@ impl Tick {
         (!all.is_empty()).then(|| all.join("; ").chars().take(LONGEST_ERROR).collect())
     }
 
+    /// Decides about the next look, and sends the metrics after the last one: a slot counts once. `None`
+    /// counts nothing.
+    async fn close(
+        self,
+        ports: &Ports<'_>,
+        country: &CountryFile,
+        event: &Event,
+        observing_until: Instant,
+        counted: Option<(&TickRecord, Counts)>,
+    ) -> Result<Option<look::Look>, FunctionError> {
+        let again = self.again(ports, event, observing_until).await?;
+        if let Some((record, counts)) = counted.filter(|_| again.is_none()) {
+            let mut metrics = outcome_metrics(record.outcome);
+            metrics.extend(count_metrics(counts));
+            metrics.extend(self.metrics(ports.objects, country, event.slot, counts.stores()).await);
+            ports.metrics.put(event.country, &metrics).await;
+        }
+        Ok(again)
+    }
+
     /// The next look, if another look may find a missing chunk and there is time for it.
     async fn again(
         &self,
         ports: &Ports<'_>,
         event: &Event,
-        started_at: Instant,
+        observing_until: Instant,
     ) -> Result<Option<look::Look>, FunctionError> {
         let missing: Vec<&Missing> = self.gathered.missing.iter().filter(|one| one.may_pass()).collect();
         let (pause, now) = (ports.look_again_seconds, ports.clock.now());
-        match look::wait_seconds(event.look, pause, event.slot, started_at, now) {
+        match look::wait_seconds(event.look, pause, event.slot, observing_until, now) {
             Some(wait) => look::write(ports.objects, &missing, event.look + 1, wait).await,
             None => Ok(None),
         }

@@ -3,7 +3,7 @@
 import argparse
 import io
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,10 @@ from infra.local.errors import StackError
 from infra.local.prefix import add_prefix_argument
 from infra.vocabulary import RATED, STATUSES
 
+# How many outages are printed, and what of them.
+_LONGEST = 5
+_DOWN_COLUMNS = ["store_id", "since_by", "lost_seconds", "status", "reason", "is_new"]
+
 
 @dataclass(frozen=True)
 class CountryReport:
@@ -27,6 +31,8 @@ class CountryReport:
     outcome: str
     error: str | None
     counts: Counter[str]
+    # Who is in an outage: rows of current_outages.
+    down: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def stores(self) -> int:
@@ -101,6 +107,8 @@ def show(stack: Stack, prefix: str, slot: datetime | None) -> None:
     for report in reports:
         if report.error:
             print(f"\n{report.country}, {report.outcome}: {report.error}")
+    if down := render_down(reports, slot):
+        print(f"\n{down}")
     print()
     print(
         "where to look next:\n"
@@ -120,6 +128,7 @@ def read(stack: Stack, prefix: str, slot: datetime | None) -> tuple[datetime, li
     lake = Lake(stack, made["Database"])
     try:
         ticks, stores = lake.files("country_ticks"), lake.files("store_availability")
+        down = lake.files("current_outages")
     except ClientError as error:
         raise StackError(f"the tables of {made['Database']} cannot be read back: {error}") from None
     if not ticks:
@@ -130,7 +139,8 @@ def read(stack: Stack, prefix: str, slot: datetime | None) -> tuple[datetime, li
         tick = lake.rows(ticks[country, slot], ["outcome", "error"])[0]
         place = stores.get((country, slot))
         counts = Counter(row["status"] for row in lake.rows(place, ["status"])) if place else Counter()
-        reports.append(CountryReport(country, tick["outcome"], tick["error"], counts))
+        outages = lake.rows(down[country, slot], _DOWN_COLUMNS) if (country, slot) in down else []
+        reports.append(CountryReport(country, tick["outcome"], tick["error"], counts, outages))
     if not reports:
         newest = slots.iso(max(found for _, found in ticks))
         raise StackError(f"no country has a row for {slots.iso(slot)}: the slot was missed; the latest is {newest}")
@@ -156,6 +166,28 @@ def render(reports: list[CountryReport]) -> str:
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     aligned = [[cell if n < 2 else cell.rjust(widths[n]) for n, cell in enumerate(row)] for row in [head, *rows]]
     return table(aligned[0], aligned[1:])
+
+
+def render_down(reports: list[CountryReport], slot: datetime) -> str:
+    """How many stores are down now, and the few that have been for longest."""
+    down = [(report.country, row) for report in reports for row in report.down]
+    if not down:
+        return ""
+    longest = sorted(down, key=lambda one: (one[1]["since_by"], one[1]["store_id"]))[:_LONGEST]
+    new = sum(row["is_new"] for _, row in down)
+    head = ["country", "store", "down since", "lost", "status", "reason"]
+    rows = [
+        [
+            country,
+            row["store_id"],
+            f"{row['since_by']:%Y-%m-%d %H:%M}",
+            f"{row['lost_seconds'] // 60:,} min",
+            row["status"] or "-",
+            row["reason"] or "-",
+        ]
+        for country, row in longest
+    ]
+    return f"down now: {len(down):,} stores, {new:,} of them since {slot:%H:%M}; the longest\n\n{table(head, rows)}"
 
 
 def _percent(share: float | None) -> str:

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use storewatch_domain::{Day, MissingHours};
+use storewatch_domain::{Day, MissingHours, Slot};
 use storewatch_lake::{Objects, Put, Table};
 
 use crate::day_outages::{self, Recorded};
@@ -154,9 +154,12 @@ async fn next_record(
     let (mut fresh, mut bases) = (BTreeSet::new(), BTreeMap::new());
     for ticks in ticks {
         let (old, held) = (before.tables.get(&ticks.table), held.get(&ticks.table).map(String::as_str));
-        fresh.extend(ticks.fresh(old));
+        if ticks.table != Table::CurrentOutages {
+            fresh.extend(ticks.fresh(old));
+        }
         bases.insert(ticks.table, Base::find(objects, ticks.table, id, old, held).await?);
     }
+    let made_again = made_again(before, ticks, &fresh);
     let own = ticks.iter().find(|ticks| ticks.table == Table::CountryTicks);
     let taken = match own.and_then(|own| Some((own, bases.get(&own.table)?))) {
         Some((own, base)) => slots_to_take(objects, fresh, own, base).await?,
@@ -165,6 +168,8 @@ async fn next_record(
     let (mut record, mut files) = (before.clone(), FilesBefore::new());
     for ticks in ticks {
         let is_fresh = ticks.fresh(before.tables.get(&ticks.table)).next().is_some();
+        let more = if ticks.table == Table::CurrentOutages { &made_again } else { &BTreeSet::new() };
+        let taken = &taken | more;
         let Some(base) = bases.remove(&ticks.table).filter(|_| is_fresh || ticks.have(&taken)) else {
             continue;
         };
@@ -173,6 +178,14 @@ async fn next_record(
         record.replace(ticks.table, version);
     }
     Ok((record, files))
+}
+
+/// The slots whose current outages were made again because of an earlier tick, while their own ticks stayed
+/// as they were.
+fn made_again(before: &Record, ticks: &[TickFiles], fresh: &BTreeSet<Slot>) -> BTreeSet<Slot> {
+    let current = ticks.iter().filter(|ticks| ticks.table == Table::CurrentOutages);
+    let slots = current.flat_map(|ticks| ticks.fresh(before.tables.get(&ticks.table)));
+    slots.filter(|slot| !fresh.contains(slot)).collect()
 }
 
 /// Marks replaced files for removal if the record is still the one that was written. Returns `false` if

@@ -134,8 +134,9 @@ fn missed_days(last: Day, next: Day) -> impl Iterator<Item = Day> {
     (1..=CARRIED_DAYS).map_while(move |n| last.plus_days(n).filter(|day| *day < next))
 }
 
-/// Whether the day's outages are made, and from what the day before carries over now.
+/// Whether the day's outages are made and shown, and from what the day before carries over now. A run that
+/// died before it showed them has left the key of what they carried over before beside the new one.
 async fn is_made(objects: &dyn Objects, id: CountryDay) -> Result<bool, DaysError> {
     let record = Record::find(objects, id).await?.record;
-    Ok(record.outages.is_some() && day_outages::are_current(objects, &record).await?)
+    Ok(record.settled && record.outages.is_some() && day_outages::are_current(objects, &record).await?)
 }

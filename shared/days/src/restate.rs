@@ -187,7 +187,7 @@ impl Judging<'_> {
         before: AvailabilityRows,
         changes: &mut Changes,
     ) -> Result<(Source, Source), ParquetError> {
-        let mut rows = judged_again(before, slot, self.rules, self.stores, self.read_at, changes)?;
+        let rows = judged_again(before, slot, self.rules, self.stores, self.read_at, changes)?;
         let cities = by_city(slot, &rows.summary()?)?;
         let source = |body| Source { body, rows: Rows::Of(slot) };
         Ok((source(rows.write()?), source(cities)))

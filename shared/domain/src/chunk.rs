@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use crate::hours::{LocalDate, MissingHours};
+use crate::hours::{LocalDate, MissingHours, Opening};
 use crate::instant::Instant;
-use crate::judgement::{Judged, LiveStore, Seen, ViewFailure, judge, orphan};
+use crate::judgement::{Judged, LiveStore, Seen, Status, ViewFailure, judge, orphan};
 use crate::labels::Labels;
+use crate::outages::opened_at;
 use crate::slot::Slot;
 use crate::store::{IdRange, IdType, Store, StoreKey};
 use crate::tzdb::{Zone, Zones};
@@ -154,6 +155,9 @@ pub struct JudgedStore<'a> {
     pub labels: &'a Labels,
     /// The status and what it is based on.
     pub judged: Judged<'a>,
+    /// When the hours opened in which the observation found it unavailable or unlisted. `None` if it did
+    /// not, and if they opened more than a day before.
+    pub opened_at: Option<Instant>,
 }
 
 /// Judges the stores of a chunk and its orphans.
@@ -169,7 +173,7 @@ pub fn judge_chunk<'a>(
     view: Result<&'a Observation, ViewFailure>,
 ) -> Vec<JudgedStore<'a>> {
     let view = view.and_then(|seen| if slot.contains(seen.at) { Ok(seen) } else { Err(ViewFailure::Late) });
-    let mut judging = Judging::new(slot, rules);
+    let mut judging = Judging { openings: true, ..Judging::new(slot, rules) };
     judging.observed(view.ok().map(|seen| seen.at));
     let mut rows: Vec<JudgedStore<'a>> = Vec::with_capacity(stores.len());
     let mut known: Vec<(StoreKey, &'a Store)> = Vec::with_capacity(stores.len());
@@ -204,6 +208,10 @@ pub(crate) struct Judging<'a> {
     slot: Slot,
     rules: &'a Rules,
     clocks: ZoneClocks<'a>,
+    /// Whether to look for the openings of stores that are down.
+    openings: bool,
+    /// The clocks of the slots before, the latest first, as far as they were needed.
+    earlier: Vec<ZoneClocks<'a>>,
     /// When the observation was made; `None` if there is no usable one.
     observed_at: Option<Instant>,
     /// The same in seconds since the start of the slot; 0 without an observation.
@@ -212,7 +220,8 @@ pub(crate) struct Judging<'a> {
 
 impl<'a> Judging<'a> {
     pub(crate) fn new(slot: Slot, rules: &'a Rules) -> Self {
-        Self { slot, rules, clocks: ZoneClocks::new(rules.zones.clone(), slot), observed_at: None, second: 0 }
+        let clocks = ZoneClocks::new(rules.zones.clone(), slot);
+        Self { slot, rules, clocks, openings: false, earlier: Vec::new(), observed_at: None, second: 0 }
     }
 
     /// Sets when the following stores were observed, within the slot.
@@ -232,16 +241,38 @@ impl<'a> Judging<'a> {
         let usable = clock.filter(|_| store.problem.is_none());
         let opening = usable.map(|clock| store.hours.opening(clock, rules.missing_hours));
         let second = self.second;
+        let local = clock.map(|clock| (clock.local_date(), clock.local_hour()));
+        let judged = judge(opening.as_ref(), live.map(|store| Seen { second, store }));
+        let is_down = matches!(judged.status, Status::Unavailable | Status::Unlisted);
         JudgedStore {
             id: Cow::Borrowed(&store.id),
             name: store.name.as_deref(),
             city: store.city.as_deref(),
             timezone,
-            local: clock.map(|clock| (clock.local_date(), clock.local_hour())),
+            local,
             observed_at: self.observed_at,
             labels: &store.labels,
-            judged: judge(opening.as_ref(), live.map(|store| Seen { second, store })),
+            judged,
+            opened_at: opening
+                .filter(|_| is_down && self.openings)
+                .and_then(|now| self.opened_at(store, timezone, now)),
         }
+    }
+
+    /// When the hours opened that contain the observation. `now` is when the store is open in the slot.
+    fn opened_at(&mut self, store: &'a Store, timezone: &'a str, now: Opening) -> Option<Instant> {
+        let (slot, rules, earlier) = (self.slot, self.rules, &mut self.earlier);
+        let mut hours = |of: Slot| {
+            let Some(back) = ((slot.start() - of.start()) / Slot::SECONDS - 1).try_into().ok() else {
+                return Some(now.clone());
+            };
+            while earlier.len() <= back {
+                let next = Slot::containing(slot.start() - (earlier.len() as i64 + 1) * Slot::SECONDS);
+                earlier.push(ZoneClocks::new(rules.zones.clone(), next));
+            }
+            earlier[back].get(timezone).map(|clock| store.hours.opening(clock, rules.missing_hours))
+        };
+        opened_at(self.observed_at?, &mut hours).flatten()
     }
 
     fn orphan(&mut self, key: &StoreKey, live: &'a LiveStore) -> JudgedStore<'a> {
@@ -256,6 +287,7 @@ impl<'a> Judging<'a> {
             observed_at: self.observed_at,
             labels: &Labels::NONE,
             judged: orphan(live),
+            opened_at: None,
         }
     }
 }

@@ -4,6 +4,7 @@
 pub mod again;
 pub mod chunk;
 pub mod country;
+pub mod current;
 pub mod day;
 pub mod hours;
 pub mod instant;

@@ -5,16 +5,59 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use polars::prelude::*;
+use storewatch_domain::current::Row;
 use storewatch_domain::{Instant, InvalidStatus, JudgedStore, Labels, LocalDate, Slot, Status, Summary};
 
+use crate::current::CurrentRows;
 use crate::parquet::{self, ParquetError};
 use crate::tables::Table;
+
+/// The column beside the table's: when the hours opened in which a store was found down. Staged chunks have
+/// it, because `merge` has no hours; the table's files do not.
+const OPENED_AT: &str = "opened_at";
 
 /// Rows of `store_availability`.
 #[derive(Debug, Clone)]
 pub struct AvailabilityRows(pub(crate) DataFrame);
 
 impl AvailabilityRows {
+    /// Makes rows of a frame with the table's columns, and perhaps the one beside them. Columns that were
+    /// added to the table after the frame's file was written are null.
+    pub(crate) fn of(frame: DataFrame) -> Result<Self, ParquetError> {
+        let height = frame.height();
+        let table = Table::StoreAvailability.columns().iter().copied();
+        let wanted: Vec<(&str, &str)> = table.chain([(OPENED_AT, "timestamp")]).collect();
+        let known = frame.columns().iter().filter(|own| wanted.iter().any(|(name, _)| own.name() == name));
+        if known.count() < frame.width() {
+            parquet::check(Table::StoreAvailability, &frame)?;
+        }
+        let column = |(name, glue): (&str, &str)| match frame.column(name) {
+            Ok(column) => Ok(column.clone()),
+            Err(_) => parquet::nulls(name, glue, height),
+        };
+        let columns: Vec<Column> = wanted.into_iter().map(column).collect::<Result<_, ParquetError>>()?;
+        let frame = DataFrame::new(height, columns)?;
+        parquet::check(Table::StoreAvailability, &frame.drop(OPENED_AT)?)?;
+        Ok(Self(frame))
+    }
+
+    /// The rows with the openings that the slot's current outages tell.
+    ///
+    /// # Errors
+    /// The columns are not the table's.
+    pub fn with_openings(mut self, current: &CurrentRows) -> Result<Self, ParquetError> {
+        let mut openings = current.openings()?.into_iter().peekable();
+        let ids = self.0.column("store_id")?.str()?;
+        // Both are in the order of their ids.
+        let mut opening = |id: Option<&str>| {
+            while openings.next_if(|(own, _)| Some(*own) < id).is_some() {}
+            openings.peek().filter(|(own, _)| Some(*own) == id).and_then(|(_, opened_at)| *opened_at)
+        };
+        let openings = parquet::timestamps(OPENED_AT, ids.iter().map(&mut opening).collect())?;
+        self.0.with_column(openings)?;
+        Ok(self)
+    }
+
     /// Makes rows of judged stores. `schedule_as_of` is when their schedules were read.
     ///
     /// # Errors
@@ -58,27 +101,56 @@ impl AvailabilityRows {
             let values: Vec<_> = stores.iter().map(|store| store.labels.values()[label]).collect();
             parquet::texts(name, &values)
         }));
-        let frame = DataFrame::new(n, columns)?;
-        parquet::check(Table::StoreAvailability, &frame)?;
-        Ok(Self(frame))
+        columns.push(times(OPENED_AT, stores.iter().map(|store| store.opened_at).collect())?);
+        Self::of(DataFrame::new(n, columns)?)
     }
 
-    /// Reads rows back from a file. Columns that it is older than are null: a chunk may have been staged just
-    /// before a deployment.
+    /// Reads rows back from a table's file or a staged one. Columns that it is older than are null: a chunk may
+    /// have been staged just before a deployment.
     ///
     /// # Errors
     /// The file is not Parquet, or its columns are not the table's.
     pub fn read(body: Bytes) -> Result<Self, ParquetError> {
-        let rows = (0, parquet::height(&body)?);
-        Ok(Self(parquet::read_part(Table::StoreAvailability, body, None, rows)?))
+        Self::of(parquet::read(body)?)
     }
 
-    /// Writes the rows as a file.
+    /// Writes the rows as a file of the table.
     ///
     /// # Errors
     /// Polars cannot write it.
-    pub fn write(&mut self) -> Result<Bytes, ParquetError> {
+    pub fn write(&self) -> Result<Bytes, ParquetError> {
+        parquet::write(&mut self.0.drop(OPENED_AT)?)
+    }
+
+    /// Writes the rows as a staged chunk.
+    ///
+    /// # Errors
+    /// Polars cannot write it.
+    pub fn stage(&mut self) -> Result<Bytes, ParquetError> {
         parquet::write(&mut self.0)
+    }
+
+    /// What `current_outages` needs of each row, in row order.
+    ///
+    /// # Errors
+    /// An id is null, or a status is unknown.
+    pub fn looks(&self) -> Result<Vec<Row<'_>>, ParquetError> {
+        let (ids, statuses) = (self.0.column("store_id")?.str()?, self.0.column("status")?.str()?);
+        let (at, opened_at) =
+            (self.0.column("observed_at")?.datetime()?, self.0.column(OPENED_AT)?.datetime()?);
+        let seconds = self.0.column("scheduled_seconds")?.i16()?;
+        let instant =
+            |column: &DatetimeChunked, n| column.physical().get(n).map(parquet::instant).transpose();
+        let row = |n| {
+            Ok(Row {
+                id: ids.get(n).ok_or_else(|| ParquetError::Content("store_id is null".to_owned()))?,
+                status: status(statuses.get(n))?,
+                at: instant(at, n)?,
+                scheduled_seconds: seconds.get(n).unwrap_or(0) as u16,
+                opened_at: instant(opened_at, n)?,
+            })
+        };
+        (0..self.len()).map(row).collect()
     }
 
     /// The ids, in row order.

@@ -213,7 +213,7 @@ pub fn rows_of(body: Bytes, slots: BTreeSet<Slot>) -> Result<Vec<(Slot, Availabi
     let source = Source { body, rows: Rows::Only(slots.clone()) };
     each_block(table, &source, None, |block| append(&mut rows, block))?;
     rows.rechunk_mut();
-    let one = |slot: Slot| Ok((slot, AvailabilityRows(of_slots(&rows, &BTreeSet::from([slot]), true)?)));
+    let one = |slot: Slot| Ok((slot, AvailabilityRows::of(of_slots(&rows, &BTreeSet::from([slot]), true)?)?));
     slots.into_iter().map(one).collect()
 }
 

@@ -4,6 +4,7 @@
 pub mod availability;
 pub mod catalog;
 pub mod compaction;
+pub mod current;
 pub mod glue;
 mod hash;
 pub mod keys;

@@ -61,8 +61,7 @@ pub(crate) fn read_part(
     let mut frame = reader.finish()?;
     if columns.is_none() {
         for (name, glue) in table.columns().iter().skip(frame.width()) {
-            let nulls = Series::full_null((*name).into(), frame.height(), &dtype(glue)?);
-            frame.with_column(nulls.into_column())?;
+            frame.with_column(nulls(name, glue, frame.height())?)?;
         }
         check(table, &frame)?;
     }
@@ -120,6 +119,11 @@ pub(crate) fn check_columns(
         )));
     }
     Ok(())
+}
+
+/// A column of nulls, with this type in the catalog.
+pub(crate) fn nulls(name: &str, glue: &str, height: usize) -> Result<Column, ParquetError> {
+    Ok(Series::full_null(name.into(), height, &dtype(glue)?).into_column())
 }
 
 /// A column of instants.

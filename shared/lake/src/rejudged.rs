@@ -56,7 +56,7 @@ pub fn judged_again(
         changes.add(before.get(store.id.as_ref()).copied(), store.judged.status);
     }
     let others: BooleanChunked = looks.are_of(stores).into_iter().map(|is_of| !is_of).collect();
-    let others = AvailabilityRows(frame.filter(&others)?);
+    let others = AvailabilityRows::of(frame.filter(&others)?)?;
     let again = AvailabilityRows::new(slot, schedule_as_of, &judged)?;
     AvailabilityRows::merge(vec![again, others])
 }

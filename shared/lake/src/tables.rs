@@ -175,7 +175,8 @@ impl Table {
         Self::MissedLooks,
     ];
     /// The tables of which a tick writes a file, in that order. The others exist only for compacted days.
-    pub const TICKED: [Self; 3] = [Self::StoreAvailability, Self::AvailabilityByCity, Self::CountryTicks];
+    pub const TICKED: [Self; 4] =
+        [Self::StoreAvailability, Self::AvailabilityByCity, Self::CurrentOutages, Self::CountryTicks];
 
     /// The tables that are made when a day is compacted, and that no tick writes.
     pub const MADE: [Self; 3] = [Self::StoreSchedules, Self::Outages, Self::MissedLooks];

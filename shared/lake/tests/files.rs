@@ -82,8 +82,8 @@ fn merged_chunks_are_sorted_by_store_and_summed_up() {
     let first = [store("9", Some("B")), store("2", Some("A"))];
     let second = [store("10", Some("A")), store("11", None)];
     let (first, second) = (rows(&first, &seen(&[2, 9])), rows(&second, &seen(&[10, 12])));
-    let mut merged = AvailabilityRows::merge(vec![first, second]).unwrap();
-    let mut read = AvailabilityRows::read(merged.write().unwrap()).unwrap();
+    let merged = AvailabilityRows::merge(vec![first, second]).unwrap();
+    let read = AvailabilityRows::read(merged.write().unwrap()).unwrap();
     assert_eq!(read.store_ids().unwrap(), ["10", "11", "12", "2", "9"]);
     assert_eq!(read.write().unwrap(), merged.write().unwrap(), "the same rows are the same bytes");
 

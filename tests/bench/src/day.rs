@@ -140,7 +140,7 @@ fn live_store(
 }
 
 /// Writes the slot's file of each table.
-fn write_tables(folder: &Path, slot: Slot, as_of: Instant, mut rows: AvailabilityRows) {
+fn write_tables(folder: &Path, slot: Slot, as_of: Instant, rows: AvailabilityRows) {
     let record = TickRecord {
         slot,
         started_at: slot.first_instant().plus_micros(500_000),

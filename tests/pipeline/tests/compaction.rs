@@ -140,7 +140,7 @@ async fn a_compacted_day_has_one_file_per_table_with_the_same_rows() {
     );
     assert!(held.location.ends_with('/'));
     assert_eq!(serde_json::to_value(&done).unwrap()["rows"], 36);
-    assert_eq!(expire(&world).await, 3 * 4, "the ticks' files are marked for removal, and nothing else");
+    assert_eq!(expire(&world).await, 4 * 4, "the ticks' files are marked for removal, and nothing else");
     assert_eq!(seen(&world).await, after);
 }
 
@@ -162,7 +162,7 @@ async fn a_late_tick_is_hidden_until_the_day_is_compacted_again() {
         let mut world = day_of(&[0, 1]).await;
         let first = compact(&world).await;
         if expired {
-            assert_eq!(expire(&world).await, 6);
+            assert_eq!(expire(&world).await, 8);
         }
         let now = world.now.load(Ordering::Relaxed);
         tick(&mut world, 7).await;
@@ -181,7 +181,7 @@ async fn a_late_tick_is_hidden_until_the_day_is_compacted_again() {
         let is_version =
             |key: &&String| Table::TICKED.iter().any(|table| key.starts_with(&format!("compacted/{table}/")));
         let old = marked.iter().filter(is_version).count();
-        assert_eq!(old, 3, "the previous versions: {marked:?}");
+        assert_eq!(old, 4, "the previous versions: {marked:?}");
         expire(&world).await;
         assert_eq!(rows(&world).await[&Table::StoreAvailability].rows, 27);
         assert_eq!(due(&world).await, Vec::<Day>::new());
@@ -226,7 +226,7 @@ async fn a_slot_whose_files_expired_is_replaced_only_by_a_better_tick() {
     assert_eq!(compact(&world).await.stores.rows, 9 + 4);
     assert_eq!((rows(&world).await, seen(&world).await), (good, files));
     assert_eq!(due(&world).await, Vec::<Day>::new());
-    assert_eq!(expire(&world).await, 3);
+    assert_eq!(expire(&world).await, 4);
 }
 
 #[tokio::test]

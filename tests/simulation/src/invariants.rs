@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures_util::FutureExt;
+use storewatch_domain::current::Ongoing;
 use storewatch_domain::{CountryCode, Day, Slot, Status};
 use storewatch_lake::availability::{AvailabilityRows, by_city};
+use storewatch_lake::current::CurrentRows;
 use storewatch_lake::{Objects, Outcome, Partition, Table, TickRecord, keys};
 use storewatch_runtime::events::{ChunkItem, Partitions};
 
+use crate::current::{Ticks, expected, looks};
 use crate::world::{Country, Touched, World};
 
 /// The location of another writer's wrong partition. It may stay in the catalog until the next
@@ -143,7 +146,8 @@ impl Invariants {
         let was = self.records.get(&(code, slot)).copied();
         let is_final = was.is_some_and(|(outcome, _)| outcome == Outcome::Complete);
         let changed = self.bodies.get(key) != Some(&body);
-        self.keep(key, body.clone(), is_final)?;
+        // The outages before a slot can become known later.
+        self.keep(key, body.clone(), is_final && table != Table::CurrentOutages)?;
         match table {
             _ if !changed => Ok(()),
             Table::StoreAvailability => {
@@ -162,7 +166,7 @@ impl Invariants {
             Table::StoreSchedules | Table::Outages | Table::MissedLooks => {
                 Err("no tick writes it".to_owned())
             }
-            Table::CurrentOutages => Ok(()),
+            Table::CurrentOutages => outages(&body).map(drop),
             Table::CountryTicks => {
                 let record = TickRecord::read(body).map_err(|error| format!("{error:?}"))?;
                 let now = (record.outcome, record.coverage.unwrap_or(0.0));
@@ -193,13 +197,19 @@ impl Invariants {
         if !listed.is_sorted_by(|a, b| a.0 < b.0) {
             return Err(format!("ids are not sorted or not unique: {listed:?}"));
         }
+        let edition = self.planned(country, slot, world)?;
+        let unknown = country.truth.check_rows(slot, edition, &listed)?;
+        Ok((rows, unknown))
+    }
+
+    /// The edition of the schedules by which the slot was planned.
+    fn planned(&self, country: &Country, slot: Slot, world: &World) -> Result<usize, String> {
         let manifest = self.bodies.get(&keys::manifest(country.code, slot)).ok_or("there is no manifest")?;
         let items: Vec<ChunkItem> = read_json(manifest)?;
         let as_of = items[0].schedule_as_of;
         let edition =
             world.reading(country.code, as_of.micros()).ok_or("no reading has its schedule_as_of")?;
-        let unknown = country.truth.check_rows(slot, edition, &listed)?;
-        Ok((rows, unknown))
+        Ok(edition)
     }
 
     fn body(&self, table: Table, country: CountryCode, slot: Slot) -> Result<Bytes, String> {
@@ -207,13 +217,48 @@ impl Invariants {
         self.bodies.get(&key).cloned().ok_or_else(|| format!("{key} is missing"))
     }
 
-    /// Checks that the three files of a slot agree.
+    /// Checks that `current_outages` says at each slot what all rows up to it say. It holds whenever no
+    /// merge is running or has died on its way.
+    pub fn current_outages(&self, world: &World) -> Result<(), String> {
+        for country in &world.countries {
+            let mut ticks = Ticks::new();
+            for slot in &self.slots {
+                if self.body(Table::StoreAvailability, country.code, *slot).is_err() {
+                    continue;
+                }
+                let edition = self.planned(country, *slot, world)?;
+                let (rows, _) = self.rows(country, *slot, world)?;
+                let opened_at = |id: &str| country.truth.opened_at(*slot, edition, id);
+                let seen = looks(*slot, &rows, opened_at).map_err(|error| format!("{error:?}"))?;
+                ticks.insert(*slot, seen);
+                let found = outages(&self.body(Table::CurrentOutages, country.code, *slot)?)?;
+                let wanted = expected(&ticks, *slot);
+                if found != wanted {
+                    let code = country.code;
+                    return Err(format!(
+                        "{code} {slot}: current_outages says\n  {found:?}\nbut all rows say\n  {wanted:?}"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that the files of a slot agree.
     fn agreement(&self, world: &World, country: &Country, slot: Slot) -> Result<(), String> {
         let (rows, unknown) = self.rows(country, slot, world)?;
         let summary = rows.summary().map_err(|error| format!("{error:?}"))?;
         let cities = by_city(slot, &summary).map_err(|error| format!("{error:?}"))?;
         if self.body(Table::AvailabilityByCity, country.code, slot)? != cities {
             return Err("availability_by_city does not match the rows".to_owned());
+        }
+        let mut down = outages(&self.body(Table::CurrentOutages, country.code, slot)?)?;
+        down.retain(|(_, outage)| matches!(outage.status, Some(Status::Unavailable | Status::Unlisted)));
+        let looks = rows.looks().map_err(|error| format!("{error:?}"))?;
+        let seen_down =
+            looks.iter().filter(|row| matches!(row.status, Status::Unavailable | Status::Unlisted));
+        if !down.iter().map(|(id, _)| id.as_str()).eq(seen_down.map(|row| row.id)) {
+            return Err(format!("{down:?} are not the stores that were found down"));
         }
         let record = TickRecord::read(self.body(Table::CountryTicks, country.code, slot)?);
         let record = record.map_err(|error| format!("{error:?}"))?;
@@ -256,6 +301,7 @@ impl Invariants {
                 Partition { location: location(world, table, code, day), table, country: code, day }
             }));
         }
+        self.current_outages(world)?;
         let files = all
             .iter()
             .filter(|object| Table::TICKED.iter().any(|t| object.key.starts_with(t.name())))
@@ -281,6 +327,16 @@ impl Invariants {
         }
         Ok(())
     }
+}
+
+/// The rows of a file of `current_outages`.
+fn outages(body: &Bytes) -> Result<Vec<(String, Ongoing)>, String> {
+    let rows = CurrentRows::read(body.clone()).map_err(|error| format!("{error:?}"))?;
+    let outages = rows.outages().map_err(|error| format!("{error:?}"))?;
+    if !outages.is_sorted_by(|a, b| a.0 < b.0) {
+        return Err(format!("ids are not sorted or not unique: {outages:?}"));
+    }
+    Ok(outages.into_iter().map(|(id, outage)| (id.to_owned(), outage)).collect())
 }
 
 fn location(world: &World, table: Table, country: CountryCode, day: Day) -> String {

@@ -13,6 +13,7 @@
 //! | [`lake`], [`ports`] | the functions' ports, with faults |
 //! | [`functions`] | an invocation, as Lambda would run it |
 //! | [`machine`] | an execution of `statemachine/country.asl.json` |
+//! | [`current`] | who is in an outage, by all rows |
 //! | [`invariants`] | what must hold after every write, and at the end |
 //! | [`driver`] | runs one simulation from its seed |
 #![allow(
@@ -23,6 +24,7 @@
 )]
 
 pub mod chance;
+pub mod current;
 pub mod driver;
 pub mod executor;
 pub mod functions;

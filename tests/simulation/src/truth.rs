@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use fastrand::Rng;
 use storewatch_domain::{
-    ExceptionHours, IdType, Labels, LocalDate, Slot, Status, Store, StoreHours, StoreKey, WallTime,
+    ExceptionHours, IdType, Instant, Labels, LocalDate, Slot, Status, Store, StoreHours, StoreKey, WallTime,
     WeeklyHours,
 };
 use storewatch_sources::memory::Document;
@@ -34,6 +34,8 @@ pub struct Truth {
     pub id_type: IdType,
     pub chunk_stores: usize,
     pub versioned: bool,
+    /// Where in the slot the country looks.
+    pub look_after_seconds: i64,
     keys: Vec<StoreKey>,
     editions: Vec<Edition>,
 }
@@ -59,7 +61,8 @@ impl Truth {
             }
         }
         let (chunk_stores, versioned) = (rng.usize(2..=3), rng.bool());
-        Self { seed, id_type, chunk_stores, versioned, keys, editions }
+        let look_after_seconds = [0, 0, 300, 600][(seed % 4) as usize];
+        Self { seed, id_type, chunk_stores, versioned, look_after_seconds, keys, editions }
     }
 
     /// The edition of the schedules at the instant.
@@ -70,6 +73,18 @@ impl Truth {
     /// The stores of an edition, as PostgreSQL has them.
     pub fn stores(&self, edition: usize) -> Vec<Store> {
         self.editions[edition].stores.iter().map(|(key, hours)| store(key, *hours)).collect()
+    }
+
+    /// When a store opened that is open in the slot. `None` if it was open on the day before, too.
+    pub fn opened_at(&self, slot: Slot, edition: usize, id: &str) -> Option<Instant> {
+        let (_, hours) = self.editions[edition].stores.iter().find(|(key, _)| key.to_string() == id)?;
+        let was_open = match *hours {
+            Hours::Always => true,
+            Hours::AlwaysBut(but) => but != date(slot).plus_days(-1),
+            Hours::NeverBut(but) => but == date(slot).plus_days(-1),
+            Hours::Never | Hours::Bad => false,
+        };
+        (!was_open).then(|| slot.day().first_slot().first_instant())
     }
 
     /// The documents of the live view at the instant. They change at the start of each slot, and once

@@ -34,6 +34,12 @@ async fn short() -> &'static Story {
     STORY.get_or_init(|| Story::tell(5, 12, 3)).await
 }
 
+/// Three such days.
+async fn shorter() -> &'static Story {
+    static STORY: OnceCell<Story> = OnceCell::const_new();
+    STORY.get_or_init(|| Story::tell(3, 12, 3)).await
+}
+
 async fn ask(
     world: &World,
     objects: &dyn Objects,
@@ -54,12 +60,15 @@ async fn due(world: &World) -> Vec<Day> {
 
 /// The daily work, as long as there is any.
 async fn daily(world: &World) {
-    for _ in 0..3 {
-        for day in due(world).await {
+    let mut days = due(world).await;
+    let mut rounds = 0;
+    while !days.is_empty() {
+        assert!(rounds < 3, "still due: {days:?}");
+        for day in days {
             ask(world, &world.objects, &world.catalog, Some(day)).await.unwrap();
         }
+        (days, rounds) = (due(world).await, rounds + 1);
     }
-    assert_eq!(due(world).await, Vec::<Day>::new());
 }
 
 async fn expire(world: &World) {
@@ -99,7 +108,7 @@ async fn the_story_has_every_kind_of_outage_and_some_pass_midnight() {
     let once: BTreeSet<&String> = ids.iter().copied().collect();
     assert!(once.len() > 50 && ids.len() > once.len() + 5, "{} of {}", once.len(), ids.len());
     assert!(told[&(Table::MissedLooks, day(3))].len() > 300, "a day that was missed as a whole");
-    assert!(outages().any(|row| row[18] == "null") && outages().any(|row| row[23] != "0"));
+    assert!(outages().any(|row| row[23] == "2"), "a store that comes and goes");
 }
 
 #[tokio::test]
@@ -145,7 +154,10 @@ async fn a_late_tick_and_a_restatement_change_the_days_after_too() {
     daily(&world).await;
     let late = told(&world).await;
     same(&late, &wanted(&world, story).await, "after a late tick");
-    assert_ne!(late.get(&(Table::Outages, day(1))), before.get(&(Table::Outages, day(1))));
+    for n in [1, 2] {
+        let of = |told: &Told| told.get(&(Table::Outages, day(n))).cloned();
+        assert_ne!(of(&late), of(&before), "the outage lasts until day {n}");
+    }
 
     // The first day's schedules were wrong: a store was closed all day, and another opened later.
     let mut schedules: MemorySchedules = world.schedules.clone();
@@ -184,7 +196,7 @@ fn copy(world: &World) -> World {
 
 #[tokio::test]
 async fn after_a_crash_at_any_operation_the_daily_work_makes_all_days_right() {
-    let story = short().await;
+    let story = shorter().await;
     let start = late_day(story).await;
     let wanted = {
         let world = copy(&start);
@@ -216,9 +228,9 @@ async fn after_a_crash_at_any_operation_the_daily_work_makes_all_days_right() {
 
 #[tokio::test]
 async fn compactions_of_two_days_that_cross_leave_both_right() {
-    let story = short().await;
+    let story = shorter().await;
     let start = story.world();
-    for n in [0, 2, 3, 4] {
+    for n in [0, 2] {
         compact_day(&start, n).await;
     }
     story.come_late(&start).await;

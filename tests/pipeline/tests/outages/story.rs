@@ -71,17 +71,27 @@ fn generator(seed: u64) -> impl FnMut(u64) -> u64 {
     }
 }
 
+/// What happens to a store whatever is drawn: one opens late on the first day, one misses a whole shift, and
+/// one comes and goes, and then has an outage that begins before the late tick and ends on the next day.
+fn told(n: i64, store: usize) -> Option<u64> {
+    match (store, n) {
+        (1, 36 | 37) | (2, 96..140) | (0, 20 | 22 | 24 | 128..200) => Some(3),
+        (1, 38..44) | (2, 192..240) | (0, 21 | 23) => Some(0),
+        _ => None,
+    }
+}
+
 /// The live view: each store keeps its state for some slots.
-fn look(states: &mut [(u64, u64)], draw: &mut impl FnMut(u64) -> u64) -> MemoryLiveView {
+fn look(slot: i64, states: &mut [(u64, u64)], draw: &mut impl FnMut(u64) -> u64) -> MemoryLiveView {
     let mut documents = Vec::new();
     for (n, (state, left)) in states.iter_mut().enumerate() {
         if *left == 0 {
-            (*state, *left) = (draw(5), 1 + draw(20) * draw(4));
+            (*state, *left) = (draw(5), 1 + draw(9) * draw(4));
         }
         *left -= 1;
         let mut reason = || Some(["paused", "no \"courier\"", "late"][draw(3) as usize].to_owned());
         let id = StoreKey::Long(n as i64 + 1);
-        match *state {
+        match told(slot, n).unwrap_or(*state) {
             0..=2 => documents.push(Document { id, online: true, reason: None }),
             3 => documents.push(Document { id, online: false, reason: reason() }),
             _ => {}
@@ -99,7 +109,7 @@ impl Story {
         let (mut draw, mut states) = (generator(seed), vec![(0, 0); 9]);
         let mut readings = BTreeMap::new();
         for n in (0..days * 96).step_by(every) {
-            world.view = look(&mut states, &mut draw);
+            world.view = look(n, &mut states, &mut draw);
             let (missed, failing) = (draw(15) == 0, draw(15) == 0);
             change(&mut world, n);
             if (missed && n != LATE && n > 40) || n / 96 == MISSED {
