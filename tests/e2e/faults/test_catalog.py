@@ -73,7 +73,7 @@ def test_a_later_tick_registers_what_stayed_pending_with_glue(
     with faulty.aws.fault(kind, calls):
         answer = faulty.invoke("register", {"partitions": []})
     assert answer.error_type == "CatalogUnavailable", answer.payload
-    assert [day in days_of(faulty, table) for table in TABLES] == [False] * 3
+    assert [day in days_of(faulty, table) for table in TABLES] == [False] * len(TABLES)
     assert faulty.files(old) == files and len(files) == len(TABLES)
     assert faulty.deployed.objects(f"pending/country={COUNTRY}/") == [note]
     assert pending(faulty) == [len(TABLES)]
