@@ -204,7 +204,7 @@ def test_the_first_twenty_reasons_of_an_outage_are_told() -> None:
 
 def test_a_missed_slot_is_told_for_the_stores_that_were_scheduled_in_it() -> None:
     tables = told("06 07:30", "...g.", hours="09:05-21:00")
-    found = missed_looks(histories(tables, RULES), tables)
+    found = missed_looks(histories(tables, RULES), tables, ["2026-10-06"])
     told_of = [(row["slot"], row["local_hour"], row["scheduled_seconds"], row["name"]) for row in found["2026-10-06"]]
     assert told_of[:2] == [(at("06 08:00"), 9, 600, "06"), (at("06 08:30"), 9, 900, "06")]
     assert (len(told_of), told_of[-1][:2]) == (2 + 45, (at("06 19:45"), 20))

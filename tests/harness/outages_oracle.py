@@ -6,7 +6,7 @@ It knows nothing of days that are computed one after the other. It shares nothin
 import json
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -206,21 +206,22 @@ def outages_of(days: dict[str, Rows]) -> Rows:
     return list(last.values())
 
 
-def missed_looks(found: list[History], tables: Tables) -> dict[str, Rows]:
-    """The rows of the table `missed_looks` on each day that has any, from the country's first tick on. A day without
-    any tick is never compacted, so it has none. A slot's stores are those of the nearest tick with rows before it, or
-    else after it."""
+def missed_looks(found: list[History], tables: Tables, days: Iterable[str]) -> dict[str, Rows]:
+    """The rows of the table `missed_looks` on each of the days that has any, from the country's first tick on. A slot's
+    stores are those of the nearest tick with rows before it, or else after it."""
     seen = sorted({row["slot"] for row in tables["store_availability"] if row["status"] != "orphan"})
     first = min(row["slot"] for row in tables["country_ticks"])
-    days: dict[str, Rows] = defaultdict(list)
-    for day in sorted({row["day"] for row in tables["country_ticks"]}):
-        for slot in (datetime.fromisoformat(day) + number * SLOT for number in range(96)):
-            if slot < first or slot in seen:
-                continue
+    told: dict[str, Rows] = {}
+    for day in days:
+        slots = [datetime.fromisoformat(day) + number * SLOT for number in range(96)]
+        rows: Rows = []
+        for slot in [slot for slot in slots if slot >= first and slot not in seen]:
             nearest = seen[max(bisect_left(seen, slot) - 1, 0)]
             own = [history for history in found if nearest in history.looks]
-            days[day] += [row for history in own if (row := _missed(history, slot))]
-    return {day: ordered(rows, "store_id", "slot") for day, rows in sorted(days.items()) if rows}
+            rows += [row for history in own if (row := _missed(history, slot))]
+        if rows:
+            told[day] = ordered(rows, "store_id", "slot")
+    return told
 
 
 def _missed(history: History, slot: datetime) -> Row | None:
