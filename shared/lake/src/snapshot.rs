@@ -138,7 +138,7 @@ mod tests {
         let labels = Labels { region: Some("ES-MD".to_owned()), ..Labels::NONE };
         let store = Store { id: "7".to_owned(), labels, ..Store::default() };
         let body = write(std::slice::from_ref(&store)).unwrap();
-        assert_eq!(read(body.clone()).unwrap(), [store.clone()]);
+        assert_eq!(read(body.clone()).unwrap(), std::slice::from_ref(&store));
         let mut old = parquet::read(body).unwrap().drop_many(Labels::NAMES);
         let old = parquet::write(&mut old).unwrap();
         assert_eq!(read(old).unwrap(), [Store { labels: Labels::NONE, ..store }]);
