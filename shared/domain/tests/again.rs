@@ -109,6 +109,11 @@ prop_compose! {
     }
 }
 
+/// Only a tick needs to know when the hours opened. A day that is judged again does not.
+fn without_opening<'a>(row: &JudgedStore<'a>) -> JudgedStore<'a> {
+    JudgedStore { opened_at: None, ..row.clone() }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -123,7 +128,7 @@ proptest! {
         prop_assert_eq!(again.len(), stores.len());
         for row in &again {
             let old = rows.iter().find(|old| old.id == row.id).unwrap();
-            prop_assert_eq!(row, *old);
+            prop_assert_eq!(row, &without_opening(old));
         }
     }
 
@@ -149,7 +154,7 @@ proptest! {
                 // A duplicate id is looked up in another chunk, but it cannot be judged anyway.
                 prop_assert_eq!((row.judged.status, row.judged.reason), (Status::Unknown, wanted.judged.reason));
             } else if old.is_some() && !was_bad {
-                prop_assert_eq!(row, wanted);
+                prop_assert_eq!(row, &without_opening(wanted));
             } else if row.judged.listed.is_some() {
                 // The instant and the reason may not be known, but whether the store was listed is.
                 prop_assert_eq!((row.judged.listed, row.judged.online), (wanted.judged.listed, wanted.judged.online));

@@ -32,7 +32,7 @@ COUNTRY = "pt"
 NEIGHBOUR = "es"
 FUNCTIONS = ("plan", "observe", "merge", "register")
 # Values that depend on when something ran. All others depend on the sources.
-_INSTANTS = {"observed_at", "schedule_as_of", "started_at", "finished_at"}
+_INSTANTS = {"observed_at", "schedule_as_of", "started_at", "finished_at", "since_after", "since_by"}
 # A test needs much less of a slot than this.
 _NEEDED = timedelta(seconds=90)
 _WAIT_SECONDS = 30
