@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e test-hours test-engines simulate soak fuzz mutants bench bench-compact bench-queries bench-repair check fmt lint generate lock build up stop status sample tick report query restate repair zones docs invoke logs deploy undeploy release clean
+.PHONY: help run test test-rust test-e2e test-dashboard test-hours test-engines simulate soak fuzz mutants bench bench-compact bench-queries bench-repair accuracy check fmt lint generate lock build up stop status sample tick report query restate repair zones dashboard dashboard-import docs invoke logs deploy undeploy release clean
 
 STACK := infra/local/stack
 # Prints the path of a Python with the packages of a group in pyproject.toml. Creates or updates it on first use.
@@ -46,6 +46,7 @@ TARGET ?= hours texts rows
 SECONDS ?= 60
 TICKS ?=
 ENGINES ?=
+URL ?=
 DAYS ?=
 
 # Uses the stack's local AWS, or with AWS=1 the account of your AWS credentials.
@@ -62,13 +63,16 @@ run: ## Do everything from a fresh clone: servers, build, sample, deployment, a 
 
 test: ## Run the whole test suite on real servers, also from a fresh clone
 	@$(STACK) build
-	@$(MAKE) --no-print-directory test-rust test-e2e
+	@$(MAKE) --no-print-directory test-rust test-e2e test-dashboard
 
 test-rust: ## Run only the Rust tests, on the running stack
 	@eval "$$($(STACK) env)"; cargo test --workspace
 
 test-e2e: ## Run only the end-to-end tests of the deployed templates, on the running stack
 	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e
+
+test-dashboard: ## Run only the dashboard's tests, in Chromium on the running stack
+	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/dashboard
 
 test-hours: ## Compare the hours of many random stores with the naive implementation, optimised (CASES)
 	HOURS_CASES=$(CASES) cargo test --release -p storewatch-domain --test against_naive
@@ -96,6 +100,9 @@ bench-queries: ## Measure bytes and time of queries on a day, before and after c
 bench-repair: ## Measure time and requests of a catalog repair (defaults here: COUNTRIES=30 DAYS=365)
 	@$(STACK) build
 	@$(TESTS) -m tests.measure.repair $(if $(filter file,$(origin COUNTRIES)),,--countries $(COUNTRIES)) $(if $(DAYS),--days $(DAYS))
+
+accuracy: ## Print the tables of docs/accuracy.md: how far what is told is from the truth, in simulated worlds (minutes)
+	@$(TESTS) -m tests.measure.accuracy
 
 # Without a sanitizer, which needs nightly: safe Rust fails by panicking. Without tracing compares: it would make `hours`
 # ten times slower, and the targets generate well-formed input anyway.
@@ -183,6 +190,14 @@ repair: ## Make the catalog equal to S3: make repair COUNTRY=es FROM=2025-11-01 
 # FILE=none goes back to the built-in data. Without FILE nothing changes.
 zones: ## Show or change the time zone data that countries use: make zones COUNTRIES="es mx" FILE=tzdata-2026.7-py2.py3-none-any.whl (FILE=none removes it; AWS=1 on AWS)
 	@$(if $(AWS),,eval "$$($(STACK) env)";) "$$($(ENVIRONMENT) $(if $(AWS),deploy,local))" -m infra.zones $(if $(FILE),$(if $(filter none,$(FILE)),remove,put),show) $(if $(filter file,$(origin COUNTRIES)),,$(COUNTRIES)) --prefix $(PREFIX) $(if $(filter-out none,$(FILE)),--file $(FILE))
+
+dashboard: ## Show the lake in Superset: install it the first time, start it, import everything, print address and password
+	@$(STACK) dashboard up --prefix $(PREFIX)
+
+# The credentials are in the environment: docs/dashboard.md.
+dashboard-import: ## Import the dashboards into your own Superset: make dashboard-import URL=https://superset.example (COUNTRIES, DATABASE)
+	@[ -n "$(URL)" ] || { echo "make dashboard-import: name your Superset, as in make dashboard-import URL=https://superset.example" >&2; exit 2; }
+	@"$$($(ENVIRONMENT) deploy)" -m infra.dashboard $(URL) --database $(DATABASE) $(if $(filter file,$(origin COUNTRIES)),,--countries $(COUNTRIES))
 
 docs: ## Write docs/tables.md from the schema, with query results from Trino on a fixed sample
 	@$(STACK) up

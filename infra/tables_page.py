@@ -35,6 +35,13 @@ saved there. Locally, `make query SQL="select …"` asks Trino, Athena's engine,
 - **`unknown` is not offline.** Such a store could not be judged, and `reason` says why. Coverage is 1 - unknown / all
   stores of the schedule source. Look at coverage before you look at availability.
 - **A missed slot has no rows**, so averages do not show it. `expected_slots` and `coverage_daily` do.
+- **How much the unseen can matter**: `availability_low` and `availability_high` are the availability if all that was not
+  seen (unknown, and missed slots of scheduled stores) had been bad, or good. To sum rows, sum `available`, the rest and
+  `unseen`, then divide.
+- **An outage** begins with a look in which a store is unavailable or unlisted after one in which it was available, and ends
+  with the next one in which it is available. Closed time between does not end it and does not count. Its begin and end
+  lie between two looks each, so its length has bounds too: at least, and at most. `outages_of` has each once.
+- **Outages and missed slots are told once the day is compacted**, which is the next day. `down_now` is of the newest slot.
 - **Never average shares**: sum the counts, then divide. And divide doubles: whole numbers divide to whole numbers.
 - **By which schedule a store was judged** is in `store_schedules` and `judged_by` once the day is compacted, which is
   the next day. Until then they have no rows of the day, or null.

@@ -24,3 +24,6 @@ TICKED_TABLES: tuple[str, ...] = tuple(table["name"] for table in _CONTENT["tabl
 SLOT_SECONDS: int = _CONTENT["slot_seconds"]
 # How long a country tick observes, counted from its start.
 OBSERVING_SECONDS: int = _CONTENT["observing_seconds"]
+# How late in its slot a country may look, and how long it then observes at least.
+LATEST_LOOK_SECONDS: int = _CONTENT["latest_look_seconds"]
+OBSERVING_AFTER_LOOK_SECONDS: int = _CONTENT["observing_after_look_seconds"]

@@ -3,7 +3,8 @@
 --
 -- Counts the scheduled seconds of the slots in which a store was seen unavailable or unlisted: a store that is off for
 -- five minutes between two looks is not seen, one that is off at the look counts for its whole slot. Stores that were
--- never scheduled and seen in the week are not in it; the percentiles are over those that are, by nearest rank.
+-- never scheduled and seen in the week are not in it; the percentiles are over those that are, by nearest rank. What was
+-- not seen is between availability_low and availability_high, missed slots once their day is compacted.
 -- A week is seven days of UTC from Monday on. Filter by `week` and `country`: the engine then reads the seven days only.
 --
 -- country                varchar  ISO 3166-1 alpha-2, lower case; filter by it
@@ -18,21 +19,41 @@
 -- availability_weighted  double   the same in scheduled seconds; null: no slot had any
 -- p50_minutes            double   unavailable minutes that half of the country's stores do not exceed
 -- p95_minutes            double   unavailable minutes that 95 of 100 of the country's stores do not exceed
+-- unseen                 bigint   slots not seen in which it may have been scheduled: it was unknown, or the slot was missed
+-- availability_low       double   availability if it had been available in none of these
+-- availability_high      double   availability if it had been available in all of these
 
-with stores as (
-    select
-        country,
-        cast(date_trunc('week', cast(day as date)) as varchar) as week,
-        store_id,
-        max_by(name, slot) as name,
-        max_by(city, slot) as city,
-        count(*) as ticks,
-        count_if(status = 'available') as available,
-        sum(scheduled_seconds) as scheduled_seconds,
-        coalesce(sum(scheduled_seconds) filter (where status <> 'available'), 0) as unavailable_seconds
+with looks as (
+    select country, day, store_id, slot, name, city, status, scheduled_seconds
     from store_availability
     where status in ('available', 'unavailable', 'unlisted')
-    group by country, cast(date_trunc('week', cast(day as date)) as varchar), store_id
+        or (status = 'unknown' and (scheduled_seconds is null or scheduled_seconds > 0))
+    union all
+    select country, day, store_id, slot, name, city, 'missed', scheduled_seconds
+    from missed_looks
+),
+weeks as (
+    select
+        *,
+        cast(date_trunc('week', cast(day as date)) as varchar) as week,
+        status in ('available', 'unavailable', 'unlisted') as is_seen
+    from looks
+),
+stores as (
+    select
+        country,
+        week,
+        store_id,
+        max_by(name, slot) filter (where is_seen) as name,
+        max_by(city, slot) filter (where is_seen) as city,
+        count_if(is_seen) as ticks,
+        count_if(not is_seen) as unseen,
+        count_if(status = 'available') as available,
+        sum(scheduled_seconds) filter (where is_seen) as scheduled_seconds,
+        coalesce(sum(scheduled_seconds) filter (where status in ('unavailable', 'unlisted')), 0) as unavailable_seconds
+    from weeks
+    group by country, week, store_id
+    having count_if(is_seen) > 0
 ),
 shares as (
     select
@@ -52,5 +73,8 @@ select
     cast(available as double) / ticks as availability,
     cast(scheduled_seconds - unavailable_seconds as double) / nullif(scheduled_seconds, 0) as availability_weighted,
     min(if(share >= 0.50e0, unavailable_seconds)) over (partition by country, week) / 60e0 as p50_minutes,
-    min(if(share >= 0.95e0, unavailable_seconds)) over (partition by country, week) / 60e0 as p95_minutes
+    min(if(share >= 0.95e0, unavailable_seconds)) over (partition by country, week) / 60e0 as p95_minutes,
+    unseen,
+    cast(available as double) / (ticks + unseen) as availability_low,
+    cast(available + unseen as double) / (ticks + unseen) as availability_high
 from shares

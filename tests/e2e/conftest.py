@@ -186,6 +186,13 @@ def ticked_lake(analysed: Ticked, trino_url: str) -> lakes.Lake:
     return lakes.Lake(trino_url, deployed.database, f"{analysed.slot:%Y-%m-%d}", lakes.read(deployed))
 
 
+@pytest.fixture
+def bench(stack: Stack, trino_url: str) -> Iterator[lakes.Bench]:
+    """An empty database with the tables and views."""
+    with lakes.bench(stack, trino_url) as made:
+        yield made
+
+
 @pytest.fixture(params=["ticks", "week"])
 def lake(request: pytest.FixtureRequest) -> lakes.Lake:
     """Each of the two lakes."""

@@ -1,37 +1,34 @@
 """Queries read only what they ask for. The engine's own statistics show which partitions a query on a view skips."""
 
 import re
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from infra import analytics, schema
-from infra.local.config import Stack
+from infra import schema
 from infra.local.sample import week
-from infra.local.servers import sql, trino
-from tests.harness.lakes import Lake
+from infra.local.servers import sql
+from infra.vocabulary import TICKED_TABLES
+from tests.harness.lakes import Bench, Lake
 
 TABLES = {table.name: table for table in schema.tables()}
-# View -> its table, a filter, and the days of the sample week that must be read.
+# View -> the tables that it reads once, a filter, and the days of the sample week that must be read.
 DAY = "country = 'es' and day = '2026-03-25'"
+WEEK = "country = 'es' and week = '2026-03-23'"
+WEEKDAYS = [f"2026-03-{day}" for day in range(23, 30)]
 FILTERS = {
-    "availability_hourly": ("availability_by_city", DAY, ["2026-03-25"]),
-    "availability_city_daypart": ("availability_by_city", DAY, ["2026-03-25"]),
-    "unexpected_stores": ("store_availability", "country = 'es' and day = '2026-03-28'", ["2026-03-28"]),
-    "reasons_ranked": ("store_availability", DAY, ["2026-03-25"]),
-    "orphans_and_unlisted": ("store_availability", DAY, ["2026-03-25"]),
-    "schedule_staleness": ("country_ticks", DAY, ["2026-03-25"]),
-    "worst_stores": (
-        "store_availability",
-        "country = 'es' and week = '2026-03-23'",
-        [f"2026-03-{day}" for day in range(23, 30)],
-    ),
+    "availability_hourly": (("availability_by_city", "missed_looks"), DAY, ["2026-03-25"]),
+    "availability_city_daypart": (("availability_by_city", "missed_looks"), DAY, ["2026-03-25"]),
+    "unexpected_stores": (("store_availability",), "country = 'es' and day = '2026-03-28'", ["2026-03-28"]),
+    "reasons_ranked": (("store_availability",), DAY, ["2026-03-25"]),
+    "orphans_and_unlisted": (("store_availability",), DAY, ["2026-03-25"]),
+    "schedule_staleness": (("country_ticks",), DAY, ["2026-03-25"]),
+    "worst_stores": (("store_availability", "missed_looks"), WEEK, WEEKDAYS),
+    "outages_of": (("outages",), f"{DAY} and not is_open", ["2026-03-25"]),
+    "mean_time_to_recover": (("outages",), WEEK, WEEKDAYS),
+    "worst_chains": (("store_availability", "missed_looks", "outages"), WEEK, WEEKDAYS),
 }
 
 
@@ -55,14 +52,14 @@ def partition_values(scan: str, key: str) -> list[str]:
 
 @pytest.mark.parametrize("view", FILTERS)
 def test_a_filter_on_a_view_reads_only_its_days(sample_week: Lake, view: str) -> None:
-    table, where, days = FILTERS[view]
+    tables, where, days = FILTERS[view]
     whole, part = (
         sample_week.ask(f"select * from {view}").stats,
         sample_week.ask(f"select * from {view} where {where}").stats,
     )
     # Fewer if a file's statistics show that it does not contain the status.
-    assert part["processedRows"] < whole["processedRows"] <= len(sample_week.tables[table])
-    assert part["processedRows"] == sample_week.rows_of(table, "es", *days)
+    assert part["processedRows"] < whole["processedRows"]
+    assert part["processedRows"] == sum(sample_week.rows_of(table, "es", *days) for table in tables)
     assert 0 < part["physicalInputBytes"] < whole["physicalInputBytes"]
 
 
@@ -72,11 +69,54 @@ def test_the_plan_for_a_day_has_one_partition(sample_week: Lake) -> None:
     assert scans == [("availability_by_city", ["es"], ["2026-03-25"], expected)]
 
 
+def test_the_plan_for_who_is_down_now_has_the_day_that_is_named(sample_week: Lake) -> None:
+    scans = days_read(sample_week, "select * from down_now where country = 'mx' and day = '2026-03-29'")
+    partitions = len({row["day"] for row in sample_week.tables["current_outages"] if row["country"] == "mx"})
+    assert sorted(scans) == [
+        ("country_ticks", ["mx"], ["2026-03-29"], sample_week.rows_of("country_ticks", "mx", "2026-03-29")),
+        ("current_outages", ["mx"], ["2026-03-29"], sample_week.rows_of("current_outages", "mx", "2026-03-29")),
+        ("current_outages$partitions", [], [], partitions),
+    ]
+
+
+def test_open_outages_are_looked_up_by_their_id_only(sample_week: Lake) -> None:
+    plan = sample_week.ask(f"explain select * from outages_of where {DAY} and is_open").rows[0][0]
+    scans = re.split(r"(?=Scan\w*\[table = )", plan)[1:]
+    whole = [partition_values(scan, "day") for scan in scans]
+    # The days after it say whether there is a later row.
+    later = [scan for scan, days in zip(scans, whole, strict=True) if days != ["2026-03-25"]]
+    assert len(scans) == 2 and len(later) == 1
+    assert re.findall(r"(\w+?)(?:_\d+)? := \w+:\w+:REGULAR", later[0]) == ["outage_id"]
+    assert "day" in later[0].split("dynamicFilters", 1)[1].splitlines()[0]
+
+
+def test_stores_that_flap_are_found_in_the_days_of_their_week(sample_week: Lake) -> None:
+    scans = days_read(sample_week, f"select * from flapping_stores where {WEEK}")
+    assert {table for table, *_ in scans} == {"outages", "store_availability"}
+    assert all((countries, sorted(days)) == (["es"], WEEKDAYS) for _, countries, days, _ in scans)
+
+
 def test_a_range_of_days_is_pruned(sample_week: Lake) -> None:
     where = "country = 'mx' and day between '2026-03-24' and '2026-03-26'"
     stats = sample_week.ask(f"select * from reasons_ranked where {where}").stats
     days = ("2026-03-24", "2026-03-25", "2026-03-26")
     assert stats["processedRows"] == sample_week.rows_of("store_availability", "mx", *days)
+
+
+@pytest.mark.parametrize(
+    ("period", "since", "days"),
+    [
+        ("day", "2026-03-25", ["2026-03-25"]),
+        ("week", "2026-03-23", [f"2026-03-{day}" for day in range(23, 30)]),
+        ("quarter", "2026-01-01", [f"2026-03-{day}" for day in range(23, 30)]),
+        ("month", "2026-04-01", []),
+    ],
+)
+def test_a_filter_on_a_period_reads_only_its_days(sample_week: Lake, period: str, since: str, days: list[str]) -> None:
+    where = f"country = 'es' and period = '{period}' and since = '{since}'"
+    found = sample_week.ask(f"select * from availability_interval where {where}")
+    assert found.stats["processedRows"] == sample_week.rows_of("store_availability", "es", *days)
+    assert bool(found.rows) == bool(days)
 
 
 def test_one_filter_prunes_both_sides_of_a_join_with_schedules(sample_week: Lake) -> None:
@@ -98,61 +138,13 @@ def test_a_calendar_reads_only_the_ticks_of_its_days(sample_week: Lake, view: st
     ]
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", [*TICKED_TABLES, "store_schedules"])
 def test_a_filter_on_a_day_of_ticks_reads_only_that_days_files(ticked_lake: Lake, table: str) -> None:
     assert ticked_lake.day
     where = f"country = 'es' and day = '{ticked_lake.day}'"
     stats = ticked_lake.ask(f"select * from {table} where {where}").stats
     assert stats["processedRows"] == ticked_lake.rows_of(table, "es", ticked_lake.day)
     assert stats["processedRows"] < len(ticked_lake.tables[table])
-
-
-@dataclass(frozen=True)
-class Bench:
-    """A database and a bucket for one test."""
-
-    stack: Stack
-    url: str
-    name: str
-
-    @property
-    def database(self) -> str:
-        """Its name in SQL."""
-        return self.name.replace("-", "_")
-
-    def put(self, table: schema.Table, day: str, body: bytes) -> None:
-        """Writes a file and its partition, which is described by the given columns of the table."""
-        prefix = f"{table.name}/country=es/day={day}/"
-        self.stack.aws.client("s3").put_object(Bucket=self.name, Key=f"{prefix}one.parquet", Body=body)
-        entry = week.partition(self.name, table, "es", day, prefix)
-        self.stack.aws.client("glue").create_partition(
-            DatabaseName=self.database, TableName=table.name, PartitionInput=entry
-        )
-
-    def ask(self, statement: str) -> list[dict[str, Any]]:
-        """The engine's answer."""
-        return sql.run(self.url, statement, catalog=trino.CATALOG, database=self.database).dicts
-
-
-@pytest.fixture
-def bench(stack: Stack, trino_url: str) -> Iterator[Bench]:
-    """An empty database with the tables and views."""
-    name = f"bench-{uuid.uuid4().hex[:8]}"
-    s3, glue = stack.aws.client("s3"), stack.aws.client("glue")
-    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": stack.aws.region})
-    made = Bench(stack, trino_url, name)
-    try:
-        glue.create_database(DatabaseInput={"Name": made.database})
-        for table in TABLES.values():
-            week.make_table(glue, name, made.database, table)
-        for view in schema.views():
-            glue.create_table(DatabaseName=made.database, TableInput=analytics.table_input(view, made.database))
-        yield made
-    finally:
-        glue.delete_database(Name=made.database)
-        for entry in s3.list_objects_v2(Bucket=name).get("Contents", []):
-            s3.delete_object(Bucket=name, Key=entry["Key"])
-        s3.delete_bucket(Bucket=name)
 
 
 def test_a_damaged_day_only_fails_queries_that_read_it(bench: Bench) -> None:

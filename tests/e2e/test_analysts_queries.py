@@ -44,7 +44,7 @@ def is_same(query: str, found: list[tuple[Any, ...]], expected: list[tuple[Any, 
 
 def test_every_worked_query_has_an_oracle() -> None:
     assert QUERIES.keys() == ORACLES.keys()
-    assert len(QUERIES) == 11
+    assert len(QUERIES) == 15
 
 
 @pytest.mark.parametrize("query", QUERIES)

@@ -17,6 +17,7 @@ from infra import analytics, schema, stacks
 from infra.deploy import TEMPLATES, Deployment
 from infra.errors import DeployError
 from infra.local.local_aws import LocalAws
+from infra.local.sample import week
 from infra.local.servers import sql, trino
 from tests.e2e.conftest import Ticked
 from tests.e2e.test_isolation import allowed
@@ -145,6 +146,24 @@ def as_analyst(analysed: Ticked, trino_url: str) -> Iterator[Callable[[str], sql
         sql.run(trino_url, f"drop catalog {catalog}")
 
 
+@pytest.fixture(scope="module")
+def of_others(analysed: Ticked) -> Iterator[None]:
+    """A day without files in each table of the country that analysts may not read: its days are not compacted, and some
+    tables have compacted days only."""
+    deployed = analysed.deployed
+    for table in schema.tables():
+        where = {"DatabaseName": deployed.database, "TableName": table.name}
+        day = week.partition(
+            deployed.bucket, table, OTHERS, "2026-01-01", f"{table.name}/country={OTHERS}/day=2026-01-01/"
+        )
+        deployed.glue.create_partition(**where, PartitionInput=day)
+    yield
+    for table in schema.tables():
+        where = {"DatabaseName": deployed.database, "TableName": table.name}
+        deployed.glue.delete_partition(**where, PartitionValues=[OTHERS, "2026-01-01"])
+
+
+@pytest.mark.usefixtures("of_others")
 @pytest.mark.parametrize("view", [view.name for view in schema.views() if view.name != "coverage_daily"])
 def test_analysts_query_views_for_their_own_countries_only(
     ticked_lake: Lake, as_analyst: Callable[[str], sql.Result], view: str

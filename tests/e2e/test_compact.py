@@ -15,7 +15,7 @@ from infra.packaging import ROOT
 from tests.e2e.conftest import Sources, Ticked
 from tests.e2e.test_isolation import allowed, session_of
 from tests.harness.deployment import SCHEDULES, TABLES, Deployed
-from tests.harness.oracle import Country, expected_unseen_row
+from tests.harness.oracle import LABELS, Country, expected_unseen_row, label
 from tests.harness.schedule_texts import read_texts
 
 COUNTRIES = ("es", "pt")
@@ -174,6 +174,7 @@ def test_a_compacted_day_has_postgresql_s_schedules_that_explain_every_row(
     for store_id, row in told.items():
         store, texts = source[store_id], read_texts(row)
         assert (row["name"], row["city"], row["timezone"]) == (store.name, store.city, store.timezone)
+        assert all(row[name] == label(name, getattr(store, name)) for name in LABELS)
         if row["problem"] is None:
             assert texts.weekly == sorted(set(store.weekly), key=lambda one: (one[0], one[1] is not None, one))
             own = {exception for exception in store.exceptions if exception[0] in near}

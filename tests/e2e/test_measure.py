@@ -32,9 +32,9 @@ def day(stack: Stack, trino_url: str) -> Iterator[Day]:
 @pytest.fixture(scope="module")
 def measured(day: Day) -> Both:
     """Measurements of the day as its ticks left it, and compacted."""
-    before = day.measure(runs=1, warm_up=0)
+    before = day.measure(1, 0, queries.QUERIES)
     day.compact()
-    return before, day.measure(runs=1, warm_up=0)
+    return before, day.measure(1, 0, queries.QUERIES | queries.OF_OUTAGES)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def spoiled(day: Day, measured: Both) -> Measured:
     body = io.BytesIO()
     parquet.write_table(content, body)
     day.deployed.s3.put_object(Bucket=day.deployed.bucket, Key=found.key, Body=body.getvalue())
-    return day.measure(runs=1, warm_up=0)
+    return day.measure(1, 0, queries.QUERIES)
 
 
 def test_a_compacted_day_gives_the_same_answers_from_fewer_bytes(day: Day, measured: Both) -> None:
@@ -61,6 +61,8 @@ def test_a_compacted_day_gives_the_same_answers_from_fewer_bytes(day: Day, measu
         assert 0 < after.asked[name].read < asked.read
         assert after.asked[name].splits < asked.splits
     assert len(before.asked["one store's day"].rows) == 96
+    assert after.asked.keys() - before.asked.keys() == queries.OF_OUTAGES.keys()
+    assert after.asked["the longest outages"].rows
     assert "96.0" in queries.report(before, after)
 
 

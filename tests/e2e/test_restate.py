@@ -98,7 +98,8 @@ def change(conninfo: str, before: Rows) -> dict[str, str]:
             for table in ("store_hours", "store_exceptions"):
                 connection.execute(f"delete from {table} where store_id = %s", [ids[what]])
         connection.execute(
-            "update stores set timezone = 'Pacific/Auckland', city = 'Moved' where id = %s", [ids["zone"]]
+            "update stores set timezone = 'Pacific/Auckland', city = 'Moved', owner = 'Moved' where id = %s",
+            [ids["zone"]],
         )
         connection.execute("delete from stores where id = %s", [ids["gone"]])
         for what in ("was an orphan", "entered late"):
@@ -155,7 +156,7 @@ def test_every_row_follows_the_current_schedules_and_the_first_observation(
     for store_id in before:
         assert [found[store_id][key] for key in SEEN] == [before[store_id][key] for key in SEEN]
     assert found[restated.changed["entered late"]]["status"] == "unlisted"
-    assert found[restated.changed["zone"]]["city"] == "Moved"
+    assert found[restated.changed["zone"]]["city"] == found[restated.changed["zone"]]["owner"] == "Moved"
 
 
 def test_cities_are_summed_again_and_country_ticks_are_unchanged(restated: Restated) -> None:

@@ -1,19 +1,24 @@
-"""Two lakes to query: one that the deployed functions wrote in a few slots, and the sample week of docs/tables.md."""
+"""Lakes to query: one that the deployed functions wrote in a few slots, the sample week of docs/tables.md, and empty ones."""
 
 import fcntl
 import io
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from pyarrow import parquet
 
+from infra import analytics, schema
 from infra.local import slots
 from infra.local.commands import docs, tick
 from infra.local.config import Stack
+from infra.local.sample import week
 from infra.local.servers import sql, trino
-from tests.harness.deployment import SCHEDULES, TABLES, Deployed
+from infra.vocabulary import COLUMNS
+from tests.harness.deployment import Deployed
 from tests.harness.views_oracle import Tables
 
 
@@ -70,7 +75,7 @@ def run_slots(deployed: Deployed, now: tick.Tick) -> None:
         assert not compacted.is_error, compacted.message
 
 
-def read(deployed: Deployed, tables: Sequence[str] = (*TABLES, SCHEDULES)) -> Tables:
+def read(deployed: Deployed, tables: Sequence[str] = tuple(COLUMNS)) -> Tables:
     """All rows of a deployment's tables, found through the catalog's partitions as an engine does."""
     found: Tables = {}
     for table in tables:
@@ -97,3 +102,51 @@ def sample_week(stack: Stack, url: str) -> Iterator[Lake]:
         names = {table: {name for row in rows for name in row} for table, rows in tables.items()}
         filled = {table: [dict.fromkeys(names[table]) | row for row in rows] for table, rows in tables.items()}
         yield Lake(url, database, None, filled)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A database and a bucket for one test."""
+
+    stack: Stack
+    url: str
+    name: str
+
+    @property
+    def database(self) -> str:
+        """Its name in SQL."""
+        return self.name.replace("-", "_")
+
+    def put(self, table: schema.Table, day: str, body: bytes) -> None:
+        """Writes a day's file and its partition, which is described by the given columns of the table."""
+        prefix = f"{table.name}/country=es/day={day}/"
+        self.stack.aws.client("s3").put_object(Bucket=self.name, Key=f"{prefix}one.parquet", Body=body)
+        entry = week.partition(self.name, table, "es", day, prefix)
+        self.stack.aws.client("glue").create_partition(
+            DatabaseName=self.database, TableName=table.name, PartitionInput=entry
+        )
+
+    def ask(self, statement: str) -> list[dict[str, Any]]:
+        """The engine's answer."""
+        return sql.run(self.url, statement, catalog=trino.CATALOG, database=self.database).dicts
+
+
+@contextmanager
+def bench(stack: Stack, url: str) -> Iterator[Bench]:
+    """An empty database with the tables and views."""
+    name = f"bench-{uuid.uuid4().hex[:8]}"
+    s3, glue = stack.aws.client("s3"), stack.aws.client("glue")
+    s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": stack.aws.region})
+    made = Bench(stack, url, name)
+    try:
+        glue.create_database(DatabaseInput={"Name": made.database})
+        for table in schema.tables():
+            week.make_table(glue, name, made.database, table)
+        for view in schema.views():
+            glue.create_table(DatabaseName=made.database, TableInput=analytics.table_input(view, made.database))
+        yield made
+    finally:
+        glue.delete_database(Name=made.database)
+        for entry in s3.list_objects_v2(Bucket=name).get("Contents", []):
+            s3.delete_object(Bucket=name, Key=entry["Key"])
+        s3.delete_bucket(Bucket=name)

@@ -137,11 +137,11 @@ def _unobserved(country: Country, slot: datetime, store: ScheduledStore) -> dict
         "local_hour": local.hour if local else None,
         "scheduled": None,
         "scheduled_seconds": None if _is_bad(country, store) else _seconds(country, slot, store),
-        **{name: _label(name, getattr(store, name)) for name in LABELS},
+        **{name: label(name, getattr(store, name)) for name in LABELS},
     }
 
 
-def _label(name: str, value: str | None) -> str | None:
+def label(name: str, value: str | None) -> str | None:
     """A value as it must be in the row: an empty one is null, and so is one that cannot be right."""
     if not value:
         return None
@@ -153,7 +153,7 @@ def _is_bad(country: Country, store: ScheduledStore) -> bool:
     """Whether the store cannot be judged: an unknown zone, or an invalid row."""
     if _zone(store.timezone, country) is None:
         return True
-    if any(getattr(store, name) and not _label(name, getattr(store, name)) for name in LABELS):
+    if any(getattr(store, name) and not label(name, getattr(store, name)) for name in LABELS):
         return True
     weekly = any(
         weekday is None or not 1 <= weekday <= 7 or (opens is None) != (closes is None) or opens == _DAY_SECONDS

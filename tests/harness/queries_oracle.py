@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from tests.harness import outage_views_oracle as outages
 from tests.harness import views_oracle as views
 from tests.harness.views_oracle import Rows, Tables, grouped
 
@@ -63,22 +64,12 @@ def worst_stores_of_a_week(tables: Tables, days: Days) -> Answer:
 def longest_outages(tables: Tables, days: Days) -> Answer:
     rows = [
         row
-        for row in tables["store_availability"]
-        if (row["country"], row["day"]) == ("es", days.day) and row["status"] in ("unavailable", "unlisted")
+        for row in outages.outages_of(tables)
+        if (row["country"], row["day"]) == ("es", days.day) and not row["is_open"]
     ]
-    found = []
-    for (store, name), own in grouped(rows, lambda row: (row["store_id"], row["name"])):
-        runs: list[Rows] = []
-        for row in sorted(own, key=lambda row: row["slot"]):
-            if runs and row["slot"] - runs[-1][-1]["slot"] == views.SLOT:
-                runs[-1].append(row)
-            else:
-                runs.append([row])
-        for run in runs:
-            first, last = run[0], run[-1]
-            reason = first["reason"] or first["status"]
-            found.append((store, name, first["slot"], last["slot"] + views.SLOT, 15 * len(run), reason))
-    return sorted(found, key=lambda row: (-row[4], row[2], row[0]))[:5]
+    names = ("store_id", "name", "chain", "began_by", "ended_by", "lost_minutes", "minutes_at_least", "minutes_at_most")
+    longest = sorted(rows, key=lambda row: (-row["lost_minutes"], row["began_by"], row["store_id"]))[:5]
+    return [tuple(row[name] for name in (*names, "kind", "first_reason")) for row in longest]
 
 
 def online_out_of_hours(tables: Tables, days: Days) -> Answer:
@@ -150,6 +141,46 @@ def why_judged_so(tables: Tables, days: Days) -> Answer:
     return sorted(found, key=lambda row: (row[2], row[0]))
 
 
+def down_now(tables: Tables, days: Days) -> Answer:
+    rows = [row for row in outages.down_now(tables, _now()) if (row["country"], row["day"]) == ("mx", days.day)]
+    names = ("place", "store_id", "name", "chain", "region", "owner", "status", "reason", "since_by")
+    ranked = sorted(rows, key=lambda row: (row["place"], row["store_id"]))
+    return [tuple(row[name] for name in (*names, "minutes_at_most", "lost_minutes")) for row in ranked]
+
+
+def recovery_by_chain(tables: Tables, days: Days) -> Answer:
+    told = [row for row in tables["outages"] if row["country"] == "es" and views.monday(row["day"]) == days.week[0]]
+    lasts = [max(rows, key=lambda row: row["day"]) for _, rows in grouped(told, lambda row: row["outage_id"])]
+    found = []
+    for chain, own in grouped(lasts, lambda row: row["chain"]):
+        ended = [row for row in own if not row["is_open"]]
+        bounds = [
+            (row["seconds_at_least"], row["seconds_at_most"]) for row in ended if row["seconds_at_most"] is not None
+        ]
+        least, most = (sum(bound[n] for bound in bounds) / 60 / len(bounds) if bounds else None for n in (0, 1))
+        middle = None if least is None or most is None else (least + most) / 2
+        found.append((chain, len(ended), len(own) - len(ended), least, middle, most))
+    return sorted(found, key=lambda row: (-row[1], row[0] is None, row[0] or ""))
+
+
+def late_openings_by_region(tables: Tables, days: Days) -> Answer:
+    rows = [row for row in _of(outages.outages_of(tables), "es", days) if row["kind"] == "late_opening"]
+    found = []
+    for region, own in grouped(rows, lambda row: row["region"]):
+        minutes = [row["minutes"] for row in own if row["minutes"] is not None]
+        lost = sum(row["lost_minutes"] for row in own)
+        average = sum(minutes) / len(minutes) if minutes else None
+        found.append((region, len(own), len({row["store_id"] for row in own}), lost, average))
+    return sorted(found, key=lambda row: (-row[1], row[0] is None, row[0] or ""))
+
+
+def flapping_stores(tables: Tables, days: Days) -> Answer:
+    rows = [row for row in outages.flapping_stores(tables) if (row["country"], row["week"]) == ("es", days.week[0])]
+    names = ("store_id", "name", "chain", "owner", "outages", "flaps", "lost_minutes", "good_looks")
+    ranked = sorted(rows, key=lambda row: (-row["flaps"], row["store_id"]))
+    return [tuple(row[name] for name in names) for row in ranked]
+
+
 ORACLES: dict[str, Callable[[Tables, Days], Answer]] = {
     "01_availability_of_a_day": availability_of_a_day,
     "02_city_by_daypart": city_by_daypart,
@@ -162,6 +193,10 @@ ORACLES: dict[str, Callable[[Tables, Days], Answer]] = {
     "09_coverage_of_a_week": coverage_of_a_week,
     "10_stale_schedules": stale_schedules,
     "11_why_judged_so": why_judged_so,
+    "12_down_now": down_now,
+    "13_recovery_by_chain": recovery_by_chain,
+    "14_late_openings_by_region": late_openings_by_region,
+    "15_flapping_stores": flapping_stores,
 }
 
 

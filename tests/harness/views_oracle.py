@@ -20,17 +20,18 @@ SLOT = timedelta(minutes=15)
 
 def availability_hourly(tables: Tables) -> Rows:
     """By UTC hour."""
-    groups = grouped(tables["store_availability"], lambda row: (row["country"], row["day"], hour(row["slot"])))
+    groups = grouped(looks(tables), lambda row: (row["country"], row["day"], hour(row["slot"])))
     return [
         {"country": country, "day": day, "hour": start, "slots": slots(rows)}
         | {name: statuses(rows)[name] for name in STATUSES}
         | shares(rows)
+        | bounds(rows)
         for (country, day, start), rows in groups
     ]
 
 
 def availability_city_daypart(tables: Tables) -> Rows:
-    """By city and part of the city's day. The city's clock is that of its first store that has one."""
+    """By city and part of the city's day. The city's clock is that of its first store that has one; a missed look's its own."""
     clocks: dict[Any, tuple[date, int] | None] = {}
     for place, rows in grouped(tables["store_availability"], lambda row: (row["country"], row["slot"], row["city"])):
         local = [(row["store_id"], row["local_date"], row["local_hour"]) for row in rows if row["local_date"]]
@@ -38,7 +39,9 @@ def availability_city_daypart(tables: Tables) -> Rows:
     parts = ("night", "morning", "afternoon", "evening")
 
     def key(row: Row) -> tuple[Any, ...]:
-        clock = clocks[row["country"], row["slot"], row["city"]]
+        is_missed = row["status"] == "missed"
+        own = row["local_date"], row["local_hour"]
+        clock = own if is_missed else clocks[row["country"], row["slot"], row["city"]]
         local = (clock[0], parts[clock[1] // 6]) if clock else (None, None)
         return row["country"], row["day"], row["city"], *local
 
@@ -47,17 +50,20 @@ def availability_city_daypart(tables: Tables) -> Rows:
         | {"slots": slots(rows)}
         | {name: statuses(rows)[name] for name in (*RATED, "unknown")}
         | shares(rows)
-        for found, rows in grouped(tables["store_availability"], key)
+        | bounds(rows)
+        for found, rows in grouped(looks(tables), key)
     ]
 
 
 def worst_stores(tables: Tables) -> Rows:
     """By week and store, with nearest-rank percentiles over the country's stores."""
-    rated = [row for row in tables["store_availability"] if row["status"] in RATED]
     by_week: dict[tuple[str, str], Rows] = defaultdict(list)
-    for (country, week, store), rows in grouped(
-        rated, lambda row: (row["country"], monday(row["day"]), row["store_id"])
+    for (country, week, store), own in grouped(
+        looks(tables), lambda row: (row["country"], monday(row["day"]), row["store_id"])
     ):
+        rows = [row for row in own if row["status"] in RATED]
+        if not rows:
+            continue
         seconds = sum(row["scheduled_seconds"] for row in rows)
         lost = sum(row["scheduled_seconds"] for row in rows if row["status"] != "available")
         by_week[country, week].append(
@@ -66,6 +72,7 @@ def worst_stores(tables: Tables) -> Rows:
             | {"scheduled_minutes": seconds / 60, "unavailable_minutes": lost / 60}
             | {"availability": statuses(rows)["available"] / len(rows)}
             | {"availability_weighted": (seconds - lost) / seconds if seconds else None}
+            | bounds(own)
         )
     found = []
     for rows in by_week.values():
@@ -202,11 +209,28 @@ def shares(rows: Rows) -> Row:
     counts = statuses(rows)
     rated = sum(counts[status] for status in RATED)
     seconds = {name: sum(row["scheduled_seconds"] for row in rows if row["status"] == name) for name in RATED}
-    stores = len(rows) - counts["orphan"]
+    stores = len(rows) - counts["orphan"] - counts["missed"]
     return {
         "availability": counts["available"] / rated if rated else None,
         "availability_weighted": seconds["available"] / sum(seconds.values()) if sum(seconds.values()) else None,
         "coverage": 1 - counts["unknown"] / stores if stores else None,
+    }
+
+
+def looks(tables: Tables) -> Rows:
+    """The rows of stores, and those that are missing because their slot was missed."""
+    return [*tables["store_availability"], *(row | {"status": "missed"} for row in tables["missed_looks"])]
+
+
+def bounds(rows: Rows) -> Row:
+    """How many looks were not seen, and the availability if all of these had been bad, or good."""
+    counts = statuses(rows)
+    unseen = counts["missed"] + sum(row["status"] == "unknown" and row["scheduled_seconds"] != 0 for row in rows)
+    whole = sum(counts[status] for status in RATED) + unseen
+    return {
+        "unseen": unseen,
+        "availability_low": counts["available"] / whole if whole else None,
+        "availability_high": (counts["available"] + unseen) / whole if whole else None,
     }
 
 
@@ -224,8 +248,8 @@ def statuses(rows: Rows) -> Counter[str]:
 
 
 def slots(rows: Rows) -> int:
-    """The number of slots in the rows."""
-    return len({row["slot"] for row in rows})
+    """The number of slots in the rows, without missed ones."""
+    return len({row["slot"] for row in rows if row["status"] != "missed"})
 
 
 def latest(rows: Rows, *names: str) -> Row:

@@ -51,6 +51,42 @@ QUERIES = {
         where country = '{country}' and day = '{day}'
         group by city, date_trunc('hour', slot)
         order by city, hour""",
+    "who is down now": """
+        select place, store_id, status, since_by, lost_minutes
+        from down_now
+        where country = '{country}' and day = '{day}'
+        order by place, store_id""",
+}
+
+# What they ask about outages, which are told once a day is compacted.
+OF_OUTAGES = {
+    "the longest outages": """
+        select *
+        from outages_of
+        where country = '{country}' and day = '{day}' and not is_open
+        order by lost_minutes desc, began_by, store_id
+        limit 20""",
+    "open outages": """
+        select *
+        from outages_of
+        where country = '{country}' and day = '{day}' and is_open
+        order by lost_minutes desc, began_by, store_id
+        limit 20""",
+    "time to recover": """
+        select *
+        from mean_time_to_recover
+        where country = '{country}' and week = '{week}'
+        order by region, chain, kind""",
+    "the worst chains": """
+        select *
+        from worst_chains
+        where country = '{country}' and week = '{week}'
+        order by place_by_lost_time, chain""",
+    "stores that flap": """
+        select *
+        from flapping_stores
+        where country = '{country}' and week = '{week}'
+        order by flaps desc, store_id""",
 }
 
 
@@ -89,10 +125,10 @@ class Day:
     day: str
     tables: Sequence[str]  # the ones that ticks write
 
-    def measure(self, runs: int, warm_up: int = _WARM_UP) -> Measured:
-        """Runs all queries in turns, so that other load on the machine affects all alike."""
+    def measure(self, runs: int, warm_up: int, queries: Mapping[str, str]) -> Measured:
+        """Runs the queries in turns, so that other load on the machine affects all alike."""
         asked: dict[str, Asked] = {}
-        statements = self._statements()
+        statements = self._statements(queries)
         for number in range(-warm_up, runs):
             for name, statement in statements.items():
                 found = self._ask(statement)
@@ -129,7 +165,7 @@ class Day:
         }
         return {name: Volume(len(found), sum(found)) for name, found in sizes.items()}
 
-    def _statements(self) -> dict[str, str]:
+    def _statements(self, queries: Mapping[str, str]) -> dict[str, str]:
         day = date.fromisoformat(self.day)
         names = {"country": _COUNTRY, "day": self.day, "week": f"{day - timedelta(days=day.weekday())}", "store": ""}
         # As an analyst would continue: the day of the worst store.
@@ -137,7 +173,7 @@ class Day:
         if not worst:
             raise StackError(f"worst_stores has no rows for {self.day}: the day was not made or not registered")
         names["store"] = worst[0]["store_id"]
-        return {name: text.format(**names) for name, text in QUERIES.items()}
+        return {name: text.format(**names) for name, text in queries.items()}
 
     def _ask(self, statement: str) -> sql.Result:
         return sql.run(self.url, statement, catalog=trino.CATALOG, database=self.deployed.database)
@@ -158,10 +194,10 @@ def main(args: argparse.Namespace) -> int:
     stack = up()
     with engine(stack) as url, ticked_day(stack, url, args.stores, args.prefix) as day:
         say("measure", f"running {len(QUERIES)} queries {args.warm_up} + {args.runs} times on the ticks' files")
-        before = day.measure(args.runs, args.warm_up)
+        before = day.measure(args.runs, args.warm_up, QUERIES)
         seconds = day.compact()
-        say("measure", f"compacted in {seconds:.1f} s; running the same again")
-        after = day.measure(args.runs, args.warm_up)
+        say("measure", f"compacted in {seconds:.1f} s; running the same again, and {len(OF_OUTAGES)} of outages")
+        after = day.measure(args.runs, args.warm_up, QUERIES | OF_OUTAGES)
     print(f"{day.day} of {args.stores:,} stores; times are the medians of {args.runs} runs\n")
     print(report(before, after))
     problems = differences(before, after)
@@ -212,17 +248,19 @@ def report(before: Measured, after: Measured) -> str:
     read = [sum(v.bytes for v in form.volumes.values()) for form in (before, after)]
     files = [sum(v.files for v in form.volumes.values()) for form in (before, after)]
     rows += [_row("all tables", "files", *files), _row("", "bytes", *read)]
-    for name, asked in before.asked.items():
-        other = after.asked[name]
+    for name, other in after.asked.items():
+        asked = before.asked.get(name)
         rows += [
-            _row(name, "bytes read", asked.read, other.read),
-            _row("", "splits", asked.splits, other.splits),
-            _row("", "ms", round(median(asked.millis)), round(median(other.millis))),
+            _row(name, "bytes read", asked.read if asked else None, other.read),
+            _row("", "splits", asked.splits if asked else None, other.splits),
+            _row("", "ms", round(median(asked.millis)) if asked else None, round(median(other.millis))),
         ]
     return table(["", "", "before", "after", "before / after"], rows)
 
 
-def _row(name: str, what: str, before: int, after: int) -> list[str]:
+def _row(name: str, what: str, before: int | None, after: int) -> list[str]:
+    if before is None:
+        return [name, what, "", f"{after:,}", ""]
     return [name, what, f"{before:,}", f"{after:,}", f"{before / after:.1f}" if after else ""]
 
 

@@ -228,7 +228,8 @@ class Audit:
             city["stores"] += row["status"] != "orphan"
             city["scheduled_seconds"] += seconds if row["status"] in RATED else 0
             city["available_seconds"] += seconds if row["status"] == "available" else 0
-        numbers = (*STATUSES, "stores", "scheduled_seconds", "available_seconds")
+            city["unseen"] += row["status"] == "unknown" and row["scheduled_seconds"] != 0
+        numbers = (*STATUSES, "stores", "scheduled_seconds", "available_seconds", "unseen")
         told = {row["city"]: {name: row[name] for name in numbers} for row in found}
         if len(told) < len(found) or told != {
             name: {number: city[number] for number in numbers} for name, city in sums.items()

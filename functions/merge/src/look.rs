@@ -6,7 +6,7 @@ use storewatch_domain::{Instant, Slot};
 use storewatch_lake::objects::json;
 use storewatch_lake::{Objects, keys};
 use storewatch_runtime::FunctionError;
-use storewatch_runtime::events::{ChunkItem, OBSERVING_MICROS};
+use storewatch_runtime::events::ChunkItem;
 
 use crate::gather::Missing;
 
@@ -26,9 +26,16 @@ const LOOKS: u32 = 4;
 const ROOM_MICROS: i64 = 10 * 1_000_000;
 
 /// Seconds to wait after a look before the next: one pause more each time, or less if there is not enough time.
-/// `None` if less than a pause is left, or if `pause` is 0, which means never.
-pub fn wait_seconds(look: u32, pause: u64, slot: Slot, started_at: Instant, now: Instant) -> Option<u64> {
-    let until = (started_at.micros() + OBSERVING_MICROS).min(slot.end() * 1_000_000) - ROOM_MICROS;
+/// `observing_until` is when the tick has used up its time to observe. `None` if less than a pause is left, or if
+/// `pause` is 0, which means never.
+pub fn wait_seconds(
+    look: u32,
+    pause: u64,
+    slot: Slot,
+    observing_until: Instant,
+    now: Instant,
+) -> Option<u64> {
+    let until = observing_until.micros().min(slot.end() * 1_000_000) - ROOM_MICROS;
     let left = ((until - now.micros()) / 1_000_000).max(0) as u64;
     (pause > 0 && look < LOOKS && left >= pause).then(|| left.min(pause * u64::from(look)))
 }
@@ -58,12 +65,12 @@ mod tests {
     fn pauses_grow_and_the_last_look_is_as_late_as_it_can_be() {
         let slot: Slot = "2026-11-23T04:15:00Z".parse().unwrap();
         let at = |seconds: i64| slot.first_instant().plus_micros(seconds * 1_000_000);
-        let wait = |look, pause, now| wait_seconds(look, pause, slot, at(2), at(now));
+        let wait = |look, pause, now| wait_seconds(look, pause, slot, at(452), at(now));
         assert_eq!([wait(1, 60, 30), wait(2, 60, 120), wait(3, 60, 270)], [Some(60), Some(120), Some(172)]);
         assert_eq!([wait(3, 60, 382), wait(3, 60, 383), wait(1, 60, 900)], [Some(60), None, None]);
         assert_eq!([wait(4, 60, 30), wait(1, 0, 30)], [None, None]);
         // A tick that started late reaches the end of its slot first.
-        assert_eq!(wait_seconds(1, 60, slot, at(800), at(820)), Some(60));
-        assert_eq!(wait_seconds(1, 60, slot, at(800), at(831)), None);
+        assert_eq!(wait_seconds(1, 60, slot, at(1250), at(820)), Some(60));
+        assert_eq!(wait_seconds(1, 60, slot, at(1250), at(831)), None);
     }
 }

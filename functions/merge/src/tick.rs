@@ -80,10 +80,11 @@ pub(crate) async fn once(
             return Ok(None);
         }
     }
+    let observing_until = started_at.plus_micros(country.run.observing_micros());
     let written = Some(basis).filter(|_| !stands);
     let counts_now = !stands || event.look > 1;
     let (again, followed) = tokio::join!(
-        tick.close(ports, country, event, started_at, counts_now.then_some((&record, counts))),
+        tick.close(ports, country, event, observing_until, counts_now.then_some((&record, counts))),
         follow(objects, event.country, slot, ports.clock.now(), written)
     );
     let again = again?;
@@ -211,10 +212,10 @@ impl Tick {
         ports: &Ports<'_>,
         country: &CountryFile,
         event: &Event,
-        started_at: Instant,
+        observing_until: Instant,
         counted: Option<(&TickRecord, Counts)>,
     ) -> Result<Option<look::Look>, FunctionError> {
-        let again = self.again(ports, event, started_at).await?;
+        let again = self.again(ports, event, observing_until).await?;
         if let Some((record, counts)) = counted.filter(|_| again.is_none()) {
             let mut metrics = outcome_metrics(record.outcome);
             metrics.extend(count_metrics(counts));
@@ -229,11 +230,11 @@ impl Tick {
         &self,
         ports: &Ports<'_>,
         event: &Event,
-        started_at: Instant,
+        observing_until: Instant,
     ) -> Result<Option<look::Look>, FunctionError> {
         let missing: Vec<&Missing> = self.gathered.missing.iter().filter(|one| one.may_pass()).collect();
         let (pause, now) = (ports.look_again_seconds, ports.clock.now());
-        match look::wait_seconds(event.look, pause, event.slot, started_at, now) {
+        match look::wait_seconds(event.look, pause, event.slot, observing_until, now) {
             Some(wait) => look::write(ports.objects, &missing, event.look + 1, wait).await,
             None => Ok(None),
         }

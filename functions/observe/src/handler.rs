@@ -9,7 +9,7 @@ use storewatch_domain::{
 use storewatch_lake::availability::AvailabilityRows;
 use storewatch_lake::objects::{damaged, json};
 use storewatch_lake::{Condition, Objects, Put, keys, snapshot, zones};
-use storewatch_runtime::events::{Cause, ChunkItem, OBSERVING_MICROS, Unobserved};
+use storewatch_runtime::events::{Cause, ChunkItem, Unobserved};
 use storewatch_runtime::{Clock, CountryFile, ErrorName, FunctionError, describe};
 use storewatch_sources::LiveView;
 
@@ -53,8 +53,9 @@ pub async fn observe(
     if !item.slot.contains(observed_at) {
         return late(ports, item).await;
     }
-    if item.started_at.is_some_and(|started| observed_at.micros_since(started) >= OBSERVING_MICROS) {
-        let seconds = OBSERVING_MICROS / 1_000_000;
+    let observing = country.run.observing_micros();
+    if item.started_at.is_some_and(|started| observed_at.micros_since(started) >= observing) {
+        let seconds = observing / 1_000_000;
         let message = format!("the country tick had used up its {seconds} s to observe before its turn came");
         tracing::warn!("{message}; the chunk's stores are unknown");
         let cause = Cause::Error(ErrorName::LiveViewUnavailable);

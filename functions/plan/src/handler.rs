@@ -43,6 +43,8 @@ pub struct Planned {
     pub manifest: String,
     /// How many chunks the country wants observed at once.
     pub concurrency: usize,
+    /// When the country wants its live view looked at, within the slot.
+    pub look_at: Instant,
 }
 
 /// The local dates whose exceptions a snapshot holds, in days from the slot's UTC date: three days back for
@@ -198,5 +200,6 @@ async fn answer(
         chunks: items.len(),
         manifest,
         concurrency: country.run.concurrency,
+        look_at: country.run.look_at(event.slot),
     })
 }

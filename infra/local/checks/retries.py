@@ -85,9 +85,17 @@ def _retry(policy: dict[str, Any], entry: dict[str, Any]) -> dict[str, Any]:
 def _tick_rules(budget: dict[str, int], tick: dict[str, int], country: dict[str, int]) -> dict[str, bool]:
     """The rules that a tick's times must keep."""
     worst = budget["observing"] + country["ObserveChunk"] + budget["draining"]
+    late = budget["latest_look"] + budget["observing_after_look"] + country["ObserveChunk"] + budget["draining"]
+    late += country["Merge"]
     worst += 2 * country["Merge"] + 2 * country["Register"]
     return {
         "observe gives up at the budget's time": vocabulary.OBSERVING_SECONDS == budget["observing"],
+        "a late look and its time to observe are the budget's": (
+            vocabulary.LATEST_LOOK_SECONDS,
+            vocabulary.OBSERVING_AFTER_LOOK_SECONDS,
+        )
+        == (budget["latest_look"], budget["observing_after_look"]),
+        f"the latest look's {late} s fit into a country's {budget['country']} s": late <= budget["country"],
         "the machines' limits are the budget's": (tick["whole"], country["whole"])
         == (budget["tick"], budget["country"]),
         f"a country's worst case, {worst} s, fits into its {budget['country']} s": worst <= budget["country"],

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 
 from infra import tables_page
-from infra.local.checks import dependencies, links, newest_zones, python, retries, state_machines, templates
+from infra.local.checks import dashboard, dependencies, links, newest_zones, python, retries, state_machines, templates
 from infra.local.console import say
 
 CHECKS: dict[str, Callable[[], list[str]]] = {
@@ -20,6 +20,7 @@ CHECKS: dict[str, Callable[[], list[str]]] = {
     "retry policy": retries.check_retries,
     "tables": templates.tables,
     "country files": templates.country_files,
+    "dashboards": dashboard.problems,
     "dependencies": dependencies.problems,
     "links": links.problems,
 }

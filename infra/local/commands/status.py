@@ -10,7 +10,7 @@ from infra.local import zones
 from infra.local.config import Stack
 from infra.local.console import table
 from infra.local.prefix import add_prefix_argument
-from infra.local.servers import elasticsearch, ministack, postgres, trino
+from infra.local.servers import elasticsearch, ministack, postgres, superset, trino
 from infra.local.servers.processes import Server, servers
 from infra.zones import Lake, release_of
 
@@ -30,6 +30,8 @@ def main(args: argparse.Namespace) -> int:
     }
     if url := trino.running(stack):
         parts[trino.NAME] = (url, partial(trino.is_healthy, url))
+    if url := superset.running(stack.run_dir):
+        parts[superset.NAME] = (url, partial(superset.is_healthy, url))
     rows: list[list[str]] = []
     all_healthy = True
     for name, (address, is_healthy) in parts.items():

@@ -228,7 +228,11 @@ def _end_of(step_functions: Any, execution: str, stack: Stack) -> dict[str, Any]
             log = stack.run_dir / "logs" / "aws.log"
             raise StackError(f"execution {execution} is still running after {_TIMEOUT_SECONDS} s: see {log}")
         if not told and time.monotonic() > started + _LONG_SECONDS:
-            say("tick", "still running: countries retry missing chunks for up to 8 minutes; see `make logs`")
+            say(
+                "tick",
+                "still running: countries retry missing chunks for up to 8 minutes, and those with look_after_seconds "
+                "wait for their time to look; see `make logs`",
+            )
             told = True
         time.sleep(_POLL_SECONDS)
     return description

@@ -17,6 +17,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from infra.local.config import Stack
+from infra.local.sample.outages import StoreWeek
 from infra.local.slots import SLOT
 from infra.local.zones import ZoneInfo
 from infra.schema import Table, tables
@@ -81,9 +82,11 @@ def rows(seed: int = SEED) -> dict[str, dict[tuple[str, str], Rows]]:
     """The rows of every table: table -> (country, day) -> rows."""
     made: dict[str, dict[tuple[str, str], Rows]] = {table.name: {} for table in tables()}
     for country in _CITIES:
+        seen: dict[datetime, Rows] = {}
         for slot, stores, tick in _ticks(country, random.Random(f"{seed} {country}")):
             key = country, f"{slot:%Y-%m-%d}"
             made["country_ticks"].setdefault(key, []).append(tick)
+            seen[slot] = stores
             if stores:
                 made["store_availability"].setdefault(key, []).extend(stores)
                 made["availability_by_city"].setdefault(key, []).extend(_by_city(slot, stores))
@@ -94,6 +97,8 @@ def rows(seed: int = SEED) -> dict[str, dict[tuple[str, str], Rows]]:
                 made["store_schedules"][of, day] = list(
                     _schedules(country, date.fromisoformat(day), scheduled, readings)
                 )
+        for table, at, row in _outages(country, scheduled, seen):
+            made[table].setdefault((country, f"{at:%Y-%m-%d}"), []).append(row)
     return made
 
 
@@ -161,12 +166,12 @@ def _ticks(country: str, rng: random.Random) -> Iterator[tuple[datetime, Rows, d
                 outages[store.id] = left - 1, reason
             elif draws[0] < store.trouble:
                 outages[store.id] = 1 + int(draws[1] * 9), _REASONS[int(draws[2] * len(_REASONS))]
-        if country == "mx" and (number < 24 or slot_in(slot, 2, "10:00", "11:00")):
-            continue  # starts at 06:00; an hour of the third day is missed
+        if country == "mx" and (number < 24 or slot_in(slot, 2, "19:00", "20:00")):
+            continue  # starts at 06:00; an hour of the third day's noon is missed
         postgres_away = country == "es" and slot_in(slot, 4, "06:15", "07:30")
         as_of = as_of if postgres_away else slot + timedelta(seconds=3, microseconds=250_000)
         tick = {"slot": slot, "started_at": slot + timedelta(seconds=2), "finished_at": slot + timedelta(seconds=8)}
-        if country == "mx" and slot_in(slot, 2, "11:15", "11:30"):
+        if country == "mx" and slot_in(slot, 2, "20:15", "20:30"):
             error = "ScheduleUnavailable: PostgreSQL at db.mx.example:5432, connecting"
             yield slot, [], tick | {"outcome": "failed", "error": error}
             continue
@@ -207,16 +212,39 @@ def _stores(country: str, rng: random.Random) -> Iterator[_Store]:
         )
 
 
+def _outages(country: str, stores: list[_Store], seen: dict[datetime, Rows]) -> list[tuple[str, datetime, Any]]:
+    """The rows of the tables of outages: table, slot or day, row. By slot and then by store, as ticks write them."""
+    slots = [min(seen) + n * SLOT for n in range((max(seen) - min(seen)) // SLOT + 1)]
+    rows = {(row["slot"], row["store_id"]): row for found in seen.values() for row in found}
+    found: list[tuple[str, datetime, Any]] = []
+    for store in sorted(stores, key=lambda store: str(store.id)):
+
+        def is_open(as_of: datetime, minute: datetime, store: _Store = store) -> bool:
+            return _is_open(_as_read(country, store, as_of), minute)
+
+        story = StoreWeek(slots, [rows.get((slot, str(store.id))) for slot in slots], is_open)
+        found += [("outages", day, row) for day, row in story.outages()]
+        # Ticks write them, so a slot that was missed has none.
+        found += [("current_outages", row["slot"], row) for row in story.current() if seen.get(row["slot"])]
+        found += [("missed_looks", row["slot"], row | _clock(store.zone, row["slot"])) for row in story.missed()]
+    return sorted(found, key=lambda one: one[1])
+
+
 def _row(
     country: str, slot: datetime, store: _Store, outage: tuple[int, str], as_of: datetime, unseen: bool
 ) -> dict[str, Any]:
     """A store's row in a slot: judged by its hours and the story of the week."""
-    local = slot.replace(tzinfo=UTC).astimezone(ZoneInfo(store.zone))
     read = _as_read(country, store, as_of)
     minutes = [_is_open(read, slot + timedelta(minutes=n)) for n in range(15)]
     # The live view follows the schedule, except on the exceptional closing day: then it is an hour late.
     shown = _is_open(_as_read(country, store, as_of - timedelta(hours=1)) if store.id == 110 else read, slot)
     bad = _is_bad(country, store)
+    # A tablet with a bad connection: on Saturday noon every other look finds it off.
+    flickers = country == "es" and store.id == 118 and slot_in(slot, 5, "12:00", "13:30") and slot.minute % 30 == 0
+    outage = (1, "tablet_offline") if flickers else outage
+    # When the week ends two stores in Mexico are down.
+    begin = {102: "22:15", 110: "23:00"}.get(store.id, "24:00")
+    outage = (1, "no_couriers") if country == "mx" and slot_in(slot, 6, begin, "24:00") else outage
     forgot = store.id == 108 and slot.weekday() >= 4  # nobody turns it off at the weekend
     # Not in the live view: one store per country all week, and one in Mexico for a day.
     listed = not (store.id == 106 or (country == "mx" and store.id == 103 and slot.weekday() == 1))
@@ -228,8 +256,7 @@ def _row(
         "name": store.name,
         "city": store.city,
         "timezone": store.zone,
-        "local_date": local.date(),
-        "local_hour": local.hour,
+        **_clock(store.zone, slot),
         "scheduled": None if bad or unseen else minutes[0],
         "scheduled_seconds": None if bad else 60 * sum(minutes),
         "listed": None if unseen else listed,
@@ -311,14 +338,19 @@ def _told(country: str, day: date, store: _Store) -> dict[str, Any]:
 
 def _orphan(country: str, slot: datetime, store_id: int, as_of: datetime) -> dict[str, Any]:
     zone = _CITIES[country][0][1]
-    local = slot.replace(tzinfo=UTC).astimezone(ZoneInfo(zone))
     known = {"slot": slot, "observed_at": slot + timedelta(seconds=5), "store_id": str(store_id), "timezone": zone}
-    known |= {"local_date": local.date(), "local_hour": local.hour, "listed": True, "online": store_id % 2 == 1}
+    known |= {**_clock(zone, slot), "listed": True, "online": store_id % 2 == 1}
     unknown = ("name", "city", "scheduled", "scheduled_seconds", "reason", "region", "chain", "segment", "owner")
     return dict.fromkeys(unknown) | known | {
         "status": "orphan",
         "schedule_as_of": as_of,
     }  # fmt: skip
+
+
+def _clock(zone: str, slot: datetime) -> dict[str, Any]:
+    """A slot on a zone's clock."""
+    local = slot.replace(tzinfo=UTC).astimezone(ZoneInfo(zone))
+    return {"local_date": local.date(), "local_hour": local.hour}
 
 
 def _by_city(slot: datetime, stores: Rows) -> Rows:

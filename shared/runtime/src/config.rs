@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
-use storewatch_domain::{CountryCode, IdType, MissingHours, Rules, Zones};
+use storewatch_domain::{CountryCode, IdType, Instant, MissingHours, Rules, Slot, Zones};
 use storewatch_sources::elastic::is_loopback;
 use storewatch_sources::{PostgresAddress, Queries};
 use url::Url;
 
 use crate::error::FunctionError;
+use crate::events::{OBSERVING_AFTER_LOOK_MICROS, OBSERVING_MICROS};
 
 /// A country file, checked.
 #[derive(Debug, Clone, Deserialize)]
@@ -73,11 +74,28 @@ pub struct RunSection {
     pub chunk_stores: usize,
     /// Chunks at once, 1 to 1,000.
     pub concurrency: usize,
+    /// Where in the slot the live view is looked at, in seconds after its start.
+    pub look_after_seconds: usize,
 }
 
 impl Default for RunSection {
     fn default() -> Self {
-        Self { chunk_stores: 10_000, concurrency: 4 }
+        Self { chunk_stores: 10_000, concurrency: 4, look_after_seconds: 0 }
+    }
+}
+
+impl RunSection {
+    /// The latest that a country may look.
+    pub const LATEST_LOOK_SECONDS: usize = 600;
+
+    /// When the live view of the slot is looked at.
+    pub fn look_at(&self, slot: Slot) -> Instant {
+        slot.first_instant().plus_micros(self.look_after_seconds as i64 * 1_000_000)
+    }
+
+    /// How long after its start a country tick observes, in microseconds.
+    pub fn observing_micros(&self) -> i64 {
+        OBSERVING_MICROS.max(self.look_after_seconds as i64 * 1_000_000 + OBSERVING_AFTER_LOOK_MICROS)
     }
 }
 
@@ -108,14 +126,16 @@ impl CountryFile {
     }
 
     fn check(&self) -> Result<(), String> {
-        let range = |key: &str, value: usize, most: usize| match value {
-            n if (1..=most).contains(&n) => Ok(()),
-            n => Err(format!("{key} = {n} is not in 1 to {most}")),
+        let range = |key: &str, value: usize, least: usize, most: usize| match value {
+            n if (least..=most).contains(&n) => Ok(()),
+            n => Err(format!("{key} = {n} is not in {least} to {most}")),
         };
-        range("[run].chunk_stores", self.run.chunk_stores, 10_000)?;
-        range("[run].concurrency", self.run.concurrency, 1_000)?;
-        range("[schedule].timeout_seconds", self.schedule.timeout_seconds as usize, 600)?;
-        range("[live_view].timeout_seconds", self.live_view.timeout_seconds as usize, 600)?;
+        let latest_look = RunSection::LATEST_LOOK_SECONDS;
+        range("[run].chunk_stores", self.run.chunk_stores, 1, 10_000)?;
+        range("[run].concurrency", self.run.concurrency, 1, 1_000)?;
+        range("[run].look_after_seconds", self.run.look_after_seconds, 0, latest_look)?;
+        range("[schedule].timeout_seconds", self.schedule.timeout_seconds as usize, 1, 600)?;
+        range("[live_view].timeout_seconds", self.live_view.timeout_seconds as usize, 1, 600)?;
         let address = self.schedule.address()?;
         if self.schedule.secret.is_some() {
             address.check_hides_credentials().map_err(|error| format!("[schedule].url: {error}"))?;
@@ -387,6 +407,8 @@ mod tests {
     fn numbers_out_of_range_are_named_with_their_range() {
         let error = error_of(("[schedule]", "[run]\nchunk_stores = 10001\n[schedule]"));
         assert!(error.contains("[run].chunk_stores = 10001 is not in 1 to 10000"), "{error}");
+        let error = error_of(("[schedule]", "[run]\nlook_after_seconds = 601\n[schedule]"));
+        assert!(error.contains("[run].look_after_seconds = 601 is not in 0 to 600"), "{error}");
     }
 
     #[test]
@@ -402,5 +424,21 @@ mod tests {
             read += 1;
         }
         assert!(read >= 3);
+    }
+
+    #[test]
+    fn a_late_look_gets_its_own_time_to_observe() {
+        let slot: Slot = "2026-11-23T04:15:00Z".parse().unwrap();
+        let run = |seconds: &str| {
+            let text = format!("{GOOD}\n[run]\nlook_after_seconds = {seconds}");
+            CountryFile::parse(&text, "es.toml").unwrap().run
+        };
+        for (seconds, at, observing) in
+            [("0", "04:15:00", 450), ("390", "04:21:30", 450), ("600", "04:25:00", 660)]
+        {
+            let run = run(seconds);
+            assert_eq!(run.look_at(slot).to_string(), format!("2026-11-23T{at}.000000Z"));
+            assert_eq!(run.observing_micros(), observing * 1_000_000, "{seconds}");
+        }
     }
 }

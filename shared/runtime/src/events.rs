@@ -14,6 +14,8 @@ use crate::error_name::ErrorName;
 /// How long after its start a country tick observes, in microseconds. Merging and registering need the rest of
 /// the state machine's time: statemachine/retries.toml has the sum.
 pub const OBSERVING_MICROS: i64 = 450 * 1_000_000;
+/// How long after the place in the slot at which its country looks it observes at least.
+pub const OBSERVING_AFTER_LOOK_MICROS: i64 = 60 * 1_000_000;
 
 /// One item of the manifest: a chunk of stores that one `observe` handles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

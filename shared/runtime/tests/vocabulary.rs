@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use storewatch_domain::{Reason, Slot, Status};
 use storewatch_lake::{Outcome, Table};
 use storewatch_runtime::ErrorName;
-use storewatch_runtime::events::OBSERVING_MICROS;
+use storewatch_runtime::config::RunSection;
+use storewatch_runtime::events::{OBSERVING_AFTER_LOOK_MICROS, OBSERVING_MICROS};
 
 fn vocabulary() -> Value {
     let columns = |table: Table| -> Vec<Value> {
@@ -18,6 +19,8 @@ fn vocabulary() -> Value {
     json!({
         "slot_seconds": Slot::SECONDS,
         "observing_seconds": OBSERVING_MICROS / 1_000_000,
+        "latest_look_seconds": RunSection::LATEST_LOOK_SECONDS,
+        "observing_after_look_seconds": OBSERVING_AFTER_LOOK_MICROS / 1_000_000,
         "statuses": Status::ALL.map(|status| json!({ "name": status.as_str(), "is_rated": status.is_rated() })),
         "reasons": Reason::ALL.map(Reason::as_str),
         "outcomes": Outcome::ALL.map(Outcome::as_str),

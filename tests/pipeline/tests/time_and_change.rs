@@ -44,6 +44,22 @@ async fn chunks_that_start_after_the_time_to_observe_are_unknown_and_send_no_req
 }
 
 #[tokio::test]
+async fn a_country_that_looks_late_still_observes_for_a_minute() {
+    let mut world = World::default();
+    world.file.run.look_after_seconds = 600;
+    let planned = world.plan(&world.schedules).await.unwrap();
+    assert_eq!(planned.look_at, world.slot.first_instant().plus_micros(600_000_000));
+    world.now.store(planned.look_at.micros(), Ordering::Relaxed);
+    let view = slow(&world, 30);
+    for mut item in world.items().await {
+        item.started_at = Some(world.slot.first_instant());
+        world.observe(&item, &view).await.unwrap();
+    }
+    assert_eq!(view.asked.load(Ordering::Relaxed), 2, "the third would begin 60 s after the look");
+    assert_eq!(world.merge_chunks().await.outcome, Outcome::Partial);
+}
+
+#[tokio::test]
 async fn an_answer_after_the_slot_is_late() {
     let world = World::default();
     world.plan(&world.schedules).await.unwrap();

@@ -74,8 +74,7 @@ impl Execution {
                     chosen.map_or(&state["Default"], |rule| &rule["Next"])
                 }
                 "Wait" => {
-                    let seconds = path(&data, state["SecondsPath"].as_str().unwrap());
-                    self.caller.world.wait_out(seconds.as_i64().unwrap()).await;
+                    self.wait(state, &data).await;
                     &state["Next"]
                 }
                 _ => match self.with_retries(state, &data).await {
@@ -98,6 +97,22 @@ impl Execution {
             .as_str()
             .unwrap();
         }
+    }
+
+    async fn wait(&self, state: &'static Value, data: &Value) {
+        let world = &self.caller.world;
+        let until = match state.get("TimestampPath") {
+            Some(time) => {
+                let time = path(data, time.as_str().unwrap()).as_str().unwrap();
+                // Step Functions cuts off parts of a second.
+                time.parse::<Instant>().unwrap().micros() / 1_000_000 * 1_000_000
+            }
+            None => {
+                let seconds = path(data, state["SecondsPath"].as_str().unwrap());
+                world.now() + seconds.as_i64().unwrap() * 1_000_000
+            }
+        };
+        world.wait_until(until).await;
     }
 
     fn is_stopped(&self) -> bool {

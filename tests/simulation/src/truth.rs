@@ -34,6 +34,8 @@ pub struct Truth {
     pub id_type: IdType,
     pub chunk_stores: usize,
     pub versioned: bool,
+    /// Where in the slot the country looks.
+    pub look_after_seconds: i64,
     keys: Vec<StoreKey>,
     editions: Vec<Edition>,
 }
@@ -59,7 +61,8 @@ impl Truth {
             }
         }
         let (chunk_stores, versioned) = (rng.usize(2..=3), rng.bool());
-        Self { seed, id_type, chunk_stores, versioned, keys, editions }
+        let look_after_seconds = [0, 0, 300, 600][(seed % 4) as usize];
+        Self { seed, id_type, chunk_stores, versioned, look_after_seconds, keys, editions }
     }
 
     /// The edition of the schedules at the instant.

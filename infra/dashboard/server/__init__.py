@@ -1,0 +1,1 @@
+"""What runs inside the local Superset, in its own Python environment: settings, cache, preparation."""

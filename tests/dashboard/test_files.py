@@ -1,0 +1,120 @@
+"""The check of the dashboards' files, and what they are compiled to."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra.dashboard import bundle, files, layout, problems, tables
+from infra.dashboard.files import Chart, Dashboard, Dataset, Files, Filter, Row
+from infra.errors import DeployError
+
+SQL = "select country, slot from country_ticks where ${days 7}"
+DATASET = Dataset(
+    "ticks",
+    SQL,
+    {"country": "VARCHAR", "slot": "TIMESTAMP"},
+    {"ticks": {"verbose_name": "Ticks", "expression": "count(*)"}},
+    main_dttm_col="slot",
+)
+CHART = Chart("lag", "Lag", "table", "ticks", {"groupby": ["country"], "metrics": ["ticks"]})
+BOARD = Dashboard(
+    "health",
+    "Health",
+    "health",
+    "",
+    ("viewer", "countries"),
+    (Row(20, {"lag": 12}),),
+    (Filter("Country", "country", "ticks"),),
+)
+ROLES = {"viewer": files.Role("viewer")}
+
+
+def _files(
+    dataset: Mapping[str, Any] | None = None,
+    chart: Mapping[str, Any] | None = None,
+    board: Mapping[str, Any] | None = None,
+) -> Files:
+    made = replace(BOARD, **(board or {}))
+    return Files(
+        {"ticks": replace(DATASET, **(dataset or {}))},
+        {"lag": replace(CHART, **(chart or {}))},
+        {"health": made},
+        ROLES,
+    )
+
+
+def test_the_files_of_the_project_have_no_problems() -> None:
+    assert problems.problems(files.load()) == []
+    assert problems.problems(_files()) == []
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (lambda: _files(dataset={"columns": {"Country": "VARCHAR"}}), "'Country' must be lower-case"),
+        (lambda: _files(dataset={"columns": {"slot": "TIMESTAMP"}}), "no column country"),
+        (lambda: _files(dataset={"sql": "select * from country_ticks"}), "only 0 times"),
+        (
+            lambda: _files(dataset={"sql": f"{SQL} union all select country, slot from availability_by_city"}),
+            "only 1 times",
+        ),
+        (lambda: _files(dataset={"sql": SQL.replace("days 7", "days")}), "is neither"),
+        (lambda: _files(dataset={"sql": f"{SQL} and slot < now()"}), "an instant with a zone"),
+        (lambda: _files(dataset={"main_dttm_col": "country"}), "not a column of type TIMESTAMP"),
+        (lambda: _files(chart={"params": {"time_grain_sqla": "PT15M"}}), "'PT15M' does not exist on Athena"),
+        (lambda: _files(chart={"params": {"groupby": ["city"]}}), "no column 'city'"),
+        (lambda: _files(chart={"params": {"metrics": ["Ticks"]}}), "no metric 'Ticks'"),
+        (lambda: _files(chart={"params": {"metric": {"label": "N", "expressionType": "SQL"}}}), "no metric"),
+        (lambda: _files(chart={"viz_type": "deck_scatter"}), "fetches from other machines"),
+        (lambda: _files(chart={"dataset": "tocks"}), "no dataset 'tocks'"),
+        (lambda: _files(board={"roles": ()}), "names no roles"),
+        (lambda: _files(board={"roles": ("nobody",)}), "no role 'nobody'"),
+        (lambda: _files(board={"rows": (Row(20, {"lag": 7, "lead": 6}),)}), "is 13 wide"),
+        (lambda: _files(board={"rows": ()}), "no dashboard shows it"),
+        (lambda: _files(board={"filters": (Filter("City", "city", "ticks"),)}), "no column 'city'"),
+        (lambda: _files(board={"filters": (Filter("Country", "country", "ticks", below="City"),)}), "no filter"),
+    ],
+)
+def test_each_rule_finds_what_breaks_it(made: Callable[[], Files], told: str) -> None:
+    assert any(told in problem for problem in problems.problems(made())), problems.problems(made())
+
+
+def test_a_key_that_is_not_known_is_refused(tmp_path: Path) -> None:
+    for folder in ("datasets", "charts", "dashboards"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "roles.yaml").write_text("viewer: {}\n")
+    (tmp_path / "charts" / "lag.yaml").write_text("slice_nam: Lag\n")
+    with pytest.raises(DeployError, match=r"lag.yaml: .*slice_nam"):
+        files.load(tmp_path)
+
+
+def test_every_table_and_view_has_a_dataset_with_the_country() -> None:
+    assert {"store_availability", "country_ticks", "worst_stores"} <= tables.datasets().keys()
+    assert all("country" in dataset.columns for dataset in tables.datasets().values())
+
+
+def test_a_dashboard_keeps_its_identity_and_its_links_over_imports() -> None:
+    made = bundle.looks(_files(), {"health": "x"}, [])["dashboards/health.yaml"]
+    again = bundle.looks(_files(board={"title": "Healthy"}), {"health": "y"}, [])["dashboards/health.yaml"]
+    assert made["uuid"] == again["uuid"]
+    assert made["metadata"]["native_filter_configuration"][0]["id"] == "NATIVE_FILTER-country"
+    assert made["position"]["CHART-lag"]["meta"]["uuid"] == CHART.uuid
+
+
+def test_a_fingerprint_changes_with_a_dashboards_charts_and_datasets_only() -> None:
+    same = bundle.fingerprint(_files(), BOARD, "storewatch")
+    other = Files({**_files().datasets, "unused": DATASET}, _files().charts, _files().dashboards, ROLES)
+    assert bundle.fingerprint(other, BOARD, "storewatch") == same
+    assert bundle.fingerprint(_files(chart={"slice_name": "Delay"}), BOARD, "storewatch") != same
+    assert bundle.fingerprint(_files(dataset={"description": "x"}), BOARD, "storewatch") != same
+
+
+def test_rows_after_a_tab_stand_in_it() -> None:
+    rows = (Row(20, {"lag": 6}, tab="Ticks"), Row(5, text="Cost", tab="Cost"))
+    tree = layout.position(replace(BOARD, rows=rows), {"lag": CHART}, {"lag": 1})
+    assert tree["ROOT_ID"]["children"] == ["TABS-1"]
+    assert [tree[key]["children"] for key in tree["TABS-1"]["children"]] == [["ROW-1"], ["ROW-2"]]
+    assert tree["CHART-lag"]["parents"] == ["ROOT_ID", "TABS-1", "TAB-1", "ROW-1"]

@@ -1,0 +1,84 @@
+"""Who sees what: in the browser, over the API, as CSV, and in the lists of filters."""
+
+import csv
+import io
+
+import pytest
+from playwright.sync_api import Browser
+
+from infra.errors import DeployError
+from tests.dashboard.browser import Viewer
+from tests.dashboard.conftest import Shown, query, values
+
+SLUG = "storewatch-live"
+TABLE = "Countries now"
+# To draw a dashboard whose queries nobody has asked yet, on a machine that is busy with other tests.
+SECONDS = 60
+
+
+def _viewer(chromium: Browser, shown: Shown, user: str) -> Viewer:
+    viewer = Viewer.of(chromium, shown.url)
+    viewer.log_in(user, shown.passwords[user])
+    return viewer
+
+
+@pytest.mark.parametrize(
+    ("user", "countries"),
+    [("admin", {"es", "mx"}), ("analyst", {"es", "mx"}), ("viewer", {"es", "mx"}), ("spaniard", {"es"})],
+)
+def test_each_role_sees_its_countries_and_nothing_fails_or_leaves_the_machine(
+    chromium: Browser, shown: Shown, titles: dict[str, list[str]], user: str, countries: set[str]
+) -> None:
+    viewer = _viewer(chromium, shown, user)
+    for slug, charts in titles.items():
+        viewer.open(slug, charts, seconds=SECONDS)
+        assert values(viewer.answers, "country") == countries
+        # The charts and at least one list of a filter.
+        assert len(viewer.answers) > len(charts)
+    assert viewer.failed == []
+    assert viewer.left == []
+    assert "es" in viewer.text_of(TABLE)
+    assert ("mx" in viewer.text_of(TABLE)) == ("mx" in countries)
+
+
+def test_an_outsider_sees_no_dashboard(chromium: Browser, shown: Shown) -> None:
+    viewer = _viewer(chromium, shown, "outsider")
+    viewer.page.goto(f"{shown.url}/superset/dashboard/{SLUG}/")
+    assert viewer.page.locator("[data-test-chart-name]").count() == 0
+    assert f"404 GET {shown.url}/superset/dashboard/{SLUG}/" in viewer.failed
+    client = shown.client("outsider")
+    assert list(client.all("dashboard/")) == []
+    with pytest.raises(DeployError, match="403"):
+        client.post("chart/data", query(shown, "latest_slot", chart=TABLE, columns=["country"]))
+
+
+def test_a_country_gets_no_other_countrys_rows_whatever_it_asks_for(shown: Shown) -> None:
+    client = shown.client("spaniard")
+    other = [{"col": "country", "op": "IN", "val": ["mx"]}]
+    for filters in ([], other):
+        asked = query(shown, "latest_slot", chart=TABLE, columns=["country", "city"], filters=filters, force=True)
+        assert values([client.post("chart/data", asked)], "country") == (set() if filters else {"es"})
+    made_up = {"label": "x", "expressionType": "SQL", "sqlExpression": "(select max(country) from country_ticks)"}
+    with pytest.raises(DeployError, match="sub-queries"):
+        client.post("chart/data", query(shown, "latest_slot", chart=TABLE, columns=[made_up]))
+
+
+def test_a_country_gets_its_own_rows_as_csv(shown: Shown) -> None:
+    asked = query(shown, "latest_slot", chart=TABLE, columns=["country", "city"]) | {"result_format": "csv"}
+    rows = list(csv.DictReader(io.StringIO(shown.client("spaniard").post_for_text("chart/data", asked))))
+    assert {row["Country"] for row in rows} == {"es"}
+    assert {row["City"] for row in rows} >= {"Madrid", "Sevilla"}
+
+
+def test_a_country_asks_no_dataset_outside_of_a_dashboard_and_no_sql(shown: Shown) -> None:
+    client = shown.client("spaniard")
+    for dataset in ("latest_slot", "store_availability"):
+        with pytest.raises(DeployError, match="403"):
+            client.post("chart/data", query(shown, dataset, columns=["country"]))
+    with pytest.raises(DeployError, match="403"):
+        client.post("sqllab/execute/", {"database_id": 1, "sql": "select 1", "client_id": "spaniard"})
+
+
+def test_whoever_has_none_of_the_roles_gets_no_rows_even_with_access_to_all_datasets(shown: Shown) -> None:
+    asked = query(shown, "latest_slot", columns=["country"])
+    assert shown.client("editor").post("chart/data", asked)["result"][0]["data"] == []
