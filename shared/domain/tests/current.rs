@@ -165,7 +165,7 @@ fn history() -> impl Strategy<Value = History> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn tick_after_tick_says_what_all_rows_up_to_the_slot_say(history in history()) {

@@ -136,21 +136,21 @@ impl AvailabilityRows {
     /// An id is null, or a status is unknown.
     pub fn looks(&self) -> Result<Vec<Row<'_>>, ParquetError> {
         let (ids, statuses) = (self.0.column("store_id")?.str()?, self.0.column("status")?.str()?);
-        let (at, opened_at) =
-            (self.0.column("observed_at")?.datetime()?, self.0.column(OPENED_AT)?.datetime()?);
+        let (at, opened_at) = (self.0.column("observed_at")?, self.0.column(OPENED_AT)?);
+        let (at, opened_at) = (at.datetime()?.physical(), opened_at.datetime()?.physical());
         let seconds = self.0.column("scheduled_seconds")?.i16()?;
-        let instant =
-            |column: &DatetimeChunked, n| column.physical().get(n).map(parquet::instant).transpose();
-        let row = |n| {
+        let instant = |micros: Option<i64>| micros.map(parquet::instant).transpose();
+        let rows = ids.iter().zip(statuses.iter()).zip(at.iter().zip(opened_at.iter())).zip(seconds.iter());
+        let row = |(((id, name), (at, opened_at)), seconds): (_, Option<i16>)| {
             Ok(Row {
-                id: ids.get(n).ok_or_else(|| ParquetError::Content("store_id is null".to_owned()))?,
-                status: status(statuses.get(n))?,
-                at: instant(at, n)?,
-                scheduled_seconds: seconds.get(n).unwrap_or(0) as u16,
-                opened_at: instant(opened_at, n)?,
+                id: Option::ok_or_else(id, || ParquetError::Content("store_id is null".to_owned()))?,
+                status: status(name)?,
+                at: instant(at)?,
+                scheduled_seconds: seconds.unwrap_or(0) as u16,
+                opened_at: instant(opened_at)?,
             })
         };
-        (0..self.len()).map(row).collect()
+        rows.map(row).collect()
     }
 
     /// The ids, in row order.

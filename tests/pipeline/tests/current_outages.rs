@@ -186,6 +186,35 @@ async fn slots_that_are_merged_in_any_order_end_as_in_order() {
 }
 
 #[tokio::test]
+async fn a_correction_after_the_day_was_compacted_is_in_its_next_version() {
+    let mut world = World::default();
+    for n in [0, 2] {
+        tick(&mut world, n, n > 0).await;
+    }
+    stage(&mut world, 1, true).await;
+    world.now.store(slot(9).start_micros(), Ordering::Relaxed);
+    assert_eq!(compacted(&world).await.len(), 1);
+    world.merge_chunks().await;
+    let corrected = compacted(&world).await;
+    let looks: Vec<u64> = corrected.iter().map(|outage| outage.bad_looks).collect();
+    assert_eq!(looks, [1, 2], "{corrected:?}");
+    assert!(is_in(Some(corrected[1].since_by), 1), "{corrected:?}");
+}
+
+/// The outages of all slots of the tests' first day, from its compacted file.
+async fn compacted(world: &World) -> Vec<Ongoing> {
+    let (country, day) = (world.country, slot(0).day());
+    let ports = compact::Ports { objects: &world.objects, catalog: &world.catalog, clock: world };
+    compact::handle(&ports, &compact::Event { country, day: Some(day) }).await.unwrap();
+    let partitions = world.catalog.partitions();
+    let own = partitions.iter().find(|one| one.table == Table::CurrentOutages && one.day == day).unwrap();
+    let files = world.objects.list(own.location.strip_prefix("s3://memory/").unwrap()).await.unwrap();
+    assert_eq!(files.len(), 1);
+    let rows = CurrentRows::read(world.objects.get(&files[0].key).await.unwrap()).unwrap();
+    rows.outages().unwrap().into_iter().map(|(_, outage)| outage).collect()
+}
+
+#[tokio::test]
 async fn repeating_the_merges_of_all_slots_changes_nothing() {
     let mut world = World::default();
     for n in 6..10 {
