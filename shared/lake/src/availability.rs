@@ -33,7 +33,11 @@ impl AvailabilityRows {
         }
         let column = |(name, glue): (&str, &str)| match frame.column(name) {
             Ok(column) => Ok(column.clone()),
-            Err(_) => parquet::nulls(name, glue, height),
+            // What an earlier release did not write.
+            Err(_) if name == OPENED_AT || Labels::NAMES.contains(&name) => {
+                parquet::nulls(name, glue, height)
+            }
+            Err(missing) => Err(missing.into()),
         };
         let columns: Vec<Column> = wanted.into_iter().map(column).collect::<Result<_, ParquetError>>()?;
         let frame = DataFrame::new(height, columns)?;
