@@ -61,9 +61,9 @@ help: ## List the targets
 run: ## Do everything from a fresh clone: servers, build, sample, deployment, a tick, its result (STORES, COUNTRIES, SECRETS)
 	@$(STACK) run --stores $(STORES) --countries $(subst $(space),$(comma),$(strip $(COUNTRIES))) $(if $(SECRETS),--secrets $(SECRETS))
 
-test: ## Run the whole test suite on real servers, also from a fresh clone
+test: ## Run the test suite on real servers, also from a fresh clone; test-dashboard is apart
 	@$(STACK) build
-	@$(MAKE) --no-print-directory test-rust test-e2e test-dashboard
+	@$(MAKE) --no-print-directory test-rust test-e2e
 
 test-rust: ## Run only the Rust tests, on the running stack
 	@eval "$$($(STACK) env)"; cargo test --workspace
@@ -71,7 +71,7 @@ test-rust: ## Run only the Rust tests, on the running stack
 test-e2e: ## Run only the end-to-end tests of the deployed templates, on the running stack
 	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e
 
-test-dashboard: ## Run only the dashboard's tests, in Chromium on the running stack
+test-dashboard: ## Run the dashboard's tests, in Chromium on the running stack
 	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/dashboard
 
 test-hours: ## Compare the hours of many random stores with the naive implementation, optimised (CASES)
