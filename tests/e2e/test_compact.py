@@ -19,6 +19,8 @@ from tests.harness.oracle import LABELS, Country, expected_unseen_row, label
 from tests.harness.schedule_texts import read_texts
 
 COUNTRIES = ("es", "pt")
+# The day's ticks were late, so every store was unknown and none known to be down.
+FILLED = tuple(table for table in TABLES if table != "current_outages")
 ORDER = {
     "store_availability": ["city", "store_id", "slot"],
     "availability_by_city": ["slot", "city"],
@@ -114,7 +116,7 @@ def test_a_past_day_becomes_one_file_per_table_with_the_same_rows(
     assert place == f"s3://{deployed.bucket}/country_ticks/country={country}/day={today}/"
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", FILLED)
 def test_a_compacted_file_is_sorted_and_has_statistics_for_every_column(
     daily_deployment: Ticked, compacted: dict[str, dict[str, list[str]]], table: str
 ) -> None:
@@ -247,7 +249,7 @@ def test_a_late_tick_leaves_the_day_compacted_and_shows_after_the_next_run(
         entry["country"]: [found["day"] for found in entry["days"]] for entry in json.loads(done["output"])["countries"]
     }
     assert days == {"es": [], "pt": [day]}
-    for table in TABLES:
+    for table in FILLED:
         after = seen(deployed, "pt", day)[table]
         assert set(compacted["pt"][table]) < set(after)
         ((_, content),) = files(deployed, table, "pt", day).items()
