@@ -1,11 +1,9 @@
 //! The files of `store_availability` and `availability_by_city`: makes rows of judged stores, merges chunks
 //! into one file, and sums it up.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use polars::prelude::*;
-use storewatch_domain::{Instant, InvalidStatus, JudgedStore, Labels, LocalDate, Slot, Status, Summary};
+use storewatch_domain::{Instant, InvalidStatus, JudgedStore, LocalDate, Slot, Status, Summary};
 
 use crate::parquet::{self, ParquetError};
 use crate::tables::Table;
@@ -34,10 +32,10 @@ impl AvailabilityRows {
         let mut columns = vec![
             times("slot", vec![Some(slot.first_instant()); n])?,
             times("observed_at", stores.iter().map(|store| store.observed_at).collect())?,
-            column!("store_id", |store: &JudgedStore<'_>| Cow::clone(&store.id)),
-            column!("name", |store: &JudgedStore<'_>| store.name.map(str::to_owned)),
-            column!("city", |store: &JudgedStore<'_>| store.city.map(str::to_owned)),
-            column!("timezone", |store: &JudgedStore<'_>| store.timezone.to_owned()),
+            column!("store_id", |store: &JudgedStore<'_>| store.id.as_ref()),
+            column!("name", |store: &JudgedStore<'_>| store.name),
+            column!("city", |store: &JudgedStore<'_>| store.city),
+            column!("timezone", |store: &JudgedStore<'_>| store.timezone),
             parquet::dates(
                 "local_date",
                 stores.iter().map(|store| store.local.map(|(date, _)| date.days())).collect(),
@@ -51,13 +49,10 @@ impl AvailabilityRows {
             column!("listed", |store: &JudgedStore<'_>| store.judged.listed),
             column!("online", |store: &JudgedStore<'_>| store.judged.online),
             column!("status", |store: &JudgedStore<'_>| store.judged.status.as_str()),
-            column!("reason", |store: &JudgedStore<'_>| store.judged.reason.map(str::to_owned)),
+            column!("reason", |store: &JudgedStore<'_>| store.judged.reason),
             times("schedule_as_of", vec![Some(schedule_as_of); n])?,
         ];
-        columns.extend(Labels::NAMES.into_iter().enumerate().map(|(label, name)| {
-            let values: Vec<_> = stores.iter().map(|store| store.labels.values()[label]).collect();
-            parquet::texts(name, &values)
-        }));
+        columns.extend(parquet::labels(stores.iter().map(|store| store.labels)));
         let frame = DataFrame::new(n, columns)?;
         parquet::check(Table::StoreAvailability, &frame)?;
         Ok(Self(frame))
@@ -237,7 +232,7 @@ pub fn by_city(slot: Slot, summary: &Summary<'_>) -> Result<Bytes, ParquetError>
 mod tests {
     use super::*;
     use storewatch_domain::{
-        IdType, LiveStore, MissingHours, Observation, Rules, Store, StoreKey, Zones, judge_chunk,
+        IdType, Labels, LiveStore, MissingHours, Observation, Rules, Store, StoreKey, Zones, judge_chunk,
     };
 
     /// The rows of a store with labels and of an orphan.
