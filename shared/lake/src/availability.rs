@@ -1,8 +1,6 @@
 //! The files of `store_availability` and `availability_by_city`: makes rows of judged stores, merges chunks
 //! into one file, and sums it up.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use polars::prelude::*;
 use storewatch_domain::current::Row;
@@ -81,10 +79,10 @@ impl AvailabilityRows {
         let mut columns = vec![
             times("slot", vec![Some(slot.first_instant()); n])?,
             times("observed_at", stores.iter().map(|store| store.observed_at).collect())?,
-            column!("store_id", |store: &JudgedStore<'_>| Cow::clone(&store.id)),
-            column!("name", |store: &JudgedStore<'_>| store.name.map(str::to_owned)),
-            column!("city", |store: &JudgedStore<'_>| store.city.map(str::to_owned)),
-            column!("timezone", |store: &JudgedStore<'_>| store.timezone.to_owned()),
+            column!("store_id", |store: &JudgedStore<'_>| store.id.as_ref()),
+            column!("name", |store: &JudgedStore<'_>| store.name),
+            column!("city", |store: &JudgedStore<'_>| store.city),
+            column!("timezone", |store: &JudgedStore<'_>| store.timezone),
             parquet::dates(
                 "local_date",
                 stores.iter().map(|store| store.local.map(|(date, _)| date.days())).collect(),
@@ -98,13 +96,10 @@ impl AvailabilityRows {
             column!("listed", |store: &JudgedStore<'_>| store.judged.listed),
             column!("online", |store: &JudgedStore<'_>| store.judged.online),
             column!("status", |store: &JudgedStore<'_>| store.judged.status.as_str()),
-            column!("reason", |store: &JudgedStore<'_>| store.judged.reason.map(str::to_owned)),
+            column!("reason", |store: &JudgedStore<'_>| store.judged.reason),
             times("schedule_as_of", vec![Some(schedule_as_of); n])?,
         ];
-        columns.extend(Labels::NAMES.into_iter().enumerate().map(|(label, name)| {
-            let values: Vec<_> = stores.iter().map(|store| store.labels.values()[label]).collect();
-            parquet::texts(name, &values)
-        }));
+        columns.extend(parquet::labels(stores.iter().map(|store| store.labels)));
         columns.push(times(OPENED_AT, stores.iter().map(|store| store.opened_at).collect())?);
         Self::of(DataFrame::new(n, columns)?)
     }
@@ -313,7 +308,7 @@ pub fn by_city(slot: Slot, summary: &Summary<'_>) -> Result<Bytes, ParquetError>
 mod tests {
     use super::*;
     use storewatch_domain::{
-        IdType, LiveStore, MissingHours, Observation, Rules, Store, StoreKey, Zones, judge_chunk,
+        IdType, Labels, LiveStore, MissingHours, Observation, Rules, Store, StoreKey, Zones, judge_chunk,
     };
 
     /// The rows of a store with labels and of an orphan.

@@ -5,7 +5,7 @@ use std::io::Write;
 
 use bytes::Bytes;
 use polars::prelude::*;
-use storewatch_domain::Instant;
+use storewatch_domain::{Instant, Labels};
 
 use crate::tables::{self, Table};
 
@@ -146,6 +146,17 @@ pub(crate) fn dates(name: &str, values: Vec<Option<i32>>) -> Result<Column, Parq
 /// A column of text.
 pub(crate) fn texts(name: &str, values: &[Option<&str>]) -> Column {
     Series::new(name.into(), values).into_column()
+}
+
+/// The columns that say whose each store is.
+pub(crate) fn labels<'a>(stores: impl Iterator<Item = &'a Labels>) -> impl Iterator<Item = Column> {
+    let mut columns = [const { Vec::new() }; Labels::NAMES.len()];
+    for labels in stores {
+        for (column, value) in columns.iter_mut().zip(labels.values()) {
+            column.push(value);
+        }
+    }
+    Labels::NAMES.into_iter().zip(columns).map(|(name, column)| texts(name, &column))
 }
 
 fn typed(series: Series, glue: &str) -> Result<Column, ParquetError> {

@@ -18,17 +18,12 @@ const NO_TIME: u32 = (1 << TIME_BITS) - 1;
 /// # Errors
 /// Polars cannot make or write the file.
 pub fn write(stores: &[Store]) -> Result<Bytes, ParquetError> {
-    let text = |name: &str, value: &dyn Fn(&Store) -> Option<&str>| {
-        // The closure borrows from one store at a time, so the texts must be owned.
-        let values: Vec<Option<String>> = stores.iter().map(|s| value(s).map(str::to_owned)).collect();
-        Series::new(name.into(), values).into_column()
-    };
     let mut columns = vec![
-        text("store_id", &|store| Some(&store.id)),
-        text("name", &|store| store.name.as_deref()),
-        text("city", &|store| store.city.as_deref()),
-        text("timezone", &|store| store.timezone.as_deref()),
-        text("problem", &|store| store.problem.as_deref()),
+        text("store_id", stores, |store| Some(&store.id)),
+        text("name", stores, |store| store.name.as_deref()),
+        text("city", stores, |store| store.city.as_deref()),
+        text("timezone", stores, |store| store.timezone.as_deref()),
+        text("problem", stores, |store| store.problem.as_deref()),
         list("weekly", stores, |hours, out| {
             let rows = hours.weekly.iter();
             out.extend(rows.map(|row| pack(i64::from(row.weekday()), row.hours())));
@@ -38,9 +33,7 @@ pub fn write(stores: &[Store]) -> Result<Bytes, ParquetError> {
             out.extend(rows.map(|row| pack(i64::from(row.date().days()), row.hours())));
         }),
     ];
-    columns.extend(
-        Labels::NAMES.into_iter().enumerate().map(|(n, name)| text(name, &|store| store.labels.values()[n])),
-    );
+    columns.extend(parquet::labels(stores.iter().map(|store| &store.labels)));
     let mut frame = DataFrame::new(stores.len(), columns)?;
     parquet::write(&mut frame)
 }
@@ -95,6 +88,10 @@ fn unpack(packed: i64) -> Option<(i64, Option<WallTime>, Option<WallTime>)> {
         seconds => WallTime::from_seconds(seconds).map(Some),
     };
     Some((packed >> (2 * TIME_BITS), time(packed >> TIME_BITS)?, time(packed)?))
+}
+
+fn text<'a>(name: &str, stores: &'a [Store], value: impl Fn(&'a Store) -> Option<&'a str>) -> Column {
+    parquet::texts(name, &stores.iter().map(value).collect::<Vec<_>>())
 }
 
 fn list(name: &str, stores: &[Store], fill: impl Fn(&StoreHours, &mut Vec<i64>)) -> Column {
