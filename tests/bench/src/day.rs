@@ -5,11 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use storewatch_domain::current::down_at;
 use storewatch_domain::{
     CountryCode, Day, IdType, Instant, Labels, LiveStore, MissingHours, Observation, Rules, Slot, Store,
     StoreHours, StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
 };
 use storewatch_lake::availability::{AvailabilityRows, by_city};
+use storewatch_lake::current::CurrentRows;
 use storewatch_lake::{Outcome, Table, TickRecord, keys, snapshot};
 
 /// The number of slots in the day.
@@ -52,7 +54,7 @@ pub fn make(folder: &Path, count: usize) {
         (0..count).map(|n| store(n, count, &mut draw)).unzip();
     let mut offline = vec![0_usize; count];
     let changed: usize = std::env::var("CHANGED").map_or(20, |changed| changed.parse().unwrap());
-    let mut snapshots: Vec<(PathBuf, Bytes)> = Vec::new();
+    let (mut snapshots, mut down) = (Vec::<(PathBuf, Bytes)>::new(), None);
     for n in 0..SLOTS {
         for k in 0..changed {
             stores[(n * changed + k) * 7 % count].name = Some(format!("Bar {n} {k}"));
@@ -70,7 +72,12 @@ pub fn make(folder: &Path, count: usize) {
             let view = Observation { at, stores: seen.collect() };
             AvailabilityRows::new(slot(n), as_of, &judge_chunk(slot(n), &rules(), stores, Ok(&view))).unwrap()
         });
-        write_tables(folder, slot(n), as_of, AvailabilityRows::merge(parts.collect()).unwrap());
+        let rows = AvailabilityRows::merge(parts.collect()).unwrap();
+        write_tables(folder, slot(n), as_of, &rows);
+        let now = current(slot(n), &rows, down.as_ref());
+        let key = keys::table_file(Table::CurrentOutages, country(), slot(n));
+        write(&folder.join(key), &now.clone().write().unwrap());
+        down = Some((slot(n), now));
     }
 }
 
@@ -139,8 +146,16 @@ fn live_store(
     (draw(200) > 0).then_some(live)
 }
 
-/// Writes the slot's file of each table.
-fn write_tables(folder: &Path, slot: Slot, as_of: Instant, rows: AvailabilityRows) {
+/// The current outages of a slot, after those of the slot before.
+fn current(slot: Slot, rows: &AvailabilityRows, before: Option<&(Slot, CurrentRows)>) -> CurrentRows {
+    let looks = rows.looks().unwrap();
+    let ongoing = before.map(|(slot, rows)| (*slot, rows.outages().unwrap()));
+    let down = down_at(slot, &looks, ongoing.as_ref().map(|(slot, ongoing)| (*slot, &ongoing[..])));
+    CurrentRows::new(slot, &down, rows, before.map(|(_, rows)| rows)).unwrap()
+}
+
+/// Writes the slot's files of the other tables.
+fn write_tables(folder: &Path, slot: Slot, as_of: Instant, rows: &AvailabilityRows) {
     let record = TickRecord {
         slot,
         started_at: slot.first_instant().plus_micros(500_000),
