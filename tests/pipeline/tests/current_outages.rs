@@ -205,7 +205,7 @@ async fn a_correction_after_the_day_was_compacted_is_in_its_next_version() {
 async fn compacted(world: &World) -> Vec<Ongoing> {
     let (country, day) = (world.country, slot(0).day());
     let ports = compact::Ports { objects: &world.objects, catalog: &world.catalog, clock: world };
-    compact::handle(&ports, &compact::Event { country, day: Some(day) }).await.unwrap();
+    compact::handle(&ports, Ok(&world.file), &compact::Event { country, day: Some(day) }).await.unwrap();
     let partitions = world.catalog.partitions();
     let own = partitions.iter().find(|one| one.table == Table::CurrentOutages && one.day == day).unwrap();
     let files = world.objects.list(own.location.strip_prefix("s3://memory/").unwrap()).await.unwrap();
