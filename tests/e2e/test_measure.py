@@ -90,16 +90,16 @@ def test_a_repair_of_several_countries_is_counted_in_requests(capsys: pytest.Cap
     assert repairs.main(_arguments(repairs, "--countries", f"{COUNTRIES}", "--days", f"{DAYS}")) == 0
     printed = capsys.readouterr().out
     for line in (
-        "created 60 6 0",
-        "updated 0 6 0",
-        "deleted 0 6 0",
-        "unchanged 0 42 54",
-        # One request per country and table, and there is one table more than ticks write. If some days have partitions,
+        "created 80 8 0",
+        "updated 0 8 0",
+        "deleted 0 8 0",
+        "unchanged 0 56 72",
+        # One request per country and table, and there are three tables more than ticks write. If some days have partitions,
         # Glue is asked once more for the days that have none.
-        "requests: BatchGetPartition 8 14 14",
-        "requests: BatchCreatePartition 6 6 0",
-        "requests: BatchUpdatePartition 0 6 0",
-        "requests: DeletePartition 0 6 0",
+        "requests: BatchGetPartition 14 22 22",
+        "requests: BatchCreatePartition 8 8 0",
+        "requests: BatchUpdatePartition 0 8 0",
+        "requests: DeletePartition 0 8 0",
     ):
         assert line in [" ".join(found.split()) for found in printed.splitlines()], printed
 
@@ -110,8 +110,8 @@ def test_a_repair_that_does_not_do_what_it_says_is_reported(
     monkeypatch.setattr(repairs, "repair", lambda *_: {"created": len(TABLES) * DAYS})
     assert repairs.main(_arguments(repairs, "--countries", "1", "--days", f"{DAYS}")) == 1
     printed = capsys.readouterr().out
-    assert "27 partitions differ from S3" in printed
-    assert "nothing to do: counted {'created': 30} instead of {'unchanged': 27}" in printed
+    assert "36 partitions differ from S3" in printed
+    assert "nothing to do: counted {'created': 40} instead of {'unchanged': 36}" in printed
 
 
 def _prefix() -> str:

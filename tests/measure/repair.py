@@ -64,7 +64,7 @@ class Repaired:
 class Year:
     """Countries with days of files, half of them compacted, and a catalog that may differ.
 
-    The tables are those that ticks write. store_schedules, which only compaction writes, has no files, but is repaired.
+    The tables are those that ticks write. Those that only compaction writes have no files, but are repaired.
     """
 
     deployed: Deployed
