@@ -30,7 +30,7 @@ struct Files {
 }
 
 /// The ticks around a slot that have rows.
-pub(crate) struct Ticks(BTreeMap<Slot, Files>);
+struct Ticks(BTreeMap<Slot, Files>);
 
 /// What a file of current outages was made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Ticks {
     ///
     /// # Errors
     /// `LakeUnavailable`.
-    pub(crate) async fn around(
+    async fn around(
         objects: &dyn Objects,
         country: CountryCode,
         slot: Slot,
@@ -101,7 +101,7 @@ impl Ticks {
     }
 
     /// What the slot's current outages are to be made of.
-    pub(crate) fn basis(&self, slot: Slot) -> Basis {
+    fn basis(&self, slot: Slot) -> Basis {
         let before = self.0.range(..slot).rev();
         let before = before.take_while(|(earlier, _)| slot.start() - earlier.start() <= HORIZON);
         let before: Vec<_> = before.take(LOOKS + 1).collect();
@@ -116,6 +116,27 @@ impl Ticks {
     fn after(&self, slot: Slot) -> Option<Slot> {
         let (next, _) = self.0.range(Slot::containing(slot.end())..).next()?;
         (next.start() - slot.start() <= HORIZON).then_some(*next)
+    }
+}
+
+/// What the slot's current outages are to be made of. The tick before gets its own if its merge has not
+/// written them: it may never come back.
+///
+/// # Errors
+/// `LakeUnavailable`.
+pub(crate) async fn basis(
+    objects: &dyn Objects,
+    country: CountryCode,
+    slot: Slot,
+    now: Instant,
+) -> Result<Basis, FunctionError> {
+    let basis = Ticks::around(objects, country, slot, now).await?.basis(slot);
+    match basis.ticks.first() {
+        Some((before, _)) if basis.current.is_none() => {
+            again(objects, country, *before, now).await?;
+            Ok(Ticks::around(objects, country, slot, now).await?.basis(slot))
+        }
+        _ => Ok(basis),
     }
 }
 
@@ -248,9 +269,8 @@ pub(crate) async fn follow(
     Ok(())
 }
 
-/// Makes a slot's current outages again from its rows and the tick before. Returns whether they changed.
-///
-/// A slot without the file is left alone: its own merge is writing it, and looks again afterwards.
+/// Makes a slot's current outages again from its rows and the tick before. Returns whether they changed. If its
+/// own merge is just writing them, that finds them changed and starts again.
 async fn again(
     objects: &dyn Objects,
     country: CountryCode,
@@ -261,17 +281,18 @@ async fn again(
     let mut changed = false;
     for _ in 0..TRIES {
         let ticks = Ticks::around(objects, country, slot, now).await?;
-        let Some(etag) = ticks.0.get(&slot).and_then(|files| files.current.clone()) else {
-            return Ok(changed);
+        let Some(files) = ticks.0.get(&slot) else { return Ok(changed) };
+        let condition = files.current.clone().map_or(Condition::Absent, Condition::Unchanged);
+        let held = async {
+            let Some(_) = &files.current else { return Ok(None) };
+            let body = objects.get(&key).await?;
+            Ok::<_, LakeError>(intact(objects, &key, CurrentRows::read(body)))
         };
         let own = keys::table_file(Table::StoreAvailability, country, slot);
-        let (held, rows, before) = tokio::join!(
-            objects.get(&key),
-            objects.get(&own),
-            Before::read(objects, country, ticks.basis(slot))
-        );
+        let (held, rows, before) =
+            tokio::join!(held, objects.get(&own), Before::read(objects, country, ticks.basis(slot)));
         let Some(mut rows) = intact(objects, &own, AvailabilityRows::read(rows?)) else { return Ok(changed) };
-        let held = intact(objects, &key, CurrentRows::read(held?));
+        let held = held?;
         if let Some(held) = &held {
             // The hours are not at hand any more, but the file tells the openings.
             rows = rows.with_openings(held).map_err(unwritable)?;
@@ -281,7 +302,7 @@ async fn again(
             return Ok(changed);
         }
         let body = current.write().map_err(unwritable)?;
-        if objects.put_again_if(&key, body, Condition::Unchanged(etag)).await? == Put::Done {
+        if objects.put_again_if(&key, body, condition).await? == Put::Done {
             tracing::info!(slot = %slot, "made the current outages again, from earlier looks that have come since");
             changed = true;
         }

@@ -8,7 +8,7 @@ use storewatch_runtime::events::ChunkItem;
 use storewatch_runtime::{CountryFile, FunctionError, Metric};
 
 use crate::commit::{Standing, commit, note_pending, partitions};
-use crate::current::{Before, Ticks, follow};
+use crate::current::{Before, basis, follow};
 use crate::gather::{Gathered, Missing, all_unknown, gather};
 use crate::handler::{Event, Merged, Ports};
 use crate::levels::{self, Levels, compare};
@@ -39,11 +39,9 @@ pub(crate) async fn once(
 ) -> Result<Option<Merged>, FunctionError> {
     let (objects, slot) = (ports.objects, event.slot);
     let now = ports.clock.now();
-    let (standing, ticks) = tokio::join!(
-        Standing::look(objects, event.country, slot),
-        Ticks::around(objects, event.country, slot, now)
-    );
-    let (standing, basis) = (standing?, ticks?.basis(slot));
+    let (standing, basis) =
+        tokio::join!(Standing::look(objects, event.country, slot), basis(objects, event.country, slot, now));
+    let (standing, basis) = (standing?, basis?);
     let partitions = partitions(objects, event.country, slot, &Table::TICKED);
     if let Some(record) = standing.record.as_ref().filter(|record| record.outcome == Outcome::Complete) {
         tracing::info!("the slot is already complete");

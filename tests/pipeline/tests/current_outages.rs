@@ -296,6 +296,20 @@ async fn a_merge_that_died_anywhere_is_completed_by_repeating_it() {
 }
 
 #[tokio::test]
+async fn a_tick_that_wrote_rows_and_never_came_back_gets_its_outages_from_the_next() {
+    let mut world = World::default();
+    tick(&mut world, 0, false).await;
+    tick(&mut world, 1, true).await;
+    tick(&mut world, 2, true).await;
+    let key = keys::table_file(Table::CurrentOutages, world.country, slot(2));
+    world.objects.delete(&key).await.unwrap();
+    tick(&mut world, 3, true).await;
+    let outage = of_one(&world, 3).await;
+    assert!(is_in(Some(outage.since_by), 1), "{outage:?}");
+    assert_eq!((of_one(&world, 2).await.bad_looks, outage.bad_looks), (2, 3));
+}
+
+#[tokio::test]
 async fn after_a_day_without_a_tick_nothing_is_known_from_before() {
     for (gap, known) in [(96, true), (97, false)] {
         let mut world = World::default();

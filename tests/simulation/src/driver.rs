@@ -113,6 +113,7 @@ impl Simulation {
         }
         world.calm(true);
         self.go_on(i64::MAX)?;
+        self.invariants.current_outages(&world)?;
         for slot in [past].iter().chain(rough) {
             self.tick_calmly(*slot)?;
         }
@@ -174,7 +175,8 @@ impl Simulation {
                 return Err(format!("{} {slot}: the outcome is {outcome:?}", country.code));
             }
         }
-        Ok(())
+        self.go_on(i64::MAX)?;
+        self.invariants.current_outages(&world)
     }
 
     /// The outcome in the slot's row.

@@ -9,6 +9,7 @@ use std::task::Poll;
 
 use serde::Serialize;
 use serde_json::{Value, json};
+use storewatch_domain::Slot;
 use storewatch_runtime::events::{ChunkItem, Partitions, parse};
 use storewatch_runtime::{FunctionError, describe};
 
@@ -76,6 +77,9 @@ impl Caller {
     /// Runs the function once, in a process of its own.
     async fn run(&self, function: &str, event: Value) -> Result<Value, Failure> {
         let run = Run::new(self.world.clone(), self.country, format!("{} {function}", self.name));
+        let merged =
+            (function == "merge").then(|| serde_json::from_value::<Slot>(event["slot"].clone()).unwrap());
+        let started = self.world.next_merge();
         let mut work: Pin<Box<dyn Future<Output = _>>> = Box::pin(handle(&run, function, event));
         let answer = std::future::poll_fn(|context| match work.as_mut().poll(context) {
             Poll::Pending if run.dead.load(Ordering::Relaxed) => Poll::Ready(None),
@@ -83,6 +87,15 @@ impl Caller {
         });
         let answer = answer.await;
         drop(work);
+        match merged {
+            Some(slot) if matches!(answer, Some(Ok(_))) => {
+                self.world.finish(run.country().code, slot, started)
+            }
+            Some(slot) if run.wrote.load(Ordering::Relaxed) => {
+                self.world.leave_unfinished(run.country().code, slot);
+            }
+            _ => {}
+        }
         match answer {
             None => Err(Failure::new("Runtime.ExitError", "simulated")),
             Some(Ok(answer)) => Ok(answer),

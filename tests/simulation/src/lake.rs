@@ -3,6 +3,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -43,6 +44,8 @@ impl SimulatedObjects {
         let done = objects.put_if(key, body, condition).await?;
         if done == Put::Done {
             self.0.world.touch(key);
+            let is_table = Table::TICKED.iter().any(|table| key.starts_with(table.name()));
+            self.0.wrote.fetch_or(is_table, Ordering::Relaxed);
         }
         Ok(done)
     }

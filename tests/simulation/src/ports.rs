@@ -21,13 +21,16 @@ pub struct Run {
     pub name: String,
     /// Set when its process dies; it never continues then.
     pub dead: AtomicBool,
+    /// Whether it has written a file of a table.
+    pub wrote: AtomicBool,
     /// What the clock said when it was first asked.
     began: AtomicI64,
 }
 
 impl Run {
     pub fn new(world: Arc<World>, country: usize, name: String) -> Arc<Self> {
-        Arc::new(Self { world, country, name, dead: AtomicBool::new(false), began: AtomicI64::new(0) })
+        let (dead, wrote) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { world, country, name, dead, wrote, began: AtomicI64::new(0) })
     }
 
     pub fn country(&self) -> &Country {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use storewatch_domain::{CountryCode, IdType, Slot};
 use storewatch_lake::memory::{MemoryCatalog, MemoryObjects};
@@ -52,6 +52,9 @@ pub struct World {
     touched: Mutex<Touched>,
     /// When each reading of the schedules started, and the edition that it found.
     readings: Mutex<BTreeMap<(CountryCode, i64), usize>>,
+    /// The slots of which a merge has failed after it wrote, by the number of its failure among merges.
+    unfinished: Mutex<BTreeMap<(CountryCode, Slot), usize>>,
+    merges: AtomicUsize,
     trace: Option<Mutex<VecDeque<String>>>,
 }
 
@@ -77,6 +80,8 @@ impl World {
             away: Mutex::default(),
             touched: Mutex::default(),
             readings: Mutex::default(),
+            unfinished: Mutex::default(),
+            merges: AtomicUsize::default(),
             trace: traced.then(Mutex::default),
         }
     }
@@ -164,6 +169,26 @@ impl World {
 
     pub fn reading(&self, country: CountryCode, as_of: i64) -> Option<usize> {
         self.readings.lock().unwrap().get(&(country, as_of)).copied()
+    }
+
+    /// A merge starts, or has failed. Returns its number.
+    pub fn next_merge(&self) -> usize {
+        self.merges.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A merge has failed after it wrote. Only one that starts later completes its work.
+    pub fn leave_unfinished(&self, country: CountryCode, slot: Slot) {
+        self.unfinished.lock().unwrap().insert((country, slot), self.next_merge());
+    }
+
+    /// A merge that started with this number has succeeded.
+    pub fn finish(&self, country: CountryCode, slot: Slot, start: usize) {
+        self.unfinished.lock().unwrap().retain(|left, failed| *left != (country, slot) || *failed > start);
+    }
+
+    /// Whether a merge of the country has failed after it wrote, and none has completed its work.
+    pub fn is_unfinished(&self, country: CountryCode) -> bool {
+        self.unfinished.lock().unwrap().keys().any(|(of, _)| *of == country)
     }
 
     /// Adds a line to the trace.
