@@ -61,7 +61,7 @@ def test_the_files_of_the_project_have_no_problems() -> None:
             lambda: _files(dataset={"sql": f"{SQL} union all select country, slot from availability_by_city"}),
             "only 1 times",
         ),
-        (lambda: _files(dataset={"sql": SQL.replace("days 7", "days")}), "is neither"),
+        (lambda: _files(dataset={"sql": SQL.replace("days 7", "days")}), "is no mark"),
         (lambda: _files(dataset={"sql": f"{SQL} and slot < now()"}), "an instant with a zone"),
         (lambda: _files(dataset={"main_dttm_col": "country"}), "not a column of type TIMESTAMP"),
         (lambda: _files(chart={"params": {"time_grain_sqla": "PT15M"}}), "'PT15M' does not exist on Athena"),
