@@ -60,7 +60,9 @@ def _write(stack: Stack, bucket: str, database: str, end: datetime) -> None:
     for table in schema.tables():
         week.make_table(glue, bucket, database, table)
         parts = []
-        for moved, (country, day), content in [(n, *item) for n, made in weeks.items() for item in made[table.name].items()]:
+        for moved, (country, day), content in [
+            (n, *item) for n, made in weeks.items() for item in made[table.name].items()
+        ]:
             rows = [_moved(row, moved) for row in content]
             rows = [row for row in rows if row.get("slot", datetime.min) < end.replace(tzinfo=None)]
             there = f"{date.fromisoformat(day) + timedelta(days=moved)}"
