@@ -7,7 +7,7 @@ left to the engine, which does it while it plans the query: Jinja has no dates.
 import re
 from collections.abc import Callable
 
-_MARK = re.compile(r"\$\{(days|recent|twice|weeks|last_week)(?: (\d+))?(?: ([a-z]\w*))?\}")
+_MARK = re.compile(r"\$\{(days|recent|twice|weeks|last_week)(?: (\d+))?(?: -(\d+))?(?: ([a-z]\w*))?\}")
 _COUNTED = ("days", "recent", "twice", "weeks")
 _FROM = "{{ from_dttm[:10] }}"
 _TO = "{{ to_dttm[:10] }}"
@@ -27,21 +27,28 @@ def template(sql: str) -> str:
 
 
 def _is_whole(mark: re.Match[str]) -> bool:
-    return (mark[1] in _COUNTED) == (mark[2] is not None)
+    return (mark[1] in _COUNTED) == (mark[2] is not None) and (mark[1] == "recent" or mark[3] is None)
 
 
 def _condition(mark: re.Match[str]) -> str:
     kinds: dict[str, Callable[[str, int], str]] = {
         "days": _days, "recent": _recent, "twice": _twice, "weeks": _weeks, "last_week": _last_week,
     }  # fmt: skip
-    column = "week" if "week" in mark[1] else "day"
-    return kinds[mark[1]](f"{mark[3]}.{column}" if mark[3] else column, int(mark[2] or 0))
+    name, count, before = "week" if "week" in mark[1] else "day", int(mark[2] or 0), int(mark[3] or 0)
+    column = f"{mark[4]}.{name}" if mark[4] else name
+    return _recent_before(column, count, before) if before else kinds[mark[1]](column, count)
 
 
 def _recent(day: str, count: int) -> str:
     """The last days, today among them. Without an upper end, so that no clock's zone hides today."""
     first = _text(f"current_date - interval '{count - 1}' day")
     return f"{day} >= {first}"
+
+
+def _recent_before(day: str, count: int, before: int) -> str:
+    """As many days as the last ones, some days before them."""
+    first, last = (_text(f"current_date - interval '{ago}' day") for ago in (before + count - 1, before))
+    return f"{day} between {first} and {last}"
 
 
 def _days(day: str, count: int) -> str:
