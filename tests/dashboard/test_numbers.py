@@ -32,7 +32,7 @@ def _asked(
     text = f"{since}T00:00:00 : {END}T00:00:00"
     time_column = DATASETS[dataset].main_dttm_col
     ranged: list[Row] = [{"col": time_column, "op": "TEMPORAL_RANGE", "val": text}] if time_column else []
-    wanted = {"columns": columns, "metrics": metrics, "filters": ranged + (filters or []), "time_range": text}
+    wanted: Row = {"columns": columns, "metrics": metrics, "filters": ranged + (filters or []), "time_range": text}
     body = query(shown, dataset, **wanted, force=True)
     return list(shown.client("admin").post("chart/data", body)["result"][0]["data"])
 
