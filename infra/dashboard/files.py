@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import yaml
 
+from infra.dashboard import days
 from infra.errors import DeployError
 
 HERE = Path(__file__).resolve().parent
@@ -17,7 +18,6 @@ _NAMESPACE = uuid.UUID("5f0d8c1e-6a3b-5d0e-9c59-3b1f8f0f7a11")
 # In `roles` of a dashboard: the role of every country.
 COUNTRIES = "countries"
 _T = TypeVar("_T")
-_MARK = re.compile(r"\$\{(days|recent) (\d+)(?: (\w+))?\}")
 
 
 def identity(kind: str, name: str) -> str:
@@ -44,13 +44,13 @@ class Dataset:
 
     @property
     def marks(self) -> int:
-        """In how many places it names its days."""
-        return len(_MARK.findall(self.sql))
+        """In how many places it names its days or weeks."""
+        return days.marks(self.sql)
 
     @property
     def template(self) -> str:
-        """Its query as Superset keeps it, with Jinja for the days."""
-        return _MARK.sub(lambda mark: _days(mark[1], int(mark[2]), mark[3]), self.sql)
+        """Its query as Superset keeps it, with Jinja for days and weeks."""
+        return days.template(self.sql)
 
 
 @dataclass(frozen=True)
@@ -196,21 +196,3 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DeployError(f"{path} must be a mapping of keys to values")
     return content
-
-
-def _days(kind: str, count: int, table: str | None) -> str:
-    """A condition on `day`: bare and compared with text, so that engines read only the partitions that it names.
-
-    `recent` is the last days, today among them. `days` follows the chart's time range, on whole days: its end is
-    exclusive, and so belongs to the range unless it is midnight. Without a range it is the last days too.
-    """
-    day = f"{table}.day" if table else "day"
-    # Folded to text while the query is planned. Without an upper end, so that no clock's zone hides today.
-    recent = f"{day} >= cast(current_date - interval '{count - 1}' day as varchar)"
-    if kind == "recent":
-        return recent
-    until = f"{day} {{{{ '<' if to_dttm[11:19] in ('', '00:00:00') else '<=' }}}} '{{{{ to_dttm[:10] }}}}'"
-    return (
-        f"{{% if from_dttm %}}{day} >= '{{{{ from_dttm[:10] }}}}'{{% if to_dttm %}} and {until}{{% endif %}}"
-        f"{{% elif to_dttm %}}{until}{{% else %}}{recent}{{% endif %}}"
-    )

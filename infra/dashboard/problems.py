@@ -21,9 +21,11 @@ _GRAINS = (
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # They fetch tiles or styles from elsewhere.
 _ONLINE = ("deck_", "mapbox", "cartodiagram", "world_map")
+# Not by a number other than zero, and not by nullif.
+_DIVIDES = re.compile(r"/(?!\s*(?:nullif\(|[1-9]))")
 _COLUMN_KEYS = ("x_axis", "entity", "series", "series_columns")
 _COLUMN_LISTS = ("groupby", "columns", "all_columns", "groupbyColumns", "groupbyRows", "series_columns")
-_METRIC_KEYS = ("metric", "secondary_metric", "size", "percent_metric")
+_METRIC_KEYS = ("metric", "secondary_metric", "size", "percent_metric", "timeseries_limit_metric")
 _METRIC_LISTS = ("metrics", "metrics_b", "percent_metrics")
 
 
@@ -37,7 +39,8 @@ def problems(files: Files) -> list[str]:
     shown = {name for dashboard in files.dashboards.values() for name in dashboard.charts}
     found += [f"charts/{name}.yaml: no dashboard shows it" for name in sorted(files.charts.keys() - shown)]
     used = {chart.dataset for chart in files.charts.values()}
-    found += [f"datasets/{name}.yaml: no chart uses it" for name in sorted(files.datasets.keys() - used)]
+    used |= {one.dataset for board in files.dashboards.values() for one in board.filters if one.dataset}
+    found += [f"datasets/{name}.yaml: no chart or filter uses it" for name in sorted(files.datasets.keys() - used)]
     taken = sorted(files.datasets.keys() & tables.datasets().keys())
     return found + [
         f"datasets/{name}.yaml has the name of a table or view, which has a dataset already" for name in taken
@@ -59,7 +62,7 @@ def _of_dataset(dataset: Dataset) -> Iterator[str]:
         if not metric.get("verbose_name") or not metric.get("expression"):
             yield f"the metric {name} needs expression and verbose_name"
         # Whole numbers divide to whole numbers, and a division by zero fails the whole chart.
-        if "/" in metric.get("expression", "") and "nullif(" not in metric["expression"]:
+        if _DIVIDES.search(metric.get("expression", "")):
             yield f"the metric {name} divides without nullif"
 
 
@@ -71,9 +74,9 @@ def _of_days(dataset: Dataset) -> Iterator[str]:
     if not read:
         yield "its sql reads no table or view of the lake"
     if dataset.marks < len(read):
-        yield f"it reads {', '.join(read)}, and says ${{days N}} or ${{recent N}} only {dataset.marks} times"
+        yield f"it reads {', '.join(read)}, and names its days, such as ${{days N}}, only {dataset.marks} times"
     if left := re.findall(r"\$\{[^}]*\}", dataset.template):
-        yield f"{', '.join(left)} is neither ${{days N}} nor ${{recent N}}"
+        yield f"{', '.join(left)} is no mark for days: see the README"
     if re.search(r"current_user|\bnow\(\)", dataset.template):
         yield "its sql names the user, or an instant with a zone: all viewers share one result, in UTC"
 
@@ -130,7 +133,9 @@ def _of_dashboard(dashboard: Dashboard, files: Files) -> Iterator[str]:
 def _named(params: Mapping[str, Any], keys: tuple[str, ...], lists: tuple[str, ...]) -> Iterator[str]:
     """The columns or metrics that a chart names. One that is made up in the chart is told as JSON, and so refused."""
     values = [params[key] for key in keys if params.get(key) and not isinstance(params[key], list)]
-    values += [value for key in lists for value in params.get(key) or ()]
+    # Some charts take one column where others take several.
+    several = [params[key] for key in lists if params.get(key)]
+    values += [value for one in several for value in (one if isinstance(one, list) else [one])]
     yield from (value if isinstance(value, str) else json.dumps(value) for value in values)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.dashboard import bundle, files, layout, problems, tables
+from infra.dashboard import bundle, days, files, layout, problems, tables
 from infra.dashboard.files import Chart, Dashboard, Dataset, Files, Filter, Row
 from infra.errors import DeployError
 
@@ -61,7 +61,10 @@ def test_the_files_of_the_project_have_no_problems() -> None:
             lambda: _files(dataset={"sql": f"{SQL} union all select country, slot from availability_by_city"}),
             "only 1 times",
         ),
-        (lambda: _files(dataset={"sql": SQL.replace("days 7", "days")}), "is neither"),
+        (lambda: _files(dataset={"sql": SQL.replace("days 7", "days")}), "is no mark"),
+        (lambda: _files(dataset={"sql": SQL.replace("days 7", "last_week 7")}), "is no mark"),
+        (lambda: _files(dataset={"sql": SQL.replace("days 7", "days 7 -7")}), "is no mark"),
+        (lambda: _files(dataset={"metrics": {"x": {"verbose_name": "X", "expression": "sum(a) / sum(b)"}}}), "divides"),
         (lambda: _files(dataset={"sql": f"{SQL} and slot < now()"}), "an instant with a zone"),
         (lambda: _files(dataset={"main_dttm_col": "country"}), "not a column of type TIMESTAMP"),
         (lambda: _files(chart={"params": {"time_grain_sqla": "PT15M"}}), "'PT15M' does not exist on Athena"),
@@ -89,6 +92,25 @@ def test_a_key_that_is_not_known_is_refused(tmp_path: Path) -> None:
     (tmp_path / "charts" / "lag.yaml").write_text("slice_nam: Lag\n")
     with pytest.raises(DeployError, match=r"lag.yaml: .*slice_nam"):
         files.load(tmp_path)
+
+
+def test_days_and_weeks_become_conditions_on_bare_columns() -> None:
+    made = {
+        mark: days.template(f"${{{mark}}}")
+        for mark in ("recent 2 -7 s", "days 7", "twice 28", "weeks 4 w", "last_week")
+    }
+    assert made["recent 2 -7 s"] == (
+        "s.day between cast(current_date - interval '8' day as varchar) and cast(current_date - interval '7' day as varchar)"
+    )
+    assert made["days 7"].endswith("{% else %}day >= cast(current_date - interval '6' day as varchar){% endif %}")
+    assert made["twice 28"].endswith("{% else %}day >= cast(current_date - interval '55' day as varchar){% endif %}")
+    assert made["weeks 4 w"].startswith("{% if from_dttm and to_dttm %}w.week >= '{{ from_dttm[:10] }}' and w.week <= ")
+    assert made["last_week"].startswith("week = cast(date_trunc('week', {% if to_dttm %}date '{{ to_dttm[:10] }}'")
+
+
+def test_a_metric_may_divide_by_a_number() -> None:
+    minutes = {"x": {"verbose_name": "X", "expression": "sum(seconds) / 60e0"}}
+    assert problems.problems(_files(dataset={"metrics": {**DATASET.metrics, **minutes}})) == []
 
 
 def test_every_table_and_view_has_a_dataset_with_the_country() -> None:
