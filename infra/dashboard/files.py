@@ -17,7 +17,7 @@ _NAMESPACE = uuid.UUID("5f0d8c1e-6a3b-5d0e-9c59-3b1f8f0f7a11")
 # In `roles` of a dashboard: the role of every country.
 COUNTRIES = "countries"
 _T = TypeVar("_T")
-_MARK = re.compile(r"\$\{(days|recent) (\d+)(?: (\w+))?\}")
+_MARK = re.compile(r"\$\{(days|recent) (\d+)(?: -(\d+))?(?: ([a-z]\w*))?\}")
 
 
 def identity(kind: str, name: str) -> str:
@@ -50,7 +50,7 @@ class Dataset:
     @property
     def template(self) -> str:
         """Its query as Superset keeps it, with Jinja for the days."""
-        return _MARK.sub(lambda mark: _days(mark[1], int(mark[2]), mark[3]), self.sql)
+        return _MARK.sub(lambda mark: _days(mark[1], int(mark[2]), int(mark[3] or 0), mark[4]), self.sql)
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,7 @@ class Filter:
     below: str | None = None  # offers only what fits the filter of this name
     time_range: str | None = None
     required: bool = False
+    single: bool = False  # one value at a time
     except_charts: tuple[str, ...] = ()
 
     @property
@@ -198,15 +199,22 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _days(kind: str, count: int, table: str | None) -> str:
+def _days(kind: str, count: int, before: int, table: str | None) -> str:
     """A condition on `day`: bare and compared with text, so that engines read only the partitions that it names.
 
     `recent` is the last days, today among them. `days` follows the chart's time range, on whole days: its end is
-    exclusive, and so belongs to the range unless it is midnight. Without a range it is the last days too.
+    exclusive, and so belongs to the range unless it is midnight. Without a range it is the last days too. `before` is how
+    many days before them the same days were.
     """
     day = f"{table}.day" if table else "day"
     # Folded to text while the query is planned. Without an upper end, so that no clock's zone hides today.
     recent = f"{day} >= cast(current_date - interval '{count - 1}' day as varchar)"
+    if kind == "recent" and before:
+        first, last = before + count - 1, before
+        return (
+            f"{day} between cast(current_date - interval '{first}' day as varchar) "
+            f"and cast(current_date - interval '{last}' day as varchar)"
+        )
     if kind == "recent":
         return recent
     until = f"{day} {{{{ '<' if to_dttm[11:19] in ('', '00:00:00') else '<=' }}}} '{{{{ to_dttm[:10] }}}}'"

@@ -21,10 +21,10 @@ _GRAINS = (
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # They fetch tiles or styles from elsewhere.
 _ONLINE = ("deck_", "mapbox", "cartodiagram", "world_map")
-_COLUMN_KEYS = ("x_axis", "entity", "series", "series_columns")
-_COLUMN_LISTS = ("groupby", "columns", "all_columns", "groupbyColumns", "groupbyRows", "series_columns")
+_COLUMN_KEYS = ("x_axis", "y_axis", "entity", "series", "series_columns", "start_time", "end_time")
+_COLUMN_LISTS = ("groupby", "columns", "all_columns", "groupbyColumns", "groupbyRows", "series_columns", "tooltip_columns")
 _METRIC_KEYS = ("metric", "secondary_metric", "size", "percent_metric")
-_METRIC_LISTS = ("metrics", "metrics_b", "percent_metrics")
+_METRIC_LISTS = ("metrics", "metrics_b", "percent_metrics", "tooltip_metrics")
 
 
 def problems(files: Files) -> list[str]:
@@ -59,7 +59,8 @@ def _of_dataset(dataset: Dataset) -> Iterator[str]:
         if not metric.get("verbose_name") or not metric.get("expression"):
             yield f"the metric {name} needs expression and verbose_name"
         # Whole numbers divide to whole numbers, and a division by zero fails the whole chart.
-        if "/" in metric.get("expression", "") and "nullif(" not in metric["expression"]:
+        expression = metric.get("expression", "")
+        if re.search(r"/\s*[^\s\d]", expression) and "nullif(" not in expression:
             yield f"the metric {name} divides without nullif"
 
 

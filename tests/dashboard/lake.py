@@ -14,6 +14,7 @@ from infra.local.sample import week
 from infra.local.servers import sql, trino
 
 COUNTRIES = ["es", "mx"]
+_OF_TICKS = ("store_availability", "availability_by_city", "country_ticks")
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,18 @@ def _write(stack: Stack, bucket: str, database: str, end: datetime) -> None:
         parts = []
         for (country, day), content in rows[table.name].items():
             moved = [_moved(row, days) for row in content]
-            moved = [row for row in moved if row.get("slot", datetime.min) < end.replace(tzinfo=None)]
+            moved = [row for row in moved if row.get("slot", row.get("began_by", datetime.min)) < end.replace(tzinfo=None)]
             there = f"{date.fromisoformat(day) + timedelta(days=days)}"
             prefix = f"{table.name}/country={country}/day={there}/"
             s3.put_object(Bucket=bucket, Key=f"{prefix}rows.parquet", Body=week.file(table, moved))
             parts.append(week.partition(bucket, table, country, there, prefix))
+            # What happened a week ago can be compared with: the last two days once more.
+            if table.name in _OF_TICKS and date.fromisoformat(day) > week.FIRST_DAY + timedelta(days=week.DAYS - 3):
+                there = f"{date.fromisoformat(day) + timedelta(days=days - 7)}"
+                prefix = f"{table.name}/country={country}/day={there}/"
+                before = week.file(table, [_moved(row, days - 7) for row in content])
+                s3.put_object(Bucket=bucket, Key=f"{prefix}rows.parquet", Body=before)
+                parts.append(week.partition(bucket, table, country, there, prefix))
         if parts:
             glue.batch_create_partition(DatabaseName=database, TableName=table.name, PartitionInputList=parts)
     for view in schema.views():
