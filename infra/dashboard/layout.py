@@ -9,7 +9,7 @@ from infra.dashboard.files import Chart, Dashboard, Files, Filter
 NARROW = """
 @media (max-width: 700px) {
   .dashboard-content { overflow-x: hidden; }
-  .grid-container, .grid-content { width: 1280px; }
+  .grid-container > div { width: 1280px !important; }
   .grid-row { flex-wrap: wrap; width: calc(100vw - 32px) !important; height: auto !important; }
   .grid-row > * { max-width: 100%; overflow-x: auto; margin: 0 0 16px 0 !important; }
 }

@@ -22,7 +22,15 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 # They fetch tiles or styles from elsewhere.
 _ONLINE = ("deck_", "mapbox", "cartodiagram", "world_map")
 _COLUMN_KEYS = ("x_axis", "y_axis", "entity", "series", "series_columns", "start_time", "end_time")
-_COLUMN_LISTS = ("groupby", "columns", "all_columns", "groupbyColumns", "groupbyRows", "series_columns", "tooltip_columns")
+_COLUMN_LISTS = (
+    "groupby",
+    "columns",
+    "all_columns",
+    "groupbyColumns",
+    "groupbyRows",
+    "series_columns",
+    "tooltip_columns",
+)
 _METRIC_KEYS = ("metric", "secondary_metric", "size", "percent_metric")
 _METRIC_LISTS = ("metrics", "metrics_b", "percent_metrics", "tooltip_metrics")
 

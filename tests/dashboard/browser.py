@@ -52,8 +52,8 @@ class Viewer:
     asked: int = 0  # how many answers of charts and filters are to come
 
     @classmethod
-    def of(cls, browser: Browser, url: str, *, width: int = 1280, height: int = 1400) -> "Viewer":
-        """A new browser profile, not logged in."""
+    def of(cls, browser: Browser, url: str, *, width: int = 1280, height: int = 5000) -> "Viewer":
+        """A new browser profile, not logged in. High, because Superset draws a chart once it is in sight."""
         viewer = cls(browser.new_context(viewport={"width": width, "height": height}).new_page(), url)
         viewer.page.on("request", viewer._note_question)
         viewer.page.on("requestfailed", viewer._note_request)

@@ -1,5 +1,6 @@
-"""A lake whose latest slot is the present one, without functions: the sample week of docs/tables.md, moved to end now."""
+"""A lake whose latest slot is the present one, without functions: two sample weeks, as of docs/tables.md, moved to end now."""
 
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,9 @@ from infra.local.sample import week
 from infra.local.servers import sql, trino
 
 COUNTRIES = ["es", "mx"]
-_OF_TICKS = ("store_availability", "availability_by_city", "country_ticks")
+# The week that ends today, and another one before it to compare with.
+_SEEDS = {0: week.SEED, week.DAYS: week.SEED + 1}
+_OUTAGE = re.compile(r"(.*)/(\d{8}T\d{4}Z)")
 
 
 @dataclass(frozen=True)
@@ -51,26 +54,21 @@ def made(stack: Stack, url: str) -> Iterator[Lake]:
 
 def _write(stack: Stack, bucket: str, database: str, end: datetime) -> None:
     s3, glue = stack.aws.client("s3"), stack.aws.client("glue")
-    rows = week.rows()
     # The week's last day becomes today.
     days = (datetime.now(UTC).date() - week.FIRST_DAY).days - (week.DAYS - 1)
+    weeks = {days - before: week.rows(seed) for before, seed in _SEEDS.items()}
     for table in schema.tables():
         week.make_table(glue, bucket, database, table)
         parts = []
-        for (country, day), content in rows[table.name].items():
-            moved = [_moved(row, days) for row in content]
-            moved = [row for row in moved if row.get("slot", row.get("began_by", datetime.min)) < end.replace(tzinfo=None)]
-            there = f"{date.fromisoformat(day) + timedelta(days=days)}"
+        for moved, (country, day), content in [
+            (n, *item) for n, made in weeks.items() for item in made[table.name].items()
+        ]:
+            rows = [_moved(row, moved) for row in content]
+            rows = [row for row in rows if row.get("slot", datetime.min) < end.replace(tzinfo=None)]
+            there = f"{date.fromisoformat(day) + timedelta(days=moved)}"
             prefix = f"{table.name}/country={country}/day={there}/"
-            s3.put_object(Bucket=bucket, Key=f"{prefix}rows.parquet", Body=week.file(table, moved))
+            s3.put_object(Bucket=bucket, Key=f"{prefix}rows.parquet", Body=week.file(table, rows))
             parts.append(week.partition(bucket, table, country, there, prefix))
-            # What happened a week ago can be compared with: the last two days once more.
-            if table.name in _OF_TICKS and date.fromisoformat(day) > week.FIRST_DAY + timedelta(days=week.DAYS - 3):
-                there = f"{date.fromisoformat(day) + timedelta(days=days - 7)}"
-                prefix = f"{table.name}/country={country}/day={there}/"
-                before = week.file(table, [_moved(row, days - 7) for row in content])
-                s3.put_object(Bucket=bucket, Key=f"{prefix}rows.parquet", Body=before)
-                parts.append(week.partition(bucket, table, country, there, prefix))
         if parts:
             glue.batch_create_partition(DatabaseName=database, TableName=table.name, PartitionInputList=parts)
     for view in schema.views():
@@ -78,5 +76,9 @@ def _write(stack: Stack, bucket: str, database: str, end: datetime) -> None:
 
 
 def _moved(row: dict[str, Any], days: int) -> dict[str, Any]:
-    """A row some days later. Texts that name days, such as exceptions, stay: the dashboard does not read them."""
-    return {name: value + timedelta(days=days) if isinstance(value, date) else value for name, value in row.items()}
+    """A row some days later. Other texts that name days, such as exceptions, stay: the dashboard does not read them."""
+    moved = {name: value + timedelta(days=days) if isinstance(value, date) else value for name, value in row.items()}
+    if found := _OUTAGE.fullmatch(row.get("outage_id") or ""):
+        first = datetime.strptime(found[2], "%Y%m%dT%H%MZ") + timedelta(days=days)
+        moved["outage_id"] = f"{found[1]}/{first:%Y%m%dT%H%MZ}"
+    return moved

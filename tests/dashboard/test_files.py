@@ -118,3 +118,20 @@ def test_rows_after_a_tab_stand_in_it() -> None:
     assert tree["ROOT_ID"]["children"] == ["TABS-1"]
     assert [tree[key]["children"] for key in tree["TABS-1"]["children"]] == [["ROW-1"], ["ROW-2"]]
     assert tree["CHART-lag"]["parents"] == ["ROOT_ID", "TABS-1", "TAB-1", "ROW-1"]
+
+
+def test_the_same_days_of_the_week_before_are_as_many_days() -> None:
+    made = replace(DATASET, sql="select country, slot from country_ticks t where ${recent 2 -7 t}")
+    assert made.marks == 1
+    assert made.template.endswith(
+        "t.day between cast(current_date - interval '8' day as varchar) "
+        "and cast(current_date - interval '7' day as varchar)"
+    )
+
+
+def test_no_chart_asks_before_a_required_filter_has_a_value() -> None:
+    board = replace(BOARD, filters=(Filter("Country", "country", "ticks", required=True, single=True),))
+    made = layout.metadata(board, _files(), {"lag": 1})["native_filter_configuration"][0]
+    assert made["requiredFirst"]
+    assert made["controlValues"]["defaultToFirstItem"]
+    assert not made["controlValues"]["multiSelect"]
