@@ -81,7 +81,10 @@ class JudgedHours:
         before the instant."""
         first = at - LONGEST_SEARCH
         slot = slot_of(at)
-        (opening,) = [start for start, end in self.of(slot).in_slot(slot) if start <= at < end]
+        openings = [start for start, end in self.of(slot).in_slot(slot) if start <= at < end]
+        if not openings:
+            return None
+        (opening,) = openings
         while opening == slot and opening >= first and (since is None or opening > since):
             slot -= SLOT
             before = self.of(slot).in_slot(slot)
