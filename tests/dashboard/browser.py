@@ -94,6 +94,9 @@ class Viewer:
             self.left.append(request.url)
 
     def _note_response(self, response: Response) -> None:
+        # The page offers Superset the colours that it gave to new values. Viewers may not write, and need not.
+        if response.status == 403 and response.request.method == "PUT" and "/colors?" in response.url:
+            return
         if response.status >= 400:
             self.failed.append(f"{response.status} {response.request.method} {response.url}")
         elif _PATH in response.url:
