@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use storewatch_domain::{CountryCode, Instant, Slot};
-use storewatch_lake::{Outcome, keys};
+use storewatch_lake::{Objects, Outcome, keys};
 
 use crate::executor::{Executor, Task, spawn};
 use crate::functions::{Caller, Failure};
@@ -94,16 +94,20 @@ impl Simulation {
             world.pass_until(slot.start_micros() + world.micros_of(60) + late);
             self.take_away(*slot);
             for country in 0..world.countries.len() {
-                for (likely, slot) in [(10, *slot), (3, *slot), (2, rough[world.below(n + 1)])] {
-                    if world.below(11) < likely {
-                        self.tick(country, slot);
+                if self.happens(5) {
+                    self.observe_only(country, *slot);
+                } else {
+                    for (likely, slot) in [(10, *slot), (3, *slot), (2, rough[world.below(n + 1)])] {
+                        if world.below(11) < likely {
+                            self.tick(country, slot);
+                        }
                     }
+                }
+                if self.happens(3) {
+                    self.merge_alone(country, rough[world.below(n + 1)]);
                 }
                 if self.happens(8) {
                     self.tick(country, past);
-                }
-                if self.happens(6) {
-                    self.merge_early(country, *slot);
                 }
             }
             self.go_on(slot.end())?;
@@ -148,11 +152,24 @@ impl Simulation {
         begin(execute(world, country, slot, name))
     }
 
-    /// Runs a stray merge before its chunks are observed.
-    fn merge_early(&self, country: usize, slot: Slot) {
+    /// Plans and observes a slot as an execution does that is stopped before it merges.
+    fn observe_only(&self, country: usize, slot: Slot) {
+        let (caller, code) = (self.caller(country, "observer"), self.world.countries[country].code);
+        spawn(Task::new(1, async move {
+            let _ = caller.invoke("plan", json!({ "country": code, "slot": slot })).await;
+            let manifest = caller.world.objects.get(&keys::manifest(code, slot)).await;
+            let items = manifest.map_or(Vec::new(), |body| serde_json::from_slice(&body).unwrap());
+            for item in items {
+                let _ = caller.invoke("observe", item).await;
+            }
+        }));
+    }
+
+    /// Runs a stray merge: before its chunks are observed, or long after.
+    fn merge_alone(&self, country: usize, slot: Slot) {
         let code = self.world.countries[country].code;
         let event = json!({ "country": code, "slot": slot, "manifest": keys::manifest(code, slot) });
-        self.caller(country, "early").run_beside("merge", event);
+        self.caller(country, "stray").run_beside("merge", event);
     }
 
     /// Waits for all running work, then ticks the slot in all countries without faults. If that is in time,
@@ -177,6 +194,11 @@ impl Simulation {
         }
         self.go_on(i64::MAX)?;
         self.invariants.current_outages(&world)
+    }
+
+    /// Checks that `current_outages` says what all rows say.
+    pub fn current_outages(&self) -> Result<(), String> {
+        self.invariants.current_outages(&self.world)
     }
 
     /// The outcome in the slot's row.

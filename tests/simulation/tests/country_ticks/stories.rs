@@ -168,6 +168,47 @@ fn observing_a_chunk_again_does_not_change_what_a_merge_has_read() {
 }
 
 #[test]
+fn a_slot_that_is_merged_after_the_next_one_corrects_its_outages() {
+    // What the merges have done when the other one comes in between.
+    for (earlier, later) in [
+        ("put store_availability", None),
+        ("put country_ticks", None),
+        ("put store_availability", Some("put current_outages")),
+        ("put current_outages", Some("put country_ticks")),
+        ("put country_ticks", Some("put store_availability")),
+    ] {
+        for seed in 0..10 {
+            let mut story = Story::of(seed, EVENING);
+            let script = &story.simulation.world.clone().script;
+            // The first execution may end at its time limit, but not before its merge has.
+            let held = script.hold("merge", earlier);
+            let first = story.simulation.tick(ES, story.slot);
+            story.simulation.go_on_until_held(held).unwrap();
+            story.slot = Slot::containing(story.slot.end());
+            story.simulation.world.pass_until(story.slot.start_micros());
+            let crossing = later.map(|operation| script.hold("merge", operation));
+            let second = story.simulation.tick(ES, story.slot);
+            if let Some(crossing) = crossing {
+                story.simulation.go_on_until_held(crossing).unwrap();
+                script.release(held);
+                story.simulation.finish(&first).unwrap();
+                script.release(crossing);
+                assert_eq!(story.simulation.finish(&second).unwrap(), Ended::Succeeded);
+            } else {
+                assert_eq!(story.simulation.finish(&second).unwrap(), Ended::Succeeded);
+                script.release(held);
+                story.simulation.finish(&first).unwrap();
+            }
+            story
+                .simulation
+                .current_outages()
+                .unwrap_or_else(|problem| panic!("{earlier} {later:?}: {problem}"));
+            story.ends_well();
+        }
+    }
+}
+
+#[test]
 fn a_live_view_answer_after_the_slot_is_late() {
     let mut story = Story::of(0, EVENING);
     let world = story.simulation.world.clone();
