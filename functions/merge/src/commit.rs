@@ -57,23 +57,28 @@ impl Standing {
     }
 }
 
-/// Writes the first file, then those between, then the last, which is the row of `country_ticks`. A conflict
-/// means that another merge of the slot is under way: look again. The first file decides between two of them.
+/// Writes the rows of stores first, which decide between two merges of the slot, and the row of
+/// `country_ticks` last. A conflict means that another merge is under way: look again.
 pub async fn commit(
     objects: &dyn Objects,
     standing: &Standing,
     country: CountryCode,
     slot: Slot,
-    mut files: Vec<(Table, Bytes)>,
+    files: Vec<(Table, Bytes)>,
 ) -> Result<Put, FunctionError> {
-    let put = |(table, body): (Table, Bytes)| async move {
-        let key = keys::table_file(table, country, slot);
-        objects.put_again_if(&key, body, standing.condition(table)).await
+    let put = |(table, body): &(Table, Bytes)| {
+        let (key, condition) = (keys::table_file(*table, country, slot), standing.condition(*table));
+        let body = body.clone();
+        async move { objects.put_again_if(&key, body, condition).await }
     };
-    let last: Vec<_> = files.drain(files.len().saturating_sub(1)..).collect();
-    let between = files.split_off(files.len().min(1));
-    for together in [files, between, last] {
-        if try_join_all(together.into_iter().map(put)).await?.contains(&Put::Conflict) {
+    let step = |table: Table| match table {
+        Table::StoreAvailability => 0,
+        Table::CountryTicks => 2,
+        _ => 1,
+    };
+    for number in 0..=2 {
+        let together = files.iter().filter(|(table, _)| step(*table) == number).map(put);
+        if try_join_all(together).await?.contains(&Put::Conflict) {
             return Ok(Put::Conflict);
         }
     }
