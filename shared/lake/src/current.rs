@@ -8,11 +8,7 @@ use storewatch_domain::{Instant, Slot, Status};
 
 use crate::availability::{AvailabilityRows, status};
 use crate::parquet::{self, ParquetError};
-use crate::tables::Table;
-
-/// The columns that say which store it is, and why it is down: as in the row of the last bad look.
-const OF_LAST_BAD_LOOK: [&str; 9] =
-    ["store_id", "name", "city", "timezone", "region", "chain", "segment", "owner", "reason"];
+use crate::tables::{OF_STORE, Table};
 
 /// Rows of `current_outages`.
 #[derive(Debug, Clone)]
@@ -31,8 +27,9 @@ impl CurrentRows {
         before: Option<&Self>,
     ) -> Result<Self, ParquetError> {
         let n = down.len();
-        let copied: Vec<Column> = OF_LAST_BAD_LOOK
-            .iter()
+        // Which store it is, and why it is down, as in the row of the last bad look.
+        let of_last_bad_look = ["store_id"].into_iter().chain(OF_STORE).chain(["reason"]);
+        let copied: Vec<Column> = of_last_bad_look
             .map(|name| copied(name, down, &rows.0, before.map(|before| &before.0)))
             .collect::<Result<_, ParquetError>>()?;
         let copied = |name: &str| copied.iter().find(|column| column.name() == name).cloned();

@@ -29,6 +29,9 @@ pub enum Table {
 /// A column's name, and its type in the Glue catalog's spelling.
 pub type Column = (&'static str, &'static str);
 
+/// The columns after `store_id` that say what the store is called, where it is, and whose: all texts.
+pub(crate) const OF_STORE: [&str; 7] = ["name", "city", "timezone", "region", "chain", "segment", "owner"];
+
 const STORE_AVAILABILITY: &[Column] = &[
     ("slot", "timestamp"),
     ("observed_at", "timestamp"),

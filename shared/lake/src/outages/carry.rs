@@ -7,10 +7,10 @@ use storewatch_domain::Slot;
 use storewatch_domain::outages::{Outage, Recent, Track};
 
 use crate::parquet::{self, ParquetError};
-use crate::tables;
+use crate::tables::{self, OF_STORE};
 
+use super::OfStore;
 use super::hours::History;
-use super::{LABELS, Labels};
 
 /// The columns, in order. The last two are JSON.
 const COLUMNS: [tables::Column; 13] = [
@@ -34,17 +34,17 @@ const COLUMNS: [tables::Column; 13] = [
 pub(super) struct Carried {
     pub(super) store_id: String,
     /// As in its last row.
-    pub(super) labels: Labels,
+    pub(super) labels: OfStore,
     pub(super) track: Track,
     pub(super) history: History,
     /// As in the last bad look of its open outage.
-    pub(super) bad_labels: Option<Labels>,
+    pub(super) bad_labels: Option<OfStore>,
 }
 
 impl Carried {
     /// A store without a row so far.
     pub(super) fn new(store_id: &str) -> Self {
-        let (labels, track) = (Labels::default(), Track::default());
+        let (labels, track) = (OfStore::default(), Track::default());
         Self { store_id: store_id.to_owned(), labels, track, history: History::default(), bad_labels: None }
     }
 }
@@ -56,7 +56,7 @@ pub(super) fn write(stores: &[Carried]) -> Result<Bytes, ParquetError> {
     };
     let last = stores.iter().map(|store| store.track.last.map(Slot::first_instant)).collect();
     let mut columns = vec![text("store_id", &|store| Some(store.store_id.clone()))];
-    for (n, name) in LABELS.into_iter().enumerate() {
+    for (n, name) in OF_STORE.into_iter().enumerate() {
         columns.push(text(name, &|store| store.labels[n].clone()));
     }
     columns.push(parquet::timestamps("last_slot", last)?);
@@ -90,12 +90,12 @@ pub(super) fn read(body: Bytes) -> Result<Vec<Carried>, ParquetError> {
     let text = |name: &str| -> PolarsResult<_> { Ok(frame.column(name)?.str()?.clone()) };
     let time = |name: &str| -> PolarsResult<_> { Ok(frame.column(name)?.datetime()?.physical().clone()) };
     let (ids, hours, outages) = (text("store_id")?, text("hours")?, text("outage")?);
-    let labels: Vec<StringChunked> = LABELS.into_iter().map(text).collect::<PolarsResult<_>>()?;
+    let labels: Vec<StringChunked> = OF_STORE.into_iter().map(text).collect::<PolarsResult<_>>()?;
     let (last, last_good) = (time("last_slot")?, time("last_good")?);
     let recent = frame.column("recent")?.i16()?;
     let mut stores = Vec::with_capacity(frame.height());
     for n in 0..frame.height() {
-        let open: Option<(Outage, Option<Labels>)> = outages.get(n).map(json).transpose()?;
+        let open: Option<(Outage, Option<OfStore>)> = outages.get(n).map(json).transpose()?;
         let (open, bad_labels) = open.map_or((None, None), |(outage, labels)| (Some(outage), labels));
         stores.push(Carried {
             store_id: ids.get(n).ok_or_else(|| missing("store_id"))?.to_owned(),

@@ -10,16 +10,16 @@ use storewatch_domain::{LocalDate, Slot};
 
 use crate::compaction::ROW_GROUP;
 use crate::parquet::{self, ParquetError};
-use crate::tables::Table;
+use crate::tables::{OF_STORE, Table};
 
-use super::{File, LABELS, Labels};
+use super::{File, OfStore};
 
 /// A row of one of the tables.
 pub(super) trait TableRow: Sized {
     const TABLE: Table;
 
     /// The store's id and its labels.
-    fn store(&self) -> (&str, &Labels);
+    fn store(&self) -> (&str, &OfStore);
 
     /// The columns before the store's and those after them.
     fn columns(rows: &[Self]) -> Result<(Vec<Column>, Vec<Column>), ParquetError>;
@@ -28,7 +28,7 @@ pub(super) trait TableRow: Sized {
 /// A row of `outages`.
 pub(super) struct OutageRow {
     pub(super) store_id: String,
-    pub(super) labels: Labels,
+    pub(super) labels: OfStore,
     pub(super) outage: Outage,
 }
 
@@ -36,7 +36,7 @@ pub(super) struct OutageRow {
 pub(super) struct MissedRow {
     pub(super) slot: Slot,
     pub(super) store_id: String,
-    pub(super) labels: Labels,
+    pub(super) labels: OfStore,
     pub(super) local: (LocalDate, u8),
     pub(super) scheduled_seconds: u16,
 }
@@ -87,7 +87,7 @@ impl<R: TableRow> Rows<R> {
         let (mut columns, rest) = R::columns(&rows)?;
         let ids: Vec<&str> = rows.iter().map(|row| row.store().0).collect();
         columns.push(Series::new("store_id".into(), ids).into_column());
-        for (n, name) in LABELS.into_iter().enumerate() {
+        for (n, name) in OF_STORE.into_iter().enumerate() {
             let texts: Vec<Option<&str>> = rows.iter().map(|row| row.store().1[n].as_deref()).collect();
             columns.push(parquet::texts(name, &texts));
         }
@@ -116,7 +116,7 @@ fn numbers(name: &str, values: Vec<Option<u64>>) -> Column {
 impl TableRow for OutageRow {
     const TABLE: Table = Table::Outages;
 
-    fn store(&self) -> (&str, &Labels) {
+    fn store(&self) -> (&str, &OfStore) {
         (&self.store_id, &self.labels)
     }
 
@@ -166,7 +166,7 @@ fn reasons(outage: &Outage) -> Option<String> {
 impl TableRow for MissedRow {
     const TABLE: Table = Table::MissedLooks;
 
-    fn store(&self) -> (&str, &Labels) {
+    fn store(&self) -> (&str, &OfStore) {
         (&self.store_id, &self.labels)
     }
 

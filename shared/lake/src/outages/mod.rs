@@ -19,18 +19,18 @@ use storewatch_domain::{Day, MissingHours, Slot, Zones};
 
 use crate::parquet::ParquetError;
 use crate::store_schedules;
+use crate::tables::OF_STORE;
 
 use carry::Carried;
 use files::{MissedRow, OutageRow, Rows};
 use hours::{Openings, Schedules, Texts, held};
 use rows::{Row, each_store};
 
-/// The columns that say whose store it is.
-const LABELS: [&str; 7] = ["name", "city", "timezone", "region", "chain", "segment", "owner"];
+/// The place of `timezone` in [`OF_STORE`].
 const TIMEZONE: usize = 2;
 
-/// The values of [`LABELS`].
-type Labels = [Option<String>; LABELS.len()];
+/// The values of [`OF_STORE`].
+type OfStore = [Option<String>; OF_STORE.len()];
 
 /// A store that has had no row for this many days is carried no further.
 pub const CARRIED_DAYS: i32 = 30;
@@ -190,7 +190,7 @@ impl Making {
     }
 
     /// Tells of an outage.
-    fn tell(&mut self, store_id: &str, labels: Labels, outage: Outage) -> Result<(), ParquetError> {
+    fn tell(&mut self, store_id: &str, labels: OfStore, outage: Outage) -> Result<(), ParquetError> {
         self.outages.push(OutageRow { store_id: store_id.to_owned(), labels, outage })
     }
 
@@ -199,7 +199,7 @@ impl Making {
     fn miss(
         &mut self,
         store: &Carried,
-        before: Option<(Slot, Labels)>,
+        before: Option<(Slot, OfStore)>,
         rows: &[Row<'_>],
     ) -> Result<(), ParquetError> {
         for MissedSlot { slot, stores_of } in &self.missed {

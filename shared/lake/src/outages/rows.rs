@@ -15,9 +15,9 @@ use storewatch_domain::{Instant, Slot, Status};
 use crate::availability::status;
 use crate::compaction::{BLOCK, RANGE_ROWS, SAMPLED, between};
 use crate::parquet::{self, ParquetError};
-use crate::tables::Table;
+use crate::tables::{OF_STORE, Table};
 
-use super::{LABELS, Labels};
+use super::OfStore;
 
 /// A block of rows, by column.
 struct Block {
@@ -29,7 +29,7 @@ struct Block {
     status: StringChunked,
     reason: StringChunked,
     /// `None` for a column that the table does not have.
-    labels: [Option<StringChunked>; LABELS.len()],
+    labels: [Option<StringChunked>; OF_STORE.len()],
 }
 
 impl Block {
@@ -44,7 +44,7 @@ impl Block {
             store_id: text("store_id")?,
             status: text("status")?,
             reason: text("reason")?,
-            labels: LABELS.map(|name| text(name).ok()),
+            labels: OF_STORE.map(|name| text(name).ok()),
         })
     }
 }
@@ -91,7 +91,7 @@ impl<'a> Row<'a> {
         self.time(&self.block.schedule_as_of)
     }
 
-    pub(super) fn labels(&self) -> Labels {
+    pub(super) fn labels(&self) -> OfStore {
         let of = |column: &Option<StringChunked>| Some(column.as_ref()?.get(self.n)?.to_owned());
         self.block.labels.each_ref().map(of)
     }
