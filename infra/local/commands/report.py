@@ -20,6 +20,8 @@ from infra.vocabulary import RATED, STATUSES
 
 # How many outages are printed, and what of them.
 _LONGEST = 5
+# A store in an outage may also be closed, or unknown.
+_DOWN = ("unavailable", "unlisted")
 _DOWN_COLUMNS = ["store_id", "since_by", "lost_seconds", "status", "reason", "is_new"]
 
 
@@ -170,7 +172,7 @@ def render(reports: list[CountryReport]) -> str:
 
 def render_down(reports: list[CountryReport], slot: datetime) -> str:
     """How many stores are down now, and the few that have been for longest."""
-    down = [(report.country, row) for report in reports for row in report.down]
+    down = [(report.country, row) for report in reports for row in report.down if row["status"] in _DOWN]
     if not down:
         return ""
     longest = sorted(down, key=lambda one: (one[1]["since_by"], one[1]["store_id"]))[:_LONGEST]
