@@ -9,8 +9,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from celery.schedules import crontab
-
 _settings = json.loads(Path(os.environ["STOREWATCH_DASHBOARD"]).read_text())
 
 SECRET_KEY = _settings["secret_key"]
@@ -58,7 +56,6 @@ AUTH_USER_REGISTRATION = False
 PUBLIC_ROLE_LIKE = None
 
 FEATURE_FLAGS = {
-    "ALERT_REPORTS": True,
     # A dashboard is seen by the roles that it names.
     "DASHBOARD_RBAC": True,
     # Datasets write `day between …` from the time range.
@@ -104,19 +101,3 @@ DATA_CACHE_CONFIG = _redis(0, "data-", 900) | {
 }
 FILTER_STATE_CACHE_CONFIG = _redis(0, "filters-", 90 * 86_400)
 EXPLORE_FORM_DATA_CACHE_CONFIG = _redis(0, "explore-", 7 * 86_400)
-THUMBNAIL_CACHE_CONFIG = _redis(0, "thumbnails-", 86_400)
-
-
-# Alerts and reports, run by a worker.
-CELERY_CONFIG = {
-    "broker_url": _settings["redis"] + "/1",
-    "result_backend": _settings["redis"] + "/2",
-    "imports": ("superset.sql_lab", "superset.tasks.scheduler"),
-    "beat_schedule": {
-        "reports.scheduler": {"task": "reports.scheduler", "schedule": crontab(minute="*", hour="*")},
-        "reports.prune_log": {"task": "reports.prune_log", "schedule": crontab(minute=10, hour=0)},
-    },
-}
-
-WEBDRIVER_BASEURL = f"{_settings['url']}/"
-WEBDRIVER_BASEURL_USER_FRIENDLY = WEBDRIVER_BASEURL
