@@ -98,7 +98,6 @@ class Row:
     height: int
     charts: Mapping[str, int] = field(default_factory=dict)
     text: str | None = None
-    tab: str | None = None  # opens a tab, which lasts until the next one
 
 
 @dataclass(frozen=True)

@@ -10,20 +10,17 @@ _COLOURS = "okabeIto"
 
 
 def position(dashboard: Dashboard, charts: Mapping[str, Chart], numbers: Mapping[str, int]) -> dict[str, Any]:
-    """The tree of rows, tabs, texts and charts. Keys follow from names, so that links to a chart stay valid."""
+    """The tree of rows, texts and charts. Keys follow from names, so that links to a chart stay valid."""
     tree: dict[str, Any] = {
         "DASHBOARD_VERSION_KEY": "v2",
         "ROOT_ID": {"type": "ROOT", "id": "ROOT_ID", "children": ["GRID_ID"]},
         "GRID_ID": {"type": "GRID", "id": "GRID_ID", "children": [], "parents": ["ROOT_ID"]},
         "HEADER_ID": {"type": "HEADER", "id": "HEADER_ID", "meta": {"text": dashboard.title}},
     }
-    parents = ["ROOT_ID", "GRID_ID"]
     for number, row in enumerate(dashboard.rows, 1):
-        if row.tab:
-            parents = _tab(tree, row.tab)
         key = f"ROW-{number}"
-        _add(tree, key, "ROW", parents, {"background": "BACKGROUND_TRANSPARENT"})
-        inside = [*parents, key]
+        _add(tree, key, "ROW", ["ROOT_ID", "GRID_ID"], {"background": "BACKGROUND_TRANSPARENT"})
+        inside = ["ROOT_ID", "GRID_ID", key]
         if row.text is not None:
             meta = {"width": 12, "height": row.height, "code": row.text}
             _add(tree, f"MARKDOWN-{number}", "MARKDOWN", inside, meta)
@@ -46,18 +43,6 @@ def metadata(dashboard: Dashboard, files: Files, numbers: Mapping[str, int]) -> 
         "label_colors": dict(dashboard.colours),
         "shared_label_colors": [],
     }
-
-
-def _tab(tree: dict[str, Any], title: str) -> list[str]:
-    """Opens a tab, with the row of tabs if it is the first. Returns what its rows stand in."""
-    if "TABS-1" not in tree:
-        tree["ROOT_ID"]["children"] = ["TABS-1"]
-        tree["TABS-1"] = {"type": "TABS", "id": "TABS-1", "children": [], "parents": ["ROOT_ID"], "meta": {}}
-        # Superset wants the grid to be there, even if tabs replace it.
-        tree["GRID_ID"]["parents"] = ["ROOT_ID"]
-    key = f"TAB-{len(tree['TABS-1']['children']) + 1}"
-    _add(tree, key, "TAB", ["ROOT_ID", "TABS-1"], {"text": title})
-    return ["ROOT_ID", "TABS-1", key]
 
 
 def _add(tree: dict[str, Any], key: str, kind: str, parents: list[str], meta: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.dashboard import bundle, days, files, layout, problems, tables
+from infra.dashboard import bundle, days, files, problems, tables
 from infra.dashboard.files import Chart, Dashboard, Dataset, Files, Filter, Row
 from infra.errors import DeployError
 
@@ -132,11 +132,3 @@ def test_a_fingerprint_changes_with_a_dashboards_charts_and_datasets_only() -> N
     assert bundle.fingerprint(other, BOARD, "storewatch") == same
     assert bundle.fingerprint(_files(chart={"slice_name": "Delay"}), BOARD, "storewatch") != same
     assert bundle.fingerprint(_files(dataset={"description": "x"}), BOARD, "storewatch") != same
-
-
-def test_rows_after_a_tab_stand_in_it() -> None:
-    rows = (Row(20, {"lag": 6}, tab="Ticks"), Row(5, text="Cost", tab="Cost"))
-    tree = layout.position(replace(BOARD, rows=rows), {"lag": CHART}, {"lag": 1})
-    assert tree["ROOT_ID"]["children"] == ["TABS-1"]
-    assert [tree[key]["children"] for key in tree["TABS-1"]["children"]] == [["ROW-1"], ["ROW-2"]]
-    assert tree["CHART-lag"]["parents"] == ["ROOT_ID", "TABS-1", "TAB-1", "ROW-1"]
