@@ -45,7 +45,7 @@ pub struct Restated {
 /// The local dates whose exceptions are read, counted from the day: their hours can reach into it.
 const DATES: (i32, i32) = (-3, 2);
 
-/// Judges a day again. `now` returns the time; it is called last just before the schedules are read.
+/// Judges a day again. `now` returns the time; its last call is just before the schedules are read.
 ///
 /// The day is compacted first, so that everything its ticks wrote is judged. The new version is then
 /// published like any other: recorded if nothing else has changed the record, then registered in the
