@@ -120,6 +120,7 @@ async fn judging_again_corrects_a_day_that_was_judged_by_old_zones() {
 async fn unusable_zone_data_hold_up_only_the_schedules_table() {
     let world = world();
     world.tick(&[]).await;
+    world.now.store(world.slot.start_micros() + 86_400_000_000, Ordering::Relaxed);
     choose(&world, "{").await;
     let error = FunctionError::from(compact_day(&world).await.unwrap_err());
     assert_eq!(error.name(), ErrorName::BadConfig);
