@@ -1,7 +1,7 @@
 //! Times the merge of a country tick of 10,000 stores, one in fifty of them down, with everything in memory, so
 //! that what a change costs the tick can be told: run it on both versions, in turn.
 //!
-//! `cargo run --workspace --example time_merge`
+//! `cargo run -p storewatch-pipeline-tests --example time_merge`
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a measurement ends by panicking")]
 
 use std::sync::atomic::Ordering;
