@@ -51,6 +51,11 @@ impl Standing {
         })
     }
 
+    /// Whether a merge of the slot has written the rows of stores, though it may have ended before the rest.
+    pub fn has_rows(&self) -> bool {
+        self.condition(Table::StoreAvailability) != Condition::Absent
+    }
+
     fn condition(&self, table: Table) -> Condition {
         let found = self.conditions.iter().find(|(known, _)| *known == table);
         found.map_or(Condition::Absent, |(_, condition)| condition.clone())

@@ -7,6 +7,7 @@ use storewatch_lake::{LakeError, Objects, Outcome, Partition, Put, Table, TickRe
 use storewatch_runtime::{Clock, CountryFile, FunctionError, Metrics};
 
 use crate::commit::{Standing, commit, note_pending, partitions};
+use crate::current::follow;
 use crate::look::Look;
 use crate::measure::outcome_metrics;
 use crate::tick::once;
@@ -103,7 +104,8 @@ pub async fn merge(
     .into())
 }
 
-/// Writes the row of a failed country tick, unless the slot has something better.
+/// Writes the row of a failed country tick, unless the slot has something better. If a merge died after it
+/// had written the rows of stores, the current outages that it owed are made from them.
 async fn failed(
     ports: &Ports<'_>,
     event: &Event,
@@ -114,6 +116,9 @@ async fn failed(
     let standing = Standing::look(objects, event.country, slot).await?;
     let partitions = partitions(objects, event.country, slot, &[Table::CountryTicks]);
     if let Some(held) = &standing.record {
+        if held.outcome == Outcome::Failed && standing.has_rows() {
+            follow(objects, event.country, slot, ports.clock.now(), None).await?;
+        }
         return Ok(Some(Merged::standing(partitions, held)));
     }
     let record = TickRecord {
@@ -137,6 +142,9 @@ async fn failed(
         return Ok(None);
     }
     ports.metrics.put(event.country, &outcome_metrics(Outcome::Failed)).await;
+    if standing.has_rows() {
+        follow(objects, event.country, slot, ports.clock.now(), None).await?;
+    }
     Ok(Some(Merged::standing(partitions, &record)))
 }
 

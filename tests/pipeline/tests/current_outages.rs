@@ -13,6 +13,7 @@ use storewatch_lake::current::CurrentRows;
 use storewatch_lake::{Objects, Outcome, Table, keys};
 use storewatch_pipeline_tests::World;
 use storewatch_pipeline_tests::disturbed::{Disturbed, End};
+use storewatch_runtime::FunctionError;
 
 /// The slots of the tests, around midnight: from 22:00 on.
 fn slot(n: i64) -> Slot {
@@ -293,6 +294,40 @@ async fn a_merge_that_died_anywhere_is_completed_by_repeating_it() {
         operations += 1;
     }
     assert!(operations > 30, "{operations}");
+}
+
+/// Records that the slot's tick has failed, through this lake.
+async fn give_up(world: &World, objects: &dyn Objects, n: i64) -> Result<merge::Merged, FunctionError> {
+    let ports = merge::Ports { objects, metrics: &world.metrics, clock: world, look_again_seconds: 0 };
+    let event = json!({ "country": "es", "slot": slot(n), "error": "LakeUnavailable" });
+    merge::merge(&ports, Ok(&world.file), &serde_json::from_value(event).unwrap()).await
+}
+
+#[tokio::test]
+async fn rows_of_a_tick_that_died_and_was_given_up_have_their_outages() {
+    let mut world = World::default();
+    tick(&mut world, 6, false).await;
+    tick(&mut world, 7, true).await;
+    tick(&mut world, 8, true).await;
+    // What a merge leaves that dies after the rows of stores.
+    for table in [Table::CurrentOutages, Table::CountryTicks] {
+        world.objects.delete(&keys::table_file(table, world.country, slot(8))).await.unwrap();
+    }
+    let mut operations = 0;
+    loop {
+        let world = copy_of(&world).await;
+        let nothing = || async {}.boxed();
+        let dying = Disturbed::new(&world, operations, End::Before, &nothing);
+        let died = give_up(&world, &dying, 8).await.is_err();
+        let given_up = give_up(&world, &world.objects, 8).await.unwrap();
+        assert_eq!(given_up.outcome, Outcome::Failed);
+        assert_eq!(of_one(&world, 8).await.bad_looks, 2, "{operations}");
+        if !died {
+            break;
+        }
+        operations += 1;
+    }
+    assert!(operations > 10, "{operations}");
 }
 
 #[tokio::test]
