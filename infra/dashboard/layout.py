@@ -5,9 +5,11 @@ from typing import Any
 
 from infra.dashboard.files import Chart, Dashboard, Files, Filter
 
-# On a phone a row's charts stand below each other, as wide as on a desk, and what is wider than the screen scrolls.
+# On a phone a row's charts stand below each other, as wide as on a desk, and what is wider than the screen scrolls. Who
+# changed the dashboard last makes room for its title.
 NARROW = """
 @media (max-width: 700px) {
+  .metadata-bar { display: none !important; }
   .dashboard-content { overflow-x: hidden; }
   .grid-container > div { width: 1280px !important; }
   .grid-row { flex-wrap: wrap; width: calc(100vw - 32px) !important; height: auto !important; }
