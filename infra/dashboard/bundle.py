@@ -16,6 +16,8 @@ from infra.dashboard.files import Chart, Dashboard, Dataset, Files, identity
 _FORMAT = "1.0.0"
 _FOLDER = "storewatch"
 DATABASE = "Storewatch"
+# In server/superset_config.py. A Superset that does not have it takes its own default.
+_COLOURS = "okabeIto"
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,8 @@ def _label(name: str, kind: str) -> str:
 
 def _chart(chart: Chart, dataset: Dataset) -> dict[str, Any]:
     params = {"viz_type": chart.viz_type, "adhoc_filters": [], **chart.params}
+    if "linear_color_scheme" not in params:
+        params = {"color_scheme": _COLOURS, **params}
     if chart.time_range:
         ranged = {
             "clause": "WHERE",
@@ -152,7 +156,7 @@ def _dashboard(dashboard: Dashboard, files: Files, mark: str, published: bool) -
     return {
         "dashboard_title": dashboard.title,
         "description": dashboard.description,
-        "css": dashboard.css,
+        "css": layout.NARROW + dashboard.css,
         "slug": dashboard.slug,
         # People see it on the dashboard, and the next import reads it.
         "certified_by": "Storewatch",

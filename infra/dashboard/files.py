@@ -83,6 +83,7 @@ class Filter:
     below: str | None = None  # offers only what fits the filter of this name
     time_range: str | None = None
     required: bool = False
+    single: bool = False  # one value at a time
     except_charts: tuple[str, ...] = ()
 
     @property

@@ -5,8 +5,17 @@ from typing import Any
 
 from infra.dashboard.files import Chart, Dashboard, Files, Filter
 
-# In server/superset_config.py. A Superset that does not have it takes its own default.
-_COLOURS = "okabeIto"
+# On a phone a row's charts stand below each other, as wide as on a desk, and what is wider than the screen scrolls. Who
+# changed the dashboard last makes room for its title.
+NARROW = """
+@media (max-width: 700px) {
+  .metadata-bar { display: none !important; }
+  .dashboard-content { overflow-x: hidden; }
+  .grid-container > div { width: 1280px !important; }
+  .grid-row { flex-wrap: wrap; width: calc(100vw - 32px) !important; height: auto !important; }
+  .grid-row > * { max-width: 100%; overflow-x: auto; margin: 0 0 16px 0 !important; }
+}
+"""
 
 
 def position(dashboard: Dashboard, charts: Mapping[str, Chart], numbers: Mapping[str, int]) -> dict[str, Any]:
@@ -39,7 +48,10 @@ def metadata(dashboard: Dashboard, files: Files, numbers: Mapping[str, int]) -> 
         "refresh_frequency": dashboard.refresh_seconds,
         "timed_refresh_immune_slices": [],
         "expanded_slices": {},
-        "color_scheme": _COLOURS,
+        # Each chart has its own: a dashboard's would colour a map's regions by their names, not by their values.
+        "color_scheme": "",
+        # Leaves the whole width to the charts.
+        "filter_bar_orientation": "HORIZONTAL",
         "label_colors": dict(dashboard.colours),
         "shared_label_colors": [],
     }
@@ -68,9 +80,11 @@ def _filter(one: Filter, dashboard: Dashboard, files: Files, numbers: Mapping[st
     assert one.dataset is not None  # the check of the files holds it
     return made | {
         "filterType": "filter_select",
+        # No chart asks before it has a value.
+        "requiredFirst": one.required,
         "targets": [{"column": {"name": one.column}, "datasetUuid": files.datasets[one.dataset].uuid}],
         "controlValues": {
-            "multiSelect": True,
+            "multiSelect": not one.single,
             "enableEmptyFilter": one.required,
             "defaultToFirstItem": one.required,
             "searchAllOptions": False,

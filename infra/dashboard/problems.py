@@ -23,10 +23,12 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _ONLINE = ("deck_", "mapbox", "cartodiagram", "world_map")
 # Not by a number other than zero, and not by nullif.
 _DIVIDES = re.compile(r"/(?!\s*(?:nullif\(|[1-9]))")
-_COLUMN_KEYS = ("x_axis", "entity", "series", "series_columns")
-_COLUMN_LISTS = ("groupby", "columns", "all_columns", "groupbyColumns", "groupbyRows", "series_columns")
+_COLUMN_KEYS = ("x_axis", "y_axis", "entity", "series", "series_columns", "start_time", "end_time")
+_COLUMN_LISTS = (
+    "groupby", "columns", "all_columns", "groupbyColumns", "groupbyRows", "series_columns", "tooltip_columns",
+)  # fmt: skip
 _METRIC_KEYS = ("metric", "secondary_metric", "size", "percent_metric", "timeseries_limit_metric")
-_METRIC_LISTS = ("metrics", "metrics_b", "percent_metrics")
+_METRIC_LISTS = ("metrics", "metrics_b", "percent_metrics", "tooltip_metrics")
 
 
 def problems(files: Files) -> list[str]:

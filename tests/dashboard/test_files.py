@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from infra.dashboard import bundle, days, files, problems, tables
+from infra.dashboard import bundle, days, files, layout, problems, tables
 from infra.dashboard.files import Chart, Dashboard, Dataset, Files, Filter, Row
 from infra.errors import DeployError
 
@@ -132,3 +132,11 @@ def test_a_fingerprint_changes_with_a_dashboards_charts_and_datasets_only() -> N
     assert bundle.fingerprint(other, BOARD, "storewatch") == same
     assert bundle.fingerprint(_files(chart={"slice_name": "Delay"}), BOARD, "storewatch") != same
     assert bundle.fingerprint(_files(dataset={"description": "x"}), BOARD, "storewatch") != same
+
+
+def test_no_chart_asks_before_a_required_filter_has_a_value() -> None:
+    board = replace(BOARD, filters=(Filter("Country", "country", "ticks", required=True, single=True),))
+    made = layout.metadata(board, _files(), {"lag": 1})["native_filter_configuration"][0]
+    assert made["requiredFirst"]
+    assert made["controlValues"]["defaultToFirstItem"]
+    assert not made["controlValues"]["multiSelect"]
