@@ -1,21 +1,27 @@
 """Starts the dashboard on the running stack: Superset over Trino, with everything imported. Prints its address.
 
+Mails alerts and reports if the environment has DASHBOARD_SMTP, a mail host such as smtp://127.0.0.1:1025?from=me@localhost,
+and those that the import creates go to DASHBOARD_MAIL_TO.
+
 stack dashboard up       installs it the first time, starts it, imports the dashboards, roles and row-level security
 stack dashboard down     stops it; `stack down` does too
 """
 
 import argparse
+import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from infra import stacks, version
 from infra.dashboard.client import Client
 from infra.dashboard.importer import bring
+from infra.dashboard.server import smtp
 from infra.errors import DeployError
 from infra.local.config import Stack, lock_file
 from infra.local.console import say
 from infra.local.errors import StackError
 from infra.local.prefix import add_prefix_argument
-from infra.local.servers import ports, redis, superset, trino
+from infra.local.servers import ports, redis, superset, superset_worker, trino
 from infra.local.servers.locks import exclusive
 from infra.local.servers.processes import Server
 
@@ -32,45 +38,85 @@ def main(args: argparse.Namespace) -> int:
     if args.action == "down":
         down(stack)
         return 0
-    database, countries = lake(stack, args.prefix)
-    settings, addresses = up(stack, database, countries)
+    shown = lake(stack, args.prefix)
+    settings, addresses = up(stack, shown, _mail())
     print(f"user      {superset.ADMINISTRATOR}\npassword  {settings.admin_password}")
     for address in addresses.values():
         print(address)
     return 0
 
 
-def lake(stack: Stack, prefix: str) -> tuple[str, list[str]]:
-    """A deployment's database, and its countries."""
+@dataclass(frozen=True)
+class Mail:
+    """By which host mails go, and to whom those of the alerts and reports that are created."""
+
+    host: str | None = None
+    to: str | None = None
+
+    def check(self) -> None:
+        """An address that Superset would not understand is told before anything is started."""
+        try:
+            smtp.settings(self.host or "smtp://localhost")
+        except ValueError as error:
+            raise StackError(
+                f"DASHBOARD_SMTP is no mail host's address: {error}. Write smtp://user:password@host:port?from=you@example.com"
+            ) from None
+
+
+def _mail() -> Mail:
+    mail = Mail(os.environ.get("DASHBOARD_SMTP") or None, os.environ.get("DASHBOARD_MAIL_TO") or None)
+    mail.check()
+    if not mail.host:
+        _say("alerts and reports are off: DASHBOARD_SMTP names no mail host")
+    return mail
+
+
+@dataclass(frozen=True)
+class Lake:
+    """What is shown: a deployment's database and countries."""
+
+    database: str
+    countries: list[str]
+
+
+def lake(stack: Stack, prefix: str) -> Lake:
+    """A deployment's lake."""
     cloudformation = stack.aws.client("cloudformation")
     made = stacks.outputs(cloudformation, f"{prefix}-lake")
     if made is None:
         raise StackError(f"there is no stack {prefix}-lake, so no lake to show: deploy it with `make run`")
     countries = stacks.parameters(cloudformation, f"{prefix}-country-")
-    return made["Database"], sorted(name.removeprefix(f"{prefix}-country-") for name in countries)
+    codes = sorted(name.removeprefix(f"{prefix}-country-") for name in countries)
+    return Lake(made["Database"], codes)
 
 
-def up(stack: Stack, database: str, countries: list[str]) -> tuple[superset.Settings, dict[str, str]]:
+def up(
+    stack: Stack, shown: Lake, mail: Mail = Mail(), settle_seconds: int = 60
+) -> tuple[superset.Settings, dict[str, str]]:
     """Starts everything that is needed. Returns the settings, and the dashboards' addresses by name."""
+    python = superset.environment()
     with exclusive(lock_file(f"{stack.name}-dashboard"), superset.NAME):
         port = _ports(stack)
         # Each takes most of a minute the first time.
         with ThreadPoolExecutor(1) as pool:
             engine = pool.submit(trino.up, stack)
             cache = redis.start(stack.run_dir, port[redis.NAME])
-            settings = superset.start(stack, superset.environment(), port[superset.NAME], cache)
-        uri = f"{engine.result().replace('http://', 'trino://storewatch@')}/{trino.CATALOG}/{database}"
+            settings = superset.start(
+                stack, python, port[superset.NAME], cache, smtp=mail.host, settle_seconds=settle_seconds
+            )
+        uri = f"{engine.result().replace('http://', 'trino://storewatch@')}/{trino.CATALOG}/{shown.database}"
         client = Client(settings.url, superset.ADMINISTRATOR, settings.admin_password)
         try:
-            addresses = bring(client, database, uri, countries, version.current(), _say)
+            addresses = bring(client, shown.database, uri, shown.countries, version.current(), _say, mail.to)
         except DeployError as error:
             raise StackError(str(error)) from None
+        superset_worker.start(stack, python, settings)
     return settings, addresses
 
 
 def down(stack: Stack) -> None:
     """Stops its servers, and leaves the engine, which others may use."""
-    for name in (superset.NAME, redis.NAME):
+    for name in (superset_worker.NAME, superset.NAME, redis.NAME):
         server = Server(name, stack.run_dir)
         pid = server.pid()
         say(name, f"stopped (pid {pid})" if server.stop() else "was not running")
