@@ -28,11 +28,12 @@ class Lake:
     url: str
     database: str
     end: datetime
+    bucket: str
 
     @property
     def shown(self) -> dashboard.Lake:
         """What the dashboard needs to know of it."""
-        return dashboard.Lake(self.database, COUNTRIES)
+        return dashboard.Lake(self.database, COUNTRIES, self.bucket)
 
     def ask(self, statement: str) -> list[dict[str, Any]]:
         """The engine's answer."""
@@ -53,7 +54,7 @@ def made(stack: Stack, url: str, keep: Keep = lambda country, day: True) -> Iter
     glue.create_database(DatabaseInput={"Name": database})
     try:
         _write(stack, name, database, end, keep)
-        yield Lake(url, database, end.replace(tzinfo=None))
+        yield Lake(url, database, end.replace(tzinfo=None), name)
     finally:
         glue.delete_database(Name=database)
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=name):

@@ -111,7 +111,7 @@ DATA_CACHE_CONFIG = _redis(0, "data-", 900) | {
 FILTER_STATE_CACHE_CONFIG = _redis(0, "filters-", 90 * 86_400)
 EXPLORE_FORM_DATA_CACHE_CONFIG = _redis(0, "explore-", 7 * 86_400)
 
-# The worker: alerts and reports.
+# The worker: alerts, reports, and the daily export of what users made.
 # A minute that no worker has taken after ten is left out, so that old mails do not come all at once. Superset tells the
 # minute from this and from the task's end, so both must have it.
 CELERY_BEAT_SCHEDULER_EXPIRES = timedelta(minutes=10)
@@ -123,6 +123,11 @@ CELERY_CONFIG: dict[str, Any] = {
     "worker_prefetch_multiplier": 1,
     "beat_schedule": {},
 }
+if os.environ.get("STOREWATCH_EXPORTS"):
+    CELERY_CONFIG["beat_schedule"]["storewatch.export"] = {
+        "task": "storewatch.export",
+        "schedule": crontab(minute="50", hour="2"),
+    }
 if _settings["smtp"]:
     globals().update(smtp.settings(_settings["smtp"]))
     CELERY_CONFIG["beat_schedule"] |= {

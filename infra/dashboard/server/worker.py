@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from celery.signals import task_postrun, worker_init, worker_ready
+from superset.extensions import celery_app
+
+from infra.dashboard.server.archive import Place
 
 # Superset waits for a mail host without an end. This ends every wait for which no other time is set; the browser's
 # pages are loaded within it too.
@@ -27,3 +30,11 @@ def _prepare(**_: Any) -> None:
 def _say_ready(**_: Any) -> None:
     """Tells `make dashboard` that tasks will be done."""
     Path(_READY_FILE).write_text(f"{os.getpid()}\n")
+
+
+@celery_app.task(name="storewatch.export")  # type: ignore[untyped-decorator]
+def export_daily() -> str:
+    """Writes what users made to S3. Returns its address."""
+    from infra.dashboard.server.export import export
+
+    return export(Place.of(os.environ["STOREWATCH_EXPORTS"]))

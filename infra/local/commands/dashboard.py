@@ -5,12 +5,16 @@ and those that the import creates go to DASHBOARD_MAIL_TO.
 
 stack dashboard up       installs it the first time, starts it, imports the dashboards, roles and row-level security
 stack dashboard down     stops it; `stack down` does too
+stack dashboard export   writes what users made to S3, beside the lake
+stack dashboard restore  brings the newest export back, or with --from another one
 """
 
 import argparse
 import os
+import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from infra import stacks, version
 from infra.dashboard.client import Client
@@ -29,7 +33,10 @@ from infra.local.servers.processes import Server
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the action, and whose lake it shows."""
     add_prefix_argument(parser)
-    parser.add_argument("action", choices=["up", "down"], nargs="?", default="up", help="start it, or stop it")
+    parser.add_argument(
+        "action", choices=["up", "down", "export", "restore"], nargs="?", default="up", help="what to do"
+    )
+    parser.add_argument("--from", dest="instant", help="the export to restore, such as 20261126T025000Z")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -39,6 +46,8 @@ def main(args: argparse.Namespace) -> int:
         down(stack)
         return 0
     shown = lake(stack, args.prefix)
+    if args.action in ("export", "restore"):
+        return backup(stack, shown, args.action, args.instant)
     settings, addresses = up(stack, shown, _mail())
     print(f"user      {superset.ADMINISTRATOR}\npassword  {settings.admin_password}")
     for address in addresses.values():
@@ -73,10 +82,16 @@ def _mail() -> Mail:
 
 @dataclass(frozen=True)
 class Lake:
-    """What is shown: a deployment's database and countries."""
+    """What is shown: a deployment's database and countries, and the bucket, in which exports are kept too."""
 
     database: str
     countries: list[str]
+    bucket: str
+
+    @property
+    def exports(self) -> str:
+        """Where exports are. No function of a country has rights on it."""
+        return f"s3://{self.bucket}/dashboard/"
 
 
 def lake(stack: Stack, prefix: str) -> Lake:
@@ -87,7 +102,7 @@ def lake(stack: Stack, prefix: str) -> Lake:
         raise StackError(f"there is no stack {prefix}-lake, so no lake to show: deploy it with `make run`")
     countries = stacks.parameters(cloudformation, f"{prefix}-country-")
     codes = sorted(name.removeprefix(f"{prefix}-country-") for name in countries)
-    return Lake(made["Database"], codes)
+    return Lake(made["Database"], codes, made["LakeBucket"])
 
 
 def up(
@@ -110,8 +125,19 @@ def up(
             addresses = bring(client, shown.database, uri, shown.countries, version.current(), _say, mail.to)
         except DeployError as error:
             raise StackError(str(error)) from None
-        superset_worker.start(stack, python, settings)
+        superset_worker.start(stack, python, settings, shown.exports)
     return settings, addresses
+
+
+def backup(stack: Stack, shown: Lake, action: str, instant: str | None = None) -> int:
+    """Exports what users made, or restores it, inside Superset's environment. Its status: 0 if it is done."""
+    if superset.running(stack.run_dir) is None:
+        raise StackError("the dashboard is not running: start it with `make dashboard`")
+    command: list[str | Path] = [superset.environment(), "-m", "infra.dashboard.server.backup", action]
+    env = superset_worker.variables(stack, shown.exports)
+    return subprocess.run(
+        [*command, *(["--from", instant] if instant else [])], check=False, env=env, cwd=stack.run_dir / superset.NAME
+    ).returncode
 
 
 def down(stack: Stack) -> None:

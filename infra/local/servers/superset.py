@@ -17,7 +17,6 @@ from infra.local.servers.processes import Server
 
 NAME = "dashboard"
 ADMINISTRATOR = "admin"
-_DATABASE = "dashboard"
 _SERVER = ROOT / "infra" / "dashboard" / "server"
 _LOCK = ROOT / "infra" / "dashboard" / "requirements.lock"
 _START_SECONDS = 240
@@ -71,13 +70,14 @@ def start(
     *,
     smtp: str | None = None,
     settle_seconds: int = 60,
+    database: str = "dashboard",
 ) -> Settings:
     """Starts it unless it runs with the same settings. Prepares its database first if needed."""
     server = Server(NAME, stack.run_dir)
     before = read(stack.run_dir)
     settings = Settings(
         url=f"http://127.0.0.1:{port}",
-        metadata=_database(stack.postgres, stack.run_dir),
+        metadata=_database(stack.postgres, stack.run_dir, database),
         redis=redis,
         secret_key=before.secret_key if before else secrets.token_urlsafe(42),
         admin_password=before.admin_password if before else secrets.token_urlsafe(15),
@@ -165,9 +165,9 @@ class Stamp:
         return hashlib.sha256(b"".join([*content, self.settings.encode()])).hexdigest()
 
 
-def started(run_dir: Path, name: str) -> Stamp:
+def started(run_dir: Path, name: str, settings: str = "") -> Stamp:
     """From what a process of Superset was started."""
-    return Stamp(run_dir / NAME / f"{name}.started", (_LOCK, *sorted(_SERVER.glob("*.py")), file(run_dir)))
+    return Stamp(run_dir / NAME / f"{name}.started", (_LOCK, *sorted(_SERVER.glob("*.py")), file(run_dir)), settings)
 
 
 def _prepare(stack: Stack, python: Path, settings: Settings) -> None:
@@ -194,7 +194,7 @@ def _prepare(stack: Stack, python: Path, settings: Settings) -> None:
     prepared.set()
 
 
-def _database(postgres: Postgres, run_dir: Path) -> str:
+def _database(postgres: Postgres, run_dir: Path, name: str) -> str:
     """Makes Superset's role and database unless they are there. Returns their SQLAlchemy address."""
     import psycopg
     from psycopg import sql
@@ -203,14 +203,14 @@ def _database(postgres: Postgres, run_dir: Path) -> str:
     if not password_file.exists():
         write_private(password_file, secrets.token_hex(24))
     password = password_file.read_text()
-    role = sql.Identifier(_DATABASE)
+    role = sql.Identifier(name)
     with psycopg.connect(postgres.conninfo(), autocommit=True) as connection:
-        if not connection.execute("select 1 from pg_roles where rolname = %s", [_DATABASE]).fetchone():
+        if not connection.execute("select 1 from pg_roles where rolname = %s", [name]).fetchone():
             connection.execute(sql.SQL("create role {} login").format(role))
         connection.execute(sql.SQL("alter role {} password {}").format(role, sql.Literal(password)))
-        if not connection.execute("select 1 from pg_database where datname = %s", [_DATABASE]).fetchone():
+        if not connection.execute("select 1 from pg_database where datname = %s", [name]).fetchone():
             connection.execute(sql.SQL("create database {} owner {}").format(role, role))
     return (
-        f"postgresql+psycopg2://{_DATABASE}:{password}@{postgres.host}:{postgres.port}/{_DATABASE}"
+        f"postgresql+psycopg2://{name}:{password}@{postgres.host}:{postgres.port}/{name}"
         f"?sslmode=verify-ca&sslrootcert={postgres.ca_file}"
     )

@@ -1,4 +1,4 @@
-"""Superset's worker: does what is done by the clock, such as alerts and reports."""
+"""Superset's worker: does what is done by the clock: alerts, reports, and the daily export."""
 
 import shutil
 from pathlib import Path
@@ -16,11 +16,11 @@ _START_SECONDS = 240
 _PROCESSES = 2
 
 
-def start(stack: Stack, python: Path, settings: superset.Settings) -> None:
-    """Starts it unless it runs with Superset's settings."""
+def start(stack: Stack, python: Path, settings: superset.Settings, exports: str) -> None:
+    """Starts it unless it runs with Superset's settings and exports to that place on S3."""
     server = Server(NAME, stack.run_dir)
-    env = superset.variables(stack.run_dir)
-    started = superset.started(stack.run_dir, NAME)
+    env = variables(stack, exports)
+    started = superset.started(stack.run_dir, NAME, repr(env))
     if started.fits() and server.pid() is not None:
         return
     server.stop()
@@ -35,6 +35,11 @@ def start(stack: Stack, python: Path, settings: superset.Settings) -> None:
     server.wait_until(ready.exists, seconds=_START_SECONDS, process=process)
     started.set()
     say(NAME, f"ready (pid {process.pid})")
+
+
+def variables(stack: Stack, exports: str) -> dict[str, str]:
+    """The environment of what exports: Superset's own, and the way to S3, which Superset's pages do not have."""
+    return superset.variables(stack.run_dir) | stack.aws.environment() | {"STOREWATCH_EXPORTS": exports}
 
 
 def _options(home: Path) -> list[str]:
