@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e test-dashboard test-hours test-engines simulate soak fuzz mutants bench bench-compact bench-queries bench-repair accuracy check fmt lint generate lock build up stop status sample tick report query restate repair zones dashboard dashboard-import docs invoke logs deploy undeploy release clean
+.PHONY: help run test test-rust test-e2e test-dashboard test-hours test-engines simulate soak fuzz mutants bench bench-compact bench-queries bench-repair accuracy check fmt lint generate lock build up stop status sample tick report query restate repair zones dashboard dashboard-import dashboard-export dashboard-restore docs invoke logs deploy undeploy release clean
 
 STACK := infra/local/stack
 # Prints the path of a Python with the packages of a group in pyproject.toml. Creates or updates it on first use.
@@ -198,6 +198,12 @@ dashboard: ## Show the lake in Superset: install it the first time, start it, im
 dashboard-import: ## Import the dashboards into your own Superset: make dashboard-import URL=https://superset.example (COUNTRIES, DATABASE)
 	@[ -n "$(URL)" ] || { echo "make dashboard-import: name your Superset, as in make dashboard-import URL=https://superset.example" >&2; exit 2; }
 	@"$$($(ENVIRONMENT) deploy)" -m infra.dashboard $(URL) --database $(DATABASE) $(if $(filter file,$(origin COUNTRIES)),,--countries $(COUNTRIES))
+
+dashboard-export: ## Write what users made on the local dashboard to S3; its worker does it daily
+	@$(STACK) dashboard export --prefix $(PREFIX)
+
+dashboard-restore: ## Bring an export back: the newest, or FROM=20261126T025000Z
+	@$(STACK) dashboard restore --prefix $(PREFIX) $(if $(FROM),--from $(FROM))
 
 docs: ## Write docs/tables.md from the schema, with query results from Trino on a fixed sample
 	@$(STACK) up

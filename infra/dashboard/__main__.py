@@ -2,7 +2,8 @@
 
 Credentials come from the environment, so that they stand in no shell's history and no list of processes:
 SUPERSET_USERNAME and SUPERSET_PASSWORD of a user with the role Admin, and DASHBOARD_DATABASE_URI, the SQLAlchemy address
-of the lake's engine. Without that, the connection named Storewatch that is there already is used as it is.
+of the lake's engine. Without that, the connection named Storewatch that is there already is used as it is. Alerts and
+reports that the import creates go to the mail addresses in DASHBOARD_MAIL_TO; without, they are created switched off.
 """
 
 import argparse
@@ -28,7 +29,8 @@ def main(argv: Sequence[str]) -> int:
         user, password = _variable("SUPERSET_USERNAME"), _variable("SUPERSET_PASSWORD")
         uri = os.environ.get("DASHBOARD_DATABASE_URI") or None
         countries = args.countries or sorted(path.stem for path in DIRECTORY.glob("*.toml"))
-        bring(Client(args.url, user, password), args.database, uri, countries, version.current(), print)
+        mail_to = os.environ.get("DASHBOARD_MAIL_TO") or None
+        bring(Client(args.url, user, password), args.database, uri, countries, version.current(), print, mail_to)
     except DeployError as error:
         print(f"dashboard: {error}", file=sys.stderr)
         return 1

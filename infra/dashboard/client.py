@@ -15,6 +15,10 @@ _TIMEOUT_SECONDS = 120
 _PAGE = 100
 
 
+class Missing(DeployError):
+    """There is no such thing in this Superset."""
+
+
 class Client:
     """A session of one user."""
 
@@ -86,7 +90,8 @@ class Client:
                 content: bytes = answer.read()
                 return content
         except urllib.error.HTTPError as error:
-            raise DeployError(self._told(method, path, error)) from None
+            kind_of_error = Missing if error.code == 404 else DeployError
+            raise kind_of_error(self._told(method, path, error)) from None
         except OSError as error:
             reason = getattr(error, "reason", error)
             raise DeployError(f"Superset at {self.url} does not answer: {reason}") from None

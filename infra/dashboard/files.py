@@ -3,7 +3,7 @@
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +17,8 @@ HERE = Path(__file__).resolve().parent
 _NAMESPACE = uuid.UUID("5f0d8c1e-6a3b-5d0e-9c59-3b1f8f0f7a11")
 # In `roles` of a dashboard: the role of every country.
 COUNTRIES = "countries"
+# In a report of each country: its code.
+COUNTRY = "${country}"
 _T = TypeVar("_T")
 
 
@@ -128,6 +130,26 @@ class Dashboard:
 
 
 @dataclass(frozen=True)
+class Report:
+    """What is sent by mail: with `sql` an alert, if its one value is under a limit; without, a picture of a dashboard."""
+
+    name: str
+    title: str
+    dashboard: str
+    crontab: str  # in UTC
+    description: str = ""
+    sql: str | None = None
+    under: float | None = None
+    again_minutes: int = 240  # for so long an alert that was sent is not sent again
+    each_country: bool = False  # makes one of each country, whose code replaces ${country}
+
+    def of(self, country: str) -> "Report":
+        """The country's own."""
+        sql = self.sql and self.sql.replace(COUNTRY, country)
+        return replace(self, title=self.title.replace(COUNTRY, country), sql=sql)
+
+
+@dataclass(frozen=True)
 class Role:
     """What a role may do."""
 
@@ -145,6 +167,7 @@ class Files:
     charts: Mapping[str, Chart]
     dashboards: Mapping[str, Dashboard]
     roles: Mapping[str, Role]
+    reports: Mapping[str, Report] = field(default_factory=dict)
 
 
 def load(folder: Path = HERE) -> Files:
@@ -157,6 +180,7 @@ def load(folder: Path = HERE) -> Files:
             name: _typed(Role, {"name": name, **_tuples(content, "like", "permissions")}, folder / "roles.yaml")
             for name, content in _read(folder / "roles.yaml").items()
         },
+        reports={path.stem: _make(Report, path) for path in _files(folder / "reports")},
     )
 
 

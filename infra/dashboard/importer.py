@@ -1,15 +1,15 @@
 """Brings the dashboards' files into a Superset, in an order in which nobody ever sees what is not meant for them.
 
 First the datasets, which only administrators see. Then the roles and the row-level security of every dataset. Then the
-charts and dashboards, the roles that see each dashboard, and last of all its publication. Superset's own import and
-export know neither roles nor row-level security.
+charts and dashboards, the roles that see each dashboard, its publication, and last of all the alerts and reports.
+Superset's own import and export know neither roles nor row-level security nor alerts.
 """
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from infra.dashboard import bundle, tables
+from infra.dashboard import bundle, mails, tables
 from infra.dashboard.client import Client
 from infra.dashboard.files import COUNTRIES, Dashboard, Files, Role, load
 from infra.dashboard.problems import problems
@@ -22,7 +22,13 @@ Say = Callable[[str], None]
 
 
 def bring(
-    client: Client, schema: str, uri: str | None, countries: Collection[str], release: str, say: Say
+    client: Client,
+    schema: str,
+    uri: str | None,
+    countries: Collection[str],
+    release: str,
+    say: Say,
+    mail_to: str | None = None,
 ) -> dict[str, str]:
     """Checks the files and imports them. Returns the dashboards' addresses by name.
 
@@ -31,7 +37,7 @@ def bring(
     files = load()
     if wrong := problems(files):
         raise DeployError("the dashboards' files have problems:\n" + "\n".join(f"  {line}" for line in wrong))
-    return Import(client, files, _connection(client, schema, uri), countries, release, say).run()
+    return Import(client, files, _connection(client, schema, uri), countries, release, say, mail_to).run()
 
 
 def _connection(client: Client, schema: str, uri: str | None) -> bundle.Connection:
@@ -61,6 +67,7 @@ class Import:
     countries: Collection[str]
     release: str
     say: Say
+    mail_to: str | None = None
     role_ids: dict[str, int] = field(default_factory=dict)
 
     def run(self) -> dict[str, str]:
@@ -77,7 +84,16 @@ class Import:
         published = [name for name, found in before.items() if found and found["published"]]
         looks = bundle.looks(self.files, self._marks(), published)
         self.client.import_assets(bundle.archive(looks))
-        return self._publish()
+        addresses = self._publish()
+        self._mails()
+        return addresses
+
+    def _mails(self) -> None:
+        """The alerts and reports."""
+        boards = {name: entry["id"] for name, entry in self._dashboards().items() if entry}
+        named = {entry["database_name"]: entry["id"] for entry in self.client.all("database/")}
+        reports = self.files.reports.values()
+        mails.bring(self.client, reports, self.countries, boards, named[self.connection.name], self.mail_to, self.say)
 
     def _dashboards(self) -> dict[str, dict[str, Any] | None]:
         """What is there of each dashboard."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from infra import schema
 from infra.dashboard import tables
-from infra.dashboard.files import COUNTRIES, Chart, Dashboard, Dataset, Files
+from infra.dashboard.files import COUNTRIES, COUNTRY, Chart, Dashboard, Dataset, Files, Report
 
 # What Superset can write for Athena. There is nothing between a minute and an hour.
 _GRAINS = (
@@ -38,6 +38,7 @@ def problems(files: Files) -> list[str]:
     found += [
         f"dashboards/{one.name}.yaml: {text}" for one in files.dashboards.values() for text in _of_dashboard(one, files)
     ]
+    found += [f"reports/{one.name}.yaml: {text}" for one in files.reports.values() for text in _of_report(one, files)]
     shown = {name for dashboard in files.dashboards.values() for name in dashboard.charts}
     found += [f"charts/{name}.yaml: no dashboard shows it" for name in sorted(files.charts.keys() - shown)]
     used = {chart.dataset for chart in files.charts.values()}
@@ -130,6 +131,25 @@ def _of_dashboard(dashboard: Dashboard, files: Files) -> Iterator[str]:
         for name in one.except_charts:
             if name not in dashboard.charts:
                 yield f"the filter {one.name} leaves out {name!r}, which is not on the dashboard"
+
+
+def _of_report(report: Report, files: Files) -> Iterator[str]:
+    if report.dashboard not in files.dashboards:
+        yield f"there is no dashboard {report.dashboard!r}"
+    if len(report.crontab.split()) != 5:
+        yield f"crontab {report.crontab!r} must have five fields"
+    if (report.sql is None) != (report.under is None):
+        yield "an alert needs both sql and under, a report neither"
+    # Superset knows an alert by its title, so each country's must differ.
+    for text in [report.title, *([report.sql] if report.sql else [])]:
+        if (COUNTRY in text) != report.each_country:
+            yield f"each_country needs {COUNTRY} in title and sql, and nothing else may have it"
+            break
+    if report.sql:
+        query = Dataset(report.name, report.of("es").sql or "", {})
+        yield from _of_days(query)
+        if "{%" in query.template or "{{" in query.template:
+            yield "an alert has no time range: name its days as ${recent N}"
 
 
 def _named(params: Mapping[str, Any], keys: tuple[str, ...], lists: tuple[str, ...]) -> Iterator[str]:

@@ -49,6 +49,7 @@ class Viewer:
     left: list[str] = field(default_factory=list)  # requests to other machines that the page's policy did not stop
     failed: list[str] = field(default_factory=list)  # answers of 400 and more
     answers: list[dict[str, Any]] = field(default_factory=list)  # of charts and filters
+    questions: list[dict[str, Any]] = field(default_factory=list)  # what the page sent for them
     asked: int = 0  # how many answers of charts and filters are to come
 
     @classmethod
@@ -72,6 +73,7 @@ class Viewer:
     def open(self, slug: str, charts: list[str], *, seconds: float) -> None:
         """Opens a dashboard and waits until its charts, named by their titles, are drawn and its filters are filled."""
         self.answers.clear()
+        self.questions.clear()
         self.asked = 0
         deadline = time.monotonic() + seconds
         self.page.goto(f"{self.url}/superset/dashboard/{slug}/")
@@ -86,7 +88,9 @@ class Viewer:
         return self.page.inner_text(f'[data-test-chart-name="{chart}"]')
 
     def _note_question(self, request: Request) -> None:
-        self.asked += _PATH in request.url
+        if _PATH in request.url:
+            self.asked += 1
+            self.questions.append(request.post_data_json or {})
 
     def _note_request(self, request: Request) -> None:
         stopped = request.failure and "csp" in request.failure

@@ -19,6 +19,7 @@ from infra.local.servers import superset
 from infra.local.servers.processes import Server
 from tests.dashboard import browser as browsing
 from tests.dashboard import lake as lakes
+from tests.dashboard import mail
 from tests.harness.lakes import engine
 
 # Gamma may open dashboards in general, but nobody has given it Storewatch's.
@@ -32,6 +33,7 @@ class Shown:
     url: str
     lake: lakes.Lake
     passwords: dict[str, str]
+    mails: mail.Host
 
     def client(self, user: str) -> Client:
         """The REST API as a user."""
@@ -52,16 +54,17 @@ def stack() -> Stack:
 def shown(stack: Stack) -> Iterator[Shown]:
     """The dashboard. Afterwards it shows what it showed before, or is stopped again."""
     was_running = Server(superset.NAME, stack.run_dir).pid() is not None
-    with engine(stack) as url, lakes.made(stack, url) as lake:
-        settings, _ = dashboard.up(stack, lake.database, lakes.COUNTRIES)
+    with engine(stack) as url, lakes.made(stack, url) as lake, mail.host() as mails:
+        settings, _ = dashboard.up(stack, lake.shown, dashboard.Mail(mails.address, mail.TO))
         admin = Client(settings.url, superset.ADMINISTRATOR, settings.admin_password)
         passwords = {name: secrets.token_urlsafe(12) for name in ROLES}
         made = _users(admin, passwords)
         try:
-            yield Shown(settings.url, lake, passwords | {superset.ADMINISTRATOR: settings.admin_password})
+            yield Shown(settings.url, lake, passwords | {superset.ADMINISTRATOR: settings.admin_password}, mails)
         finally:
+            # Superset's log refers to whoever has done something, so they cannot be deleted.
             for number in made:
-                admin.delete(f"security/users/{number}")
+                admin.put(f"security/users/{number}", {"active": False})
             _restore(stack, was_running)
 
 
@@ -84,17 +87,18 @@ def _users(admin: Client, passwords: dict[str, str]) -> list[int]:
     there = {entry["username"]: entry["id"] for entry in admin.all("security/users/")}
     made = []
     for name, role in ROLES.items():
-        if name in there:  # of a run that was killed
-            admin.delete(f"security/users/{there[name]}")
         user = {"username": name, "first_name": name, "last_name": role, "email": f"{name}@localhost", "active": True}
-        made.append(admin.post("security/users/", user | {"password": passwords[name], "roles": [roles[role]]})["id"])
+        user |= {"password": passwords[name], "roles": [roles[role]]}
+        if name in there:  # of an earlier run
+            admin.put(f"security/users/{there[name]}", user)
+        made.append(there.get(name) or admin.post("security/users/", user)["id"])
     return made
 
 
 def _restore(stack: Stack, was_running: bool) -> None:
     try:
         if was_running:
-            dashboard.up(stack, *dashboard.lake(stack, "storewatch"))
+            dashboard.up(stack, dashboard.lake(stack, "storewatch"))
             return
     except StackError:
         pass  # it showed a lake that is gone

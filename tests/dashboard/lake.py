@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -10,6 +10,7 @@ from typing import Any
 
 from infra import analytics, schema
 from infra.local import slots
+from infra.local.commands import dashboard
 from infra.local.config import Stack
 from infra.local.sample import week
 from infra.local.servers import sql, trino
@@ -27,15 +28,24 @@ class Lake:
     url: str
     database: str
     end: datetime
+    bucket: str
+
+    @property
+    def shown(self) -> dashboard.Lake:
+        """What the dashboard needs to know of it."""
+        return dashboard.Lake(self.database, COUNTRIES, self.bucket)
 
     def ask(self, statement: str) -> list[dict[str, Any]]:
         """The engine's answer."""
         return sql.run(self.url, statement, catalog=trino.CATALOG, database=self.database).dicts
 
 
+Keep = Callable[[str, date], bool]
+
+
 @contextmanager
-def made(stack: Stack, url: str) -> Iterator[Lake]:
-    """Writes the lake, and removes it."""
+def made(stack: Stack, url: str, keep: Keep = lambda country, day: True) -> Iterator[Lake]:
+    """Writes the lake, only the partitions to keep, and removes it."""
     name = f"dashboard-{uuid.uuid4().hex[:8]}"
     database = name.replace("-", "_")
     s3, glue = stack.aws.client("s3"), stack.aws.client("glue")
@@ -43,16 +53,17 @@ def made(stack: Stack, url: str) -> Iterator[Lake]:
     s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": stack.aws.region})
     glue.create_database(DatabaseInput={"Name": database})
     try:
-        _write(stack, name, database, end)
-        yield Lake(url, database, end.replace(tzinfo=None))
+        _write(stack, name, database, end, keep)
+        yield Lake(url, database, end.replace(tzinfo=None), name)
     finally:
         glue.delete_database(Name=database)
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=name):
-            s3.delete_objects(Bucket=name, Delete={"Objects": [{"Key": one["Key"]} for one in page["Contents"]]})
+            if found := page.get("Contents"):
+                s3.delete_objects(Bucket=name, Delete={"Objects": [{"Key": one["Key"]} for one in found]})
         s3.delete_bucket(Bucket=name)
 
 
-def _write(stack: Stack, bucket: str, database: str, end: datetime) -> None:
+def _write(stack: Stack, bucket: str, database: str, end: datetime, keep: Keep) -> None:
     s3, glue = stack.aws.client("s3"), stack.aws.client("glue")
     # The week's last day becomes today.
     days = (datetime.now(UTC).date() - week.FIRST_DAY).days - (week.DAYS - 1)
@@ -66,6 +77,8 @@ def _write(stack: Stack, bucket: str, database: str, end: datetime) -> None:
             rows = [_moved(row, moved) for row in content]
             rows = [row for row in rows if row.get("slot", datetime.min) < end.replace(tzinfo=None)]
             there = f"{date.fromisoformat(day) + timedelta(days=moved)}"
+            if not keep(country, date.fromisoformat(there)):
+                continue
             prefix = f"{table.name}/country={country}/day={there}/"
             s3.put_object(Bucket=bucket, Key=f"{prefix}rows.parquet", Body=week.file(table, rows))
             parts.append(week.partition(bucket, table, country, there, prefix))

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from infra.dashboard import bundle, days, files, layout, problems, tables
-from infra.dashboard.files import Chart, Dashboard, Dataset, Files, Filter, Row
+from infra.dashboard.files import Chart, Dashboard, Dataset, Files, Filter, Report, Row
+from infra.dashboard.server import smtp
 from infra.errors import DeployError
+from infra.local.commands import dashboard
+from infra.local.errors import StackError
 
 SQL = "select country, slot from country_ticks where ${days 7}"
 DATASET = Dataset(
@@ -30,12 +33,22 @@ BOARD = Dashboard(
     (Filter("Country", "country", "ticks"),),
 )
 ROLES = {"viewer": files.Role("viewer")}
+ALERT = Report(
+    "late",
+    "Late in ${country}",
+    "health",
+    "5 * * * *",
+    sql="select count(*) from country_ticks where country = '${country}' and ${recent 2}",
+    under=1,
+    each_country=True,
+)
 
 
 def _files(
     dataset: Mapping[str, Any] | None = None,
     chart: Mapping[str, Any] | None = None,
     board: Mapping[str, Any] | None = None,
+    report: Mapping[str, Any] | None = None,
 ) -> Files:
     made = replace(BOARD, **(board or {}))
     return Files(
@@ -43,6 +56,7 @@ def _files(
         {"lag": replace(CHART, **(chart or {}))},
         {"health": made},
         ROLES,
+        {"late": replace(ALERT, **(report or {}))},
     )
 
 
@@ -79,6 +93,13 @@ def test_the_files_of_the_project_have_no_problems() -> None:
         (lambda: _files(board={"rows": ()}), "no dashboard shows it"),
         (lambda: _files(board={"filters": (Filter("City", "city", "ticks"),)}), "no column 'city'"),
         (lambda: _files(board={"filters": (Filter("Country", "country", "ticks", below="City"),)}), "no filter"),
+        (lambda: _files(report={"dashboard": "wealth"}), "no dashboard 'wealth'"),
+        (lambda: _files(report={"crontab": "5 * *"}), "five fields"),
+        (lambda: _files(report={"under": None}), "both sql and under"),
+        (lambda: _files(report={"title": "Late"}), "in title and sql"),
+        (lambda: _files(report={"each_country": False}), "in title and sql"),
+        (lambda: _files(report={"sql": "select 1 from country_ticks -- ${country}"}), "only 0 times"),
+        (lambda: _files(report={"sql": (ALERT.sql or "").replace("recent", "days")}), "no time range"),
     ],
 )
 def test_each_rule_finds_what_breaks_it(made: Callable[[], Files], told: str) -> None:
@@ -106,6 +127,35 @@ def test_days_and_weeks_become_conditions_on_bare_columns() -> None:
     assert made["twice 28"].endswith("{% else %}day >= cast(current_date - interval '55' day as varchar){% endif %}")
     assert made["weeks 4 w"].startswith("{% if from_dttm and to_dttm %}w.week >= '{{ from_dttm[:10] }}' and w.week <= ")
     assert made["last_week"].startswith("week = cast(date_trunc('week', {% if to_dttm %}date '{{ to_dttm[:10] }}'")
+
+
+def test_a_report_of_each_country_is_about_that_country() -> None:
+    made = ALERT.of("es")
+    assert made.title == "Late in es"
+    assert made.sql == "select count(*) from country_ticks where country = 'es' and ${recent 2}"
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("localhost:25", "must begin with"),
+        ("smtp://", "names no host"),
+        ("smtp://localhost:port", "port is not a number"),
+        ("smtp://localhost?from=me", "no mail address"),
+    ],
+)
+def test_an_address_that_is_no_mail_host_is_refused_without_its_password(address: str, told: str) -> None:
+    with pytest.raises(StackError, match=told) as failure:
+        dashboard.Mail(address.replace("//l", "//me:secret@l")).check()
+    assert "secret" not in str(failure.value)
+
+
+def test_a_mail_hosts_address_is_turned_into_supersets_settings() -> None:
+    made = smtp.settings("smtp+starttls://me:p%40ss@mail.example?from=storewatch@example.com")
+    assert (made["SMTP_HOST"], made["SMTP_PORT"]) == ("mail.example", 587)
+    assert (made["SMTP_USER"], made["SMTP_PASSWORD"]) == ("me", "p@ss")
+    assert (made["SMTP_STARTTLS"], made["SMTP_SSL"]) == (True, False)
+    assert made["SMTP_MAIL_FROM"] == "storewatch@example.com"
 
 
 def test_a_metric_may_divide_by_a_number() -> None:

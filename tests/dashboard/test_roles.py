@@ -2,11 +2,15 @@
 
 import csv
 import io
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser
 
+from infra.dashboard.importer import bring
 from infra.errors import DeployError
+from tests.dashboard import lake as lakes
 from tests.dashboard.browser import Viewer
 from tests.dashboard.conftest import Shown, query, values
 
@@ -40,6 +44,76 @@ def test_each_role_sees_its_countries_and_nothing_fails_or_leaves_the_machine(
             assert ("mx" in viewer.text_of(TABLE)) == ("mx" in countries)
     assert viewer.failed == []
     assert viewer.left == []
+
+
+@pytest.fixture(scope="module")
+def questions(chromium: Browser, shown: Shown, titles: dict[str, list[str]]) -> list[dict[str, Any]]:
+    """What the pages of all dashboards ask Superset for: every chart, and every list of a filter."""
+    viewer = _viewer(chromium, shown, "admin")
+    asked = []
+    for slug, charts in titles.items():
+        viewer.open(slug, charts, seconds=SECONDS)
+        asked += viewer.questions
+    assert len(asked) > sum(map(len, titles.values()))
+    return asked
+
+
+def _rows(answer: dict[str, Any]) -> list[str]:
+    """All rows of an answer. An age goes on while one asks, and a mean differs in the last digit."""
+
+    def plain(value: Any) -> Any:
+        return float(f"{value:.9g}") if isinstance(value, float) else value
+
+    rows = [row for result in answer["result"] for row in result["data"]]
+    return sorted(str(sorted((name, plain(row[name])) for name in row if name != "age")) for row in rows)
+
+
+def _filtered(question: dict[str, Any], country: str) -> dict[str, Any]:
+    only = [{"col": "country", "op": "IN", "val": [country]}]
+    return {
+        **question,
+        "queries": [{**one, "filters": [*one.get("filters", []), *only]} for one in question["queries"]],
+    }
+
+
+def _sees_spain_only(shown: Shown, questions: list[dict[str, Any]]) -> None:
+    spaniard, admin = shown.client("spaniard"), shown.client("admin")
+    told = 0
+    for question in questions:
+        mine = spaniard.post("chart/data", question)
+        assert _rows(mine) == _rows(admin.post("chart/data", _filtered(question, "es"))), question["form_data"]
+        told += len(_rows(mine))
+        assert values([mine], "country") <= {"es"}
+        text = spaniard.post_for_text("chart/data", {**question, "result_format": "csv"})
+        for row in csv.DictReader(io.StringIO(text)):
+            assert row.get("Country", row.get("country", "es")) == "es"
+    assert told > len(questions)
+
+
+def test_a_country_sees_of_every_chart_and_filter_what_an_administrator_sees_who_filters_by_it(
+    shown: Shown, questions: list[dict[str, Any]]
+) -> None:
+    _sees_spain_only(shown, questions)
+    bring(shown.client("admin"), shown.lake.database, None, lakes.COUNTRIES, "1.0.0", print)
+    _sees_spain_only(shown, questions)
+
+
+def test_an_outsider_gets_no_answer_to_what_any_page_asks(shown: Shown, questions: list[dict[str, Any]]) -> None:
+    outsider = shown.client("outsider")
+    asking: list[Callable[[str, dict[str, Any]], Any]] = [outsider.post, outsider.post_for_text]
+    for question, form in [(one, form) for one in questions for form in ("json", "csv")]:
+        with pytest.raises(DeployError, match="403"):
+            asking[form == "csv"]("chart/data", {**question, "result_format": form})
+
+
+def test_a_country_has_no_sql_lab(chromium: Browser, shown: Shown) -> None:
+    viewer = _viewer(chromium, shown, "spaniard")
+    viewer.page.goto(f"{shown.url}/sqllab/")
+    viewer.page.wait_for_load_state("networkidle")
+    assert viewer.page.locator(".ace_editor, #ace-editor").count() == 0
+    assert viewer.page.get_by_text("SQL Lab").count() == 0
+    with pytest.raises(DeployError, match="403"):
+        shown.client("spaniard").get("sqllab/")
 
 
 def test_an_outsider_sees_no_dashboard(chromium: Browser, shown: Shown) -> None:

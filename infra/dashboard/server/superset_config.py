@@ -6,8 +6,13 @@ STOREWATCH_DASHBOARD names.
 
 import json
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from celery.schedules import crontab
+
+from infra.dashboard.server import smtp
 
 _settings = json.loads(Path(os.environ["STOREWATCH_DASHBOARD"]).read_text())
 
@@ -56,6 +61,10 @@ AUTH_USER_REGISTRATION = False
 PUBLIC_ROLE_LIKE = None
 
 FEATURE_FLAGS = {
+    # Without a mail host nobody is offered what would never be sent.
+    "ALERT_REPORTS": bool(_settings["smtp"]),
+    # An alert is a text with a link. A picture would come later, and if it failed nothing would come.
+    "ALERTS_ATTACH_REPORTS": False,
     # A dashboard is seen by the roles that it names.
     "DASHBOARD_RBAC": True,
     # Datasets write `day between …` from the time range.
@@ -101,3 +110,51 @@ DATA_CACHE_CONFIG = _redis(0, "data-", 900) | {
 }
 FILTER_STATE_CACHE_CONFIG = _redis(0, "filters-", 90 * 86_400)
 EXPLORE_FORM_DATA_CACHE_CONFIG = _redis(0, "explore-", 7 * 86_400)
+
+# The worker: alerts, reports, and the daily export of what users made.
+# A minute that no worker has taken after ten is left out, so that old mails do not come all at once. Superset tells the
+# minute from this and from the task's end, so both must have it.
+CELERY_BEAT_SCHEDULER_EXPIRES = timedelta(minutes=10)
+CELERY_CONFIG: dict[str, Any] = {
+    "broker_url": _settings["redis"] + "/1",
+    "result_backend": _settings["redis"] + "/2",
+    "broker_connection_retry_on_startup": True,
+    "imports": ("superset.sql_lab", "superset.tasks.scheduler", "infra.dashboard.server.worker"),
+    "worker_prefetch_multiplier": 1,
+    "beat_schedule": {},
+}
+if os.environ.get("STOREWATCH_EXPORTS"):
+    CELERY_CONFIG["beat_schedule"]["storewatch.export"] = {
+        "task": "storewatch.export",
+        "schedule": crontab(minute="50", hour="2"),
+    }
+if _settings["smtp"]:
+    globals().update(smtp.settings(_settings["smtp"]))
+    CELERY_CONFIG["beat_schedule"] |= {
+        "reports.scheduler": {
+            "task": "reports.scheduler",
+            "schedule": crontab(),
+            "options": {"expires": CELERY_BEAT_SCHEDULER_EXPIRES.total_seconds()},
+        },
+        "reports.prune_log": {"task": "reports.prune_log", "schedule": crontab(minute="10", hour="0")},
+    }
+EMAIL_REPORTS_SUBJECT_PREFIX = ""
+EMAIL_REPORTS_CTA = "Open the dashboard"
+# A report's picture, by Debian's Chromium. High, because Superset draws a chart once it is in sight.
+WEBDRIVER_BASEURL = WEBDRIVER_BASEURL_USER_FRIENDLY = f"{_settings['url']}/"
+WEBDRIVER_TYPE = "chrome"
+WEBDRIVER_WINDOW = {"dashboard": (1600, 5000), "slice": (1600, 1200), "pixel_density": 1}
+WEBDRIVER_OPTION_ARGS = [
+    "--headless",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    # Chromium refuses its sandbox to root. It opens Superset's own pages only, because no name resolves.
+    *(["--no-sandbox"] if os.geteuid() == 0 else []),
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+WEBDRIVER_CONFIGURATION = {
+    "options": {"capabilities": {}, "preferences": {}},
+    "service": {"executable_path": "/usr/bin/chromedriver", "log_output": "/dev/null", "service_args": [], "port": 0},
+}
+SCREENSHOT_LOCATE_WAIT = 60
+SCREENSHOT_LOAD_WAIT = 120

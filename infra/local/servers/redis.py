@@ -1,4 +1,4 @@
-"""Redis, the dashboard's cache: Debian's server, with everything in memory."""
+"""Redis, the dashboard's cache and its worker's queue: Debian's server, with everything in memory."""
 
 import os
 import secrets
@@ -16,7 +16,7 @@ NAME = "redis"
 # Valkey is the same server under the name that newer systems have.
 _PROGRAMS = ("valkey-server", "redis-server")
 
-# What has an end, which is all of the cache, makes room for what is new.
+# What has an end, which is all of the cache, makes room for what is new. The queue stays.
 _CONFIGURATION = """\
 bind 127.0.0.1
 port {port}

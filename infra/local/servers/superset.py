@@ -7,7 +7,6 @@ import secrets
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from infra.local.servers.processes import Server
 
 NAME = "dashboard"
 ADMINISTRATOR = "admin"
-_DATABASE = "dashboard"
 _SERVER = ROOT / "infra" / "dashboard" / "server"
 _LOCK = ROOT / "infra" / "dashboard" / "requirements.lock"
 _START_SECONDS = 240
@@ -35,6 +33,7 @@ class Settings:
     redis: str
     secret_key: str
     admin_password: str
+    smtp: str | None = None  # the mail host: `smtp://…`
     settle_seconds: int = 60
 
 
@@ -63,31 +62,42 @@ def environment() -> Path:
     return Path(done.stdout.strip())
 
 
-def start(stack: Stack, python: Path, port: int, redis: str) -> Settings:
+def start(
+    stack: Stack,
+    python: Path,
+    port: int,
+    redis: str,
+    *,
+    smtp: str | None = None,
+    settle_seconds: int = 60,
+    database: str = "dashboard",
+) -> Settings:
     """Starts it unless it runs with the same settings. Prepares its database first if needed."""
     server = Server(NAME, stack.run_dir)
     before = read(stack.run_dir)
     settings = Settings(
         url=f"http://127.0.0.1:{port}",
-        metadata=_database(stack.postgres, stack.run_dir),
+        metadata=_database(stack.postgres, stack.run_dir, database),
         redis=redis,
         secret_key=before.secret_key if before else secrets.token_urlsafe(42),
         admin_password=before.admin_password if before else secrets.token_urlsafe(15),
+        smtp=smtp,
+        settle_seconds=settle_seconds,
     )
     # A running one would not see other settings.
-    if before == settings and _started(stack.run_dir).fits() and server.answers(lambda: is_healthy(settings.url)):
+    if before == settings and started(stack.run_dir, NAME).fits() and server.answers(lambda: is_healthy(settings.url)):
         return settings
     server.stop()
     write_private(file(stack.run_dir), json.dumps(asdict(settings), indent=2) + "\n")
-    _prepare(stack, python)
+    _prepare(stack, python, settings)
     say(NAME, "starting Superset")
     process = server.start(
         [python, "-m", "gunicorn", "superset.app:create_app()", *_options(port)],
-        env=_variables(stack.run_dir),
+        env=variables(stack.run_dir),
         cwd=stack.run_dir / NAME,
     )
     server.wait_until(lambda: is_healthy(settings.url), seconds=_START_SECONDS, process=process)
-    _started(stack.run_dir).set()
+    started(stack.run_dir, NAME).set()
     say(NAME, f"Superset ready on {settings.url} (pid {process.pid})")
     return settings
 
@@ -119,7 +129,7 @@ def _options(port: int) -> list[str]:
     ]
 
 
-def _variables(run_dir: Path) -> Mapping[str, str]:
+def variables(run_dir: Path) -> dict[str, str]:
     """The environment of Superset's processes: nothing of the user's, such as proxies or AWS profiles."""
     return {
         "PATH": os.defpath,
@@ -135,11 +145,12 @@ def _variables(run_dir: Path) -> Mapping[str, str]:
 
 
 @dataclass(frozen=True)
-class _Stamp:
-    """Remembers from which files something was made, to see whether it must be made again."""
+class Stamp:
+    """Remembers from which files and settings something was made, to see whether it must be made again."""
 
     file: Path
     sources: tuple[Path, ...]
+    settings: str = ""
 
     def fits(self) -> bool:
         """Whether it was made from the files as they are."""
@@ -150,19 +161,19 @@ class _Stamp:
         write_private(self.file, self._hash())
 
     def _hash(self) -> str:
-        return hashlib.sha256(b"".join(path.read_bytes() for path in self.sources if path.exists())).hexdigest()
+        content = [path.read_bytes() for path in self.sources if path.exists()]
+        return hashlib.sha256(b"".join([*content, self.settings.encode()])).hexdigest()
 
 
-def _prepared(run_dir: Path) -> _Stamp:
-    return _Stamp(run_dir / NAME / "prepared", (_LOCK, _SERVER / "prepare.py", file(run_dir)))
+def started(run_dir: Path, name: str, settings: str = "") -> Stamp:
+    """From what a process of Superset was started."""
+    return Stamp(run_dir / NAME / f"{name}.started", (_LOCK, *sorted(_SERVER.glob("*.py")), file(run_dir)), settings)
 
 
-def _started(run_dir: Path) -> _Stamp:
-    return _Stamp(run_dir / NAME / "started", (_LOCK, *sorted(_SERVER.glob("*.py")), file(run_dir)))
-
-
-def _prepare(stack: Stack, python: Path) -> None:
-    if _prepared(stack.run_dir).fits():
+def _prepare(stack: Stack, python: Path, settings: Settings) -> None:
+    made_of = repr([settings.metadata, settings.secret_key, settings.admin_password])
+    prepared = Stamp(stack.run_dir / NAME / "prepared", (_LOCK, _SERVER / "prepare.py"), made_of)
+    if prepared.fits():
         return
     log = stack.run_dir / "logs" / f"{NAME}-prepare.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -174,16 +185,16 @@ def _prepare(stack: Stack, python: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=stream,
-            env=_variables(stack.run_dir),
+            env=variables(stack.run_dir),
             cwd=stack.run_dir / NAME,
         )
     if done.returncode:
         lines = "\n".join(f"    {line}" for line in log.read_text(errors="replace").splitlines()[-20:])
         raise StackError(f"{NAME}: Superset's database could not be prepared; the end of {log}:\n{lines}")
-    _prepared(stack.run_dir).set()
+    prepared.set()
 
 
-def _database(postgres: Postgres, run_dir: Path) -> str:
+def _database(postgres: Postgres, run_dir: Path, name: str) -> str:
     """Makes Superset's role and database unless they are there. Returns their SQLAlchemy address."""
     import psycopg
     from psycopg import sql
@@ -192,14 +203,14 @@ def _database(postgres: Postgres, run_dir: Path) -> str:
     if not password_file.exists():
         write_private(password_file, secrets.token_hex(24))
     password = password_file.read_text()
-    role = sql.Identifier(_DATABASE)
+    role = sql.Identifier(name)
     with psycopg.connect(postgres.conninfo(), autocommit=True) as connection:
-        if not connection.execute("select 1 from pg_roles where rolname = %s", [_DATABASE]).fetchone():
+        if not connection.execute("select 1 from pg_roles where rolname = %s", [name]).fetchone():
             connection.execute(sql.SQL("create role {} login").format(role))
         connection.execute(sql.SQL("alter role {} password {}").format(role, sql.Literal(password)))
-        if not connection.execute("select 1 from pg_database where datname = %s", [_DATABASE]).fetchone():
+        if not connection.execute("select 1 from pg_database where datname = %s", [name]).fetchone():
             connection.execute(sql.SQL("create database {} owner {}").format(role, role))
     return (
-        f"postgresql+psycopg2://{_DATABASE}:{password}@{postgres.host}:{postgres.port}/{_DATABASE}"
+        f"postgresql+psycopg2://{name}:{password}@{postgres.host}:{postgres.port}/{name}"
         f"?sslmode=verify-ca&sslrootcert={postgres.ca_file}"
     )

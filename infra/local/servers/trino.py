@@ -32,6 +32,8 @@ memory.heap-headroom-per-node=256MB
 task.concurrency=2
 task.max-worker-threads=4
 query.min-expire-age=1m
+# As in the dashboard's workgroup on Athena.
+query.max-scan-physical-bytes=10GB
 """
 
 
