@@ -101,6 +101,11 @@ class Deployment:
             raise DeployError(
                 f"no template has the parameter {', '.join(unknown)}; there are {', '.join(sorted(known))}"
             )
+        network = [bool(self.parameters.get(name)) for name in ("SubnetIds", "SecurityGroupIds")]
+        if any(network) != all(network):
+            raise DeployError(
+                "SubnetIds and SecurityGroupIds belong together: name both, or empty both as in SubnetIds="
+            )
 
     def release(self, binaries: Path, work: Path) -> dict[str, str]:
         """Packs and uploads the functions. Returns the stack parameters that name them and their version."""

@@ -11,7 +11,8 @@ from infra.errors import DeployError
 
 # A stack that a change set has named, but that has no resources yet.
 PROPOSED = "REVIEW_IN_PROGRESS"
-_TIMEOUT_SECONDS = 1800
+# Lambda takes up to 40 minutes to give back the network interfaces of functions in a VPC.
+_TIMEOUT_SECONDS = 3600
 
 
 def outputs(cloudformation: Any, name: str) -> dict[str, str] | None:

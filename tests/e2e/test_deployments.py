@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from samtranslator.yaml_helper import yaml_parse
 
 from infra import __main__ as command
-from infra import buckets, stacks
+from infra import buckets, change_sets, stacks
 from infra.country_file import CountryFile
 from infra.deploy import TEMPLATES, Deployment
 from infra.errors import DeployError
@@ -92,7 +92,9 @@ class Deployer:
     def names(self) -> list[str]:
         """The stacks of this deployment, proposed ones included."""
         pages = self.cloudformation.get_paginator("describe_stacks").paginate()
-        found = [stack for page in pages for stack in page["Stacks"] if stack["StackName"].startswith(self.prefix)]
+        kinds = ("lake", "analytics", "country-")
+        own = tuple(f"{self.prefix}-{kind}" for kind in kinds)
+        found = [stack for page in pages for stack in page["Stacks"] if stack["StackName"].startswith(own)]
         return sorted(stack["StackName"] for stack in found if stack["StackStatus"] != "DELETE_COMPLETE")
 
     def remove(self) -> None:
@@ -285,6 +287,67 @@ def test_a_parameter_that_no_template_has_is_refused_before_anything_is_made(dep
         deployer.deployment(parameters={"LookAgain": "30"}).check_parameters()
     with pytest.raises(DeployError, match="no template has the parameter Prefix"):
         deployer.deployment(parameters={"Prefix": "other"}).check_parameters()
+
+
+@pytest.fixture
+def network(deployer: Deployer) -> Iterator[dict[str, str]]:
+    """What network.yaml makes in a VPC with two subnets, as parameters of a country."""
+    ec2, name = deployer.stack.aws.client("ec2"), f"{deployer.prefix}-network"
+    vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnets = [ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.0.{number}.0/24")["Subnet"]["SubnetId"] for number in (0, 1)]
+    table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
+    given = {"Prefix": deployer.prefix, "VpcId": vpc, "SubnetIds": ",".join(subnets), "RouteTableIds": table}
+    wanted = change_sets.Wanted(name, (TEMPLATES / "network.yaml").read_text(), given)
+    try:
+        made = stacks.outputs_of(change_sets.deploy_stack(deployer.cloudformation, wanted, str, print))
+        yield {"SubnetIds": made["SubnetIds"], "SecurityGroupIds": made["SecurityGroupIds"]}
+    finally:
+        deployer.remove()
+        stacks.delete_stack(deployer.cloudformation, name)
+        for subnet in subnets:
+            ec2.delete_subnet(SubnetId=subnet)
+        ec2.delete_route_table(RouteTableId=table)
+        ec2.delete_vpc(VpcId=vpc)
+
+
+def test_only_the_functions_that_read_the_sources_are_put_into_the_vpc(
+    deployer: Deployer, network: dict[str, str]
+) -> None:
+    """Their roles are those of the stack. The local CloudFormation drops VpcConfig, so it is read in the template."""
+    deployer.deploy(parameters=network)
+    deployer.deploy()
+    assert network.items() <= deployer.parameters("country-es").items()
+    lambdas, iam = deployer.stack.aws.client("lambda"), deployer.stack.aws.client("iam")
+    attached = set()
+    for name in FUNCTIONS:
+        function = f"{deployer.prefix}-{name if name == 'dispatch' else f'es-{name}'}"
+        role = lambdas.get_function_configuration(FunctionName=function)["Role"].rpartition("/")[2]
+        if "network" in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+            attached.add(name.capitalize())
+    made = deployer.cloudformation.get_template(StackName=f"{deployer.prefix}-country-es", TemplateStage="Processed")
+    inside = {
+        name: found["Properties"]["VpcConfig"]
+        for name, found in made["TemplateBody"]["Resources"].items()
+        if "VpcConfig" in found["Properties"]
+    }
+    assert attached == set(inside) == {"Plan", "Observe", "Restate"}
+    chosen = {"SubnetIds": {"Ref": "SubnetIds"}, "SecurityGroupIds": {"Ref": "SecurityGroupIds"}}
+    for config in inside.values():
+        assert config == {"Fn::If": ["IsInVpc", chosen, {"Ref": "AWS::NoValue"}]}
+    ec2 = deployer.stack.aws.client("ec2")
+    endpoints = ec2.describe_vpc_endpoints()["VpcEndpoints"]
+    subnet = network["SubnetIds"].partition(",")[0]
+    vpc = ec2.describe_subnets(SubnetIds=[subnet])["Subnets"][0]["VpcId"]
+    assert sorted(one["ServiceName"].rpartition(".")[2] for one in endpoints if one["VpcId"] == vpc) == [
+        "glue",
+        "s3",
+        "secretsmanager",
+    ]
+
+
+def test_subnets_without_security_groups_are_refused(deployer: Deployer) -> None:
+    with pytest.raises(DeployError, match="SubnetIds and SecurityGroupIds belong together"):
+        deployer.deployment(parameters={"SubnetIds": "subnet-1"}).check_parameters()
 
 
 @pytest.mark.parametrize("template", ["lake.yaml", "analytics.yaml", "country.yaml"])
