@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e test-dashboard test-hours test-engines simulate soak fuzz mutants bench bench-compact bench-queries bench-repair accuracy check fmt lint generate lock build up stop status sample tick report query restate repair zones dashboard dashboard-import dashboard-export dashboard-restore docs invoke logs deploy undeploy release clean
+.PHONY: help run test test-rust test-e2e test-dashboard test-hours test-engines simulate soak fuzz mutants bench bench-compact bench-queries bench-repair accuracy check fmt lint generate lock build up stop status sample tick report query restate repair zones dashboard dashboard-import dashboard-export dashboard-restore docs invoke logs deploy diff undeploy undeploy-lake release clean
 
 STACK := infra/local/stack
 # Prints the path of a Python with the packages of a group in pyproject.toml. Creates or updates it on first use.
@@ -40,6 +40,9 @@ PREFIX ?= storewatch
 DATABASE ?= storewatch
 ARCHITECTURE ?= x86_64
 EMAIL ?=
+PARAMETERS ?=
+TAGS ?=
+ROLE ?=
 SEED ?=
 SLOTS ?= 96
 TARGET ?= hours texts rows
@@ -52,6 +55,9 @@ DAYS ?=
 # Uses the stack's local AWS, or with AWS=1 the account of your AWS credentials.
 ON_DAYS = [ -n "$(COUNTRY)" ] && [ -n "$(FROM)" ] || { echo "make $@: name the country and the days, as in make $@ COUNTRY=es FROM=2026-11-01 TO=2026-11-03" >&2; exit 2; }; \
 	$(if $(AWS),,eval "$$($(STACK) env)" &&) "$$($(ENVIRONMENT) $(if $(AWS),deploy,local))" -m infra.days
+
+DEPLOYMENT = "$$($(ENVIRONMENT) deploy)" -m infra
+CHANGE = $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(filter undefined file,$(origin EMAIL)),,--email "$(EMAIL)") $(if $(ANALYSTS),--analyst-countries $(ANALYSTS)) $(foreach parameter,$(PARAMETERS),--parameter $(parameter)) $(foreach tag,$(TAGS),--tag $(tag)) $(if $(ROLE),--role-arn $(ROLE))
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -220,12 +226,18 @@ release: ## Build the functions for AWS (ARCHITECTURE=arm64 for Graviton)
 	@$(ENVIRONMENT) deploy >/dev/null
 	PATH="$(CURDIR)/$(VENV)-deploy/bin:$$PATH" cargo lambda build --workspace --release --output-format zip $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
 
-deploy: release ## Deploy to the account of your AWS credentials (COUNTRIES, ANALYSTS, PREFIX, DATABASE, SECRETS, EMAIL)
-	@"$$($(ENVIRONMENT) deploy)" -m infra.deploy deploy $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(EMAIL),--email $(EMAIL)) $(if $(ANALYSTS),--analyst-countries $(ANALYSTS))
+deploy: release ## Deploy to the account of your AWS credentials (COUNTRIES, ANALYSTS, PREFIX, DATABASE, SECRETS, EMAIL, PARAMETERS, TAGS, ROLE)
+	@$(DEPLOYMENT) deploy $(CHANGE)
+
+diff: release ## Show what make deploy would change, with the same variables
+	@$(DEPLOYMENT) diff $(CHANGE)
 
 undeploy: ## Remove countries from AWS. Their data stays: make undeploy COUNTRIES=pt
-	@[ "$(origin COUNTRIES)" = "command line" ] || { echo "make undeploy: name the countries, as in make undeploy COUNTRIES=pt" >&2; exit 2; }
-	@"$$($(ENVIRONMENT) deploy)" -m infra.deploy undeploy $(COUNTRIES) --prefix $(PREFIX)
+	@[ "$(origin COUNTRIES)" = "command line" ] && [ -n "$(strip $(COUNTRIES))" ] || { echo "make undeploy: name the countries, as in make undeploy COUNTRIES=pt" >&2; exit 2; }
+	@$(DEPLOYMENT) undeploy $(COUNTRIES) --prefix $(PREFIX) $(if $(ROLE),--role-arn $(ROLE))
+
+undeploy-lake: ## Remove what the countries shared from AWS, once all are removed. The data stays
+	@$(DEPLOYMENT) undeploy-lake --prefix $(PREFIX) $(if $(ROLE),--role-arn $(ROLE))
 
 clean: ## Stop the servers and delete everything: data, caches, builds
 	@for run in .stack/run/*/; do [ ! -d "$$run" ] || STACK_NAME=$$(basename "$$run") $(STACK) down --wipe; done

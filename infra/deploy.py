@@ -1,28 +1,21 @@
-"""Deploys Storewatch: the lake, the analysts' stack, one stack per country. The local stack uses this code too.
+"""Deploys Storewatch: the lake, the analysts' stack, one stack per country. The local stack uses this code too."""
 
-    python -m infra.deploy deploy es mx pt --binaries target/lambda --secrets secrets.json
-    python -m infra.deploy undeploy pt
-
-It uses the account and region of your AWS credentials. Secrets come from a JSON file,
-{"es": {"postgres": {"username": …, "password": …}, "elasticsearch": {"api_key": …}}}, or you set them by hand later.
-"""
-
-import argparse
 import json
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from infra import analytics, packaging, stacks, version
-from infra.country_file import DIRECTORY, CountryFile
+from infra import analytics, buckets, change_sets, packaging, stacks, version
+from infra.country_file import CountryFile
 from infra.errors import DeployError
 
 TEMPLATES = Path(__file__).resolve().parent
 SECRETS = ("postgres", "elasticsearch")
+ARTIFACTS_STACK = "storewatch-artifacts"
+# The resource of a template that outlives its stack.
+_BUCKETS = {"artifacts.yaml": "Bucket", "lake.yaml": "LakeBucket"}
 
 
 class Adapter:
@@ -50,6 +43,29 @@ class Deployment:
     database: str = "storewatch"
     adapter: Adapter = field(default_factory=Adapter)
     say: Callable[[str], None] = print
+    # Parameters of any template, which go before those that the deployment sets and those that the stacks have.
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    # Tags of every stack, which CloudFormation passes on to its resources.
+    tags: Mapping[str, str] = field(default_factory=dict)
+    # The role that CloudFormation uses instead of the caller's rights.
+    role: str = ""
+    # Only shows what would change.
+    is_trial: bool = False
+
+    @cached_property
+    def place(self) -> buckets.Place:
+        """The account and region that are deployed to."""
+        return buckets.Place.of(self.client)
+
+    @cached_property
+    def s3(self) -> Any:
+        """S3, which refuses a bucket of another account."""
+        return buckets.owned(self.client("s3"), self.place.account)
+
+    @property
+    def lake_bucket(self) -> str:
+        """The lake's bucket. Its name is unique in the world, so it has the account and the region."""
+        return f"{self.prefix}-lake-{self.place.account}-{self.place.region}"
 
     @property
     def metrics_namespace(self) -> str:
@@ -70,27 +86,33 @@ class Deployment:
         """The name of a country's stack."""
         return f"{self.prefix}-country-{country}"
 
+    @property
     def artifact_bucket(self) -> str:
-        """The bucket for packaged code, made if it is missing. All prefixes share it."""
-        s3 = self.client("s3")
-        region = s3.meta.region_name
-        account = self.client("sts").get_caller_identity()["Account"]
-        bucket = f"storewatch-artifacts-{account}-{region}"
-        try:
-            s3.head_bucket(Bucket=bucket)
-        except ClientError as error:
-            if error.response["Error"]["Code"] not in ("404", "NoSuchBucket"):
-                raise DeployError(f"bucket {bucket} cannot be used: {error}") from None
-            self.say(f"creating bucket {bucket} for packaged code")
-            elsewhere = {"CreateBucketConfiguration": {"LocationConstraint": region}} if region != "us-east-1" else {}
-            s3.create_bucket(Bucket=bucket, **elsewhere)
-        return bucket
+        """The bucket for packaged code. All prefixes share it."""
+        return f"storewatch-artifacts-{self.place.account}-{self.place.region}"
+
+    def check_parameters(self) -> None:
+        """Refuses parameters that no template has, or that the deployment sets itself."""
+        own = {"Prefix", "Country", "ConfigKey", "LakeBucket", "Database", "AlertsTopic", "ArtifactBucket", "Release"}
+        own |= {"Definitions", "Version", "Architecture", "OpenSearchDomain", "AnalystCountries", "AnalystObjects"}
+        texts = [(TEMPLATES / name).read_text() for name in ("lake.yaml", "analytics.yaml", "country.yaml")]
+        known = set().union(*(change_sets.declared(text) for text in texts)) - own
+        if unknown := sorted(self.parameters.keys() - known):
+            raise DeployError(
+                f"no template has the parameter {', '.join(unknown)}; there are {', '.join(sorted(known))}"
+            )
+        network = [bool(self.parameters.get(name)) for name in ("SubnetIds", "SecurityGroupIds")]
+        if any(network) != all(network):
+            raise DeployError(
+                "SubnetIds and SecurityGroupIds belong together: name both, or empty both as in SubnetIds="
+            )
 
     def release(self, binaries: Path, work: Path) -> dict[str, str]:
         """Packs and uploads the functions. Returns the stack parameters that name them and their version."""
-        bucket = self.artifact_bucket()
         zips = packaging.function_zips(binaries, work)
-        folder = packaging.upload(self.client("s3"), bucket, "functions", {f"{name}.zip": zips[name] for name in zips})
+        bucket = self.artifact_bucket
+        self._deploy(ARTIFACTS_STACK, "artifacts.yaml", {})
+        folder = packaging.upload(self.s3, bucket, "functions", {f"{name}.zip": zips[name] for name in zips})
         size = sum(file.stat().st_size for file in zips.values()) / 1e6
         self.say(f"functions: {folder} in {bucket} ({len(zips)} zips, {size:.0f} MB)")
         return {"ArtifactBucket": bucket, "Release": folder, "Version": version.current()}
@@ -104,7 +126,13 @@ class Deployment:
             "Definitions": self._definitions(release["ArtifactBucket"], None),
             **(parameters or {}),
         }
-        return self._deploy(self.lake_stack, "lake.yaml", values)
+        made = self._deploy(self.lake_stack, "lake.yaml", values)
+        if not made and self.is_trial:
+            # What it will be: a country's part can be shown before there is a lake.
+            place = self.place
+            topic = f"arn:{place.partition}:sns:{place.region}:{place.account}:{self.prefix}-alerts"
+            return {"LakeBucket": self.lake_bucket, "AlertsTopic": topic}
+        return made
 
     def deploy_analytics(
         self, lake: Mapping[str, str], countries: Sequence[str], readable: Sequence[str] = ()
@@ -120,13 +148,14 @@ class Deployment:
             self.say(f"stack {self.analytics_stack}: not deployed yet, because there is no country to read")
             return {}
         bucket = lake["LakeBucket"]
-        partition = self.client("sts").get_caller_identity()["Arn"].split(":")[1]
         values = {
             "Prefix": self.prefix,
             "LakeBucket": bucket,
             "Database": self.database,
             "AnalystCountries": ",".join(readable),
-            "AnalystObjects": ",".join(analytics.country_objects(f"arn:{partition}:s3:::{bucket}", readable)),
+            "AnalystObjects": ",".join(
+                analytics.country_objects(f"arn:{self.place.partition}:s3:::{bucket}", readable)
+            ),
         }
         made = self._deploy(self.analytics_stack, "analytics.yaml", values)
         self.say(f"analysts may read {', '.join(readable)}")
@@ -143,13 +172,12 @@ class Deployment:
         """Deploys one country on top of a lake. Registers it last, so that it is ticked only once it is complete."""
         file = self.adapter.country_file(file)
         file.check_secrets(self.prefix)
-        # arn:PARTITION:sts::ACCOUNT:…
-        _, partition, _, _, account, *_ = self.client("sts").get_caller_identity()["Arn"].split(":")
-        domain = file.opensearch_domain(partition, account)
-        s3, bucket = self.client("s3"), lake["LakeBucket"]
-        for name, pem in file.authorities().items():
-            s3.put_object(Bucket=bucket, Key=f"config/{name}", Body=pem)
-        s3.put_object(Bucket=bucket, Key=file.key, Body=file.text.encode())
+        domain = file.opensearch_domain(self.place.partition, self.place.account)
+        bucket = lake["LakeBucket"]
+        if not self.is_trial:
+            for name, pem in file.authorities().items():
+                self.s3.put_object(Bucket=bucket, Key=f"config/{name}", Body=pem)
+            self.s3.put_object(Bucket=bucket, Key=file.key, Body=file.text.encode())
         values = {
             "Prefix": self.prefix,
             "Country": file.country,
@@ -163,60 +191,94 @@ class Deployment:
             "Definitions": self._definitions(release["ArtifactBucket"], file),
             **(parameters or {}),
         }
-        made = self._deploy(self.country_stack(file.country), "country.yaml", values)
+        made = self._deploy(self.country_stack(file.country), "country.yaml", values, file.country)
+        if self.is_trial:
+            return made
         self._put_secrets(file.country, secrets)
         entry = {
             "country": file.country,
             "state_machine": made["CountryMachine"],
             "daily_state_machine": made["CountryDailyMachine"],
         }
-        s3.put_object(Bucket=bucket, Key=_registry_key(file.country), Body=json.dumps(entry).encode())
+        self.s3.put_object(Bucket=bucket, Key=_registry_key(file.country), Body=json.dumps(entry).encode())
         return made
 
     def undeploy_country(self, country: str) -> None:
         """Unregisters a country, so that it is no longer ticked, then deletes its stack. Its data stays."""
         lake = stacks.outputs(self.client("cloudformation"), self.lake_stack)
         if lake:
-            self.client("s3").delete_object(Bucket=lake["LakeBucket"], Key=_registry_key(country))
-        gone = stacks.delete_stack(self.client("cloudformation"), self.country_stack(country))
+            self.s3.delete_object(Bucket=lake["LakeBucket"], Key=_registry_key(country))
+        gone = stacks.delete_stack(self.client("cloudformation"), self.country_stack(country), self.role)
         self.say(f"stack {self.country_stack(country)}: {'deleted' if gone else 'was not there'}; its data stays")
+
+    def registered(self) -> list[str]:
+        """The countries that are ticked."""
+        if not buckets.exists(self.s3, self.lake_bucket):
+            return []
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.lake_bucket, Prefix="registry/")
+        return sorted(Path(entry["Key"]).stem for page in pages for entry in page.get("Contents", []))
 
     def undeploy_lake(self) -> None:
         """Deletes the analysts' stack, then the lake's. The lake's bucket and its content stay (DeletionPolicy)."""
         made = stacks.outputs(self.client("cloudformation"), self.analytics_stack)
         if made:
             # CloudFormation only deletes empty buckets. Query results can be computed again.
-            self._empty(made["ResultsBucket"])
-        gone = stacks.delete_stack(self.client("cloudformation"), self.analytics_stack)
+            buckets.empty(self.s3, made["ResultsBucket"])
+        gone = stacks.delete_stack(self.client("cloudformation"), self.analytics_stack, self.role)
         self.say(f"stack {self.analytics_stack}: {'deleted' if gone else 'was not there'}")
-        gone = stacks.delete_stack(self.client("cloudformation"), self.lake_stack)
+        gone = stacks.delete_stack(self.client("cloudformation"), self.lake_stack, self.role)
         self.say(f"stack {self.lake_stack}: {'deleted' if gone else 'was not there'}; its bucket stays")
 
     def _definitions(self, bucket: str, country: CountryFile | None) -> str:
         files = self.adapter.definitions(packaging.definitions(), country)
-        return packaging.upload(self.client("s3"), bucket, "statemachine", files)
+        return packaging.upload(self.s3, bucket, "statemachine", files)
 
-    def _deploy(self, stack: str, template: str, values: Mapping[str, str]) -> dict[str, str]:
+    def _deploy(self, stack: str, template: str, values: Mapping[str, str], country: str = "") -> dict[str, str]:
+        """Creates or updates a stack, and returns its outputs. A trial only shows the changes."""
         text = (TEMPLATES / template).read_text()
         if template == "analytics.yaml":
             text = analytics.render(text, self.database)
-        text = self.adapter.template(template, text)
-        made = stacks.deploy_stack(self.client("cloudformation"), stack, text, values, self.upload_template)
-        self.say(f"stack {stack}: deployed")
-        return made
+        # The bucket for packages belongs to no single deployment.
+        tags = self.tags if template == "artifacts.yaml" else self._tags(country)
+        wanted = change_sets.Wanted(stack, self.adapter.template(template, text), values, tags, self.role)
+        chosen = {key: value for key, value in self.parameters.items() if key in change_sets.declared(wanted.template)}
+        wanted = replace(wanted, parameters={**values, **chosen})
+        cloudformation = self.client("cloudformation")
+        # Packages must be uploaded to show what would change, so their bucket is made in any case.
+        if self.is_trial and template != "artifacts.yaml":
+            proposed = change_sets.propose(cloudformation, wanted, self.upload_template)
+            for line in proposed.lines() if proposed else [f"stack {stack}: no change"]:
+                self.say(line)
+            if proposed:
+                change_sets.discard(cloudformation, proposed)
+            return stacks.outputs(cloudformation, stack) or {}
+        self._adopt(wanted, template)
+        made = change_sets.deploy_stack(cloudformation, wanted, self.upload_template, self.say)
+        if not made.get("EnableTerminationProtection"):
+            cloudformation.update_termination_protection(StackName=stack, EnableTerminationProtection=True)
+        return stacks.outputs_of(made)
+
+    def _adopt(self, wanted: change_sets.Wanted, template: str) -> None:
+        """Gives a new stack the bucket that an earlier one has left."""
+        change_sets.delete_unmade(self.client("cloudformation"), wanted)
+        resource = _BUCKETS.get(template)
+        stack = stacks.describe(self.client("cloudformation"), wanted.name)
+        if not resource or (stack and stack["StackStatus"] != stacks.PROPOSED):
+            return
+        bucket = self.lake_bucket if template == "lake.yaml" else self.artifact_bucket
+        if buckets.exists(self.s3, bucket):
+            change_sets.adopt_bucket(self.client("cloudformation"), wanted, resource, bucket)
+            self.say(f"stack {wanted.name}: takes over bucket {bucket}, which is there already")
+
+    def _tags(self, country: str) -> dict[str, str]:
+        """The tags of a stack: the user's, and those by which costs can be told apart."""
+        own = {"storewatch:deployment": self.prefix, "storewatch:version": version.current()}
+        return {**own, **({"storewatch:country": country} if country else {}), **self.tags}
 
     def upload_template(self, text: str) -> str:
         """Uploads a template that is too large for a request, and returns the address where CloudFormation reads it."""
-        s3, bucket = self.client("s3"), self.artifact_bucket()
-        folder = packaging.upload(s3, bucket, "templates", {"template.yaml": text})
-        return f"{s3.meta.endpoint_url}/{bucket}/{folder}/template.yaml"
-
-    def _empty(self, bucket: str) -> None:
-        s3 = self.client("s3")
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-            keys = [{"Key": entry["Key"]} for entry in page.get("Contents", [])]
-            if keys:
-                s3.delete_objects(Bucket=bucket, Delete={"Objects": keys})
+        folder = packaging.upload(self.s3, self.artifact_bucket, "templates", {"template.yaml": text})
+        return f"{self.s3.meta.endpoint_url}/{self.artifact_bucket}/{folder}/template.yaml"
 
     def _put_secrets(self, country: str, secrets: Mapping[str, Mapping[str, str]] | None) -> None:
         for kind in SECRETS:
@@ -230,57 +292,3 @@ class Deployment:
 
 def _registry_key(country: str) -> str:
     return f"registry/{country}.json"
-
-
-def main(argv: Sequence[str]) -> int:
-    """The command line, for AWS."""
-    parser = argparse.ArgumentParser(prog="python -m infra.deploy", description=__doc__.partition("\n")[0])
-    parser.add_argument("action", choices=["deploy", "undeploy"])
-    parser.add_argument("countries", nargs="*", metavar="COUNTRY", help="country codes (default: only the lake)")
-    parser.add_argument("--prefix", default="storewatch", help="prefix of all names (%(default)s)")
-    parser.add_argument("--database", default="storewatch", help="Glue database (%(default)s)")
-    parser.add_argument("--architecture", default="x86_64", choices=["x86_64", "arm64"], help="as built")
-    parser.add_argument(
-        "--binaries", type=Path, default=packaging.ROOT / "target/lambda", help="folder of the functions"
-    )
-    parser.add_argument("--country-files", type=Path, default=DIRECTORY, help="folder of the country files")
-    parser.add_argument("--secrets", type=Path, help="JSON file with each country's secrets")
-    parser.add_argument(
-        "--analyst-countries",
-        nargs="+",
-        default=[],
-        metavar="COUNTRY",
-        help="countries that analysts may read (default: no change; on the first deployment, those deployed)",
-    )
-    parser.add_argument("--email", default="", help="mail address for alarms")
-    args = parser.parse_args(argv)
-    try:
-        import boto3
-
-        deployment = Deployment(boto3.session.Session().client, args.prefix, args.database)
-        if args.action == "undeploy":
-            for country in args.countries:
-                deployment.undeploy_country(country)
-            if not args.countries:
-                deployment.undeploy_lake()
-            return 0
-        files = [CountryFile.load(country, args.country_files) for country in args.countries]
-        for file in files:
-            file.check_hosts()
-        secrets = json.loads(args.secrets.read_text()) if args.secrets else {}
-        release = {
-            **deployment.release(args.binaries, packaging.ROOT / "target/zips"),
-            "Architecture": args.architecture,
-        }
-        lake = deployment.deploy_lake(release, {"AlertEmail": args.email})
-        deployment.deploy_analytics(lake, args.countries, args.analyst_countries)
-        for file in files:
-            deployment.deploy_country(file, release, lake, secrets.get(file.country))
-    except (DeployError, ClientError, BotoCoreError, OSError, json.JSONDecodeError) as error:
-        print(f"deploy: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

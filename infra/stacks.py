@@ -1,7 +1,7 @@
-"""Creates, updates and deletes CloudFormation stacks. If one fails, says which resource failed and why."""
+"""Reads, awaits and deletes CloudFormation stacks. If one fails, says which resource failed and why."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,65 +9,16 @@ from botocore.exceptions import ClientError
 
 from infra.errors import DeployError
 
-# The templates define role policies inline and use the SAM transform.
-_CAPABILITIES = ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"]
-_TIMEOUT_SECONDS = 1800
-# The largest template that a request may hold. CloudFormation reads a larger one from S3.
-_TEMPLATE_BYTES = 51_200
-
-
-def deploy_stack(
-    cloudformation: Any, name: str, template: str, parameters: Mapping[str, str], upload: Callable[[str], str]
-) -> dict[str, str]:
-    """Creates a stack, or updates it to a template and parameters, and returns its outputs.
-
-    `upload` puts a template that is too large for a request where CloudFormation can read it, and returns its URL.
-    """
-    is_large = len(template.encode()) > _TEMPLATE_BYTES
-    request = {
-        "StackName": name,
-        **({"TemplateURL": upload(template)} if is_large else {"TemplateBody": template}),
-        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
-        "Capabilities": _CAPABILITIES,
-    }
-    stack = _settled(cloudformation, name)
-    if stack and stack["StackStatus"] in ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"):
-        # A stack whose creation failed can only be deleted.
-        delete_stack(cloudformation, name)
-        stack = None
-    started = datetime.now(UTC)
-    try:
-        if stack:
-            cloudformation.update_stack(**request)
-        else:
-            cloudformation.create_stack(**request)
-    except ClientError as error:
-        message = error.response["Error"]["Message"]
-        if stack and "No updates are to be performed" in message:
-            return _outputs(stack)
-        raise DeployError(f"CloudFormation refuses stack {name}: {message}") from None
-    stack = _settled(cloudformation, name)
-    if not stack or stack["StackStatus"] not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
-        raise DeployError(_failure(cloudformation, name, stack, started))
-    return _outputs(stack)
-
-
-def delete_stack(cloudformation: Any, name: str) -> bool:
-    """Deletes a stack and waits until it is gone; False if there was none."""
-    if not _settled(cloudformation, name):
-        return False
-    started = datetime.now(UTC)
-    cloudformation.delete_stack(StackName=name)
-    stack = _settled(cloudformation, name)
-    if stack:
-        raise DeployError(_failure(cloudformation, name, stack, started))
-    return True
+# A stack that a change set has named, but that has no resources yet.
+PROPOSED = "REVIEW_IN_PROGRESS"
+# Lambda takes up to 40 minutes to give back the network interfaces of functions in a VPC.
+_TIMEOUT_SECONDS = 3600
 
 
 def outputs(cloudformation: Any, name: str) -> dict[str, str] | None:
     """The outputs of a stack, or None if there is none."""
-    stack = _describe(cloudformation, name)
-    return _outputs(stack) if stack else None
+    stack = describe(cloudformation, name)
+    return outputs_of(stack) if stack and stack["StackStatus"] != PROPOSED else None
 
 
 def parameters(cloudformation: Any, name_prefix: str) -> dict[str, dict[str, str]]:
@@ -81,10 +32,31 @@ def parameters(cloudformation: Any, name_prefix: str) -> dict[str, dict[str, str
     }
 
 
-def _settled(cloudformation: Any, name: str) -> dict[str, Any] | None:
-    """The stack, once nothing is in progress; None if there is none."""
+def delete_stack(cloudformation: Any, name: str, role: str = "") -> bool:
+    """Deletes a stack, protected or not, and waits until it is gone; False if there was none."""
+    stack = settled(cloudformation, name)
+    if not stack:
+        return False
+    if stack.get("EnableTerminationProtection"):
+        cloudformation.update_termination_protection(StackName=name, EnableTerminationProtection=False)
+    started = datetime.now(UTC)
+    cloudformation.delete_stack(StackName=name, **({"RoleARN": role} if role else {}))
+    stack = settled(cloudformation, name)
+    if stack:
+        raise DeployError(failure(cloudformation, name, stack, started))
+    return True
+
+
+def settled(cloudformation: Any, name: str, *also_await: str) -> dict[str, Any] | None:
+    """The stack, once nothing is in progress; None if there is none. A deployment that was ended goes on without it.
+
+    A proposed stack is not in progress, unless `also_await` has its status.
+    """
     deadline, pause = time.monotonic() + _TIMEOUT_SECONDS, 0.1
-    while (stack := _describe(cloudformation, name)) and stack["StackStatus"].endswith("_IN_PROGRESS"):
+    while (stack := describe(cloudformation, name)) and (
+        stack["StackStatus"] in also_await
+        or (stack["StackStatus"].endswith("_IN_PROGRESS") and stack["StackStatus"] != PROPOSED)
+    ):
         if time.monotonic() > deadline:
             raise DeployError(
                 f"stack {name} is still {stack['StackStatus']} after {_TIMEOUT_SECONDS} s: see its events"
@@ -95,7 +67,8 @@ def _settled(cloudformation: Any, name: str) -> dict[str, Any] | None:
     return stack
 
 
-def _describe(cloudformation: Any, name: str) -> dict[str, Any] | None:
+def describe(cloudformation: Any, name: str) -> dict[str, Any] | None:
+    """The stack as it is now; None if there is none."""
     try:
         stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
@@ -105,11 +78,12 @@ def _describe(cloudformation: Any, name: str) -> dict[str, Any] | None:
     return None if stack["StackStatus"] == "DELETE_COMPLETE" else stack
 
 
-def _outputs(stack: Mapping[str, Any]) -> dict[str, str]:
+def outputs_of(stack: Mapping[str, Any]) -> dict[str, str]:
+    """The outputs of a stack that was described."""
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
-def _failure(cloudformation: Any, name: str, stack: Mapping[str, Any] | None, since: datetime) -> str:
+def failure(cloudformation: Any, name: str, stack: Mapping[str, Any] | None, since: datetime) -> str:
     """Which resources failed and why, the first cause first."""
     status = stack["StackStatus"] if stack else "gone"
     reasons = []

@@ -13,7 +13,7 @@ import boto3
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from infra import analytics, schema, stacks
+from infra import analytics, change_sets, schema, stacks
 from infra.deploy import TEMPLATES, Deployment
 from infra.errors import DeployError
 from infra.local.local_aws import LocalAws
@@ -239,7 +239,8 @@ def test_a_template_too_large_for_a_request_goes_through_s3(analysed: Ticked) ->
         "Resources: {Topic: {Type: AWS::SNS::Topic}}\nOutputs: {Topic: {Value: !Ref Topic}}\n"
     )
     try:
-        made = stacks.deploy_stack(client("cloudformation"), name, text, {}, deployment.upload_template)
-        assert made["Topic"].startswith("arn:aws:sns:")
+        wanted = change_sets.Wanted(name, text, {})
+        made = change_sets.deploy_stack(client("cloudformation"), wanted, deployment.upload_template, print)
+        assert stacks.outputs_of(made)["Topic"].startswith("arn:aws:sns:")
     finally:
         stacks.delete_stack(client("cloudformation"), name)

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -91,6 +92,11 @@ class Recorded:
     """Records what a deployment writes, in place of S3, STS and CloudFormation."""
 
     objects: dict[str, bytes] = field(default_factory=dict)
+    meta: Any = field(
+        default_factory=lambda: SimpleNamespace(
+            region_name="eu-west-1", events=SimpleNamespace(register=lambda *_: None)
+        )
+    )
 
     def put_object(self, *, Key: str, Body: bytes, **_: Any) -> None:
         """Keeps an object."""

@@ -13,7 +13,7 @@ def run(group: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([made.stdout.strip(), *arguments], check=False, cwd=ROOT, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("module", ["infra.deploy", "infra.days"])
+@pytest.mark.parametrize("module", ["infra", "infra.days"])
 def test_the_commands_for_aws_run_in_the_deploy_environment(module: str) -> None:
     done = run("deploy", "-m", module, "--help")
     assert done.returncode == 0, done.stderr

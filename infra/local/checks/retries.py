@@ -31,6 +31,7 @@ def check_retries() -> list[str]:
             for name in policy[machine].keys() - states.keys()
         ]
     rules = _tick_rules(policy["budget"], limits["tick"], limits["country"])
+    rules |= _throttle_rules(policy, limits["country"])
     rules |= _daily_rules(policy["daily_budget"], limits["daily"], limits["country-daily"])
     return problems + [f"{_POLICY.name}: this does not hold: {rule}" for rule, holds in rules.items() if not holds]
 
@@ -104,6 +105,21 @@ def _tick_rules(budget: dict[str, int], tick: dict[str, int], country: dict[str,
         "Dispatch, run twice, and RunCountry fit into a tick": 2 * tick["Dispatch"] + tick["RunCountry"]
         <= budget["tick"],
         "a tick ends within its slot": budget["tick"] < budget["slot"],
+    }
+
+
+def _throttle_rules(policy: dict[str, Any], country: dict[str, int]) -> dict[str, bool]:
+    """The rules that the patience with throttled functions must keep. Pauses are taken as long as they can be."""
+    retry, budget = policy["policies"]["throttled"], policy["budget"]
+    pauses = [
+        min(retry["interval_seconds"] * retry["backoff_rate"] ** number, retry["max_delay_seconds"])
+        for number in range(retry["max_attempts"])
+    ]
+    worst = budget["observing"] + country["ObserveChunk"] + budget["draining"]
+    worst += country["Merge"] + country["Register"] + 2 * budget["throttled"]
+    return {
+        "the pauses of a throttled function are the budget's": sum(pauses) == budget["throttled"],
+        f"a country whose Merge and Register are throttled ends after {worst} s": worst <= budget["country"],
     }
 
 

@@ -9,7 +9,7 @@ from infra.errors import DeployError
 from infra.local.checks.programs import run
 from infra.local.config import ROOT, VENV
 
-_TEMPLATES = ("lake", "analytics", "country")
+_TEMPLATES = ("artifacts", "network", "lake", "analytics", "country")
 
 
 def lint() -> list[str]:

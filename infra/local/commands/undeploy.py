@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from infra import buckets
 from infra.deploy import Deployment
 from infra.errors import DeployError
 from infra.local.config import Stack
@@ -43,10 +44,8 @@ def undeploy(stack: Stack, prefix: str) -> None:
             if country != name:
                 deployment.undeploy_country(country)
         deployment.undeploy_lake()
-        account = stack.aws.client("sts").get_caller_identity()["Account"]
-        bucket = f"{prefix}-lake-{account}"
-        for page in _pages(s3, "list_objects_v2", "Contents", Bucket=bucket):
-            s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": entry["Key"]} for entry in page]})
+        bucket = deployment.lake_bucket
+        buckets.empty(s3, bucket)
         s3.delete_bucket(Bucket=bucket)
         say("undeploy", f"bucket {bucket}: deleted with its content, which is sample data on this machine")
     except DeployError as error:

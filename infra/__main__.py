@@ -1,0 +1,137 @@
+"""Deploys Storewatch to AWS, shows what a deployment would change, and removes it.
+
+    python -m infra deploy es mx pt --secrets secrets.json
+    python -m infra diff es mx pt
+    python -m infra undeploy pt
+    python -m infra undeploy-lake
+
+It uses the account and region of your AWS credentials. Secrets come from a JSON file,
+{"es": {"postgres": {"username": …, "password": …}, "elasticsearch": {"api_key": …}}}, or you set them by hand later.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra import packaging
+from infra.country_file import DIRECTORY, CountryFile
+from infra.deploy import Deployment
+from infra.errors import DeployError
+
+
+def deploy(deployment: Deployment, args: argparse.Namespace) -> None:
+    """Deploys the lake, the analysts' stack and the named countries, or shows what that would change."""
+    files = [CountryFile.load(country, args.country_files) for country in args.countries]
+    for file in files:
+        file.check_hosts()
+    deployment.check_parameters()
+    secrets = json.loads(args.secrets.read_text()) if args.secrets else {}
+    release = {
+        **deployment.release(args.binaries, packaging.ROOT / "target/zips"),
+        "Architecture": args.architecture,
+    }
+    lake = deployment.deploy_lake(release, {"AlertEmail": args.email} if args.email is not None else {})
+    deployment.deploy_analytics(lake, args.countries, args.analyst_countries)
+    for file in files:
+        deployment.deploy_country(file, release, lake, secrets.get(file.country))
+
+
+def diff(deployment: Deployment, args: argparse.Namespace) -> None:
+    """Shows what a deployment would change. Only the packages are uploaded."""
+    deploy(replace(deployment, is_trial=True), args)
+
+
+def undeploy(deployment: Deployment, args: argparse.Namespace) -> None:
+    """Removes countries."""
+    for country in args.countries:
+        deployment.undeploy_country(country)
+
+
+def undeploy_lake(deployment: Deployment, args: argparse.Namespace) -> None:
+    """Removes what the countries shared, once there are none, and only after the user has typed the prefix."""
+    if countries := deployment.registered():
+        raise DeployError(
+            f"{', '.join(countries)} still tick into {deployment.lake_bucket}: remove them first, "
+            f'as in make undeploy COUNTRIES="{" ".join(countries)}"'
+        )
+    place = deployment.place
+    print(
+        f"This deletes the stacks {deployment.analytics_stack} and {deployment.lake_stack} in account {place.account}, "
+        f"{place.region}: the catalog, the analysts' rights and their query results. {deployment.lake_bucket} stays."
+    )
+    typed = args.confirm if args.confirm is not None else input(f"Type {deployment.prefix} to go on: ")
+    if typed != deployment.prefix:
+        raise DeployError("nothing was removed, because the prefix was not typed")
+    deployment.undeploy_lake()
+
+
+def pairs(given: Sequence[str], what: str) -> dict[str, str]:
+    """NAME=VALUE texts as a dictionary."""
+    for text in given:
+        if not text.partition("=")[0] or "=" not in text:
+            raise DeployError(f"{what} {text!r} is not of the form NAME=VALUE")
+    return {name: value for name, _, value in (text.partition("=") for text in given)}
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--prefix", default="storewatch", help="prefix of all names (%(default)s)")
+    common.add_argument("--role-arn", default="", metavar="ARN", help="role that CloudFormation uses (default: none)")
+
+    change = argparse.ArgumentParser(add_help=False, parents=[common])
+    change.add_argument("countries", nargs="*", metavar="COUNTRY", help="country codes (default: only the lake)")
+    change.add_argument("--database", default="storewatch", help="Glue database (%(default)s)")
+    change.add_argument("--architecture", default="x86_64", choices=["x86_64", "arm64"], help="as built")
+    lambdas = packaging.ROOT / "target/lambda"
+    change.add_argument("--binaries", type=Path, default=lambdas, help="folder of the functions")
+    change.add_argument("--country-files", type=Path, default=DIRECTORY, help="folder of the country files")
+    change.add_argument("--secrets", type=Path, help="JSON file with each country's secrets")
+    readable = "countries that analysts may read (default: no change; on the first deployment, those deployed)"
+    change.add_argument("--analyst-countries", nargs="+", default=[], metavar="COUNTRY", help=readable)
+    change.add_argument("--email", help="mail address for alarms (default: no change; empty for nobody)")
+    parameter = "a parameter of any template; the stacks keep the values of those that are not named"
+    change.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE", help=parameter)
+    tag = "a tag of every stack and its resources; the stacks keep those that are not named"
+    change.add_argument("--tag", action="append", default=[], metavar="NAME=VALUE", help=tag)
+
+    parser = argparse.ArgumentParser(prog="python -m infra", description=(__doc__ or "").partition("\n")[0])
+    actions = parser.add_subparsers(required=True)
+    for name, does in (("deploy", deploy), ("diff", diff)):
+        actions.add_parser(name, parents=[change], help=does.__doc__).set_defaults(does=does)
+    less = actions.add_parser("undeploy", parents=[common], help=undeploy.__doc__)
+    less.add_argument("countries", nargs="+", metavar="COUNTRY", help="country codes")
+    less.set_defaults(does=undeploy)
+    last = actions.add_parser("undeploy-lake", parents=[common], help=undeploy_lake.__doc__)
+    last.add_argument("--confirm", metavar="PREFIX", help="the prefix, for when nobody can type it")
+    last.set_defaults(does=undeploy_lake)
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command line."""
+    args = _parser().parse_args(argv)
+    try:
+        import boto3
+
+        deployment = Deployment(
+            boto3.session.Session().client,
+            args.prefix,
+            getattr(args, "database", "storewatch"),
+            parameters=pairs(getattr(args, "parameter", []), "--parameter"),
+            tags=pairs(getattr(args, "tag", []), "--tag"),
+            role=args.role_arn,
+        )
+        args.does(deployment, args)
+    except (DeployError, ClientError, BotoCoreError, OSError, EOFError, json.JSONDecodeError) as error:
+        print(f"deploy: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
