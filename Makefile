@@ -4,7 +4,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e test-dashboard test-hours test-engines simulate soak fuzz mutants bench bench-compact bench-queries bench-repair accuracy check fmt lint generate lock build up stop status sample tick report query restate repair zones dashboard dashboard-import dashboard-export dashboard-restore docs invoke logs deploy diff undeploy undeploy-lake release clean
+# Every target.
+.PHONY: $(shell sed -n 's/^\([a-z][a-z0-9-]*\):.*/\1/p' $(MAKEFILE_LIST))
 
 STACK := infra/local/stack
 # Prints the path of a Python with the packages of a group in pyproject.toml. Creates or updates it on first use.
@@ -79,6 +80,9 @@ test-e2e: ## Run only the end-to-end tests of the deployed templates, on the run
 
 test-dashboard: ## Run the dashboard's tests, in Chromium on the running stack
 	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/dashboard
+
+dashboard-pictures: ## Take the pictures of the documents again, of the dashboards over a sample
+	@eval "$$($(STACK) env)"; STOREWATCH_PICTURES=1 $(TESTS) -m pytest tests/dashboard/test_pictures.py
 
 test-hours: ## Compare the hours of many random stores with the naive implementation, optimised (CASES)
 	HOURS_CASES=$(CASES) cargo test --release -p storewatch-domain --test against_naive

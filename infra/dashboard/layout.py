@@ -9,7 +9,7 @@ from infra.dashboard.files import Chart, Dashboard, Files, Filter
 # changed the dashboard last makes room for its title.
 NARROW = """
 @media (max-width: 700px) {
-  .metadata-bar { display: none !important; }
+  [data-test="metadata-bar"] { display: none !important; }
   .dashboard-content { overflow-x: hidden; }
   .grid-container > div { width: 1280px !important; }
   .grid-row { flex-wrap: wrap; width: calc(100vw - 32px) !important; height: auto !important; }
