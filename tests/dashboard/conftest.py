@@ -62,7 +62,8 @@ def shown(stack: Stack) -> Iterator[Shown]:
         try:
             yield Shown(settings.url, lake, passwords | {superset.ADMINISTRATOR: settings.admin_password}, mails)
         finally:
-            # Superset's log refers to whoever has done something, so they cannot be deleted.
+            # Superset's log refers to whoever has done something, so they cannot be deleted. A session lasts 15 minutes.
+            admin = Client(settings.url, superset.ADMINISTRATOR, settings.admin_password)
             for number in made:
                 admin.put(f"security/users/{number}", {"active": False})
             _restore(stack, was_running)
