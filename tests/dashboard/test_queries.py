@@ -63,10 +63,8 @@ def test_a_dataset_reads_the_days_of_its_time_range_and_no_others(shown: Shown, 
 
 def _most_days(sql: str) -> int:
     """How many days a dataset reads if nobody chooses a time."""
-    return max(
-        (int(count) * (1 + (kind == "twice")) for kind, count in re.findall(r"(days|recent|twice) (\d+)", sql)),
-        default=0,
-    )
+    marks = re.findall(r"(days|recent|twice) (\d+)(?: -(\d+))?", sql)
+    return max((int(count) * (1 + (kind == "twice")) + int(before or 0) for kind, count, before in marks), default=0)
 
 
 def test_many_viewers_who_look_at_once_are_one_query(shown: Shown) -> None:
