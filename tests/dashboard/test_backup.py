@@ -312,6 +312,18 @@ def test_an_export_that_is_killed_half_way_is_not_there(shown: Shown, stack: Sta
     assert _objects(stack, shown) == before
 
 
+def test_an_s3_that_does_not_answer_is_told(shown: Shown, stack: Stack) -> None:
+    nobody = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports.any_free()}"}
+    env = superset_worker.variables(stack, shown.lake.shown.exports) | nobody
+    command: list[str | Path] = [superset.environment(), "-m", "infra.dashboard.server.backup", "export"]
+    done = subprocess.run(
+        command, check=False, env=env, cwd=stack.run_dir / superset.NAME, stderr=subprocess.PIPE, text=True
+    )
+    assert done.returncode == 1
+    assert f"S3 refused or did not answer, at {shown.lake.shown.exports}" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_worker_exports_daily(shown: Shown, stack: Stack) -> None:
     assert Server(superset_worker.NAME, stack.run_dir).pid()
     before = set(_objects(stack, shown))

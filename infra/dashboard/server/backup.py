@@ -8,6 +8,8 @@ import logging
 import os
 import sys
 
+from botocore.exceptions import BotoCoreError, ClientError
+
 from infra.dashboard.server.archive import Place
 from infra.errors import DeployError
 
@@ -32,6 +34,9 @@ def main() -> int:
             return _export(place) if args.action == "export" else _restore(place, args.instant)
     except DeployError as error:
         print(f"dashboard: {error}", file=sys.stderr)
+        return 1
+    except (BotoCoreError, ClientError) as error:
+        print(f"dashboard: S3 refused or did not answer, at {os.environ[PLACE]}: {error}", file=sys.stderr)
         return 1
 
 
