@@ -157,26 +157,6 @@ def test_every_failure_metric_of_a_country_tick_has_an_alarm(ticked: Ticked, cou
     raises_at_one(alarm, ticked.deployed)
 
 
-@pytest.mark.parametrize("country", COUNTRIES)
-def test_half_an_hour_without_a_complete_tick_or_without_data_raises_an_alarm(ticked: Ticked, country: str) -> None:
-    """Only AWS can show whether silence raises it: the local CloudWatch ignores how to treat missing data."""
-    alarm = alarms_of(ticked.deployed)[f"{country}-no-complete-tick"]
-    assert (alarm["Namespace"], alarm["MetricName"]) == (ticked.deployed.namespace, "TicksComplete")
-    assert alarm["Dimensions"] == [{"Name": "Country", "Value": country}]
-    assert alarm["Period"] * alarm["EvaluationPeriods"] == 30 * 60
-    assert (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"]) == ("Sum", "LessThanThreshold", 1)
-    assert alarm["TreatMissingData"] == "breaching"
-    reaches_the_topic(alarm, ticked.deployed)
-
-
-def test_half_an_hour_without_a_successful_tick_or_without_data_raises_an_alarm(ticked: Ticked) -> None:
-    alarm = alarms_of(ticked.deployed)["tick-missing"]
-    assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/States", "ExecutionsSucceeded")
-    assert alarm["Period"] * alarm["EvaluationPeriods"] == 30 * 60
-    assert alarm["TreatMissingData"] == "breaching"
-    reaches_the_topic(alarm, ticked.deployed)
-
-
 def test_thirty_hours_without_the_daily_work_or_without_data_raise_an_alarm(ticked: Ticked) -> None:
     alarm = alarms_of(ticked.deployed)["daily-missing"]
     assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/States", "ExecutionsSucceeded")
