@@ -15,7 +15,6 @@ pub struct Ports<'a> {
 
 /// The event: a day of a country. Without a day, it asks which days are due.
 #[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Event {
     pub country: CountryCode,
     pub day: Option<Day>,

@@ -5,7 +5,7 @@ use storewatch_days::{Lake, Repaired};
 use storewatch_domain::{CountryCode, Day};
 use storewatch_runtime::FunctionError;
 
-/// The event: the first and the last day, both included.
+/// The event: the first and the last day, both included. People write it, so a field that is misspelt is refused.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {

@@ -14,7 +14,8 @@ pub struct Ports<'a> {
     pub clock: &'a dyn Clock,
 }
 
-/// The event: a day of a country.
+/// The event: a day of a country. People write it, so a field that is misspelt is refused: without `stores`, all
+/// stores would be judged again.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Event {

@@ -12,7 +12,6 @@ use crate::tables::Table;
 
 /// A partition of a table, and the location of its files.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Partition {
     pub table: Table,
     pub country: CountryCode,

@@ -1,4 +1,7 @@
 //! What one function writes and another reads: events, and notes in the lake.
+//!
+//! A deployment changes functions one after the other while ticks run, so a function can get a field that only the
+//! newer release of another knows. It ignores that field.
 
 use std::fmt;
 
@@ -19,7 +22,6 @@ pub const OBSERVING_AFTER_LOOK_MICROS: i64 = 60 * 1_000_000;
 
 /// One item of the manifest: a chunk of stores that one `observe` handles.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct ChunkItem {
     pub country: CountryCode,
     pub slot: Slot,
@@ -30,8 +32,10 @@ pub struct ChunkItem {
     /// The key of the chunk's snapshot.
     pub key: String,
     /// The smallest id of the chunk; null in the first chunk, which has no lower end.
+    #[serde(with = "crate::exact_ids")]
     pub first: Option<StoreKey>,
     /// The smallest id after the chunk; null in the last chunk, which has no upper end.
+    #[serde(with = "crate::exact_ids")]
     pub last: Option<StoreKey>,
     /// How many stores the chunk's snapshot holds.
     pub stores: usize,
@@ -86,7 +90,6 @@ pub struct StaleSchedules {
 
 /// The event of `register`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Partitions {
     pub partitions: Vec<Partition>,
 }
@@ -110,14 +113,11 @@ pub fn parse_unless_moved<T: DeserializeOwned, Old: DeserializeOwned>(
     event: Value,
     to: &'static str,
 ) -> Result<T, FunctionError> {
-    let is_old = Old::deserialize(&event).is_ok();
-    parse(function, event).map_err(|error| match is_old {
-        true => {
-            let problem = format!("it is of an earlier release; call the function {to} without \"{to}\"");
-            FunctionError::BadEvent { function, problem }
-        }
-        false => error,
-    })
+    if Old::deserialize(&event).is_ok() {
+        let problem = format!("it is of an earlier release; call the function {to} without \"{to}\"");
+        return Err(FunctionError::BadEvent { function, problem });
+    }
+    parse(function, event)
 }
 
 /// Checks that the event is for the function's own country.
@@ -156,12 +156,70 @@ mod tests {
         assert_eq!((oldest.reason, oldest.error), (Reason::Late, None));
     }
 
+    fn chunk_item() -> Value {
+        json!({
+            "country": "es", "slot": "2026-11-23T04:15:00Z", "schedule_as_of": "2026-11-23T04:15:01.000000Z", "chunk": 0,
+            "key": "k", "first": null, "last": null, "stores": 1,
+        })
+    }
+
+    #[test]
+    fn a_field_of_a_newer_release_is_ignored() {
+        let mut chunk = chunk_item();
+        chunk["newer"] = json!({ "field": 1 });
+        assert_eq!(parse::<ChunkItem>("observe", chunk).unwrap().key, "k");
+        let partition = json!({
+            "table": "country_ticks", "country": "es", "day": "2026-11-23", "location": "s3://lake/", "newer": true,
+        });
+        let partitions = json!({ "partitions": [partition], "newer": null });
+        assert_eq!(parse::<Partitions>("register", partitions).unwrap().partitions.len(), 1);
+    }
+
+    /// What Step Functions makes of an item of the manifest: every number becomes a double.
+    fn through_the_map(value: Value) -> Value {
+        match value {
+            Value::Number(number) => {
+                // All numbers of an item are whole, and stay so.
+                serde_json::from_str(&format!("{:.0}", number.as_f64().unwrap())).unwrap()
+            }
+            Value::Array(items) => items.into_iter().map(through_the_map).collect(),
+            Value::Object(fields) => {
+                fields.into_iter().map(|(name, field)| (name, through_the_map(field))).collect()
+            }
+            other => other,
+        }
+    }
+
+    #[test]
+    fn ids_that_no_double_holds_pass_the_map_unchanged() {
+        let keyword = |id: &str| StoreKey::Keyword(id.to_owned());
+        let long = StoreKey::Long;
+        let cases = [
+            (Some(long((1 << 53) + 1)), Some(long(i64::MAX))),
+            (Some(long(i64::MIN)), Some(long(-(1 << 53) - 1))),
+            (Some(long((1 << 53) - 1)), Some(long(1 << 53))),
+            (None, Some(long(1016))),
+            (Some(keyword("9007199254740993")), None),
+        ];
+        for (first, last) in cases {
+            let item = ChunkItem { first, last, ..parse("observe", chunk_item()).unwrap() };
+            let passed = through_the_map(serde_json::to_value(&item).unwrap());
+            assert_eq!(parse::<ChunkItem>("observe", passed).unwrap(), item);
+        }
+    }
+
+    #[test]
+    fn ids_that_a_double_holds_keep_the_form_that_earlier_releases_read() {
+        let mut item = chunk_item();
+        (item["first"], item["last"]) = (json!(1016), json!("a"));
+        let read = parse::<ChunkItem>("observe", item.clone()).unwrap();
+        assert_eq!(serde_json::to_value(read).unwrap(), item);
+    }
+
     #[test]
     fn a_wrong_time_in_an_event_is_a_bad_event_that_names_its_field() {
-        let event = json!({
-            "country": "es", "slot": "2026-11-23T04:15:00Z", "schedule_as_of": "yesterday", "chunk": 0,
-            "key": "k", "first": null, "last": null, "stores": 1,
-        });
+        let mut event = chunk_item();
+        event["schedule_as_of"] = json!("yesterday");
         let error = parse::<ChunkItem>("observe", event).unwrap_err();
         assert_eq!(error.name(), ErrorName::BadEvent);
         assert!(

@@ -7,6 +7,7 @@ pub mod context;
 pub mod error;
 mod error_name;
 pub mod events;
+mod exact_ids;
 pub mod metrics;
 mod secrets;
 pub mod serve;
