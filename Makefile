@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test test-rust test-e2e test-dashboard test-hours test-engines simulate soak fuzz mutants bench bench-compact bench-queries bench-repair accuracy check fmt lint generate lock build up stop status sample tick report query restate repair zones dashboard dashboard-import docs invoke logs deploy undeploy release clean
+.PHONY: help run test test-rust test-e2e test-dashboard test-hours test-engines simulate soak fuzz mutants bench bench-compact bench-queries bench-repair accuracy check fmt lint generate lock build up stop status new-country validate sample tick report query restate repair zones dashboard dashboard-import docs invoke logs deploy undeploy release clean
 
 STACK := infra/local/stack
 # Prints the path of a Python with the packages of a group in pyproject.toml. Creates or updates it on first use.
@@ -45,6 +45,11 @@ SLOTS ?= 96
 TARGET ?= hours texts rows
 SECONDS ?= 60
 TICKS ?=
+CODE ?=
+POSTGRES ?=
+ELASTICSEARCH ?=
+INDEX ?=
+TIMEZONE ?=
 ENGINES ?=
 URL ?=
 DAYS ?=
@@ -164,6 +169,14 @@ stop: ## Stop the servers. Their data stays, but the local AWS forgets its deplo
 
 status: ## Show the servers, their addresses and logs
 	@$(STACK) status --prefix $(PREFIX)
+
+new-country: ## Write a country file, and check it if the addresses are given: make new-country CODE=fr (POSTGRES, ELASTICSEARCH, INDEX, TIMEZONE, SECRETS)
+	@[ -n "$(CODE)" ] || { echo "make new-country: name the country, as in make new-country CODE=fr" >&2; exit 2; }
+	@$(if $(POSTGRES)$(ELASTICSEARCH),cargo build --workspace --quiet &&) $(STACK) new-country '$(CODE)' --prefix '$(PREFIX)' $(if $(POSTGRES),--postgres '$(POSTGRES)') $(if $(ELASTICSEARCH),--elasticsearch '$(ELASTICSEARCH)') $(if $(INDEX),--index '$(INDEX)') $(if $(TIMEZONE),--timezone '$(TIMEZONE)') $(if $(SECRETS),--secrets '$(SECRETS)')
+
+validate: ## Check a country file against its sources: make validate COUNTRY=fr SECRETS=/path/to/secrets.json
+	@[ -n "$(COUNTRY)" ] || { echo "make validate: name the country, as in make validate COUNTRY=fr" >&2; exit 2; }
+	@cargo build --workspace --quiet && $(STACK) validate '$(COUNTRY)' $(if $(SECRETS),--secrets '$(SECRETS)')
 
 sample: ## Replace the sample stores (STORES)
 	@$(STACK) sample load --stores $(STORES)
