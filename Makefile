@@ -167,8 +167,8 @@ up: ## Start the servers
 stop: ## Stop the servers. Their data stays, but the local AWS forgets its deployments
 	@$(STACK) down
 
-status: ## Show the servers, their addresses and logs
-	@$(STACK) status --prefix $(PREFIX)
+status: ## Show the servers, and the last tick of each country (AWS=1: only the ticks, on AWS)
+	@$(if $(AWS),"$$($(ENVIRONMENT) deploy)" -m infra.last_ticks,$(STACK) status) --prefix $(PREFIX)
 
 new-country: ## Write a country file, and check it if the addresses are given: make new-country CODE=fr (POSTGRES, ELASTICSEARCH, INDEX, TIMEZONE, SECRETS)
 	@[ -n "$(CODE)" ] || { echo "make new-country: name the country, as in make new-country CODE=fr" >&2; exit 2; }
