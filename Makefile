@@ -49,6 +49,11 @@ SLOTS ?= 96
 TARGET ?= hours texts rows
 SECONDS ?= 60
 TICKS ?=
+CODE ?=
+POSTGRES ?=
+ELASTICSEARCH ?=
+INDEX ?=
+TIMEZONE ?=
 ENGINES ?=
 URL ?=
 DAYS ?=
@@ -172,8 +177,16 @@ up: ## Start the servers
 stop: ## Stop the servers. Their data stays, but the local AWS forgets its deployments
 	@$(STACK) down
 
-status: ## Show the servers, their addresses and logs
-	@$(STACK) status --prefix $(PREFIX)
+status: ## Show the servers, and the last tick of each country (AWS=1: only the ticks, on AWS)
+	@$(if $(AWS),"$$($(ENVIRONMENT) deploy)" -m infra.last_ticks,$(STACK) status) --prefix $(PREFIX)
+
+new-country: ## Write a country file, and check it if the addresses are given: make new-country CODE=fr (POSTGRES, ELASTICSEARCH, INDEX, TIMEZONE, SECRETS)
+	@[ -n "$(CODE)" ] || { echo "make new-country: name the country, as in make new-country CODE=fr" >&2; exit 2; }
+	@$(if $(POSTGRES)$(ELASTICSEARCH),cargo build --workspace --quiet &&) $(STACK) new-country '$(CODE)' --prefix '$(PREFIX)' $(if $(POSTGRES),--postgres '$(POSTGRES)') $(if $(ELASTICSEARCH),--elasticsearch '$(ELASTICSEARCH)') $(if $(INDEX),--index '$(INDEX)') $(if $(TIMEZONE),--timezone '$(TIMEZONE)') $(if $(SECRETS),--secrets '$(SECRETS)')
+
+validate: ## Check a country file against its sources: make validate COUNTRY=fr SECRETS=/path/to/secrets.json
+	@[ -n "$(COUNTRY)" ] || { echo "make validate: name the country, as in make validate COUNTRY=fr" >&2; exit 2; }
+	@cargo build --workspace --quiet && $(STACK) validate '$(COUNTRY)' $(if $(SECRETS),--secrets '$(SECRETS)')
 
 sample: ## Replace the sample stores (STORES)
 	@$(STACK) sample load --stores $(STORES)

@@ -36,12 +36,18 @@ class CountryFile:
             there = ", ".join(sorted(file.stem for file in directory.glob("*.toml"))) or "none"
             raise DeployError(f"there is no country file {path}; available: {there}") from None
         file = cls(country, path, text)
-        if (named := file.content.get("country")) != country:
-            raise DeployError(f'{path}: country is {named!r}, but the file\'s name says "{country}": make them agree')
-        file.check_passwords()
-        file.check_tls()
-        file.authorities()
+        file.check()
         return file
+
+    def check(self) -> None:
+        """Refuses what no deployment may use."""
+        if (named := self.content.get("country")) != self.country:
+            raise DeployError(
+                f'{self.path}: country is {named!r}, but the file\'s name says "{self.country}": make them agree'
+            )
+        self.check_passwords()
+        self.check_tls()
+        self.authorities()
 
     @property
     def content(self) -> dict[str, Any]:

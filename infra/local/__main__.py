@@ -16,6 +16,8 @@ COMMANDS = {
     "status": "show the servers, their addresses and logs",
     "env": "print shell exports that point AWS clients and tests at the stack",
     "sample": "fill the servers with sample stores and keep the live view current",
+    "new-country": "write the file of a new country, and check it against its sources",
+    "validate": "check a country file against its sources",
     "deploy": "deploy the templates to the local AWS, with the sample as sources",
     "undeploy": "remove a deployment and its data",
     "tick": "run one tick with the deployed state machines",

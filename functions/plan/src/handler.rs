@@ -7,6 +7,7 @@ use storewatch_domain::{CountryCode, Day, Instant, Slot, Zones, cut};
 use storewatch_lake::objects::{damaged, json};
 use storewatch_lake::zones::{self, ZoneData};
 use storewatch_lake::{Condition, Objects, Put, keys};
+use storewatch_runtime::config::exception_dates;
 use storewatch_runtime::events::ChunkItem;
 use storewatch_runtime::{Clock, CountryFile, FunctionError};
 use storewatch_sources::{Read, ReadRequest, ScheduleError, Schedules};
@@ -47,10 +48,7 @@ pub struct Planned {
     pub look_at: Instant,
 }
 
-/// The local dates whose exceptions a snapshot holds, in days from the slot's UTC date: three days back for
-/// hours that run past midnight, two weeks ahead for ticks while PostgreSQL is down.
-const DATES: (i32, i32) = (-3, 14);
-/// How long a snapshot is reused while its version is unchanged. Well within [`DATES`] and the 30 days that
+/// How long a snapshot is reused while its version is unchanged. Well within [`exception_dates`] and the 30 days that
 /// snapshots are kept.
 const REUSE_MICROS: i64 = 24 * 3600 * 1_000_000;
 /// The dates on which it is reused, in days after the reading: those whose exceptions it certainly holds.
@@ -123,7 +121,7 @@ async fn read(
         (0..REUSE_MICROS).contains(&as_of.micros_since(read)) && REUSED_ON.contains(&days_since(read))
     });
     let request = ReadRequest {
-        exceptions: (date.plus_days(DATES.0), date.plus_days(DATES.1)),
+        exceptions: exception_dates(event.slot),
         known_version: known.as_ref().and_then(|known| known.version.clone()),
     };
     let (stores, version) = match (schedules.read(&request).await?, known) {

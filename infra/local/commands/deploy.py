@@ -94,7 +94,7 @@ def deploy(
         lake = deployment.deploy_lake(release, {"RuleState": rule})
         deployment.deploy_analytics(lake, countries, analyst_countries)
         for file in files:
-            values = _secrets(file, places.get(file.country), (secrets or {}).get(file.country, {}))
+            values = secret_values(file, places.get(file.country), (secrets or {}).get(file.country, {}))
             deployment.deploy_country(file, release, lake, values, parameters)
     except DeployError as error:
         raise StackError(str(error)) from None
@@ -112,7 +112,7 @@ def log_file(stack: Stack) -> Path:
     return stack.run_dir / "logs" / "aws.log"
 
 
-def _secrets(file: CountryFile, place: Place | None, given: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+def secret_values(file: CountryFile, place: Place | None, given: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     """A country's secrets: the given ones, or the sample's where the sample is the source."""
     values: dict[str, Any] = {}
     if place and LocalAws.is_example(file, "schedule"):

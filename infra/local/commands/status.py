@@ -1,10 +1,11 @@
-"""Shows the stack's servers (address, pid, health, logs) and its countries' time zone data."""
+"""Shows the stack's servers (address, pid, health, logs), and the last tick and the time zone data of its countries."""
 
 import argparse
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import partial
 
-from infra import stacks
+from infra import last_ticks, stacks
 from infra.errors import DeployError
 from infra.local import zones
 from infra.local.config import Stack
@@ -49,6 +50,7 @@ def main(args: argparse.Namespace) -> int:
     print(table(["server", "address", "pid", "healthy", "log"], rows))
     if parts[ministack.NAME][1]():
         _show_versions(stack)
+        _show_ticks(stack, args.prefix)
         print(f"time zones: {time_zones(stack, args.prefix)}")
     return 0 if all_healthy else 1
 
@@ -59,6 +61,16 @@ def _show_versions(stack: Stack) -> None:
     rows = [[name, values["Version"]] for name, values in sorted(deployed.items()) if "Version" in values]
     if rows:
         print("\n" + table(["deployed", "version"], rows))
+
+
+def _show_ticks(stack: Stack, prefix: str) -> None:
+    """Prints the last tick of each country. Says nothing if nothing is deployed."""
+    try:
+        lake = Lake.of(stack.aws.client, prefix)
+    except DeployError:
+        return
+    told, _ = last_ticks.lines(lake, datetime.now(UTC))
+    print("\nlast tick of each country\n" + "\n".join(told) + "\n")
 
 
 def time_zones(stack: Stack, prefix: str) -> str:

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
-use storewatch_domain::{CountryCode, IdType, Instant, MissingHours, Rules, Slot, Zones};
+use storewatch_domain::{CountryCode, IdType, Instant, LocalDate, MissingHours, Rules, Slot, Zones};
 use storewatch_sources::elastic::is_loopback;
 use storewatch_sources::{PostgresAddress, Queries};
 use url::Url;
@@ -97,6 +97,13 @@ impl RunSection {
     pub fn observing_micros(&self) -> i64 {
         OBSERVING_MICROS.max(self.look_after_seconds as i64 * 1_000_000 + OBSERVING_AFTER_LOOK_MICROS)
     }
+}
+
+/// The local dates whose exceptions are read for a slot, from three days back for hours that run past midnight to two
+/// weeks ahead for ticks while PostgreSQL is down.
+pub fn exception_dates(slot: Slot) -> (LocalDate, LocalDate) {
+    let date = slot.day().date();
+    (date.plus_days(-3), date.plus_days(14))
 }
 
 /// An address in TOML. One that cannot be read is not quoted: it may hold a password.

@@ -182,27 +182,42 @@ impl CountryContext {
         if file.country != code {
             return Err(bad(format!("country = {:?}, but this function serves {code:?}", file.country)));
         }
-        let secret = |name: &Option<String>| name.as_ref().map(|name| self.aws.secret(name));
-        let schedule_secret = secret(&file.schedule.secret);
-        let access = match secret(&file.live_view.secret) {
-            Some(secret) => Access::Secret(secret),
-            None if file.live_view.aws_sigv4 => self.aws.signing().map_err(bad)?,
+        Country::new(file, place, objects, &self.aws, |name| self.aws.secret(name))
+    }
+}
+
+impl Country {
+    /// A country of a checked file. `place` is how messages name the file, and `objects` hold the authorities that
+    /// it names. Sends nothing.
+    ///
+    /// # Errors
+    /// `BadConfig` if requests must be signed and this process has no AWS credentials.
+    pub fn new(
+        file: CountryFile,
+        place: String,
+        objects: Arc<dyn Objects>,
+        aws: &AwsContext,
+        secret: impl Fn(&str) -> Arc<dyn Secret>,
+    ) -> Result<Self, FunctionError> {
+        let access = match &file.live_view.secret {
+            Some(name) => Access::Secret(secret(name)),
+            None if file.live_view.aws_sigv4 => {
+                aws.signing().map_err(|problem| FunctionError::bad_config(&place, problem))?
+            }
             None => Access::None,
         };
-        Ok(Country {
-            code,
+        Ok(Self {
+            code: file.country,
+            schedule_secret: file.schedule.secret.as_deref().map(secret),
             file,
             objects,
             place,
-            schedule_secret,
             access,
             schedules: OnceCell::new(),
             live_view: OnceCell::new(),
         })
     }
-}
 
-impl Country {
     /// The country's schedules. Nothing is connected yet, and no secret read.
     ///
     /// # Errors

@@ -9,12 +9,12 @@ mod error_name;
 pub mod events;
 mod exact_ids;
 pub mod metrics;
-mod secrets;
+pub mod secrets;
 pub mod serve;
 
 pub use clock::{Clock, SystemClock};
 pub use config::CountryFile;
-pub use context::{AwsContext, CountryContext};
+pub use context::{AwsContext, Country, CountryContext};
 pub use error::{ConfigPlace, FunctionError, describe};
 pub use error_name::{ErrorName, InvalidErrorName};
 pub use metrics::{Metric, Metrics};

@@ -68,7 +68,10 @@ struct Fields {
 }
 
 /// Parses a secret's JSON. Line breaks around a value come from files and terminals, and are removed.
-fn parse(name: &str, text: &str) -> Result<Credentials, SecretError> {
+///
+/// # Errors
+/// `Malformed`, which names the secret and does not quote its value.
+pub fn parse(name: &str, text: &str) -> Result<Credentials, SecretError> {
     let malformed = |problem: String| SecretError::Malformed { name: name.to_owned(), problem };
     // serde's message can quote the value, so it is dropped.
     let fields: Fields = serde_json::from_str(text).map_err(|_| {
