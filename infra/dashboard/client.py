@@ -13,6 +13,16 @@ from infra.errors import DeployError
 
 _TIMEOUT_SECONDS = 120
 _PAGE = 100
+# What each list is ordered by. Without an order, its pages can leave entries out while others write.
+_ORDERS = {
+    "security": "id",
+    "dashboard": "dashboard_title",
+    "chart": "slice_name",
+    "dataset": "table_name",
+    "database": "database_name",
+    "rowlevelsecurity": "name",
+    "report": "name",
+}
 
 
 class Missing(DeployError):
@@ -55,10 +65,11 @@ class Client:
         return self._read("POST", path, json.dumps(content).encode(), "application/json").decode("utf-8-sig")
 
     def all(self, path: str) -> Iterator[dict[str, Any]]:
-        """Every entry of a list."""
+        """Every entry of a list, such as `chart/`."""
+        order = _ORDERS[path.partition("/")[0]]
         page = 0
         while True:
-            query = urllib.parse.quote(f"(page:{page},page_size:{_PAGE})")
+            query = urllib.parse.quote(f"(order_column:{order},order_direction:asc,page:{page},page_size:{_PAGE})")
             found = self.get(f"{path}?q={query}")["result"]
             yield from found
             if len(found) < _PAGE:

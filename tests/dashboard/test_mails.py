@@ -114,7 +114,9 @@ def test_an_alert_that_holds_is_mailed_and_one_without_data_is_not(shown: Shown)
         arrived = shown.mails.wait_for(low.title, seconds=SECONDS)
         assert arrived["To"] == mail.TO
         # It ran for this minute, and not for another time that the clock took it for.
-        minutes = [datetime.fromisoformat(one["scheduled_dttm"]) for one in client.all(f"report/{number}/log/")]
+        minutes = [
+            datetime.fromisoformat(one["scheduled_dttm"]) for one in client.get(f"report/{number}/log/")["result"]
+        ]
         assert abs(datetime.now(UTC) - max(minutes).replace(tzinfo=UTC)) < timedelta(seconds=SECONDS)
         (body,) = [part for part in arrived.walk() if part.get_content_type() == "text/html"]
         text = bytes(body.get_payload(decode=True)).decode()
