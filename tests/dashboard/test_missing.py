@@ -74,6 +74,24 @@ def test_a_country_without_ticks_is_missing_and_the_others_are_there(
         assert "no results" in own.text_of("Countries now").lower()
 
 
+def test_an_engine_that_is_down_is_told_and_no_number_is_shown(
+    chromium: Browser, shown: Shown, stack: Stack, titles: dict[str, list[str]]
+) -> None:
+    # Nothing is kept of a lake that nobody has looked at.
+    with _showing(shown, stack, lambda country, day: True):
+        trino.down(stack)
+        try:
+            viewer = Viewer.of(chromium, shown.url)
+            viewer.log_in("viewer", shown.passwords["viewer"])
+            viewer.page.goto(f"{shown.url}/superset/dashboard/{SLUG}/")
+            for chart in titles[SLUG]:
+                drawn = viewer.page.locator(f'[data-test-chart-name="{chart}"]')
+                drawn.get_by_text(re.compile("failed to execute.*127.0.0.1")).first.wait_for(timeout=SECONDS * 1000)
+                assert not SHARE.search(viewer.text_of(chart)), (chart, viewer.text_of(chart))
+        finally:
+            assert trino.up(stack) == shown.lake.url
+
+
 def test_a_wrong_password_is_told_and_lets_nobody_in(chromium: Browser, shown: Shown) -> None:
     page = Viewer.of(chromium, shown.url).page
     page.goto(f"{shown.url}/login/")
