@@ -204,6 +204,9 @@ query: ## Query the local lake through Trino, as analysts do: make query SQL="se
 	@[ -n "$$SQL" ] || { echo 'make query: write a statement, as in make query SQL="select * from coverage_daily"' >&2; exit 2; }
 	@$(STACK) query --prefix $(PREFIX) "$$SQL"
 
+verify: ## Verify a deployment: a tick, alarms, rights, and with AWS=1 every view as an analyst
+	@$(if $(AWS),,eval "$$($(STACK) env)";) "$$($(ENVIRONMENT) $(if $(AWS),deploy,local))" -m infra.verify --prefix $(PREFIX) $(if $(AWS),--views)
+
 restate: ## Judge days again by the current schedules: make restate COUNTRY=es FROM=2026-11-01 TO=2026-11-03 (IDS=12,15 for some stores; AWS=1 on AWS)
 	@$(ON_DAYS) restate $(COUNTRY) --prefix $(PREFIX) --from $(FROM) $(if $(TO),--to $(TO)) $(if $(IDS),--stores $(IDS))
 
