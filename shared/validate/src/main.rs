@@ -58,7 +58,7 @@ async fn main() -> ExitCode {
     let input: Input = match input {
         Ok(input) => input,
         Err(problem) => {
-            eprintln!("validate: standard input: {problem}; see tools/validate/src/main.rs");
+            eprintln!("validate: standard input: {problem}; see shared/validate/src/main.rs");
             return ExitCode::from(2);
         }
     };
