@@ -22,6 +22,7 @@ _ORDERS = {
     "database": "database_name",
     "rowlevelsecurity": "name",
     "report": "name",
+    "saved_query": "label",
 }
 
 

@@ -132,7 +132,7 @@ def test_a_second_call_of_the_running_dashboard_takes_seconds(shown: Shown, stac
     assert settings is not None
     port = int(settings.url.rpartition(":")[2])
     started = time.monotonic()
-    assert superset.start(stack, superset.environment(), port, settings.redis) == settings
+    assert superset.start(stack, superset.environment(), port, settings.redis, smtp=settings.smtp) == settings
     assert time.monotonic() - started < 10
 
 
