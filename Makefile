@@ -80,8 +80,8 @@ test: ## Run the test suite on real servers, also from a fresh clone; test-dashb
 test-rust: ## Run only the Rust tests, on the running stack
 	@eval "$$($(STACK) env)"; cargo test --workspace
 
-test-e2e: ## Run only the end-to-end tests of the deployed templates, on the running stack
-	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e
+test-e2e: ## Run only the end-to-end tests of the deployed templates, and those of the dashboard files, on the running stack
+	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e tests/dashboard/test_files.py
 
 test-dashboard: ## Run the dashboard's tests, in Chromium on the running stack
 	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/dashboard
