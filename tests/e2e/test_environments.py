@@ -20,7 +20,7 @@ def test_the_commands_for_aws_run_in_the_deploy_environment(module: str) -> None
     assert module in done.stdout
 
 
-@pytest.mark.parametrize("package", ["pytest", "ministack", "mypy", "pyarrow"])
+@pytest.mark.parametrize("package", ["pytest", "ministack", "mypy"])
 def test_the_deploy_environment_lacks_packages_for_servers_and_tests(package: str) -> None:
     done = run("deploy", "-c", f"import {package}")
     assert "ModuleNotFoundError" in done.stderr
