@@ -71,6 +71,18 @@ def test_a_click_on_a_country_narrows_the_other_charts(live: Viewer) -> None:
     assert _cell(live, COUNTRIES, "mx").count() == 1
 
 
+def test_a_number_is_drilled_by_another_column(live: Viewer, shown: Shown) -> None:
+    page = live.page
+    _cell(live, COUNTRIES, "es").click(button="right")
+    page.get_by_role("menuitem", name="Drill by").hover()
+    with page.expect_response(lambda answer: "/chart/data" in answer.url) as answer:
+        page.locator(".ant-popover, .ant-dropdown-menu-submenu").get_by_text("Region", exact=True).click()
+    rows = answer.value.json()["result"][0]["data"]
+    expect(page.get_by_role("dialog").get_by_text("ES-MD", exact=True).first).to_be_visible()
+    known = shown.lake.ask("select distinct region from store_availability where country = 'es' and status <> 'orphan'")
+    assert {row["region"] for row in rows} == {row["region"] for row in known}
+
+
 def test_a_link_keeps_what_was_filtered(live: Viewer, chromium: Browser, shown: Shown) -> None:
     live.page.get_by_role("combobox", name="NATIVE_FILTER-country").click()
     _filter_spain(live)
