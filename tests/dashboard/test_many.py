@@ -9,10 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from playwright.sync_api import Browser
-from samtranslator.yaml_helper import yaml_parse
 
 from infra.dashboard.client import Client
-from infra.deploy import TEMPLATES
 from infra.local.commands import dashboard
 from infra.local.config import Stack
 from infra.local.servers import superset
@@ -98,10 +96,3 @@ def _forget(stack: Stack) -> None:
         while answer.count(b"\r\n") < 3:
             answer += client.recv(1024)
     assert answer == b"+OK\r\n" * 3
-
-
-def test_a_query_may_read_no_more_on_the_local_engine_than_in_the_dashboards_workgroup(shown: Shown) -> None:
-    (found,) = shown.lake.ask("show session like 'query_max_scan_physical_bytes'")
-    template = yaml_parse((TEMPLATES / "analytics.yaml").read_text())
-    assert found["Value"] == "10GB"
-    assert template["Parameters"]["DashboardScanLimit"]["Default"] == 10 * 2**30

@@ -12,7 +12,7 @@ from typing import Any
 
 from celery.schedules import crontab
 
-from infra.dashboard.server import smtp
+from infra.dashboard.server import limits, smtp
 
 _settings = json.loads(Path(os.environ["STOREWATCH_DASHBOARD"]).read_text())
 
@@ -89,6 +89,7 @@ DASHBOARD_AUTO_REFRESH_MODE = "fetch"
 DASHBOARD_AUTO_REFRESH_INTERVALS = [[0, "Don't refresh"], [60, "1 minute"], [300, "5 minutes"], [900, "15 minutes"]]
 SUPERSET_DASHBOARD_PERIODICAL_REFRESH_LIMIT = 60
 SUPERSET_WEBSERVER_TIMEOUT = 120
+DB_CONNECTION_MUTATOR = limits.by_source
 ROW_LIMIT = 10_000
 SQL_MAX_ROW = 100_000
 

