@@ -73,17 +73,17 @@ help: ## List the targets
 run: ## Do everything from a fresh clone: servers, build, sample, deployment, a tick, its result (STORES, COUNTRIES, SECRETS)
 	@$(STACK) run --stores $(STORES) --countries $(subst $(space),$(comma),$(strip $(COUNTRIES))) $(if $(SECRETS),--secrets $(SECRETS))
 
-test: ## Run the test suite on real servers, also from a fresh clone; test-dashboard is apart
+test: ## Run the test suite on real servers, also from a fresh clone; all of the dashboard's tests are test-dashboard
 	@$(STACK) build
 	@$(MAKE) --no-print-directory test-rust test-e2e
 
 test-rust: ## Run only the Rust tests, on the running stack
 	@eval "$$($(STACK) env)"; cargo test --workspace
 
-test-e2e: ## Run only the end-to-end tests of the deployed templates, and those of the dashboard files, on the running stack
-	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e tests/dashboard/test_files.py
+test-e2e: ## Run only the end-to-end tests: of the deployed templates, and a few of the dashboard's, on the running stack
+	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e; $(TESTS) -m pytest tests/dashboard -m smoke
 
-test-dashboard: ## Run the dashboard's tests, in Chromium on the running stack
+test-dashboard: ## Run all of the dashboard's tests, in Chromium on the running stack
 	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/dashboard
 
 dashboard-pictures: ## Take the pictures of the documents again, of the dashboards over a sample

@@ -43,6 +43,8 @@ ALERT = Report(
     each_country=True,
 )
 
+pytestmark = pytest.mark.smoke
+
 
 def _files(
     dataset: Mapping[str, Any] | None = None,

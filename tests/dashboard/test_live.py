@@ -10,6 +10,8 @@ import pytest
 from infra.dashboard import files
 from tests.dashboard.conftest import Shown, query
 
+pytestmark = pytest.mark.smoke
+
 FILES = files.load()
 SLOT = timedelta(minutes=15)
 RATED = ("available", "unavailable", "unlisted")
@@ -78,9 +80,9 @@ def test_the_big_numbers_are_those_of_the_newest_slot(shown: Shown, looks: list[
         "availability": _share(now),
         "coverage": 1 - sum(row["status"] == "unknown" for row in now) / len(now),
         "down": len(bad),
-        "down_over_an_hour": len(hour),
     }
     _same(_asked(shown, "stores_now", [], list(expected)), [expected])
+    _same(_asked(shown, "stores_now_since", [], ["down_over_an_hour"]), [{"down_over_an_hour": len(hour)}])
 
 
 @pytest.mark.parametrize("by", ["region", "chain"])

@@ -28,7 +28,12 @@ def _viewer(chromium: Browser, shown: Shown, user: str) -> Viewer:
 
 @pytest.mark.parametrize(
     ("user", "countries"),
-    [("admin", {"es", "mx"}), ("analyst", {"es", "mx"}), ("viewer", {"es", "mx"}), ("spaniard", {"es"})],
+    [
+        ("admin", {"es", "mx"}),
+        ("analyst", {"es", "mx"}),
+        ("viewer", {"es", "mx"}),
+        pytest.param("spaniard", {"es"}, marks=pytest.mark.smoke),
+    ],
 )
 def test_each_role_sees_its_countries_and_nothing_fails_or_leaves_the_machine(
     chromium: Browser, shown: Shown, titles: dict[str, list[str]], user: str, countries: set[str]
@@ -106,6 +111,7 @@ def test_an_outsider_gets_no_answer_to_what_any_page_asks(shown: Shown, question
             asking[form == "csv"]("chart/data", {**question, "result_format": form})
 
 
+@pytest.mark.smoke
 def test_a_country_has_no_sql_lab(chromium: Browser, shown: Shown) -> None:
     viewer = _viewer(chromium, shown, "spaniard")
     viewer.page.goto(f"{shown.url}/sqllab/")
@@ -116,6 +122,7 @@ def test_a_country_has_no_sql_lab(chromium: Browser, shown: Shown) -> None:
         shown.client("spaniard").get("sqllab/")
 
 
+@pytest.mark.smoke
 def test_an_outsider_sees_no_dashboard(chromium: Browser, shown: Shown) -> None:
     viewer = _viewer(chromium, shown, "outsider")
     viewer.page.goto(f"{shown.url}/superset/dashboard/{SLUG}/")
@@ -127,6 +134,7 @@ def test_an_outsider_sees_no_dashboard(chromium: Browser, shown: Shown) -> None:
         client.post("chart/data", query(shown, "latest_slot", chart=TABLE, columns=["country"]))
 
 
+@pytest.mark.smoke
 def test_a_country_gets_no_other_countrys_rows_whatever_it_asks_for(shown: Shown) -> None:
     client = shown.client("spaniard")
     other = [{"col": "country", "op": "IN", "val": ["mx"]}]
