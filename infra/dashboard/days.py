@@ -7,8 +7,9 @@ left to the engine, which does it while it plans the query: Jinja has no dates.
 import re
 from collections.abc import Callable
 
-_MARK = re.compile(r"\$\{(days|recent|twice|weeks|last_week)(?: (\d+))?(?: -(\d+))?(?: ([a-z]\w*))?\}")
-_COUNTED = ("days", "recent", "twice", "weeks")
+_MARK = re.compile(r"\$\{(days|recent|hours|twice|weeks|last_week)(?: (\d+))?(?: -(\d+))?(?: ([a-z]\w*))?\}")
+_COUNTED = ("days", "recent", "hours", "twice", "weeks")
+_NOW = "cast(current_timestamp at time zone 'UTC' as timestamp(3))"
 _FROM = "{{ from_dttm[:10] }}"
 _TO = "{{ to_dttm[:10] }}"
 # The range's end is exclusive, and so its day belongs to the range unless the end is midnight.
@@ -27,16 +28,17 @@ def template(sql: str) -> str:
 
 
 def _is_whole(mark: re.Match[str]) -> bool:
-    return (mark[1] in _COUNTED) == (mark[2] is not None) and (mark[1] == "recent" or mark[3] is None)
+    return (mark[1] in _COUNTED) == (mark[2] is not None) and (mark[1] == "hours" or mark[3] is None)
 
 
 def _condition(mark: re.Match[str]) -> str:
     kinds: dict[str, Callable[[str, int], str]] = {
         "days": _days, "recent": _recent, "twice": _twice, "weeks": _weeks, "last_week": _last_week,
     }  # fmt: skip
-    name, count, before = "week" if "week" in mark[1] else "day", int(mark[2] or 0), int(mark[3] or 0)
-    column = f"{mark[4]}.{name}" if mark[4] else name
-    return _recent_before(column, count, before) if before else kinds[mark[1]](column, count)
+    table, count = f"{mark[4]}." if mark[4] else "", int(mark[2] or 0)
+    if mark[1] == "hours":
+        return _hours(table, count, int(mark[3] or 0))
+    return kinds[mark[1]](f"{table}{'week' if 'week' in mark[1] else 'day'}", count)
 
 
 def _recent(day: str, count: int) -> str:
@@ -45,10 +47,13 @@ def _recent(day: str, count: int) -> str:
     return f"{day} >= {first}"
 
 
-def _recent_before(day: str, count: int, before: int) -> str:
-    """As many days as the last ones, some days before them."""
-    first, last = (_text(f"current_date - interval '{ago}' day") for ago in (before + count - 1, before))
-    return f"{day} between {first} and {last}"
+def _hours(table: str, count: int, before: int) -> str:
+    """The slots of the last hours, or as many some hours before. The engine leaves out files and parts by both columns."""
+    first, last = (f"{_NOW} - interval '{ago}' hour" for ago in (before + count, before))
+    days, slots = f"{table}day >= {_text(_date(first))}", f"{table}slot >= {first}"
+    if not before:
+        return f"{days} and {slots}"
+    return f"{days} and {table}day <= {_text(_date(last))} and {slots} and {table}slot <= {last}"
 
 
 def _days(day: str, count: int) -> str:
@@ -85,6 +90,10 @@ def _last_week(week: str, _: int) -> str:
     end = f"{{% if to_dttm %}}{_END}{{% else %}}current_date{{% endif %}}"
     last = _text(f"date_trunc('week', {end}) - interval '7' day")
     return f"{week} = {last}"
+
+
+def _date(instant: str) -> str:
+    return f"cast({instant} as date)"
 
 
 def _text(day: str) -> str:

@@ -117,13 +117,19 @@ def test_a_key_that_is_not_known_is_refused(tmp_path: Path) -> None:
         files.load(tmp_path)
 
 
-def test_days_and_weeks_become_conditions_on_bare_columns() -> None:
+def test_days_hours_and_weeks_become_conditions_on_bare_columns() -> None:
     made = {
         mark: days.template(f"${{{mark}}}")
-        for mark in ("recent 2 -7 s", "days 7", "twice 28", "weeks 4 w", "last_week")
+        for mark in ("recent 2", "hours 6", "hours 6 -168 s", "days 7", "twice 28", "weeks 4 w", "last_week")
     }
-    assert made["recent 2 -7 s"] == (
-        "s.day between cast(current_date - interval '8' day as varchar) and cast(current_date - interval '7' day as varchar)"
+    assert made["recent 2"] == "day >= cast(current_date - interval '1' day as varchar)"
+    now = "cast(current_timestamp at time zone 'UTC' as timestamp(3))"
+    hours = f"day >= cast(cast({now} - interval '6' hour as date) as varchar) and slot >= {now} - interval '6' hour"
+    assert made["hours 6"] == hours
+    assert made["hours 6 -168 s"] == (
+        f"s.day >= cast(cast({now} - interval '174' hour as date) as varchar) "
+        f"and s.day <= cast(cast({now} - interval '168' hour as date) as varchar) "
+        f"and s.slot >= {now} - interval '174' hour and s.slot <= {now} - interval '168' hour"
     )
     assert made["days 7"].endswith("{% else %}day >= cast(current_date - interval '6' day as varchar){% endif %}")
     assert made["twice 28"].endswith("{% else %}day >= cast(current_date - interval '55' day as varchar){% endif %}")

@@ -64,6 +64,16 @@ def _wait_for_spain(viewer: Viewer) -> None:
     )
 
 
+@pytest.mark.parametrize("slug", ["storewatch-health", "storewatch-live", "storewatch-store", "storewatch-trends"])
+def test_a_dashboard_is_drawn_within_ten_seconds_once_somebody_has_seen_its_slot(
+    chromium: Browser, shown: Shown, titles: dict[str, list[str]], slug: str
+) -> None:
+    viewer = Viewer.of(chromium, shown.url)
+    viewer.log_in("viewer", shown.passwords["viewer"])
+    viewer.open(slug, titles[slug], seconds=2 * SECONDS)
+    viewer.open(slug, titles[slug], seconds=10)
+
+
 def test_a_click_on_a_country_narrows_the_other_charts(live: Viewer) -> None:
     assert _cell(live, REGIONS, "mx").count() > 0
     _choose_spain(live)
