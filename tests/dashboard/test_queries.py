@@ -5,6 +5,7 @@ import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from math import ceil
 from typing import Any
 
 import pytest
@@ -63,8 +64,10 @@ def test_a_dataset_reads_the_days_of_its_time_range_and_no_others(shown: Shown, 
 
 def _most_days(sql: str) -> int:
     """How many days a dataset reads if nobody chooses a time."""
-    marks = re.findall(r"(days|recent|twice) (\d+)(?: -(\d+))?", sql)
-    return max((int(count) * (1 + (kind == "twice")) + int(before or 0) for kind, count, before in marks), default=0)
+    days = [int(count) * (1 + (kind == "twice")) for kind, count in re.findall(r"(days|recent|twice) (\d+)", sql)]
+    # Hours begin within a day.
+    hours = [int(count) + int(before or 0) for count, before in re.findall(r"hours (\d+)(?: -(\d+))?", sql)]
+    return max([*days, *(ceil(count / 24) + 1 for count in hours)], default=0)
 
 
 def test_many_viewers_who_look_at_once_are_one_query(shown: Shown) -> None:
