@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from infra.country_file import CountryFile
+from infra.country_file import SECTIONS, CountryFile
 from infra.deploy import Adapter
 from infra.errors import DeployError
 from infra.local.config import Stack
+from infra.local.prefix import DEFAULT_PREFIX
 from infra.local.sample.places import Place
 
 # Template -> resource -> why it is left out.
@@ -76,9 +77,10 @@ class LocalAws(Adapter):
         if place and self.is_example(file, "live_view"):
             file = self._put(file, "live_view", "url", elasticsearch.url)
             file = self._put(file, "live_view", "index", place.index)
-        for section, kind in (("schedule", "postgres"), ("live_view", "elasticsearch")):
-            file = self._put(file, section, "secret", f"{self._prefix}/{file.country}/{kind}")
-        for section in ("schedule", "live_view"):
+        for section in SECTIONS:
+            own, slash, name = str(file.content.get(section, {}).get("secret", "")).partition("/")
+            if slash and own == DEFAULT_PREFIX:
+                file = self._put(file, section, "secret", f"{self._prefix}/{name}")
             if self.is_example(file, section):
                 raise DeployError(
                     f"{file.path}: the host in [{section}] url is an example, and {file.country} has no sample: "
