@@ -1,6 +1,6 @@
 """A country's functions reach nothing of another country. Tests their roles on the local AWS.
 
-The local AWS enforces policies for Lambda's roles like IAM. It does not check the state machines' own roles.
+The local AWS enforces policies for Lambda's roles like IAM. test_machine_rights.py has the roles of the state machines.
 """
 
 from typing import Any
