@@ -116,19 +116,20 @@ class Rights:
             steps = self.deployed.step_functions
             role = steps.describe_state_machine(stateMachineArn=self.deployed.machine(name))["roleArn"]
             calls = self.needed(name)
-        return self._statements(role.rpartition("/")[2]), calls
+        return statements_of(self.client("iam"), role.rpartition("/")[2]), calls
 
-    def _statements(self, role: str) -> list[dict[str, Any]]:
-        iam = self.client("iam")
-        documents = [
-            iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-            for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
-        ]
-        for entry in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
-            version = iam.get_policy(PolicyArn=entry["PolicyArn"])["Policy"]["DefaultVersionId"]
-            found = iam.get_policy_version(PolicyArn=entry["PolicyArn"], VersionId=version)
-            documents.append(found["PolicyVersion"]["Document"])
-        return [statement for document in documents for statement in document["Statement"]]
+
+def statements_of(iam: Any, role: str) -> list[dict[str, Any]]:
+    """The statements of a role's own and attached policies."""
+    documents = [
+        iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
+    ]
+    for entry in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
+        version = iam.get_policy(PolicyArn=entry["PolicyArn"])["Policy"]["DefaultVersionId"]
+        found = iam.get_policy_version(PolicyArn=entry["PolicyArn"], VersionId=version)
+        documents.append(found["PolicyVersion"]["Document"])
+    return [statement for document in documents for statement in document["Statement"]]
 
 
 def _states(definition: dict[str, Any]) -> Iterator[dict[str, Any]]:
