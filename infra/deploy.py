@@ -153,6 +153,7 @@ class Deployment:
             "Prefix": self.prefix,
             "LakeBucket": bucket,
             "Database": self.database,
+            "KmsKeyArn": lake.get("KmsKeyArn", ""),
             "AnalystCountries": ",".join(readable),
             "AnalystObjects": ",".join(
                 analytics.country_objects(f"arn:{self.place.partition}:s3:::{bucket}", readable)
@@ -190,6 +191,7 @@ class Deployment:
             "LakeBucket": bucket,
             "Database": self.database,
             "AlertsTopic": lake["AlertsTopic"],
+            "KmsKeyArn": lake.get("KmsKeyArn", ""),
             "MetricsNamespace": self.metrics_namespace,
             "OpenSearchDomain": domain,
             **_secret_parameters(secrets),
