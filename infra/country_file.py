@@ -72,6 +72,11 @@ class CountryFile:
         """A source's address; empty if there is none."""
         return str(self.content.get(section, {}).get("url", ""))
 
+    @property
+    def concurrency(self) -> int:
+        """How many chunks are observed at once. The functions have the same default."""
+        return int(self.content.get("run", {}).get("concurrency", 4))
+
     def check_passwords(self) -> None:
         """Refuses an address with a password: the lake would hold it as plain text. The error does not quote it."""
         for section in SECTIONS:

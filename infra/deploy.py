@@ -95,6 +95,7 @@ class Deployment:
         """Refuses parameters that no template has, or that the deployment sets itself."""
         own = {"Prefix", "Country", "ConfigKey", "LakeBucket", "Database", "AlertsTopic", "ArtifactBucket", "Release"}
         own |= {"Definitions", "Version", "Architecture", "OpenSearchDomain", "AnalystCountries", "AnalystObjects"}
+        own |= {"Concurrency"}
         own |= set(_secret_parameters({}))
         texts = [(TEMPLATES / name).read_text() for name in ("lake.yaml", "analytics.yaml", "country.yaml")]
         known = set().union(*(change_sets.declared(text) for text in texts)) - own
@@ -194,6 +195,7 @@ class Deployment:
             "KmsKeyArn": lake.get("KmsKeyArn", ""),
             "MetricsNamespace": self.metrics_namespace,
             "OpenSearchDomain": domain,
+            "Concurrency": str(file.concurrency),
             **_secret_parameters(secrets),
             **release,
             "Definitions": self._definitions(release["ArtifactBucket"], file),

@@ -56,11 +56,10 @@ class LocalAws(Adapter):
         """Writes the country's concurrency into its state machine: the local AWS ignores MaxConcurrencyPath."""
         if country is None:
             return files
-        concurrency = country.content.get("run", {}).get("concurrency", 4)  # 4 is the functions' default
-        definition, found = _with_concurrency(json.loads(files["country.asl.json"]), concurrency)
+        definition, found = _with_concurrency(json.loads(files["country.asl.json"]), country.concurrency)
         if found:
             self._say(
-                f"country.asl.json for {country.country}: MaxConcurrency is {concurrency}, because Step Functions here "
+                f"country.asl.json for {country.country}: MaxConcurrency is {country.concurrency}, because Step Functions here "
                 "ignores MaxConcurrencyPath"
             )
         return files | {"country.asl.json": json.dumps(definition, indent=2)}
