@@ -210,7 +210,7 @@ def test_results_are_encrypted_and_expire() -> None:
     ]
     assert days == [{"Ref": "ResultDays"}] and content["Parameters"]["ResultDays"]["Default"] == 7
     (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert rule["Fn::If"][2] == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
 
 
 def test_a_deployment_keeps_the_analysts_countries_by_default(analysed: Ticked) -> None:

@@ -1,29 +1,16 @@
 """The deployment compares the account's limit of concurrent functions with the countries, and can reserve places."""
 
-import uuid
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import boto3
-import pytest
 from botocore.stub import Stubber
 
 from infra import concurrency
 from infra.country_file import CountryFile
-from infra.local.config import Stack
 from tests.harness.deployer import Deployer
 
 ES = CountryFile.load("es")
 MX = CountryFile.load("mx")
-
-
-@pytest.fixture
-def deployer(stack: Stack, tmp_path: Path) -> Iterator[Deployer]:
-    """A prefix at which nothing is deployed yet."""
-    made = Deployer(stack, f"places-{uuid.uuid4().hex[:8]}", tmp_path)
-    yield made
-    made.remove()
 
 
 def warnings(deployer: Deployer, files: list[CountryFile], limit: int, unreserved: int, reserve: str = "") -> list[str]:

@@ -3,9 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +11,6 @@ import pytest
 from infra import stacks
 from infra.country_file import CountryFile
 from infra.errors import DeployError
-from infra.local.config import Stack
 from tests.e2e.test_isolation import allowed, session_of
 from tests.harness.deployer import SECRETS, Deployer
 from tests.harness.deployment import Deployed
@@ -30,14 +27,6 @@ OLD_STACK = """Resources:
     Properties:
       Name: {prefix}/es/elasticsearch
 """
-
-
-@pytest.fixture
-def deployer(stack: Stack, tmp_path: Path) -> Iterator[Deployer]:
-    """A prefix at which nothing is deployed yet."""
-    made = Deployer(stack, f"secret-{uuid.uuid4().hex[:8]}", tmp_path)
-    yield made
-    made.remove()
 
 
 def manager(deployer: Deployer) -> Any:

@@ -2,13 +2,13 @@
 
 import json
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
+from infra import buckets
 from infra.deploy import TEMPLATES
 from infra.local.config import Stack
 from infra.packaging import FUNCTIONS
@@ -17,14 +17,6 @@ from tests.harness.deployer import Deployer
 
 CHOSEN = {"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]}
 ATTACHED = {"Fn::If": ["HasKey", {"Ref": "KeyPolicy"}, {"Ref": "AWS::NoValue"}]}
-
-
-@pytest.fixture
-def deployer(stack: Stack, tmp_path: Path) -> Iterator[Deployer]:
-    """A prefix at which nothing is deployed yet."""
-    made = Deployer(stack, f"key-{uuid.uuid4().hex[:8]}", tmp_path)
-    yield made
-    made.remove()
 
 
 def _resources(template: str, kind: str) -> dict[str, dict[str, Any]]:
@@ -119,3 +111,20 @@ def test_an_object_that_is_overwritten_or_deleted_is_kept_for_a_week(deployer: D
         "NoncurrentVersionExpiration": {"NoncurrentDays": 7},
         "ExpiredObjectDeleteMarker": True,
     }
+
+
+def test_a_bucket_with_more_versions_than_a_page_is_emptied(stack: Stack) -> None:
+    s3, bucket = stack.aws.client("s3"), f"many-{uuid.uuid4().hex[:8]}"
+    s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": stack.aws.region})
+    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+
+    def write(number: int) -> None:
+        name = {"Bucket": bucket, "Key": f"{number:04}"}
+        s3.put_object(**name)
+        s3.delete_object(**name)
+        s3.put_object(**name)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(1_100)))
+    buckets.empty(s3, bucket)
+    s3.delete_bucket(Bucket=bucket)
