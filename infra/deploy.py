@@ -95,8 +95,7 @@ class Deployment:
         """Refuses parameters that no template has, or that the deployment sets itself."""
         own = {"Prefix", "Country", "ConfigKey", "LakeBucket", "Database", "AlertsTopic", "ArtifactBucket", "Release"}
         own |= {"Definitions", "Version", "Architecture", "OpenSearchDomain", "AnalystCountries", "AnalystObjects"}
-        own |= {"Concurrency"}
-        own |= set(_secret_parameters({}))
+        own |= {"Concurrency", *_secret_parameters({})}
         texts = [(TEMPLATES / name).read_text() for name in ("lake.yaml", "analytics.yaml", "country.yaml")]
         known = set().union(*(change_sets.declared(text) for text in texts)) - own
         if unknown := sorted(self.parameters.keys() - known):
