@@ -18,7 +18,7 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra import packaging
+from infra import concurrency, packaging
 from infra.country_file import DIRECTORY, CountryFile
 from infra.deploy import Deployment
 from infra.errors import DeployError
@@ -31,6 +31,9 @@ def deploy(deployment: Deployment, args: argparse.Namespace) -> None:
         file.check_hosts()
     deployment.check_parameters()
     secrets = json.loads(args.secrets.read_text()) if args.secrets else {}
+    reserve = deployment.parameters.get("ReserveConcurrency")
+    if problems := concurrency.warnings(deployment.client, deployment.prefix, files, reserve):
+        print("warning", *problems, concurrency.what_to_do(deployment.place.region), sep=": ", file=sys.stderr)
     release = {
         **deployment.release(args.binaries, packaging.ROOT / "target/zips"),
         "Architecture": args.architecture,

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from infra import analytics, buckets, change_sets, packaging, stacks, version
-from infra.country_file import CountryFile
+from infra.country_file import LOGINS, CountryFile
+from infra.country_secrets import Logins, Secret, Secrets, how_to_set
 from infra.errors import DeployError
 
 TEMPLATES = Path(__file__).resolve().parent
-SECRETS = ("postgres", "elasticsearch")
 ARTIFACTS_STACK = "storewatch-artifacts"
 # The resource of a template that outlives its stack.
 _BUCKETS = {"artifacts.yaml": "Bucket", "lake.yaml": "LakeBucket"}
@@ -95,6 +95,7 @@ class Deployment:
         """Refuses parameters that no template has, or that the deployment sets itself."""
         own = {"Prefix", "Country", "ConfigKey", "LakeBucket", "Database", "AlertsTopic", "ArtifactBucket", "Release"}
         own |= {"Definitions", "Version", "Architecture", "OpenSearchDomain", "AnalystCountries", "AnalystObjects"}
+        own |= {"Concurrency", *_secret_parameters({})}
         texts = [(TEMPLATES / name).read_text() for name in ("lake.yaml", "analytics.yaml", "country.yaml")]
         known = set().union(*(change_sets.declared(text) for text in texts)) - own
         if unknown := sorted(self.parameters.keys() - known):
@@ -152,6 +153,7 @@ class Deployment:
             "Prefix": self.prefix,
             "LakeBucket": bucket,
             "Database": self.database,
+            "KmsKeyArn": lake.get("KmsKeyArn", ""),
             "AnalystCountries": ",".join(readable),
             "AnalystObjects": ",".join(
                 analytics.country_objects(f"arn:{self.place.partition}:s3:::{bucket}", readable)
@@ -166,14 +168,18 @@ class Deployment:
         file: CountryFile,
         release: Mapping[str, str],
         lake: Mapping[str, str],
-        secrets: Mapping[str, Mapping[str, str]] | None = None,
+        logins: Logins | None = None,
         parameters: Mapping[str, str] | None = None,
     ) -> dict[str, str]:
-        """Deploys one country on top of a lake. Registers it last, so that it is ticked only once it is complete."""
+        """Deploys one country on top of a lake. Registers it last, so that it is ticked only once it is complete.
+
+        A country whose secrets have no value yet is deployed, but not registered. One that ticks is left as it is.
+        """
         file = self.adapter.country_file(file)
         file.check_secrets(self.prefix)
         domain = file.opensearch_domain(self.place.partition, self.place.account)
         bucket = lake["LakeBucket"]
+        secrets = self._secrets(file, logins)
         if not self.is_trial:
             for name, pem in file.authorities().items():
                 self.s3.put_object(Bucket=bucket, Key=f"config/{name}", Body=pem)
@@ -185,16 +191,18 @@ class Deployment:
             "LakeBucket": bucket,
             "Database": self.database,
             "AlertsTopic": lake["AlertsTopic"],
+            "KmsKeyArn": lake.get("KmsKeyArn", ""),
             "MetricsNamespace": self.metrics_namespace,
             "OpenSearchDomain": domain,
+            "Concurrency": str(file.concurrency),
+            **_secret_parameters(secrets),
             **release,
             "Definitions": self._definitions(release["ArtifactBucket"], file),
             **(parameters or {}),
         }
         made = self._deploy(self.country_stack(file.country), "country.yaml", values, file.country)
-        if self.is_trial:
+        if self.is_trial or not self._have_values(file.country, secrets):
             return made
-        self._put_secrets(file.country, secrets)
         entry = {
             "country": file.country,
             "state_machine": made["CountryMachine"],
@@ -208,8 +216,10 @@ class Deployment:
         lake = stacks.outputs(self.client("cloudformation"), self.lake_stack)
         if lake:
             self.s3.delete_object(Bucket=lake["LakeBucket"], Key=_registry_key(country))
+        self._keep_secrets(country)
         gone = stacks.delete_stack(self.client("cloudformation"), self.country_stack(country), self.role)
         self.say(f"stack {self.country_stack(country)}: {'deleted' if gone else 'was not there'}; its data stays")
+        Secrets(self.client, self.prefix, self.say).schedule_deletion(country)
 
     def registered(self) -> list[str]:
         """The countries that are ticked."""
@@ -280,14 +290,47 @@ class Deployment:
         folder = packaging.upload(self.s3, self.artifact_bucket, "templates", {"template.yaml": text})
         return f"{self.s3.meta.endpoint_url}/{self.artifact_bucket}/{folder}/template.yaml"
 
-    def _put_secrets(self, country: str, secrets: Mapping[str, Mapping[str, str]] | None) -> None:
-        for kind in SECRETS:
-            name = f"{self.prefix}/{country}/{kind}"
-            if secrets and kind in secrets:
-                # Set here, not as a stack parameter: stack events and the console would show it.
-                self.client("secretsmanager").put_secret_value(SecretId=name, SecretString=json.dumps(secrets[kind]))
-            else:
-                self.say(f"secret {name}: unchanged; set its value with `aws secretsmanager put-secret-value`")
+    def _secrets(self, file: CountryFile, logins: Logins | None) -> dict[str, Secret]:
+        """Makes and fills a country's secrets; a trial only looks. Refuses to give a country that ticks an empty one."""
+        held = Secrets(self.client, self.prefix, self.say)
+        if self.is_trial:
+            return held.show(file)
+        self._keep_secrets(file.country)
+        secrets = held.provide(file, logins, self._tags(file.country))
+        if (empty := _without_value(secrets)) and file.country in self.registered():
+            raise DeployError(
+                f"{file.country} keeps ticking as it was deployed before, because the secret {empty[0]} has no value: "
+                f"{how_to_set(empty[0])}, then deploy {file.country} again"
+            )
+        return secrets
+
+    def _keep_secrets(self, country: str) -> None:
+        """Has a country's stack leave its secrets behind, if it is of a release whose stacks made them."""
+        cloudformation, name = self.client("cloudformation"), self.country_stack(country)
+        change_sets.keep_secrets(cloudformation, name, self.role, self.upload_template)
+
+    def _have_values(self, country: str, secrets: Mapping[str, Secret]) -> bool:
+        """Whether all secrets have one, so that the country can be ticked. Says what to do if not."""
+        for name in (empty := _without_value(secrets)):
+            self.say(
+                f"{country} is not ticked yet, because the secret {name} has no value: {how_to_set(name)}, "
+                f"then deploy {country} again"
+            )
+        return not empty
+
+
+def _without_value(secrets: Mapping[str, Secret]) -> list[str]:
+    return sorted({secret.name for secret in secrets.values() if not secret.has_value})
+
+
+def _secret_parameters(secrets: Mapping[str, Secret]) -> dict[str, str]:
+    """The template's parameters: each login's secret and that one's key, empty for none."""
+    values = {}
+    for login in LOGINS.values():
+        secret = secrets.get(login)
+        values[f"{login.capitalize()}Secret"] = secret.arn if secret else ""
+        values[f"{login.capitalize()}SecretKey"] = secret.key if secret else ""
+    return values
 
 
 def _registry_key(country: str) -> str:

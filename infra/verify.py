@@ -74,11 +74,12 @@ def rights(client: Client, prefix: str) -> list[str]:
 
 
 def _rights(client: Client, prefix: str) -> Iterator[tuple[str, str, str, bool]]:
-    """Role, action, resource, and whether it is right: a country's functions and the analysts, each with a border."""
+    """Role, action, resource, and whether it is right: a country's functions, analysts, the admin, each with a border."""
     lake, analytics = Lake.of(client, prefix), _outputs(client, f"{prefix}-analytics")
     # An ARN's second part names the partition of AWS, such as aws-cn.
     bucket = f"arn:{analytics['AnalystsRole'].split(':')[1]}:s3:::{lake.bucket}"
     deployed, readable = lake.countries(), analytics["AnalystCountries"].split(",")
+    admin = _outputs(client, f"{prefix}-lake")["AdminRole"]
     for country in deployed:
         function = client("lambda").get_function_configuration(FunctionName=f"{prefix}-{country}-observe")
         for other in deployed:
@@ -88,6 +89,8 @@ def _rights(client: Client, prefix: str) -> Iterator[tuple[str, str, str, bool]]
         yield function["Role"], "s3:PutObject", file, False
         yield analytics["AnalystsRole"], "s3:GetObject", file, country in readable
         yield analytics["AnalystsRole"], "s3:PutObject", file, False
+        yield admin, "s3:GetObject", file, False
+        yield admin, "s3:GetObject", f"{bucket}/country_ticks/country={country}/day=2026-01-01/x.parquet", True
 
 
 def views(client: Client, prefix: str) -> list[str]:

@@ -11,10 +11,11 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from infra.country_file import CountryFile
+from infra.country_file import SECTIONS, CountryFile
 from infra.deploy import Adapter
 from infra.errors import DeployError
 from infra.local.config import Stack
+from infra.local.prefix import DEFAULT_PREFIX
 from infra.local.sample.places import Place
 
 # Template -> resource -> why it is left out.
@@ -55,11 +56,10 @@ class LocalAws(Adapter):
         """Writes the country's concurrency into its state machine: the local AWS ignores MaxConcurrencyPath."""
         if country is None:
             return files
-        concurrency = country.content.get("run", {}).get("concurrency", 4)  # 4 is the functions' default
-        definition, found = _with_concurrency(json.loads(files["country.asl.json"]), concurrency)
+        definition, found = _with_concurrency(json.loads(files["country.asl.json"]), country.concurrency)
         if found:
             self._say(
-                f"country.asl.json for {country.country}: MaxConcurrency is {concurrency}, because Step Functions here "
+                f"country.asl.json for {country.country}: MaxConcurrency is {country.concurrency}, because Step Functions here "
                 "ignores MaxConcurrencyPath"
             )
         return files | {"country.asl.json": json.dumps(definition, indent=2)}
@@ -76,9 +76,10 @@ class LocalAws(Adapter):
         if place and self.is_example(file, "live_view"):
             file = self._put(file, "live_view", "url", elasticsearch.url)
             file = self._put(file, "live_view", "index", place.index)
-        for section, kind in (("schedule", "postgres"), ("live_view", "elasticsearch")):
-            file = self._put(file, section, "secret", f"{self._prefix}/{file.country}/{kind}")
-        for section in ("schedule", "live_view"):
+        for section in SECTIONS:
+            own, slash, name = str(file.content.get(section, {}).get("secret", "")).partition("/")
+            if slash and own == DEFAULT_PREFIX:
+                file = self._put(file, section, "secret", f"{self._prefix}/{name}")
             if self.is_example(file, section):
                 raise DeployError(
                     f"{file.path}: the host in [{section}] url is an example, and {file.country} has no sample: "

@@ -40,7 +40,7 @@ def tables() -> list[str]:
 
 
 def country_files() -> list[str]:
-    """Every country file is valid TOML for the country of its name, and names the secrets that its stack makes."""
+    """Every country file is valid TOML for the country of its name, and names only secrets that it may."""
     problems = []
     for path in sorted(DIRECTORY.glob("*.toml")):
         try:

@@ -21,7 +21,7 @@ use tokio::sync::OnceCell;
 use crate::config::CountryFile;
 use crate::error::{FunctionError, describe};
 use crate::metrics::CloudWatchMetrics;
-use crate::secrets::AwsSecret;
+use crate::secrets::{AwsSecret, Login};
 
 /// The clients of AWS. Each is built when it is first needed, and lives as long as the process, because its
 /// connections are costly to make.
@@ -98,8 +98,8 @@ impl AwsContext {
         Ok(Access::AwsSigV4 { credentials, region: self.sdk.region().map(ToString::to_string) })
     }
 
-    fn secret(&self, name: &str) -> Arc<dyn Secret> {
-        Arc::new(AwsSecret::new(aws_sdk_secretsmanager::Client::new(&self.sdk), name.to_owned()))
+    fn secret(&self, name: &str, login: Login) -> Arc<dyn Secret> {
+        Arc::new(AwsSecret::new(aws_sdk_secretsmanager::Client::new(&self.sdk), name.to_owned(), login))
     }
 }
 
@@ -182,7 +182,7 @@ impl CountryContext {
         if file.country != code {
             return Err(bad(format!("country = {:?}, but this function serves {code:?}", file.country)));
         }
-        Country::new(file, place, objects, &self.aws, |name| self.aws.secret(name))
+        Country::new(file, place, objects, &self.aws, |name, login| self.aws.secret(name, login))
     }
 }
 
@@ -197,10 +197,10 @@ impl Country {
         place: String,
         objects: Arc<dyn Objects>,
         aws: &AwsContext,
-        secret: impl Fn(&str) -> Arc<dyn Secret>,
+        secret: impl Fn(&str, Login) -> Arc<dyn Secret>,
     ) -> Result<Self, FunctionError> {
         let access = match &file.live_view.secret {
-            Some(name) => Access::Secret(secret(name)),
+            Some(name) => Access::Secret(secret(name, Login::Elasticsearch)),
             None if file.live_view.aws_sigv4 => {
                 aws.signing().map_err(|problem| FunctionError::bad_config(&place, problem))?
             }
@@ -208,7 +208,7 @@ impl Country {
         };
         Ok(Self {
             code: file.country,
-            schedule_secret: file.schedule.secret.as_deref().map(secret),
+            schedule_secret: file.schedule.secret.as_deref().map(|name| secret(name, Login::Postgres)),
             file,
             objects,
             place,
