@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from botocore.exceptions import ClientError
 
 from infra.errors import DeployError
 
+# Those of the ticks and the daily work. infra/etl.py knows those of other ETLs.
 FUNCTIONS = ("dispatch", "plan", "observe", "merge", "register", "compact", "restate", "repair")
 STATE_MACHINES = ("tick", "daily", "country", "country-daily")
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def function_zips(binaries: Path, work: Path) -> dict[str, Path]:
+def function_zips(binaries: Path, work: Path, names: Sequence[str] = FUNCTIONS) -> dict[str, Path]:
     """The functions as zips of one file, `bootstrap`: made by cargo lambda, or here from plain binaries.
 
     `binaries` is `target/lambda` (with <name>/bootstrap.zip) or a cargo folder such as `target/debug` (with <name>).
@@ -46,12 +47,12 @@ def function_zips(binaries: Path, work: Path) -> dict[str, Path]:
 
     # In parallel: stripping and compressing large debug binaries is slow.
     with ThreadPoolExecutor() as pool:
-        return dict(zip(FUNCTIONS, pool.map(find, FUNCTIONS), strict=True))
+        return dict(zip(names, pool.map(find, names), strict=True))
 
 
-def definitions() -> dict[str, str]:
+def definitions(names: Sequence[str] = STATE_MACHINES) -> dict[str, str]:
     """The state machines as they are in the repository: file name to text."""
-    return {f"{name}.asl.json": (ROOT / "statemachine" / f"{name}.asl.json").read_text() for name in STATE_MACHINES}
+    return {f"{name}.asl.json": (ROOT / "statemachine" / f"{name}.asl.json").read_text() for name in names}
 
 
 def upload(s3: Any, bucket: str, kind: str, files: Mapping[str, Path | str]) -> str:
