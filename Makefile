@@ -244,8 +244,11 @@ logs: ## Show the functions' logs (FUNCTION for one of them)
 	@$(STACK) logs --prefix $(PREFIX) $(FUNCTION)
 
 release: ## Build the functions for AWS (ARCHITECTURE=arm64 for Graviton)
-	@$(ENVIRONMENT) deploy >/dev/null
+	@$(ENVIRONMENT) release >/dev/null
 	PATH="$(CURDIR)/$(VENV)-deploy/bin:$$PATH" cargo lambda build --workspace --release --output-format zip $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
+
+dist: release ## Make a release that deploys without Rust: archive, sums, bill of materials, in target/dist (ARCHITECTURE)
+	@"$$($(ENVIRONMENT) release)" -m infra.dist --architecture $(ARCHITECTURE)
 
 deploy: release ## Deploy to the account of your AWS credentials (COUNTRIES, ANALYSTS, PREFIX, DATABASE, SECRETS, EMAIL, PARAMETERS, TAGS, ROLE, ETLS)
 	@$(DEPLOYMENT) deploy $(CHANGE)

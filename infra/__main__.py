@@ -18,7 +18,7 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra import etl, packaging
+from infra import etl, packaging, sums, version
 from infra.country_file import DIRECTORY, CountryFile
 from infra.deploy import Deployment
 from infra.errors import DeployError
@@ -26,6 +26,7 @@ from infra.errors import DeployError
 
 def deploy(deployment: Deployment, args: argparse.Namespace) -> None:
     """Deploys the lake, the analysts' stack and the named countries, or shows what that would change."""
+    sums.check(packaging.ROOT)
     files = [CountryFile.load(country, args.country_files) for country in args.countries]
     for file in files:
         file.check_hosts()
@@ -96,7 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     change = argparse.ArgumentParser(add_help=False, parents=[common, others])
     change.add_argument("countries", nargs="*", metavar="COUNTRY", help="country codes (default: only the lake)")
     change.add_argument("--database", default="storewatch", help="Glue database (%(default)s)")
-    change.add_argument("--architecture", default="x86_64", choices=["x86_64", "arm64"], help="as built")
+    built = version.architectures()
+    change.add_argument("--architecture", default=built[0], choices=built, help="as built (%(default)s)")
     lambdas = packaging.ROOT / "target/lambda"
     change.add_argument("--binaries", type=Path, default=lambdas, help="folder of the functions")
     change.add_argument("--country-files", type=Path, default=DIRECTORY, help="folder of the country files")
