@@ -97,6 +97,7 @@ class Deployment:
         own |= {"Definitions", "Version", "Architecture", "OpenSearchDomain", "AnalystCountries", "AnalystObjects"}
         own |= {"Concurrency", *_secret_parameters({})}
         texts = [(TEMPLATES / name).read_text() for name in ("lake.yaml", "analytics.yaml", "country.yaml")]
+        texts += [file.read_text() for file in TEMPLATES.glob("etls/*/*.yaml")]
         known = set().union(*(change_sets.declared(text) for text in texts)) - own
         if unknown := sorted(self.parameters.keys() - known):
             raise DeployError(
@@ -210,6 +211,10 @@ class Deployment:
         }
         self.s3.put_object(Bucket=bucket, Key=_registry_key(file.country), Body=json.dumps(entry).encode())
         return made
+
+    def deploy_template(self, stack: str, template: str, values: Mapping[str, str], country: str = "") -> None:
+        """Deploys a stack beside those of the ticks: infra/etl.py has them."""
+        self._deploy(stack, template, values, country)
 
     def undeploy_country(self, country: str) -> None:
         """Unregisters a country, so that it is no longer ticked, then deletes its stack. Its data stays."""

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from samtranslator.yaml_helper import yaml_parse
 
 from infra import __main__ as command
-from infra import buckets, change_sets, stacks
+from infra import buckets, change_sets, etl, stacks
 from infra.deploy import TEMPLATES
 from infra.errors import DeployError
 from infra.local.config import Stack
@@ -253,7 +253,9 @@ def test_subnets_without_security_groups_are_refused(deployer: Deployer) -> None
         deployer.deployment(parameters={"SubnetIds": "subnet-1"}).check_parameters()
 
 
-@pytest.mark.parametrize("template", ["lake.yaml", "analytics.yaml", "country.yaml"])
+@pytest.mark.parametrize(
+    "template", ["lake.yaml", "analytics.yaml", "country.yaml", *(f"etls/{name}/country.yaml" for name in etl.NAMES)]
+)
 def test_every_role_has_the_permissions_boundary(template: str) -> None:
     """Tests the template: the local CloudFormation drops the boundary of a role."""
     content = yaml_parse((TEMPLATES / template).read_text())

@@ -3,18 +3,19 @@
 import tempfile
 from pathlib import Path
 
-from infra import analytics, schema, vocabulary
+from infra import analytics, etl, schema, vocabulary
 from infra.country_file import DIRECTORY, CountryFile
 from infra.errors import DeployError
 from infra.local.checks.programs import run
 from infra.local.config import ROOT, VENV
 
 _TEMPLATES = ("artifacts", "network", "lake", "analytics", "country")
+_ETL_TEMPLATES = [f"etls/{name}/{part}" for name in etl.NAMES for part in ("table", "country")]
 
 
 def lint() -> list[str]:
     """Runs cfn-lint on the templates, including the views and saved queries that the deployment adds."""
-    problems = run(VENV / "bin/cfn-lint", *(f"infra/{name}.yaml" for name in _TEMPLATES))
+    problems = run(VENV / "bin/cfn-lint", *(f"infra/{name}.yaml" for name in (*_TEMPLATES, *_ETL_TEMPLATES)))
     try:
         text = analytics.render((ROOT / "infra/analytics.yaml").read_text(), "storewatch")
     except DeployError as error:
