@@ -59,18 +59,16 @@ def deploy(deployment: Deployment, name: str, country: str, binaries: Path, work
     """Deploys an ETL in a country, with what the country's own stack has: its file, its secrets, its network."""
     cloudformation = deployment.client("cloudformation")
     own = deployment.country_stack(country)
-    outputs = stacks.outputs(cloudformation, own)
-    if outputs is None:
+    if stacks.outputs(cloudformation, own) is None:
         if not deployment.is_trial:
             raise DeployError(
                 f"{name} cannot be deployed in {country}: there is no stack {own}; deploy the country first"
             )
         deployment.say(f"stack {country_stack(deployment, name, country)}: new, once its country is deployed")
         return
-    known: Mapping[str, str] = {**stacks.parameters(cloudformation, own)[own], **outputs}
     zips = packaging.function_zips(binaries, work, functions(name))
     values = {
-        **known,
+        **stacks.parameters(cloudformation, own)[own],
         "Release": _upload(deployment, "functions", {f"{function}.zip": file for function, file in zips.items()}),
         "Definitions": _upload(deployment, "statemachine", packaging.definitions(machines(name))),
     }
