@@ -63,7 +63,7 @@ ON_DAYS = [ -n "$(COUNTRY)" ] && [ -n "$(FROM)" ] || { echo "make $@: name the c
 	$(if $(AWS),,eval "$$($(STACK) env)" &&) "$$($(ENVIRONMENT) $(if $(AWS),deploy,local))" -m infra.days
 
 DEPLOYMENT = "$$($(ENVIRONMENT) deploy)" -m infra
-CHANGE = $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(filter undefined file,$(origin EMAIL)),,--email "$(EMAIL)") $(if $(ANALYSTS),--analyst-countries $(ANALYSTS)) $(foreach parameter,$(PARAMETERS),--parameter $(parameter)) $(foreach tag,$(TAGS),--tag $(tag)) $(if $(ROLE),--role-arn $(ROLE))
+CHANGE = $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(filter undefined file,$(origin EMAIL)),,--email "$(EMAIL)") $(if $(ANALYSTS),--analyst-countries $(ANALYSTS)) $(foreach parameter,$(PARAMETERS),--parameter $(parameter)) $(foreach tag,$(TAGS),--tag $(tag)) $(if $(ROLE),--role-arn $(ROLE)) $(if $(LAKE_ACCOUNT),--lake-account $(LAKE_ACCOUNT)) $(if $(filter undefined,$(origin COUNTRY_ACCOUNTS)),,--country-accounts $(COUNTRY_ACCOUNTS))
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -246,7 +246,7 @@ release: ## Build the functions for AWS (ARCHITECTURE=arm64 for Graviton)
 	@$(ENVIRONMENT) deploy >/dev/null
 	PATH="$(CURDIR)/$(VENV)-deploy/bin:$$PATH" cargo lambda build --workspace --release --output-format zip $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
 
-deploy: release ## Deploy to the account of your AWS credentials (COUNTRIES, ANALYSTS, PREFIX, DATABASE, SECRETS, EMAIL, PARAMETERS, TAGS, ROLE)
+deploy: release ## Deploy to the account of your AWS credentials (COUNTRIES, ANALYSTS, PREFIX, DATABASE, SECRETS, EMAIL, PARAMETERS, TAGS, ROLE, LAKE_ACCOUNT, COUNTRY_ACCOUNTS)
 	@$(DEPLOYMENT) deploy $(CHANGE)
 
 diff: release ## Show what make deploy would change, with the same variables
