@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from samtranslator.yaml_helper import yaml_parse
 
 from infra import __main__ as command
-from infra import accounts
+from infra import accounts, verify
 from infra.buckets import Place
 from infra.errors import DeployError
 from infra.local import slots
@@ -194,6 +194,9 @@ def test_what_the_lake_cannot_take_is_kept_and_delivered_later(both: Accounts, w
     with closed(both.lake, what):
         away = both.run(before)
         assert away["registered"] is False
+        assert any(
+            "ticks wait for the catalog" in one for one in verify.tick(both.other.stack.aws.client, both.other.prefix)
+        )
         assert tables(both.other).keys() >= {key}
         assert [one.key for one in both.other.objects("pending/country=mx/")]
         assert key not in tables(both.lake)
@@ -233,6 +236,11 @@ def test_a_day_is_compacted_at_home_and_then_in_the_lake(both: Accounts) -> None
     # What the version replaced expires in the lake too.
     for key in raw:
         assert both.lake.s3.get_object_tagging(Bucket=both.lake.bucket, Key=key)["TagSet"] == REPLACED
+
+
+def test_a_deployment_in_the_other_account_is_verified_there(both: Accounts) -> None:
+    client, prefix = both.other.stack.aws.client, both.other.prefix
+    assert verify.rights(client, prefix) == verify.views(client, prefix) == []
 
 
 def test_a_lake_that_lost_files_gets_them_again_by_a_repair(both: Accounts) -> None:
