@@ -64,7 +64,7 @@ ON_DAYS = [ -n "$(COUNTRY)" ] && [ -n "$(FROM)" ] || { echo "make $@: name the c
 	$(if $(AWS),,eval "$$($(STACK) env)" &&) "$$($(ENVIRONMENT) $(if $(AWS),deploy,local))" -m infra.days
 
 DEPLOYMENT = "$$($(ENVIRONMENT) deploy)" -m infra
-CHANGE = $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(filter undefined file,$(origin EMAIL)),,--email "$(EMAIL)") $(if $(ANALYSTS),--analyst-countries $(ANALYSTS)) $(foreach parameter,$(PARAMETERS),--parameter $(parameter)) $(foreach tag,$(TAGS),--tag $(tag)) $(if $(ROLE),--role-arn $(ROLE)) $(foreach etl,$(ETLS),--etl $(etl))
+CHANGE = $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(filter undefined file,$(origin EMAIL)),,--email "$(EMAIL)") $(if $(ANALYSTS),--analyst-countries $(ANALYSTS)) $(foreach parameter,$(PARAMETERS),--parameter $(parameter)) $(foreach tag,$(TAGS),--tag $(tag)) $(if $(ROLE),--role-arn $(ROLE)) $(foreach etl,$(ETLS),--etl $(etl)) $(if $(LAKE_ACCOUNT),--lake-account $(LAKE_ACCOUNT)) $(if $(filter undefined,$(origin COUNTRY_ACCOUNTS)),,--country-accounts $(COUNTRY_ACCOUNTS))
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -250,7 +250,7 @@ release: ## Build the functions for AWS (ARCHITECTURE=arm64 for Graviton)
 dist: release ## Make a release that deploys without Rust: archive, sums, bill of materials, in target/dist (ARCHITECTURE)
 	@"$$($(ENVIRONMENT) release)" -m infra.dist --architecture $(ARCHITECTURE)
 
-deploy: release ## Deploy to the account of your AWS credentials (COUNTRIES, ANALYSTS, PREFIX, DATABASE, SECRETS, EMAIL, PARAMETERS, TAGS, ROLE, ETLS)
+deploy: release ## Deploy to the account of your AWS credentials (COUNTRIES, ANALYSTS, PREFIX, DATABASE, SECRETS, EMAIL, PARAMETERS, TAGS, ROLE, ETLS, LAKE_ACCOUNT, COUNTRY_ACCOUNTS)
 	@$(DEPLOYMENT) deploy $(CHANGE)
 
 diff: release ## Show what make deploy would change, with the same variables

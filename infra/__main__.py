@@ -18,7 +18,7 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra import concurrency, etl, packaging, sums, version
+from infra import accounts, concurrency, etl, packaging, sums, version
 from infra.country_file import DIRECTORY, CountryFile
 from infra.deploy import Deployment
 from infra.errors import DeployError
@@ -68,6 +68,11 @@ def undeploy_lake(deployment: Deployment, args: argparse.Namespace) -> None:
             f"{', '.join(countries)} still tick into {deployment.lake_bucket}: remove them first, "
             f'as in make undeploy COUNTRIES="{" ".join(countries)}"'
         )
+    if away := deployment.lake_accounts()[1]:
+        raise DeployError(
+            f"{', '.join(away)} deliver to this lake from other accounts: shut them out first, as in make deploy "
+            "COUNTRIES= COUNTRY_ACCOUNTS="
+        )
     place = deployment.place
     print(
         f"This deletes the stacks {deployment.analytics_stack} and {deployment.lake_stack} in account {place.account}, "
@@ -109,6 +114,10 @@ def _parser() -> argparse.ArgumentParser:
     readable = "countries that analysts may read (default: no change; on the first deployment, those deployed)"
     change.add_argument("--analyst-countries", nargs="+", default=[], metavar="COUNTRY", help=readable)
     change.add_argument("--email", help="mail address for alarms (default: no change; empty for nobody)")
+    lake = "account of the lake, if it is another one (default: no change; on the first deployment, this account)"
+    change.add_argument("--lake-account", default="", metavar="ACCOUNT", help=lake)
+    away = "all countries in other accounts that deliver to this lake (default: no change)"
+    change.add_argument("--country-accounts", nargs="*", metavar="COUNTRY:ACCOUNT", help=away)
     parameter = "a parameter of any template; the stacks keep the values of those that are not named"
     change.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE", help=parameter)
     tag = "a tag of every stack and its resources; the stacks keep those that are not named"
@@ -140,6 +149,10 @@ def main(argv: Sequence[str]) -> int:
             parameters=pairs(getattr(args, "parameter", []), "--parameter"),
             tags=pairs(getattr(args, "tag", []), "--tag"),
             role=args.role_arn,
+            lake_account=getattr(args, "lake_account", ""),
+            country_accounts=accounts.parse(away)
+            if (away := getattr(args, "country_accounts", None)) is not None
+            else None,
         )
         args.does(deployment, args)
     except (DeployError, ClientError, BotoCoreError, OSError, EOFError, json.JSONDecodeError) as error:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from infra import analytics, buckets, change_sets, packaging, stacks, version
+from infra import accounts, analytics, buckets, change_sets, packaging, stacks, version
 from infra.country_file import LOGINS, CountryFile
 from infra.country_secrets import Logins, Secret, Secrets, how_to_set
 from infra.errors import DeployError
@@ -49,6 +49,10 @@ class Deployment:
     tags: Mapping[str, str] = field(default_factory=dict)
     # The role that CloudFormation uses instead of the caller's rights.
     role: str = ""
+    # The account of the lake; empty for no change, and at first the own one.
+    lake_account: str = ""
+    # Countries in other accounts that deliver to this lake: all of them, or `None` for no change.
+    country_accounts: Mapping[str, str] | None = None
     # Only shows what would change.
     is_trial: bool = False
 
@@ -95,6 +99,7 @@ class Deployment:
         """Refuses parameters that no template has, or that the deployment sets itself."""
         own = {"Prefix", "Country", "ConfigKey", "LakeBucket", "Database", "AlertsTopic", "ArtifactBucket", "Release"}
         own |= {"Definitions", "Version", "Architecture", "OpenSearchDomain", "AnalystCountries", "AnalystObjects"}
+        own |= {"LakeAccount", "CountryAccounts"}
         own |= {"Concurrency", *_secret_parameters({})}
         texts = [(TEMPLATES / name).read_text() for name in ("lake.yaml", "analytics.yaml", "country.yaml")]
         texts += [file.read_text() for file in TEMPLATES.glob("etls/*/*.yaml")]
@@ -120,10 +125,16 @@ class Deployment:
         return {"ArtifactBucket": bucket, "Release": folder, "Version": version.current()}
 
     def deploy_lake(self, release: Mapping[str, str], parameters: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Deploys lake.yaml and returns its outputs."""
+        """Deploys lake.yaml and returns its outputs.
+
+        In another account than the lake's, that is what the countries there share: a bucket and the ticks, without catalog.
+        """
+        lake, countries = self.lake_accounts()
         values = {
             "Prefix": self.prefix,
             "Database": self.database,
+            "LakeAccount": lake,
+            "CountryAccounts": ",".join(f"{country}:{account}" for country, account in sorted(countries.items())),
             **release,
             "Definitions": self._definitions(release["ArtifactBucket"], None),
             **(parameters or {}),
@@ -133,8 +144,34 @@ class Deployment:
             # What it will be: a country's part can be shown before there is a lake.
             place = self.place
             topic = f"arn:{place.partition}:sns:{place.region}:{place.account}:{self.prefix}-alerts"
-            return {"LakeBucket": self.lake_bucket, "AlertsTopic": topic}
+            return {"LakeBucket": self.lake_bucket, "AlertsTopic": topic, "LakeAccount": lake}
+        if not self.is_trial and lake == self.place.account:
+            self._set_catalog_policy(countries)
         return made
+
+    def lake_accounts(self) -> tuple[str, dict[str, str]]:
+        """The account of the lake, and the countries in other accounts that deliver to it if it is this one."""
+        before = stacks.outputs(self.client("cloudformation"), self.lake_stack) or {}
+        held = before.get("LakeAccount", self.place.account if before else "")
+        lake = self.lake_account or held or self.place.account
+        if held and lake != held:
+            raise DeployError(
+                f"stack {self.lake_stack} belongs to the lake in account {held}, not {lake}: a deployment cannot change "
+                "its lake, so use another prefix, or remove this one first"
+            )
+        countries = self.country_accounts
+        if countries is None:
+            countries = accounts.parse([text for text in before.get("CountryAccounts", "").split(",") if text])
+        if countries and lake != self.place.account:
+            raise DeployError(f"the lake is in account {lake}: name countries in other accounts in its deployment")
+        if self.place.account in countries.values():
+            raise DeployError(f"{self.place.account} is the lake's own account: its countries need no such right")
+        return lake, dict(countries)
+
+    def _set_catalog_policy(self, countries: Mapping[str, str]) -> None:
+        if accounts.set_catalog_policy(self.client("glue"), self.place, self.prefix, self.database, countries):
+            told = ", ".join(f"{country} in {account}" for country, account in sorted(countries.items()))
+            self.say(f"the catalog's policy lets in {told or 'no country of another account'}")
 
     def deploy_analytics(
         self, lake: Mapping[str, str], countries: Sequence[str], readable: Sequence[str] = ()
@@ -144,6 +181,8 @@ class Deployment:
         Analysts may read the countries in `readable`. If it is empty, their countries stay as they were, so adding a
         country changes no rights; on the first deployment they are `countries`, those that are deployed.
         """
+        if lake.get("LakeAccount", self.place.account) != self.place.account:
+            return {}  # Analysts ask the lake, in its own account.
         before = (stacks.outputs(self.client("cloudformation"), self.analytics_stack) or {}).get("AnalystCountries")
         readable = readable or (before.split(",") if before else countries)
         if not readable:
@@ -190,6 +229,7 @@ class Deployment:
             "Country": file.country,
             "ConfigKey": file.key,
             "LakeBucket": bucket,
+            "LakeAccount": lake.get("LakeAccount", self.place.account),
             "Database": self.database,
             "AlertsTopic": lake["AlertsTopic"],
             "KmsKeyArn": lake.get("KmsKeyArn", ""),
@@ -241,6 +281,7 @@ class Deployment:
             buckets.empty(self.s3, made["ResultsBucket"])
         gone = stacks.delete_stack(self.client("cloudformation"), self.analytics_stack, self.role)
         self.say(f"stack {self.analytics_stack}: {'deleted' if gone else 'was not there'}")
+        self._set_catalog_policy({})
         gone = stacks.delete_stack(self.client("cloudformation"), self.lake_stack, self.role)
         self.say(f"stack {self.lake_stack}: {'deleted' if gone else 'was not there'}; its bucket stays")
 
@@ -253,6 +294,9 @@ class Deployment:
         text = (TEMPLATES / template).read_text()
         if template == "analytics.yaml":
             text = analytics.render(text, self.database)
+        elif template == "lake.yaml":
+            countries = accounts.parse([one for one in values["CountryAccounts"].split(",") if one])
+            text = accounts.render(text, self.place, self.prefix, countries)
         # The bucket for packages belongs to no single deployment.
         tags = self.tags if template == "artifacts.yaml" else self._tags(country)
         wanted = change_sets.Wanted(stack, self.adapter.template(template, text), values, tags, self.role)

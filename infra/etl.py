@@ -66,6 +66,8 @@ def deploy(deployment: Deployment, name: str, country: str, binaries: Path, work
             )
         deployment.say(f"stack {country_stack(deployment, name, country)}: new, once its country is deployed")
         return
+    if stacks.parameters(cloudformation, own)[own].get("LakeAccount", "") not in ("", deployment.place.account):
+        raise DeployError(f"{name} cannot be deployed in {country}: its tables' lake is in another account")
     zips = packaging.function_zips(binaries, work, functions(name))
     values = {
         **stacks.parameters(cloudformation, own)[own],

@@ -93,14 +93,17 @@ def test_wrong_events_and_wrong_country_files_are_never_retried(ticked: Ticked, 
 def test_functions_get_the_agreed_environment_and_no_secret(ticked: Ticked) -> None:
     deployed, lambdas = ticked.deployed, ticked.deployed.stack.aws.client("lambda")
     metrics = {"STOREWATCH_METRICS_NAMESPACE": deployed.namespace}
+    account = "000000000000"
+    lake = {"STOREWATCH_LAKE_BUCKET": deployed.bucket, "STOREWATCH_LAKE_ACCOUNT": account}
+    catalog = {"STOREWATCH_DATABASE": deployed.database, **lake}
     own = {
         "plan": {},
         "observe": {},
         "merge": {**metrics, "STOREWATCH_LOOK_AGAIN_SECONDS": "1"},
-        "register": {**metrics, "STOREWATCH_DATABASE": deployed.database},
-        "compact": {"STOREWATCH_DATABASE": deployed.database},
-        "restate": {"STOREWATCH_DATABASE": deployed.database},
-        "repair": {"STOREWATCH_DATABASE": deployed.database},
+        "register": {**metrics, **catalog},
+        "compact": catalog,
+        "restate": catalog,
+        "repair": catalog,
     }
     for country in COUNTRIES:
         (config,) = [entry.key for entry in deployed.objects(f"config/country={country}/")]
@@ -109,6 +112,7 @@ def test_functions_get_the_agreed_environment_and_no_secret(ticked: Ticked) -> N
             found = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
             expected = {
                 "STOREWATCH_BUCKET": deployed.bucket,
+                "STOREWATCH_ACCOUNT": account,
                 "STOREWATCH_COUNTRY": country,
                 "STOREWATCH_CONFIG": config,
                 "STOREWATCH_VERSION": deployed.version,

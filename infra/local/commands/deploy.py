@@ -80,11 +80,13 @@ def deploy(
     parameters: Mapping[str, str] | None = None,
     analyst_countries: Sequence[str] = (),
     etls: Sequence[str] = (),
+    lake_account: str = "",
+    country_accounts: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Deploys everything to a running stack and returns the lake's outputs. Tests call it with their own prefix.
 
     `parameters` are extra ones for the countries' stacks, such as MetricsNamespace. `analyst_countries` are the
-    countries that analysts may read; by default all.
+    countries that analysts may read; by default all. The last two are those of `Deployment`.
     """
     started = time.monotonic()
     if not shutil.which("strip"):
@@ -92,7 +94,15 @@ def deploy(
     # Uses the sample with the deployment's prefix, if there is one.
     places = read_places(stack, sample or (prefix if prefix != DEFAULT_PREFIX else None)) or read_places(stack)
     adapter = LocalAws(stack, prefix, places, lambda text: say("deploy", text))
-    deployment = Deployment(stack.aws.client, prefix, database, adapter, lambda text: say("deploy", text))
+    deployment = Deployment(
+        stack.aws.client,
+        prefix,
+        database,
+        adapter,
+        lambda text: say("deploy", text),
+        lake_account=lake_account,
+        country_accounts=country_accounts,
+    )
     try:
         files = [CountryFile.load(country, country_files) for country in countries]
         release = deployment.release(binaries, CACHE / "zips")

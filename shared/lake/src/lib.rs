@@ -5,6 +5,7 @@ pub mod availability;
 pub mod catalog;
 pub mod compaction;
 pub mod current;
+pub mod delivery;
 pub mod glue;
 mod hash;
 pub mod keys;
