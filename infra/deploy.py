@@ -95,6 +95,7 @@ class Deployment:
         """Refuses parameters that no template has, or that the deployment sets itself."""
         own = {"Prefix", "Country", "ConfigKey", "LakeBucket", "Database", "AlertsTopic", "ArtifactBucket", "Release"}
         own |= {"Definitions", "Version", "Architecture", "OpenSearchDomain", "AnalystCountries", "AnalystObjects"}
+        own |= {"TickAlarm", "LookAfterSeconds"}
         texts = [(TEMPLATES / name).read_text() for name in ("lake.yaml", "analytics.yaml", "country.yaml")]
         known = set().union(*(change_sets.declared(text) for text in texts)) - own
         if unknown := sorted(self.parameters.keys() - known):
@@ -185,7 +186,9 @@ class Deployment:
             "LakeBucket": bucket,
             "Database": self.database,
             "AlertsTopic": lake["AlertsTopic"],
+            "TickAlarm": lake.get("TickAlarm", ""),
             "MetricsNamespace": self.metrics_namespace,
+            "LookAfterSeconds": str(file.content.get("run", {}).get("look_after_seconds", 0)),
             "OpenSearchDomain": domain,
             **release,
             "Definitions": self._definitions(release["ArtifactBucket"], file),
