@@ -123,6 +123,7 @@ class Deployment:
         values = {
             "Prefix": self.prefix,
             "Database": self.database,
+            "MetricsNamespace": self.metrics_namespace,
             **release,
             "Definitions": self._definitions(release["ArtifactBucket"], None),
             **(parameters or {}),

@@ -1,4 +1,4 @@
-"""The templates' alarms and dead-letter queues: names, links, actions, and what the local AWS makes of them."""
+"""The templates' alarms, dead-letter queues and dashboard: names, links, actions, and what the local AWS makes of them."""
 
 import json
 import re
@@ -118,6 +118,39 @@ def test_an_event_that_a_rule_cannot_deliver_goes_to_its_queue(ticked: Ticked, n
         "ArnEquals": {"aws:SourceArn": arn},
         "StringEquals": {"aws:SourceAccount": account},
     }
+
+
+def test_the_dashboard_shows_metrics_that_ticks_send(ticked: Ticked) -> None:
+    deployed = ticked.deployed
+    cloudwatch = deployed.stack.aws.client("cloudwatch")
+    region = cloudwatch.meta.region_name
+    body = json.loads(cloudwatch.get_dashboard(DashboardName=f"{deployed.prefix}-{region}")["DashboardBody"])
+    pages = cloudwatch.get_paginator("list_metrics").paginate(Namespace=deployed.namespace)
+    sent = {found["MetricName"] for page in pages for found in page["Metrics"]}
+    searched, namespaces = set(), set()
+    for widget in body["widgets"]:
+        assert 0 < widget["width"] <= 24
+        for row in widget["properties"].get("metrics", []):
+            if isinstance(row[0], dict):
+                search = re.fullmatch(
+                    r"SEARCH\('\{\"([^\"]+)\",Country\} MetricName=\"(\w+)\"', '(\w+)', \d+\)", row[0]["expression"]
+                )
+                assert search, row
+                namespaces.add(search[1])
+                searched.add(search[2])
+                assert row[0]["label"].startswith("${PROP('Dim.Country')}")
+            else:
+                assert row == ["AWS/States", "ExecutionTime", "StateMachineArn", deployed.machine("tick")]
+    assert {"Availability", "Coverage", "Stores", "PartitionsPending", "TicksFailed"} <= searched <= sent
+    assert namespaces == {f"Storewatch/{deployed.prefix}"}
+
+
+def test_the_dashboard_shows_the_shared_alarms(alarms: Alarms) -> None:
+    (dashboard,) = alarms.templates["lake.yaml"].resources("AWS::CloudWatch::Dashboard").values()
+    (shown,) = [one for one in json.loads(dashboard["DashboardBody"])["widgets"] if one["type"] == "alarm"]
+    begin = "arn:aws:cloudwatch:us-east-1:000000000000:alarm:"
+    found = {arn.removeprefix(begin) for arn in shown["properties"]["alarms"]}
+    assert found == {f"{PREFIX}-tick", f"{PREFIX}-daily"} <= alarms.composite.keys()
 
 
 @pytest.mark.parametrize("country", COUNTRIES)
