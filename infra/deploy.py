@@ -99,7 +99,7 @@ class Deployment:
         """Refuses parameters that no template has, or that the deployment sets itself."""
         own = {"Prefix", "Country", "ConfigKey", "LakeBucket", "Database", "AlertsTopic", "ArtifactBucket", "Release"}
         own |= {"Definitions", "Version", "Architecture", "OpenSearchDomain", "AnalystCountries", "AnalystObjects"}
-        own |= {"LakeAccount", "CountryAccounts"}
+        own |= {"LakeAccount", "CountryAccounts", "TickAlarm", "LookAfterSeconds"}
         own |= {"Concurrency", *_secret_parameters({})}
         texts = [(TEMPLATES / name).read_text() for name in ("lake.yaml", "analytics.yaml", "country.yaml")]
         texts += [file.read_text() for file in TEMPLATES.glob("etls/*/*.yaml")]
@@ -135,6 +135,7 @@ class Deployment:
             "Database": self.database,
             "LakeAccount": lake,
             "CountryAccounts": ",".join(f"{country}:{account}" for country, account in sorted(countries.items())),
+            "MetricsNamespace": self.metrics_namespace,
             **release,
             "Definitions": self._definitions(release["ArtifactBucket"], None),
             **(parameters or {}),
@@ -233,7 +234,9 @@ class Deployment:
             "Database": self.database,
             "AlertsTopic": lake["AlertsTopic"],
             "KmsKeyArn": lake.get("KmsKeyArn", ""),
+            "TickAlarm": lake.get("TickAlarm", ""),
             "MetricsNamespace": self.metrics_namespace,
+            "LookAfterSeconds": str(file.content.get("run", {}).get("look_after_seconds", 0)),
             "OpenSearchDomain": domain,
             "Concurrency": str(file.concurrency),
             **_secret_parameters(secrets),

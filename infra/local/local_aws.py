@@ -20,19 +20,22 @@ from infra.local.sample.places import Place
 
 # Template -> resource -> why it is left out.
 _PLAIN_HTTP = "it refuses plain http, which is all that the local AWS speaks"
-_METRIC_MATH = "it is an alarm on metric math, which the local CloudFormation does not support"
 LEFT_OUT = {
     "artifacts.yaml": {"BucketPolicy": _PLAIN_HTTP},
-    "country.yaml": {"CompleteTickMissingAlarm": _METRIC_MATH},
-    "lake.yaml": {"LakeBucketPolicy": _PLAIN_HTTP, "TickMissingAlarm": _METRIC_MATH},
+    "lake.yaml": {"LakeBucketPolicy": _PLAIN_HTTP},
     "analytics.yaml": {"ResultsBucketPolicy": _PLAIN_HTTP},
-    "etls/openings/country.yaml": {"MissingAlarm": _METRIC_MATH},
 }
 # The statement that refuses plain http, and those of countries in other accounts, which infra/accounts.py writes.
 _TLS_ONLY = re.compile(r"(?m)^          - Sid: TlsOnly\n(?:            .*\n)*")
 _COUNTRY_ACCOUNTS = '          - {"Sid": '
-# A resource type that the local CloudFormation does not support. infra/analytics.py writes each of them on one line.
-_SAVED_QUERY = re.compile(r'(?m)^  \w+: \{"Type": "AWS::Athena::NamedQuery".*\n')
+# What the local CloudFormation does not support. infra/analytics.py writes each saved query on one line.
+_UNSUPPORTED = {
+    "saved queries": re.compile(r'(?m)^  \w+: \{"Type": "AWS::Athena::NamedQuery".*\n'),
+    "composite alarms": re.compile(r"(?m)^  \w+:\n    Type: AWS::CloudWatch::CompositeAlarm\n(?:    .*\n|\n)*"),
+    "alarms on metric math": re.compile(
+        r"(?m)^  \w+:\n    Type: AWS::CloudWatch::Alarm\n(?:    .*\n)*?      Metrics:\n(?:    .*\n|\n)*"
+    ),
+}
 
 
 class LocalAws(Adapter):
@@ -56,9 +59,10 @@ class LocalAws(Adapter):
             if found != 1:
                 raise DeployError(f"{name} has no resource {resource}: remove it from LEFT_OUT in {__file__}")
             self._say(f"{name}: left out {resource}: {why}")
-        text, found = _SAVED_QUERY.subn("", text)
-        if found:
-            self._say(f"{name}: left out {found} saved queries: the local CloudFormation does not support them")
+        for what, pattern in _UNSUPPORTED.items():
+            text, found = pattern.subn("", text)
+            if found:
+                self._say(f"{name}: left out {found} {what}: the local CloudFormation does not support them")
         return text
 
     def definitions(self, files: dict[str, str], country: CountryFile | None) -> dict[str, str]:
