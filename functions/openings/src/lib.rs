@@ -25,7 +25,7 @@ pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Found, Functi
     let country = context.country().await?;
     check_country("openings", event.country, country.code)?;
     let catalog = context.aws().catalog()?;
-    let ports = Ports { objects: &*country.objects, catalog, clock: &SystemClock };
+    let ports = Ports { objects: &*country.objects, catalog: &*catalog, clock: &SystemClock };
     let found = async {
         let (schedules, view) = (country.schedules().await?, country.live_view().await?);
         openings(&ports, &country.file, schedules, view, &event).await
