@@ -14,7 +14,10 @@ import tarfile
 import tomllib
 import uuid
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -49,25 +52,28 @@ sys.exit(command.main(sys.argv[2:]))
 """
 
 
-@pytest.fixture(scope="module")
-def archive(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A release of the development binaries."""
-    return made(tmp_path_factory.mktemp("dist"))
-
-
-def made(target: Path) -> Path:
-    """Makes a release."""
-    return dist.make(ROOT / "target/debug", ARCHITECTURE, target, CACHE / "zips")
+@contextmanager
+def made() -> Iterator[Path]:
+    """A release of the development binaries, as long as it is needed: pytest would keep its 300 MB."""
+    with TemporaryDirectory() as target:
+        yield dist.make(ROOT / "target/debug", ARCHITECTURE, Path(target), CACHE / "zips")
 
 
 @pytest.fixture(scope="module")
-def unpacked(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def archive(stack: Stack) -> Iterator[Path]:
+    """A release."""
+    with made() as archive:
+        yield archive
+
+
+@pytest.fixture(scope="module")
+def unpacked(archive: Path) -> Iterator[Path]:
     """The release, unpacked in an empty folder."""
-    folder = tmp_path_factory.mktemp("unpacked")
-    with tarfile.open(archive) as packed:
-        packed.extractall(folder, filter="data")
-    (only,) = folder.iterdir()
-    return only
+    with TemporaryDirectory() as folder:
+        with tarfile.open(archive) as packed:
+            packed.extractall(folder, filter="data")
+        (only,) = Path(folder).iterdir()
+        yield only
 
 
 @pytest.fixture(scope="module")
@@ -77,14 +83,14 @@ def bill(unpacked: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def python(unpacked: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def python(unpacked: Path) -> Iterator[Path]:
     """A Python with the packages of the release's requirements.txt, and no others."""
-    folder = tmp_path_factory.mktemp("venv")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    python = folder / "bin/python"
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--requirement", str(unpacked / "requirements.txt")], check=True)
-    return python
+    with TemporaryDirectory() as folder:
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+        python = Path(folder) / "bin/python"
+        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--requirement", str(unpacked / "requirements.txt")], check=True)
+        yield python
 
 
 def run(python: Path, unpacked: Path, stack: Stack, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -175,8 +181,9 @@ def test_a_release_knows_its_version_and_the_architecture_that_it_is_for(
     assert done.returncode == 2 and f"invalid choice: '{other}'" in done.stderr
 
 
-def test_the_same_binaries_make_the_same_archive(archive: Path, tmp_path: Path) -> None:
-    assert made(tmp_path).read_bytes() == archive.read_bytes()
+def test_the_same_binaries_make_the_same_archive(archive: Path) -> None:
+    with made() as again:
+        assert again.read_bytes() == archive.read_bytes()
 
 
 def test_a_zip_of_cargo_lambda_leaves_no_time_in_a_release(tmp_path: Path) -> None:
