@@ -23,6 +23,7 @@ from infra.local.sample.load import drop, load
 from infra.local.sample.places import Place
 from infra.packaging import FUNCTIONS, ROOT
 from tests.harness import lakes
+from tests.harness.deployer import Deployer
 from tests.harness.deployment import Deployed
 from tests.harness.edges import add_edges
 from tests.harness.oracle import Country, Listing, ScheduledStore, read_live_view, read_schedules
@@ -191,6 +192,14 @@ def bench(stack: Stack, trino_url: str) -> Iterator[lakes.Bench]:
     """An empty database with the tables and views."""
     with lakes.bench(stack, trino_url) as made:
         yield made
+
+
+@pytest.fixture
+def deployer(stack: Stack, tmp_path: Path) -> Iterator[Deployer]:
+    """A prefix at which nothing is deployed yet."""
+    made = Deployer(stack, f"again-{uuid.uuid4().hex[:8]}", tmp_path)
+    yield made
+    made.remove()
 
 
 @pytest.fixture(params=["ticks", "week"])

@@ -3,10 +3,8 @@
 import contextlib
 import itertools
 import subprocess
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,14 +18,6 @@ from infra.errors import DeployError
 from infra.local.config import Stack
 from infra.packaging import FUNCTIONS, ROOT
 from tests.harness.deployer import Deployer
-
-
-@pytest.fixture
-def deployer(stack: Stack, tmp_path: Path) -> Iterator[Deployer]:
-    """A prefix at which nothing is deployed yet."""
-    made = Deployer(stack, f"again-{uuid.uuid4().hex[:8]}", tmp_path)
-    yield made
-    made.remove()
 
 
 def test_a_deployment_keeps_what_it_is_not_told(deployer: Deployer) -> None:
