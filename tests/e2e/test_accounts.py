@@ -5,7 +5,6 @@ between accounts, infra/local/servers/ministack_server.py adds. That AWS itself 
 """
 
 import json
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -252,14 +251,6 @@ def test_a_lake_that_lost_files_gets_them_again_by_a_repair(both: Accounts) -> N
     assert not repaired.is_error, repaired.message
     assert tables(both.lake).keys() >= set(lost)
     assert both.lake.table("store_availability", "mx", both.slot).num_rows >= both.stores["mx"]
-
-
-@pytest.fixture
-def deployer(stack: Stack, tmp_path: Path) -> Iterator[Deployer]:
-    """A prefix at which nothing is deployed yet."""
-    made = Deployer(stack, f"accounts-{uuid.uuid4().hex[:8]}", tmp_path)
-    yield made
-    made.remove()
 
 
 def test_a_lake_lets_in_and_shuts_out_countries_and_keeps_who_is_not_named(deployer: Deployer) -> None:

@@ -222,7 +222,7 @@ def test_only_tagged_table_files_expire(daily_deployment: Ticked) -> None:
             expiration = {"Days": rule["ExpirationInDays"]}
             rules.append({"ID": rule["Id"], "Status": rule["Status"], "Filter": condition, "Expiration": expiration})
         elif "ExpirationInDays" in rule:
-            assert rule["Prefix"] in ("staging/", "schedules/")
+            assert rule["Prefix"] in ("staging/", "schedules/", "delivered/")
     deployed.s3.put_bucket_lifecycle_configuration(Bucket=deployed.bucket, LifecycleConfiguration={"Rules": rules})
     found = deployed.s3.get_bucket_lifecycle_configuration(Bucket=deployed.bucket)["Rules"]
     for rule in found:
