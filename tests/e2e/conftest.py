@@ -202,14 +202,6 @@ def bench(stack: Stack, trino_url: str) -> Iterator[lakes.Bench]:
         yield made
 
 
-@pytest.fixture
-def deployer(stack: Stack, tmp_path: Path) -> Iterator[Deployer]:
-    """A prefix at which nothing is deployed yet."""
-    made = Deployer(stack, f"again-{uuid.uuid4().hex[:8]}", tmp_path)
-    yield made
-    made.remove()
-
-
 @pytest.fixture(params=["ticks", "week"])
 def lake(request: pytest.FixtureRequest) -> lakes.Lake:
     """Each of the two lakes."""

@@ -80,7 +80,7 @@ def company(stack: Stack, sources: Sources, country_files: Path, tmp_path: Path)
         (r'^url = "https:.*"', f'url = "{stack.elasticsearch.url}"'),
         (r'^index = "stores-es"', f'index = "{place.index}"'),
     ):
-        text, found = re.subn(f"(?m){pattern}", lambda _, value=value: value, text)
+        text, found = re.subn(f"(?m){pattern}", value, text)
         assert found == 1, pattern
     (tmp_path / "fr.toml").write_text(text)
     accounts = (f"{random.randrange(10**11, 10**12)}", f"{random.randrange(10**11, 10**12)}")
