@@ -44,6 +44,7 @@ EMAIL ?=
 PARAMETERS ?=
 TAGS ?=
 ROLE ?=
+ETLS ?=
 SEED ?=
 SLOTS ?= 96
 TARGET ?= hours texts rows
@@ -63,7 +64,7 @@ ON_DAYS = [ -n "$(COUNTRY)" ] && [ -n "$(FROM)" ] || { echo "make $@: name the c
 	$(if $(AWS),,eval "$$($(STACK) env)" &&) "$$($(ENVIRONMENT) $(if $(AWS),deploy,local))" -m infra.days
 
 DEPLOYMENT = "$$($(ENVIRONMENT) deploy)" -m infra
-CHANGE = $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(filter undefined file,$(origin EMAIL)),,--email "$(EMAIL)") $(if $(ANALYSTS),--analyst-countries $(ANALYSTS)) $(foreach parameter,$(PARAMETERS),--parameter $(parameter)) $(foreach tag,$(TAGS),--tag $(tag)) $(if $(ROLE),--role-arn $(ROLE))
+CHANGE = $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(filter undefined file,$(origin EMAIL)),,--email "$(EMAIL)") $(if $(ANALYSTS),--analyst-countries $(ANALYSTS)) $(foreach parameter,$(PARAMETERS),--parameter $(parameter)) $(foreach tag,$(TAGS),--tag $(tag)) $(if $(ROLE),--role-arn $(ROLE)) $(foreach etl,$(ETLS),--etl $(etl)) $(if $(LAKE_ACCOUNT),--lake-account $(LAKE_ACCOUNT)) $(if $(filter undefined,$(origin COUNTRY_ACCOUNTS)),,--country-accounts $(COUNTRY_ACCOUNTS))
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -243,18 +244,21 @@ logs: ## Show the functions' logs (FUNCTION for one of them)
 	@$(STACK) logs --prefix $(PREFIX) $(FUNCTION)
 
 release: ## Build the functions for AWS (ARCHITECTURE=arm64 for Graviton)
-	@$(ENVIRONMENT) deploy >/dev/null
+	@$(ENVIRONMENT) release >/dev/null
 	PATH="$(CURDIR)/$(VENV)-deploy/bin:$$PATH" cargo lambda build --workspace --release --output-format zip $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
 
-deploy: release ## Deploy to the account of your AWS credentials (COUNTRIES, ANALYSTS, PREFIX, DATABASE, SECRETS, EMAIL, PARAMETERS, TAGS, ROLE)
+dist: release ## Make a release that deploys without Rust: archive, sums, bill of materials, in target/dist (ARCHITECTURE)
+	@"$$($(ENVIRONMENT) release)" -m infra.dist --architecture $(ARCHITECTURE)
+
+deploy: release ## Deploy to the account of your AWS credentials (COUNTRIES, ANALYSTS, PREFIX, DATABASE, SECRETS, EMAIL, PARAMETERS, TAGS, ROLE, ETLS, LAKE_ACCOUNT, COUNTRY_ACCOUNTS)
 	@$(DEPLOYMENT) deploy $(CHANGE)
 
 diff: release ## Show what make deploy would change, with the same variables
 	@$(DEPLOYMENT) diff $(CHANGE)
 
-undeploy: ## Remove countries from AWS. Their data stays: make undeploy COUNTRIES=pt
+undeploy: ## Remove countries from AWS, or only ETLS of theirs. Their data stays: make undeploy COUNTRIES=pt
 	@[ "$(origin COUNTRIES)" = "command line" ] && [ -n "$(strip $(COUNTRIES))" ] || { echo "make undeploy: name the countries, as in make undeploy COUNTRIES=pt" >&2; exit 2; }
-	@$(DEPLOYMENT) undeploy $(COUNTRIES) --prefix $(PREFIX) $(if $(ROLE),--role-arn $(ROLE))
+	@$(DEPLOYMENT) undeploy $(COUNTRIES) --prefix $(PREFIX) $(if $(ROLE),--role-arn $(ROLE)) $(foreach etl,$(ETLS),--etl $(etl))
 
 undeploy-lake: ## Remove what the countries shared from AWS, once all are removed. The data stays
 	@$(DEPLOYMENT) undeploy-lake --prefix $(PREFIX) $(if $(ROLE),--role-arn $(ROLE))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra import packaging
+from infra import accounts, concurrency, etl, packaging, sums, version
 from infra.country_file import DIRECTORY, CountryFile
 from infra.deploy import Deployment
 from infra.errors import DeployError
@@ -26,11 +26,15 @@ from infra.errors import DeployError
 
 def deploy(deployment: Deployment, args: argparse.Namespace) -> None:
     """Deploys the lake, the analysts' stack and the named countries, or shows what that would change."""
+    sums.check(packaging.ROOT)
     files = [CountryFile.load(country, args.country_files) for country in args.countries]
     for file in files:
         file.check_hosts()
     deployment.check_parameters()
     secrets = json.loads(args.secrets.read_text()) if args.secrets else {}
+    reserve = deployment.parameters.get("ReserveConcurrency")
+    if problems := concurrency.warnings(deployment.client, deployment.prefix, files, reserve):
+        print("warning", *problems, concurrency.what_to_do(deployment.place.region), sep=": ", file=sys.stderr)
     release = {
         **deployment.release(args.binaries, packaging.ROOT / "target/zips"),
         "Architecture": args.architecture,
@@ -39,6 +43,9 @@ def deploy(deployment: Deployment, args: argparse.Namespace) -> None:
     deployment.deploy_analytics(lake, args.countries, args.analyst_countries)
     for file in files:
         deployment.deploy_country(file, release, lake, secrets.get(file.country))
+    for country in args.countries:
+        for name in etl.chosen(deployment, args.etl, country):
+            etl.deploy(deployment, name, country, args.binaries, packaging.ROOT / "target/zips")
 
 
 def diff(deployment: Deployment, args: argparse.Namespace) -> None:
@@ -47,9 +54,11 @@ def diff(deployment: Deployment, args: argparse.Namespace) -> None:
 
 
 def undeploy(deployment: Deployment, args: argparse.Namespace) -> None:
-    """Removes countries."""
+    """Removes countries, or only ETLs of theirs."""
     for country in args.countries:
-        deployment.undeploy_country(country)
+        etl.undeploy(deployment, country, args.etl or etl.NAMES)
+        if not args.etl:
+            deployment.undeploy_country(country)
 
 
 def undeploy_lake(deployment: Deployment, args: argparse.Namespace) -> None:
@@ -59,6 +68,11 @@ def undeploy_lake(deployment: Deployment, args: argparse.Namespace) -> None:
             f"{', '.join(countries)} still tick into {deployment.lake_bucket}: remove them first, "
             f'as in make undeploy COUNTRIES="{" ".join(countries)}"'
         )
+    if away := deployment.lake_accounts()[1]:
+        raise DeployError(
+            f"{', '.join(away)} deliver to this lake from other accounts: shut them out first, as in make deploy "
+            "COUNTRIES= COUNTRY_ACCOUNTS="
+        )
     place = deployment.place
     print(
         f"This deletes the stacks {deployment.analytics_stack} and {deployment.lake_stack} in account {place.account}, "
@@ -67,6 +81,7 @@ def undeploy_lake(deployment: Deployment, args: argparse.Namespace) -> None:
     typed = args.confirm if args.confirm is not None else input(f"Type {deployment.prefix} to go on: ")
     if typed != deployment.prefix:
         raise DeployError("nothing was removed, because the prefix was not typed")
+    etl.undeploy_tables(deployment)
     deployment.undeploy_lake()
 
 
@@ -83,10 +98,15 @@ def _parser() -> argparse.ArgumentParser:
     common.add_argument("--prefix", default="storewatch", help="prefix of all names (%(default)s)")
     common.add_argument("--role-arn", default="", metavar="ARN", help="role that CloudFormation uses (default: none)")
 
-    change = argparse.ArgumentParser(add_help=False, parents=[common])
+    others = argparse.ArgumentParser(add_help=False)
+    known = f"an ETL beside the ticks, one of {', '.join(etl.NAMES)}; those of a country that are deployed stay so"
+    others.add_argument("--etl", action="append", default=[], choices=etl.NAMES, metavar="NAME", help=known)
+
+    change = argparse.ArgumentParser(add_help=False, parents=[common, others])
     change.add_argument("countries", nargs="*", metavar="COUNTRY", help="country codes (default: only the lake)")
     change.add_argument("--database", default="storewatch", help="Glue database (%(default)s)")
-    change.add_argument("--architecture", default="x86_64", choices=["x86_64", "arm64"], help="as built")
+    built = version.architectures()
+    change.add_argument("--architecture", default=built[0], choices=built, help="as built (%(default)s)")
     lambdas = packaging.ROOT / "target/lambda"
     change.add_argument("--binaries", type=Path, default=lambdas, help="folder of the functions")
     change.add_argument("--country-files", type=Path, default=DIRECTORY, help="folder of the country files")
@@ -94,6 +114,10 @@ def _parser() -> argparse.ArgumentParser:
     readable = "countries that analysts may read (default: no change; on the first deployment, those deployed)"
     change.add_argument("--analyst-countries", nargs="+", default=[], metavar="COUNTRY", help=readable)
     change.add_argument("--email", help="mail address for alarms (default: no change; empty for nobody)")
+    lake = "account of the lake, if it is another one (default: no change; on the first deployment, this account)"
+    change.add_argument("--lake-account", default="", metavar="ACCOUNT", help=lake)
+    away = "all countries in other accounts that deliver to this lake (default: no change)"
+    change.add_argument("--country-accounts", nargs="*", metavar="COUNTRY:ACCOUNT", help=away)
     parameter = "a parameter of any template; the stacks keep the values of those that are not named"
     change.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE", help=parameter)
     tag = "a tag of every stack and its resources; the stacks keep those that are not named"
@@ -103,7 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(required=True)
     for name, does in (("deploy", deploy), ("diff", diff)):
         actions.add_parser(name, parents=[change], help=does.__doc__).set_defaults(does=does)
-    less = actions.add_parser("undeploy", parents=[common], help=undeploy.__doc__)
+    less = actions.add_parser("undeploy", parents=[common, others], help=undeploy.__doc__)
     less.add_argument("countries", nargs="+", metavar="COUNTRY", help="country codes")
     less.set_defaults(does=undeploy)
     last = actions.add_parser("undeploy-lake", parents=[common], help=undeploy_lake.__doc__)
@@ -125,6 +149,10 @@ def main(argv: Sequence[str]) -> int:
             parameters=pairs(getattr(args, "parameter", []), "--parameter"),
             tags=pairs(getattr(args, "tag", []), "--tag"),
             role=args.role_arn,
+            lake_account=getattr(args, "lake_account", ""),
+            country_accounts=accounts.parse(away)
+            if (away := getattr(args, "country_accounts", None)) is not None
+            else None,
         )
         args.does(deployment, args)
     except (DeployError, ClientError, BotoCoreError, OSError, EOFError, json.JSONDecodeError) as error:

@@ -3,7 +3,7 @@
 A bucket's name can be guessed and taken by anybody. So every call names the account that must own the bucket.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,13 +59,14 @@ def exists(s3: Any, bucket: str) -> bool:
 
 def empty(s3: Any, bucket: str) -> None:
     """Deletes every object and every version of it."""
-    for kind in ("Versions", "DeleteMarkers"):
-        for objects in _pages(s3, kind, Bucket=bucket):
-            keys = [{"Key": entry["Key"], "VersionId": entry["VersionId"]} for entry in objects]
-            s3.delete_objects(Bucket=bucket, Delete={"Objects": keys, "Quiet": True})
+    # The first page again and again, because deleting moves the others.
+    while found := _first_versions(s3, bucket):
+        refused = s3.delete_objects(Bucket=bucket, Delete={"Objects": found, "Quiet": True}).get("Errors")
+        if refused:
+            raise DeployError(f"bucket {bucket} cannot be emptied: {refused[0]['Key']}: {refused[0].get('Message')}")
 
 
-def _pages(s3: Any, kind: str, **request: Any) -> Iterator[list[dict[str, Any]]]:
-    for page in s3.get_paginator("list_object_versions").paginate(**request):
-        if page.get(kind):
-            yield page[kind]
+def _first_versions(s3: Any, bucket: str) -> list[dict[str, str]]:
+    page = s3.list_object_versions(Bucket=bucket)
+    entries = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+    return [{"Key": entry["Key"], "VersionId": entry["VersionId"]} for entry in entries]

@@ -1,6 +1,7 @@
 """Creates and updates CloudFormation stacks by change sets, so that what will change is known before it does."""
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -166,6 +167,22 @@ def adopt_bucket(cloudformation: Any, wanted: Wanted, resource: str, bucket: str
         reason = found.get("StatusReason", "no reason given")
         raise DeployError(f"CloudFormation cannot take bucket {bucket} into stack {wanted.name}: {reason}")
     execute(cloudformation, ChangeSet(wanted.name, identifier, is_new=True, changes=[]))
+
+
+def keep_secrets(cloudformation: Any, name: str, role: str, upload: Callable[[str], str]) -> None:
+    """Has a stack leave its secrets behind. Stacks of earlier releases made them, and would delete them at once.
+
+    The policy that counts is the one that the stack has when the secret leaves it, and it cannot be changed alone, hence
+    the metadata: docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-attribute-deletionpolicy.html.
+    """
+    delete_unmade(cloudformation, Wanted(name, "", {}, role=role))
+    if stacks.outputs(cloudformation, name) is None:
+        return
+    text = cloudformation.get_template(StackName=name, TemplateStage="Original")["TemplateBody"]
+    kept = "    DeletionPolicy: Retain\n    Metadata: {kept: its stack made it, and the deployment keeps it}\n"
+    text, found = re.subn(r"(?m)^(    Type: AWS::SecretsManager::Secret\n)(?!    DeletionPolicy)", rf"\1{kept}", text)
+    if found:
+        deploy_stack(cloudformation, Wanted(name, text, {}, role=role), upload, lambda _: None)
 
 
 def _create(cloudformation: Any, name: str, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -13,7 +13,10 @@ import tomli
 from infra.errors import DeployError
 
 DIRECTORY = Path(__file__).resolve().parent / "countries"
-SECTIONS = ("schedule", "live_view")
+# Each source's section, and what its login is called in secrets and in files of secrets.
+LOGINS = {"schedule": "postgres", "live_view": "elasticsearch"}
+SECTIONS = tuple(LOGINS)
+_SECRET_ARN = re.compile(r"arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+")
 # The functions check the same form. It cannot lead out of the folder.
 _CA_NAME = re.compile(r"ca/[A-Za-z0-9_-][A-Za-z0-9._-]*\.pem")
 
@@ -68,6 +71,11 @@ class CountryFile:
     def url(self, section: str) -> str:
         """A source's address; empty if there is none."""
         return str(self.content.get(section, {}).get("url", ""))
+
+    @property
+    def concurrency(self) -> int:
+        """How many chunks are observed at once. The functions have the same default."""
+        return int(self.content.get("run", {}).get("concurrency", 4))
 
     def check_passwords(self) -> None:
         """Refuses an address with a password: the lake would hold it as plain text. The error does not quote it."""
@@ -146,14 +154,25 @@ class CountryFile:
             )
         return f"arn:{partition}:es:{match[2]}:{account}:domain/{match[1]}"
 
+    def secrets(self) -> dict[str, str]:
+        """The name or ARN of the secret of each login that the file asks for, by `postgres` and `elasticsearch`."""
+        named = {login: self.content.get(section, {}).get("secret") for section, login in LOGINS.items()}
+        return {login: name for login, name in named.items() if name is not None}
+
     def check_secrets(self, prefix: str) -> None:
-        """Refuses other secrets than the two that the country's stack makes. The functions may read no others."""
-        for section, kind in (("schedule", "postgres"), ("live_view", "elasticsearch")):
-            named = self.content.get(section, {}).get("secret")
-            if named is not None and named != (made := f"{prefix}/{self.country}/{kind}"):
+        """Refuses names that are not the deployment's own: it would make such secrets, and could take another's."""
+        whole = f"{prefix}/{self.country}"
+        for login, named in self.secrets().items():
+            if named not in (whole, f"{whole}/{login}") and not is_arn(named):
                 raise DeployError(
-                    f'{self.path}: [{section}] secret is "{named}", but the country\'s stack makes "{made}"'
+                    f'{self.path}: a secret is "{named}", but must be "{whole}", "{whole}/{login}", '
+                    "or the ARN of a secret that exists"
                 )
+
+
+def is_arn(secret: object) -> bool:
+    """Whether a country file names a secret by its ARN, so that it is somebody else's."""
+    return isinstance(secret, str) and _SECRET_ARN.fullmatch(secret) is not None
 
 
 def _is_this_machine(host: str) -> bool:

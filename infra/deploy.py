@@ -7,12 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from infra import analytics, buckets, change_sets, packaging, stacks, version
-from infra.country_file import CountryFile
+from infra import accounts, analytics, buckets, change_sets, packaging, stacks, version
+from infra.country_file import LOGINS, CountryFile
+from infra.country_secrets import Logins, Secret, Secrets, how_to_set
 from infra.errors import DeployError
 
 TEMPLATES = Path(__file__).resolve().parent
-SECRETS = ("postgres", "elasticsearch")
 ARTIFACTS_STACK = "storewatch-artifacts"
 # The resource of a template that outlives its stack.
 _BUCKETS = {"artifacts.yaml": "Bucket", "lake.yaml": "LakeBucket"}
@@ -49,6 +49,10 @@ class Deployment:
     tags: Mapping[str, str] = field(default_factory=dict)
     # The role that CloudFormation uses instead of the caller's rights.
     role: str = ""
+    # The account of the lake; empty for no change, and at first the own one.
+    lake_account: str = ""
+    # Countries in other accounts that deliver to this lake: all of them, or `None` for no change.
+    country_accounts: Mapping[str, str] | None = None
     # Only shows what would change.
     is_trial: bool = False
 
@@ -95,7 +99,10 @@ class Deployment:
         """Refuses parameters that no template has, or that the deployment sets itself."""
         own = {"Prefix", "Country", "ConfigKey", "LakeBucket", "Database", "AlertsTopic", "ArtifactBucket", "Release"}
         own |= {"Definitions", "Version", "Architecture", "OpenSearchDomain", "AnalystCountries", "AnalystObjects"}
+        own |= {"LakeAccount", "CountryAccounts", "TickAlarm", "LookAfterSeconds"}
+        own |= {"Concurrency", *_secret_parameters({})}
         texts = [(TEMPLATES / name).read_text() for name in ("lake.yaml", "analytics.yaml", "country.yaml")]
+        texts += [file.read_text() for file in TEMPLATES.glob("etls/*/*.yaml")]
         known = set().union(*(change_sets.declared(text) for text in texts)) - own
         if unknown := sorted(self.parameters.keys() - known):
             raise DeployError(
@@ -118,10 +125,17 @@ class Deployment:
         return {"ArtifactBucket": bucket, "Release": folder, "Version": version.current()}
 
     def deploy_lake(self, release: Mapping[str, str], parameters: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Deploys lake.yaml and returns its outputs."""
+        """Deploys lake.yaml and returns its outputs.
+
+        In another account than the lake's, that is what the countries there share: a bucket and the ticks, without catalog.
+        """
+        lake, countries = self.lake_accounts()
         values = {
             "Prefix": self.prefix,
             "Database": self.database,
+            "LakeAccount": lake,
+            "CountryAccounts": ",".join(f"{country}:{account}" for country, account in sorted(countries.items())),
+            "MetricsNamespace": self.metrics_namespace,
             **release,
             "Definitions": self._definitions(release["ArtifactBucket"], None),
             **(parameters or {}),
@@ -131,8 +145,34 @@ class Deployment:
             # What it will be: a country's part can be shown before there is a lake.
             place = self.place
             topic = f"arn:{place.partition}:sns:{place.region}:{place.account}:{self.prefix}-alerts"
-            return {"LakeBucket": self.lake_bucket, "AlertsTopic": topic}
+            return {"LakeBucket": self.lake_bucket, "AlertsTopic": topic, "LakeAccount": lake}
+        if not self.is_trial and lake == self.place.account:
+            self._set_catalog_policy(countries)
         return made
+
+    def lake_accounts(self) -> tuple[str, dict[str, str]]:
+        """The account of the lake, and the countries in other accounts that deliver to it if it is this one."""
+        before = stacks.outputs(self.client("cloudformation"), self.lake_stack) or {}
+        held = before.get("LakeAccount", self.place.account if before else "")
+        lake = self.lake_account or held or self.place.account
+        if held and lake != held:
+            raise DeployError(
+                f"stack {self.lake_stack} belongs to the lake in account {held}, not {lake}: a deployment cannot change "
+                "its lake, so use another prefix, or remove this one first"
+            )
+        countries = self.country_accounts
+        if countries is None:
+            countries = accounts.parse([text for text in before.get("CountryAccounts", "").split(",") if text])
+        if countries and lake != self.place.account:
+            raise DeployError(f"the lake is in account {lake}: name countries in other accounts in its deployment")
+        if self.place.account in countries.values():
+            raise DeployError(f"{self.place.account} is the lake's own account: its countries need no such right")
+        return lake, dict(countries)
+
+    def _set_catalog_policy(self, countries: Mapping[str, str]) -> None:
+        if accounts.set_catalog_policy(self.client("glue"), self.place, self.prefix, self.database, countries):
+            told = ", ".join(f"{country} in {account}" for country, account in sorted(countries.items()))
+            self.say(f"the catalog's policy lets in {told or 'no country of another account'}")
 
     def deploy_analytics(
         self, lake: Mapping[str, str], countries: Sequence[str], readable: Sequence[str] = ()
@@ -142,6 +182,8 @@ class Deployment:
         Analysts may read the countries in `readable`. If it is empty, their countries stay as they were, so adding a
         country changes no rights; on the first deployment they are `countries`, those that are deployed.
         """
+        if lake.get("LakeAccount", self.place.account) != self.place.account:
+            return {}  # Analysts ask the lake, in its own account.
         before = (stacks.outputs(self.client("cloudformation"), self.analytics_stack) or {}).get("AnalystCountries")
         readable = readable or (before.split(",") if before else countries)
         if not readable:
@@ -152,6 +194,7 @@ class Deployment:
             "Prefix": self.prefix,
             "LakeBucket": bucket,
             "Database": self.database,
+            "KmsKeyArn": lake.get("KmsKeyArn", ""),
             "AnalystCountries": ",".join(readable),
             "AnalystObjects": ",".join(
                 analytics.country_objects(f"arn:{self.place.partition}:s3:::{bucket}", readable)
@@ -166,14 +209,18 @@ class Deployment:
         file: CountryFile,
         release: Mapping[str, str],
         lake: Mapping[str, str],
-        secrets: Mapping[str, Mapping[str, str]] | None = None,
+        logins: Logins | None = None,
         parameters: Mapping[str, str] | None = None,
     ) -> dict[str, str]:
-        """Deploys one country on top of a lake. Registers it last, so that it is ticked only once it is complete."""
+        """Deploys one country on top of a lake. Registers it last, so that it is ticked only once it is complete.
+
+        A country whose secrets have no value yet is deployed, but not registered. One that ticks is left as it is.
+        """
         file = self.adapter.country_file(file)
         file.check_secrets(self.prefix)
         domain = file.opensearch_domain(self.place.partition, self.place.account)
         bucket = lake["LakeBucket"]
+        secrets = self._secrets(file, logins)
         if not self.is_trial:
             for name, pem in file.authorities().items():
                 self.s3.put_object(Bucket=bucket, Key=f"config/{name}", Body=pem)
@@ -183,18 +230,23 @@ class Deployment:
             "Country": file.country,
             "ConfigKey": file.key,
             "LakeBucket": bucket,
+            "LakeAccount": lake.get("LakeAccount", self.place.account),
             "Database": self.database,
             "AlertsTopic": lake["AlertsTopic"],
+            "KmsKeyArn": lake.get("KmsKeyArn", ""),
+            "TickAlarm": lake.get("TickAlarm", ""),
             "MetricsNamespace": self.metrics_namespace,
+            "LookAfterSeconds": str(file.content.get("run", {}).get("look_after_seconds", 0)),
             "OpenSearchDomain": domain,
+            "Concurrency": str(file.concurrency),
+            **_secret_parameters(secrets),
             **release,
             "Definitions": self._definitions(release["ArtifactBucket"], file),
             **(parameters or {}),
         }
         made = self._deploy(self.country_stack(file.country), "country.yaml", values, file.country)
-        if self.is_trial:
+        if self.is_trial or not self._have_values(file.country, secrets):
             return made
-        self._put_secrets(file.country, secrets)
         entry = {
             "country": file.country,
             "state_machine": made["CountryMachine"],
@@ -203,13 +255,19 @@ class Deployment:
         self.s3.put_object(Bucket=bucket, Key=_registry_key(file.country), Body=json.dumps(entry).encode())
         return made
 
+    def deploy_template(self, stack: str, template: str, values: Mapping[str, str], country: str = "") -> None:
+        """Deploys a stack beside those of the ticks: infra/etl.py has them."""
+        self._deploy(stack, template, values, country)
+
     def undeploy_country(self, country: str) -> None:
         """Unregisters a country, so that it is no longer ticked, then deletes its stack. Its data stays."""
         lake = stacks.outputs(self.client("cloudformation"), self.lake_stack)
         if lake:
             self.s3.delete_object(Bucket=lake["LakeBucket"], Key=_registry_key(country))
+        self._keep_secrets(country)
         gone = stacks.delete_stack(self.client("cloudformation"), self.country_stack(country), self.role)
         self.say(f"stack {self.country_stack(country)}: {'deleted' if gone else 'was not there'}; its data stays")
+        Secrets(self.client, self.prefix, self.say).schedule_deletion(country)
 
     def registered(self) -> list[str]:
         """The countries that are ticked."""
@@ -226,6 +284,7 @@ class Deployment:
             buckets.empty(self.s3, made["ResultsBucket"])
         gone = stacks.delete_stack(self.client("cloudformation"), self.analytics_stack, self.role)
         self.say(f"stack {self.analytics_stack}: {'deleted' if gone else 'was not there'}")
+        self._set_catalog_policy({})
         gone = stacks.delete_stack(self.client("cloudformation"), self.lake_stack, self.role)
         self.say(f"stack {self.lake_stack}: {'deleted' if gone else 'was not there'}; its bucket stays")
 
@@ -238,6 +297,9 @@ class Deployment:
         text = (TEMPLATES / template).read_text()
         if template == "analytics.yaml":
             text = analytics.render(text, self.database)
+        elif template == "lake.yaml":
+            countries = accounts.parse([one for one in values["CountryAccounts"].split(",") if one])
+            text = accounts.render(text, self.place, self.prefix, countries)
         # The bucket for packages belongs to no single deployment.
         tags = self.tags if template == "artifacts.yaml" else self._tags(country)
         wanted = change_sets.Wanted(stack, self.adapter.template(template, text), values, tags, self.role)
@@ -280,14 +342,47 @@ class Deployment:
         folder = packaging.upload(self.s3, self.artifact_bucket, "templates", {"template.yaml": text})
         return f"{self.s3.meta.endpoint_url}/{self.artifact_bucket}/{folder}/template.yaml"
 
-    def _put_secrets(self, country: str, secrets: Mapping[str, Mapping[str, str]] | None) -> None:
-        for kind in SECRETS:
-            name = f"{self.prefix}/{country}/{kind}"
-            if secrets and kind in secrets:
-                # Set here, not as a stack parameter: stack events and the console would show it.
-                self.client("secretsmanager").put_secret_value(SecretId=name, SecretString=json.dumps(secrets[kind]))
-            else:
-                self.say(f"secret {name}: unchanged; set its value with `aws secretsmanager put-secret-value`")
+    def _secrets(self, file: CountryFile, logins: Logins | None) -> dict[str, Secret]:
+        """Makes and fills a country's secrets; a trial only looks. Refuses to give a country that ticks an empty one."""
+        held = Secrets(self.client, self.prefix, self.say)
+        if self.is_trial:
+            return held.show(file)
+        self._keep_secrets(file.country)
+        secrets = held.provide(file, logins, self._tags(file.country))
+        if (empty := _without_value(secrets)) and file.country in self.registered():
+            raise DeployError(
+                f"{file.country} keeps ticking as it was deployed before, because the secret {empty[0]} has no value: "
+                f"{how_to_set(empty[0])}, then deploy {file.country} again"
+            )
+        return secrets
+
+    def _keep_secrets(self, country: str) -> None:
+        """Has a country's stack leave its secrets behind, if it is of a release whose stacks made them."""
+        cloudformation, name = self.client("cloudformation"), self.country_stack(country)
+        change_sets.keep_secrets(cloudformation, name, self.role, self.upload_template)
+
+    def _have_values(self, country: str, secrets: Mapping[str, Secret]) -> bool:
+        """Whether all secrets have one, so that the country can be ticked. Says what to do if not."""
+        for name in (empty := _without_value(secrets)):
+            self.say(
+                f"{country} is not ticked yet, because the secret {name} has no value: {how_to_set(name)}, "
+                f"then deploy {country} again"
+            )
+        return not empty
+
+
+def _without_value(secrets: Mapping[str, Secret]) -> list[str]:
+    return sorted({secret.name for secret in secrets.values() if not secret.has_value})
+
+
+def _secret_parameters(secrets: Mapping[str, Secret]) -> dict[str, str]:
+    """The template's parameters: each login's secret and that one's key, empty for none."""
+    values = {}
+    for login in LOGINS.values():
+        secret = secrets.get(login)
+        values[f"{login.capitalize()}Secret"] = secret.arn if secret else ""
+        values[f"{login.capitalize()}SecretKey"] = secret.key if secret else ""
+    return values
 
 
 def _registry_key(country: str) -> str:

@@ -9,15 +9,16 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from botocore.exceptions import ClientError
 
 from infra.errors import DeployError
 
+# Those of the ticks and the daily work. infra/etl.py knows those of other ETLs.
 FUNCTIONS = ("dispatch", "plan", "observe", "merge", "register", "compact", "restate", "repair")
 STATE_MACHINES = ("tick", "daily", "country", "country-daily")
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def function_zips(binaries: Path, work: Path) -> dict[str, Path]:
+def function_zips(binaries: Path, work: Path, names: Sequence[str] = FUNCTIONS) -> dict[str, Path]:
     """The functions as zips of one file, `bootstrap`: made by cargo lambda, or here from plain binaries.
 
     `binaries` is `target/lambda` (with <name>/bootstrap.zip) or a cargo folder such as `target/debug` (with <name>).
@@ -46,12 +47,12 @@ def function_zips(binaries: Path, work: Path) -> dict[str, Path]:
 
     # In parallel: stripping and compressing large debug binaries is slow.
     with ThreadPoolExecutor() as pool:
-        return dict(zip(FUNCTIONS, pool.map(find, FUNCTIONS), strict=True))
+        return dict(zip(names, pool.map(find, names), strict=True))
 
 
-def definitions() -> dict[str, str]:
+def definitions(names: Sequence[str] = STATE_MACHINES) -> dict[str, str]:
     """The state machines as they are in the repository: file name to text."""
-    return {f"{name}.asl.json": (ROOT / "statemachine" / f"{name}.asl.json").read_text() for name in STATE_MACHINES}
+    return {f"{name}.asl.json": (ROOT / "statemachine" / f"{name}.asl.json").read_text() for name in names}
 
 
 def upload(s3: Any, bucket: str, kind: str, files: Mapping[str, Path | str]) -> str:
@@ -68,6 +69,26 @@ def upload(s3: Any, bucket: str, kind: str, files: Mapping[str, Path | str]) -> 
     return folder
 
 
+def _write_zip(bootstrap: IO[bytes], target: Path) -> None:
+    """Zips a function's binary. The same bytes give the same zip."""
+    entry = zipfile.ZipInfo("bootstrap", _NO_TIME)
+    entry.external_attr = 0o755 << 16
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    # Level 1 takes a third of the default's time, for zips a tenth larger.
+    with zipfile.ZipFile(target, "w", compresslevel=1) as archive, archive.open(entry, "w") as stream:
+        shutil.copyfileobj(bootstrap, stream, 1 << 20)
+
+
+def copy_zip(zipped: Path, target: Path) -> None:
+    """Copies a function's zip. One that cargo lambda made holds times, and is zipped again without."""
+    with zipfile.ZipFile(zipped) as archive:
+        if [(entry.filename, entry.date_time) for entry in archive.infolist()] == [("bootstrap", _NO_TIME)]:
+            shutil.copyfile(zipped, target)
+            return
+        with archive.open("bootstrap") as binary:
+            _write_zip(binary, target)
+
+
 def _zip(binary: Path, work: Path) -> Path:
     """Zips one binary, stripped of debugging symbols, as `bootstrap`."""
     with binary.open("rb") as stream:
@@ -79,17 +100,9 @@ def _zip(binary: Path, work: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=work) as folder:
         bootstrap = Path(folder) / "bootstrap"
         _strip(binary, bootstrap)
-        entry = zipfile.ZipInfo("bootstrap", _NO_TIME)
-        entry.external_attr = 0o755 << 16
-        entry.compress_type = zipfile.ZIP_DEFLATED
         packed = Path(folder) / "bootstrap.zip"
-        # Level 1 takes a third of the default's time, for zips a tenth larger.
-        with (
-            bootstrap.open("rb") as source,
-            zipfile.ZipFile(packed, "w", compresslevel=1) as archive,
-            archive.open(entry, "w") as stream,
-        ):
-            shutil.copyfileobj(source, stream, 1 << 20)
+        with bootstrap.open("rb") as source:
+            _write_zip(source, packed)
         for old in work.glob(f"{binary.name}-*.zip"):
             old.unlink()
         packed.replace(target)

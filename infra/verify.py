@@ -19,6 +19,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra import last_ticks, stacks
+from infra.buckets import Place
 from infra.errors import DeployError
 from infra.vocabulary import SLOT_SECONDS
 from infra.zones import Lake
@@ -47,6 +48,12 @@ def tick(client: Client, prefix: str) -> list[str]:
             problems.append(f"{country} has no row in country_ticks for the slot {slot:%Y-%m-%d %H:%M}Z")
         elif found.outcome != "complete":
             problems.append(f"{country} ended as {found.outcome}: {found.error}")
+        waiting = lake.s3.list_objects_v2(Bucket=lake.bucket, Prefix=f"pending/country={country}/")
+        if waiting["KeyCount"]:
+            function = f"{prefix}-{country}-register"
+            problems.append(
+                f"{country}: {waiting['KeyCount']} ticks wait for the catalog; the log of {function} says why"
+            )
     return problems
 
 
@@ -74,11 +81,12 @@ def rights(client: Client, prefix: str) -> list[str]:
 
 
 def _rights(client: Client, prefix: str) -> Iterator[tuple[str, str, str, bool]]:
-    """Role, action, resource, and whether it is right: a country's functions and the analysts, each with a border."""
-    lake, analytics = Lake.of(client, prefix), _outputs(client, f"{prefix}-analytics")
-    # An ARN's second part names the partition of AWS, such as aws-cn.
-    bucket = f"arn:{analytics['AnalystsRole'].split(':')[1]}:s3:::{lake.bucket}"
-    deployed, readable = lake.countries(), analytics["AnalystCountries"].split(",")
+    """Role, action, resource, and whether it is right: a country's functions, analysts, the admin, each with a border."""
+    # In another account than the lake's there are no analysts.
+    lake, analytics = Lake.of(client, prefix), stacks.outputs(client("cloudformation"), f"{prefix}-analytics")
+    bucket = f"arn:{Place.of(client).partition}:s3:::{lake.bucket}"
+    deployed = lake.countries()
+    admin = _outputs(client, f"{prefix}-lake")["AdminRole"]
     for country in deployed:
         function = client("lambda").get_function_configuration(FunctionName=f"{prefix}-{country}-observe")
         for other in deployed:
@@ -86,15 +94,22 @@ def _rights(client: Client, prefix: str) -> Iterator[tuple[str, str, str, bool]]
                 yield function["Role"], action, f"{bucket}/{folder}/country={other}/x", other == country
         file = f"{bucket}/store_availability/country={country}/day=2026-01-01/x.parquet"
         yield function["Role"], "s3:PutObject", file, False
-        yield analytics["AnalystsRole"], "s3:GetObject", file, country in readable
-        yield analytics["AnalystsRole"], "s3:PutObject", file, False
+        yield admin, "s3:GetObject", file, False
+        yield admin, "s3:GetObject", f"{bucket}/country_ticks/country={country}/day=2026-01-01/x.parquet", True
+        if analytics:
+            readable = analytics["AnalystCountries"].split(",")
+            yield analytics["AnalystsRole"], "s3:GetObject", file, country in readable
+            yield analytics["AnalystsRole"], "s3:PutObject", file, False
 
 
 def views(client: Client, prefix: str) -> list[str]:
     """The views that Athena refuses to an analyst. Asks each for no rows, so that almost nothing is scanned."""
     import boto3
 
-    made, database = _outputs(client, f"{prefix}-analytics"), _outputs(client, f"{prefix}-lake")["Database"]
+    lake = _outputs(client, f"{prefix}-lake")
+    if lake["LakeAccount"] != Place.of(client).account:
+        return []  # They are in the lake's account.
+    made, database = _outputs(client, f"{prefix}-analytics"), lake["Database"]
     given = client("sts").assume_role(RoleArn=made["AnalystsRole"], RoleSessionName="verify")["Credentials"]
     region = client("sts").meta.region_name
     analyst = boto3.Session(given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], region_name=region)

@@ -11,23 +11,31 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
-from infra.country_file import CountryFile
+from infra.country_file import SECTIONS, CountryFile
 from infra.deploy import Adapter
 from infra.errors import DeployError
 from infra.local.config import Stack
+from infra.local.prefix import DEFAULT_PREFIX
 from infra.local.sample.places import Place
 
 # Template -> resource -> why it is left out.
 _PLAIN_HTTP = "it refuses plain http, which is all that the local AWS speaks"
-_METRIC_MATH = "it is an alarm on metric math, which the local CloudFormation does not support"
 LEFT_OUT = {
     "artifacts.yaml": {"BucketPolicy": _PLAIN_HTTP},
-    "country.yaml": {"CompleteTickMissingAlarm": _METRIC_MATH},
-    "lake.yaml": {"LakeBucketPolicy": _PLAIN_HTTP, "TickMissingAlarm": _METRIC_MATH},
+    "lake.yaml": {"LakeBucketPolicy": _PLAIN_HTTP},
     "analytics.yaml": {"ResultsBucketPolicy": _PLAIN_HTTP},
 }
-# A resource type that the local CloudFormation does not support. infra/analytics.py writes each of them on one line.
-_SAVED_QUERY = re.compile(r'(?m)^  \w+: \{"Type": "AWS::Athena::NamedQuery".*\n')
+# The statement that refuses plain http, and those of countries in other accounts, which infra/accounts.py writes.
+_TLS_ONLY = re.compile(r"(?m)^          - Sid: TlsOnly\n(?:            .*\n)*")
+_COUNTRY_ACCOUNTS = '          - {"Sid": '
+# What the local CloudFormation does not support. infra/analytics.py writes each saved query on one line.
+_UNSUPPORTED = {
+    "saved queries": re.compile(r'(?m)^  \w+: \{"Type": "AWS::Athena::NamedQuery".*\n'),
+    "composite alarms": re.compile(r"(?m)^  \w+:\n    Type: AWS::CloudWatch::CompositeAlarm\n(?:    .*\n|\n)*"),
+    "alarms on metric math": re.compile(
+        r"(?m)^  \w+:\n    Type: AWS::CloudWatch::Alarm\n(?:    .*\n)*?      Metrics:\n(?:    .*\n|\n)*"
+    ),
+}
 
 
 class LocalAws(Adapter):
@@ -41,25 +49,30 @@ class LocalAws(Adapter):
 
     def template(self, name: str, text: str) -> str:
         """Removes the resources that the local AWS does not support. Every other byte stays."""
-        for resource, why in LEFT_OUT.get(name, {}).items():
+        left_out = dict(LEFT_OUT.get(name, {}))
+        if name == "lake.yaml" and _COUNTRY_ACCOUNTS in text:
+            why = left_out.pop("LakeBucketPolicy")
+            text, _ = _TLS_ONLY.subn("", text)
+            self._say(f"{name}: left out the statement TlsOnly of LakeBucketPolicy: {why}")
+        for resource, why in left_out.items():
             text, found = re.subn(rf"(?m)^  {resource}:\n(?:    .*\n|\n)*", "", text)
             if found != 1:
                 raise DeployError(f"{name} has no resource {resource}: remove it from LEFT_OUT in {__file__}")
             self._say(f"{name}: left out {resource}: {why}")
-        text, found = _SAVED_QUERY.subn("", text)
-        if found:
-            self._say(f"{name}: left out {found} saved queries: the local CloudFormation does not support them")
+        for what, pattern in _UNSUPPORTED.items():
+            text, found = pattern.subn("", text)
+            if found:
+                self._say(f"{name}: left out {found} {what}: the local CloudFormation does not support them")
         return text
 
     def definitions(self, files: dict[str, str], country: CountryFile | None) -> dict[str, str]:
         """Writes the country's concurrency into its state machine: the local AWS ignores MaxConcurrencyPath."""
         if country is None:
             return files
-        concurrency = country.content.get("run", {}).get("concurrency", 4)  # 4 is the functions' default
-        definition, found = _with_concurrency(json.loads(files["country.asl.json"]), concurrency)
+        definition, found = _with_concurrency(json.loads(files["country.asl.json"]), country.concurrency)
         if found:
             self._say(
-                f"country.asl.json for {country.country}: MaxConcurrency is {concurrency}, because Step Functions here "
+                f"country.asl.json for {country.country}: MaxConcurrency is {country.concurrency}, because Step Functions here "
                 "ignores MaxConcurrencyPath"
             )
         return files | {"country.asl.json": json.dumps(definition, indent=2)}
@@ -76,9 +89,10 @@ class LocalAws(Adapter):
         if place and self.is_example(file, "live_view"):
             file = self._put(file, "live_view", "url", elasticsearch.url)
             file = self._put(file, "live_view", "index", place.index)
-        for section, kind in (("schedule", "postgres"), ("live_view", "elasticsearch")):
-            file = self._put(file, section, "secret", f"{self._prefix}/{file.country}/{kind}")
-        for section in ("schedule", "live_view"):
+        for section in SECTIONS:
+            own, slash, name = str(file.content.get(section, {}).get("secret", "")).partition("/")
+            if slash and own == DEFAULT_PREFIX:
+                file = self._put(file, section, "secret", f"{self._prefix}/{name}")
             if self.is_example(file, section):
                 raise DeployError(
                     f"{file.path}: the host in [{section}] url is an example, and {file.country} has no sample: "

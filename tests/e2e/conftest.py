@@ -23,6 +23,7 @@ from infra.local.sample.load import drop, load
 from infra.local.sample.places import Place
 from infra.packaging import FUNCTIONS, ROOT
 from tests.harness import lakes
+from tests.harness.deployer import Deployer
 from tests.harness.deployment import Deployed
 from tests.harness.edges import add_edges
 from tests.harness.oracle import Country, Listing, ScheduledStore, read_live_view, read_schedules
@@ -93,6 +94,14 @@ def country_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
             text = text.replace('missing_hours = "closed"', 'missing_hours = "always_open"')
         (folder / f"{code}.toml").write_text(text)
     return folder
+
+
+@pytest.fixture
+def deployer(stack: Stack, tmp_path: Path) -> Iterator[Deployer]:
+    """A prefix at which nothing is deployed yet."""
+    made = Deployer(stack, f"again-{uuid.uuid4().hex[:8]}", tmp_path)
+    yield made
+    made.remove()
 
 
 @pytest.fixture(scope="session")

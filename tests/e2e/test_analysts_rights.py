@@ -92,7 +92,7 @@ def test_analysts_read_nothing_but_tables_and_write_nothing(analysed: Ticked, an
         request = {"Bucket": deployed.bucket, "Key": file.key}
         assert not allowed(analyst, deployed, "s3", "put_object", **request, Body=b""), file.key
         assert not allowed(analyst, deployed, "s3", "delete_object", **request), file.key
-    secret = f"{deployed.prefix}/es/postgres"
+    secret = f"{deployed.prefix}/es"
     assert not allowed(analyst, deployed, "secretsmanager", "get_secret_value", SecretId=secret)
 
 
@@ -210,7 +210,7 @@ def test_results_are_encrypted_and_expire() -> None:
     ]
     assert days == [{"Ref": "ResultDays"}] and content["Parameters"]["ResultDays"]["Default"] == 7
     (rule,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
-    assert rule["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert rule["Fn::If"][2] == {"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
 
 
 def test_a_deployment_keeps_the_analysts_countries_by_default(analysed: Ticked) -> None:

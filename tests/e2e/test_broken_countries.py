@@ -7,7 +7,8 @@ from typing import Any
 
 from tests.e2e.conftest import Sources, Ticked
 from tests.e2e.test_tick import rows_of, utc
-from tests.harness.deployment import TABLES
+from tests.harness.alarm_stories import Alarms, put
+from tests.harness.deployment import TABLES, Deployed
 from tests.harness.oracle import Country, expected_row, expected_unseen_row
 
 _ALARM_SECONDS = 20
@@ -88,22 +89,35 @@ def test_metrics_distinguish_failed_partial_and_complete_ticks(broken: Ticked) -
     assert broken.deployed.metric("Unavailable", "pt", since, until) == [0]
 
 
-def test_the_alarm_of_a_failed_country_tick_reaches_the_topic(broken: Ticked) -> None:
-    """Follows the metric through alarm and topic to a subscriber.
+def test_the_alarm_of_a_country_that_is_not_seen_reaches_the_topic(broken: Ticked) -> None:
+    """Follows the metric through its alarm, the country's composite alarm and the topic to a subscriber.
 
-    The local CloudWatch ignores dimensions and missing data, and no service puts AWS/States metrics there. So only AWS
-    can show that other countries' alarms stay quiet, that silence raises the alarms on missing ticks, and that a failed
-    execution raises those on executions. Tests of the templates check that the alarms are set up for it.
+    The local CloudFormation takes no composite alarm, so the test puts the template's. The local CloudWatch ignores
+    dimensions: that other countries' alarms stay quiet, test_alarms.py shows.
     """
-    sqs = broken.deployed.stack.aws.client("sqs")
-    queue = sqs.get_queue_url(QueueName=f"{broken.deployed.prefix}-alerts")["QueueUrl"]
-    raised: dict[str, dict[str, Any]] = {}
+    deployed = broken.deployed
+    sqs, cloudwatch = deployed.stack.aws.client("sqs"), deployed.stack.aws.client("cloudwatch")
+    queue = sqs.get_queue_url(QueueName=f"{deployed.prefix}-alerts")["QueueUrl"]
+    (topic,) = [one["TopicArn"] for one in topics(deployed) if one["TopicArn"].endswith(f":{deployed.prefix}-alerts")]
+    alarms = Alarms(Prefix=deployed.prefix, Country="pt", AlertsTopic=topic)
+    wanted = f"{deployed.prefix}-country-pt"
+    told: dict[str, Any] = {}
     deadline = time.monotonic() + _ALARM_SECONDS
-    alarm = f"{broken.deployed.prefix}-mx-ticks-failed"
-    while alarm not in raised and time.monotonic() < deadline:
-        answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=10, WaitTimeSeconds=1)
-        for message in answer.get("Messages", []):
-            told = json.loads(json.loads(message["Body"])["Message"])
-            if told["NewStateValue"] == "ALARM":
-                raised[told["AlarmName"]] = told
-    assert alarm in raised, f"only {sorted(raised)} were raised within {_ALARM_SECONDS} s"
+    with put(cloudwatch, alarms.single, [alarms.composite[wanted]]):
+        while told.get("AlarmName") != wanted and time.monotonic() < deadline:
+            answer = sqs.receive_message(QueueUrl=queue, MaxNumberOfMessages=1, WaitTimeSeconds=1)
+            for message in answer.get("Messages", []):
+                told = json.loads(json.loads(message["Body"])["Message"])
+        assert (
+            cloudwatch.describe_alarms(AlarmNames=[f"{deployed.prefix}-pt-coverage-low"])["MetricAlarms"][0][
+                "StateValue"
+            ]
+            == "ALARM"
+        )
+    assert (told.get("AlarmName"), told.get("NewStateValue")) == (wanted, "ALARM")
+
+
+def topics(deployed: Deployed) -> list[dict[str, str]]:
+    """Every topic."""
+    pages = deployed.stack.aws.client("sns").get_paginator("list_topics").paginate()
+    return [one for page in pages for one in page["Topics"]]

@@ -222,7 +222,7 @@ def test_only_tagged_table_files_expire(daily_deployment: Ticked) -> None:
             expiration = {"Days": rule["ExpirationInDays"]}
             rules.append({"ID": rule["Id"], "Status": rule["Status"], "Filter": condition, "Expiration": expiration})
         elif "ExpirationInDays" in rule:
-            assert rule["Prefix"] in ("staging/", "schedules/")
+            assert rule["Prefix"] in ("staging/", "schedules/", "delivered/")
     deployed.s3.put_bucket_lifecycle_configuration(Bucket=deployed.bucket, LifecycleConfiguration={"Rules": rules})
     found = deployed.s3.get_bucket_lifecycle_configuration(Bucket=deployed.bucket)["Rules"]
     for rule in found:
@@ -352,11 +352,9 @@ def test_only_restate_keeps_new_readings_and_reads_the_sources_it_needs(
             config = {"Bucket": deployed.bucket, "Key": deployed.objects(f"config/country={country}/")[0].key}
             may_read = function in ("compact", "restate") and country == "es"
             assert allowed(session, deployed, "s3", "get_object", **config) == may_read, function
-            for kind in ("postgres", "elasticsearch"):
-                secret = f"{deployed.prefix}/{country}/{kind}"
-                may_read = right and kind == "postgres"
-                found = allowed(session, deployed, "secretsmanager", "get_secret_value", SecretId=secret)
-                assert found == may_read, (function, secret)
+            secret = f"{deployed.prefix}/{country}"
+            found = allowed(session, deployed, "secretsmanager", "get_secret_value", SecretId=secret)
+            assert found == right, (function, secret)
 
 
 def test_compact_and_restate_read_their_own_country_s_zone_data(

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from infra.country_file import DIRECTORY, CountryFile
+from infra.country_secrets import Logins, Secret
 from infra.deploy import Deployment
 from infra.errors import DeployError
 
@@ -129,6 +130,9 @@ def test_authorities_are_uploaded_and_change_the_file_s_key(tmp_path: Path) -> N
         def _definitions(self, bucket: str, country: CountryFile | None) -> str:
             raise Stopped
 
+        def _secrets(self, file: CountryFile, logins: Logins | None) -> dict[str, Secret]:
+            return {}
+
     with pytest.raises(Stopped):
         Following(lambda _: recorded).deploy_country(
             file, {"ArtifactBucket": "b"}, {"LakeBucket": "lake", "AlertsTopic": "t"}
@@ -156,7 +160,7 @@ def test_authorities_must_be_in_the_folder_ca(tmp_path: Path, name: str) -> None
 )
 def test_the_opensearch_domain_is_read_from_its_own_address(tmp_path: Path, host: str, domain: str | None) -> None:
     text = (DIRECTORY / "es.toml").read_text()
-    text = re.sub(r'(?m)^secret = "storewatch/es/elasticsearch".*$', "aws_sigv4 = true", text)
+    text = re.sub(r'(?m)^secret = "storewatch/es" .*$', "aws_sigv4 = true", text)
     (tmp_path / "es.toml").write_text(re.sub(r'(?m)^url = "https://[^"]*"', f'url = "https://{host}"', text))
     found = CountryFile.load("es", tmp_path).opensearch_domain("aws", "123456789012")
     assert found == (f"arn:aws:es:{domain}" if domain else "")

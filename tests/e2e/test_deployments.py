@@ -3,10 +3,8 @@
 import contextlib
 import itertools
 import subprocess
-import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,20 +12,12 @@ from botocore.exceptions import ClientError
 from samtranslator.yaml_helper import yaml_parse
 
 from infra import __main__ as command
-from infra import buckets, change_sets, stacks
+from infra import buckets, change_sets, etl, stacks
 from infra.deploy import TEMPLATES
 from infra.errors import DeployError
 from infra.local.config import Stack
 from infra.packaging import FUNCTIONS, ROOT
 from tests.harness.deployer import Deployer
-
-
-@pytest.fixture
-def deployer(stack: Stack, tmp_path: Path) -> Iterator[Deployer]:
-    """A prefix at which nothing is deployed yet."""
-    made = Deployer(stack, f"again-{uuid.uuid4().hex[:8]}", tmp_path)
-    yield made
-    made.remove()
 
 
 def test_a_deployment_keeps_what_it_is_not_told(deployer: Deployer) -> None:
@@ -263,7 +253,9 @@ def test_subnets_without_security_groups_are_refused(deployer: Deployer) -> None
         deployer.deployment(parameters={"SubnetIds": "subnet-1"}).check_parameters()
 
 
-@pytest.mark.parametrize("template", ["lake.yaml", "analytics.yaml", "country.yaml"])
+@pytest.mark.parametrize(
+    "template", ["lake.yaml", "analytics.yaml", "country.yaml", *(f"etls/{name}/country.yaml" for name in etl.NAMES)]
+)
 def test_every_role_has_the_permissions_boundary(template: str) -> None:
     """Tests the template: the local CloudFormation drops the boundary of a role."""
     content = yaml_parse((TEMPLATES / template).read_text())

@@ -29,4 +29,4 @@ def test_the_deploy_environment_lacks_packages_for_servers_and_tests(package: st
 def test_an_unknown_group_is_an_error_that_lists_the_groups() -> None:
     done = subprocess.run([ROOT / "infra/environment", "nothing"], check=False, capture_output=True, text=True)
     assert done.returncode == 2
-    assert "deploy|local|test|lint" in done.stderr
+    assert "deploy|release|local|test|lint" in done.stderr

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from infra import stacks
 from infra.local import slots
 from infra.local.config import Stack
 from tests.e2e.conftest import Sources, Ticked, slot_with_time_left, ticking
@@ -51,3 +52,11 @@ def test_a_country_without_the_setting_is_not_held_up(late: tuple[Ticked, dateti
     assert max(observed(done, "es")) < look_at
     seconds = {country.country: country.seconds for country in done.tick.countries}
     assert seconds["es"] and seconds["pt"] and seconds["es"] < seconds["pt"]
+
+
+def test_the_alarm_on_slow_ticks_knows_the_wait(late: tuple[Ticked, datetime]) -> None:
+    done, look_at = late
+    begin = f"{done.deployed.prefix}-country-"
+    found = stacks.parameters(done.deployed.stack.aws.client("cloudformation"), begin)
+    seconds = {name.removeprefix(begin): int(values["LookAfterSeconds"]) for name, values in found.items()}
+    assert seconds == {"es": 0, "pt": (look_at - done.slot).total_seconds()}

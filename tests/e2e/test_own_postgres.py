@@ -1,6 +1,7 @@
-"""A country with its own PostgreSQL: a real address, a private authority that the deployment uploads, and a secret that
-rotates while the function is warm."""
+"""A country with its own PostgreSQL: a real address, a private authority that the deployment uploads, and a secret like
+those that Amazon RDS manages, named by its ARN, which rotates while the function is warm."""
 
+import json
 import re
 import shutil
 import uuid
@@ -23,18 +24,22 @@ from tests.harness.deployment import Deployed
 
 
 @pytest.fixture(scope="module")
-def own(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployed, Place]]:
+def own(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Deployed, Place, str]]:
     """es, which names the authority of the stack's PostgreSQL with `ca` instead of in the address."""
     prefix = f"own-{uuid.uuid4().hex[:6]}"
     database, folder = prefix.replace("-", "_"), tmp_path_factory.mktemp("own")
+    secrets = stack.aws.client("secretsmanager")
+    secret = secrets.create_secret(Name=f"rds!db-{uuid.uuid4()}")["ARN"]
     try:
         place = load(stack, count=30, seed=3, countries=["es"], prefix=prefix)["es"]
         url = f"postgresql://localhost:9,localhost:{stack.postgres.port}/{place.database}?sslmode=verify-full"
         text = (DIRECTORY / "es.toml").read_text()
         text = re.sub(r'(?m)^url = "postgresql:.*$', f'url = "{url}"\nca = "ca/own.pem"', text, count=1)
-        (folder / "es.toml").write_text(text)
+        (folder / "es.toml").write_text(text.replace('"storewatch/es"', f'"{secret}"', 1))
         (folder / "ca").mkdir()
         shutil.copy(stack.postgres.ca_file, folder / "ca/own.pem")
+        login = {"username": place.role, "password": place.password + "\n"}
+        secrets.put_secret_value(SecretId=secret, SecretString=json.dumps(login))
         lake = deploy(
             stack,
             prefix=prefix,
@@ -42,16 +47,16 @@ def own(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tupl
             countries=["es"],
             country_files=folder,
             rule="DISABLED",
-            secrets={"es": {"postgres": {"username": place.role, "password": place.password + "\n"}}},
         )
-        yield Deployed(stack, prefix, database, f"Test/{prefix}", lake["LakeBucket"]), place
+        yield Deployed(stack, prefix, database, f"Test/{prefix}", lake["LakeBucket"]), place, secret
     finally:
+        secrets.delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
         undeploy(stack, prefix)
         drop(stack, prefix=prefix)
 
 
-def test_a_rotated_password_is_used_without_a_new_deployment(own: tuple[Deployed, Place]) -> None:
-    deployed, place = own
+def test_a_rotated_password_is_used_without_a_new_deployment(own: tuple[Deployed, Place, str]) -> None:
+    deployed, place, secret = own
     slot = slot_with_time_left()
 
     def plan(later: int) -> bool:
@@ -68,6 +73,6 @@ def test_a_rotated_password_is_used_without_a_new_deployment(own: tuple[Deployed
         admin.execute(sql.SQL("alter role {} password {}").format(role, sql.Literal("rotated")))
     assert plan(1), "the secret was not changed yet: the snapshot serves"
     secrets = deployed.stack.aws.client("secretsmanager")
-    name = f"{deployed.prefix}/es/postgres"
-    secrets.put_secret_value(SecretId=name, SecretString=f'{{"username": "{place.role}", "password": "rotated"}}')
+    login = {"username": place.role, "password": "rotated"}
+    secrets.put_secret_value(SecretId=secret, SecretString=json.dumps(login))
     assert not plan(2), "the process that holds the old value asks for the new one"

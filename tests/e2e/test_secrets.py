@@ -77,7 +77,11 @@ def failing(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     folder = tmp_path_factory.mktemp("secrets")
     for code in COUNTRIES:
         text = (DIRECTORY / f"{code}.toml").read_text()
-        (folder / f"{code}.toml").write_text(re.sub(r"(?m)^timeout_seconds = \d+", "timeout_seconds = 2", text))
+        text = re.sub(r"(?m)^timeout_seconds = \d+", "timeout_seconds = 2", text)
+        # A secret a source, so that one can be malformed.
+        for login in ("postgres", "elasticsearch"):
+            text = text.replace(f'"storewatch/{code}"', f'"storewatch/{code}/{login}"', 1)
+        (folder / f"{code}.toml").write_text(text)
     words = {
         name: f"planted{random_words.token_hex(12)}" for name in ("es", "mx", "pt", "pt view", "es text", "mx text")
     }

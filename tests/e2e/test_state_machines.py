@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from infra import etl
 from infra.local.checks.retries import states_of
 from infra.local.config import Stack
 from infra.packaging import ROOT, STATE_MACHINES
@@ -63,7 +64,7 @@ def leads_to(state: dict[str, Any], name: str) -> bool:
     return any(found.get("Next") == name for found in (state, *state.get("Choices", []), *state.get("Catch", [])))
 
 
-@pytest.mark.parametrize("machine", STATE_MACHINES)
+@pytest.mark.parametrize("machine", [*STATE_MACHINES, *etl.MACHINES])
 def test_definitions_name_no_partition(machine: str) -> None:
     text = (ROOT / f"statemachine/{machine}.asl.json").read_text()
     assert set(re.findall(r"arn:([^:\n]*):", text)) == {"${Partition}"}

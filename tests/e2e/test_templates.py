@@ -1,4 +1,4 @@
-"""The deployed templates match the code: catalog, state machines, alarms, names."""
+"""The deployed templates match the code: catalog, state machines, names."""
 
 import re
 import tomllib
@@ -11,18 +11,11 @@ from infra import stacks
 from infra.packaging import ROOT
 from infra.vocabulary import NEVER_RETRIED
 from tests.e2e.conftest import COUNTRIES, Ticked
-from tests.harness.deployment import SCHEDULES, TABLES, Deployed
+from tests.harness.deployment import SCHEDULES, TABLES
 
 MACHINES = ("tick", *(f"country-{code}" for code in COUNTRIES))
 DAILY_MACHINES = ("daily", *(f"country-{code}-daily" for code in COUNTRIES))
 PARQUET = "org.apache.hadoop.hive.ql.io.parquet"
-
-
-def alarms_of(deployed: Deployed) -> dict[str, dict[str, Any]]:
-    """The alarms, by their names without the prefix."""
-    pages = deployed.stack.aws.client("cloudwatch").get_paginator("describe_alarms")
-    found = [alarm for page in pages.paginate(AlarmNamePrefix=f"{deployed.prefix}-") for alarm in page["MetricAlarms"]]
-    return {alarm["AlarmName"].removeprefix(f"{deployed.prefix}-"): alarm for alarm in found}
 
 
 def states_of(machine: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -93,14 +86,17 @@ def test_wrong_events_and_wrong_country_files_are_never_retried(ticked: Ticked, 
 def test_functions_get_the_agreed_environment_and_no_secret(ticked: Ticked) -> None:
     deployed, lambdas = ticked.deployed, ticked.deployed.stack.aws.client("lambda")
     metrics = {"STOREWATCH_METRICS_NAMESPACE": deployed.namespace}
+    account = "000000000000"
+    lake = {"STOREWATCH_LAKE_BUCKET": deployed.bucket, "STOREWATCH_LAKE_ACCOUNT": account}
+    catalog = {"STOREWATCH_DATABASE": deployed.database, **lake}
     own = {
         "plan": {},
         "observe": {},
         "merge": {**metrics, "STOREWATCH_LOOK_AGAIN_SECONDS": "1"},
-        "register": {**metrics, "STOREWATCH_DATABASE": deployed.database},
-        "compact": {"STOREWATCH_DATABASE": deployed.database},
-        "restate": {"STOREWATCH_DATABASE": deployed.database},
-        "repair": {"STOREWATCH_DATABASE": deployed.database},
+        "register": {**metrics, **catalog},
+        "compact": catalog,
+        "restate": catalog,
+        "repair": catalog,
     }
     for country in COUNTRIES:
         (config,) = [entry.key for entry in deployed.objects(f"config/country={country}/")]
@@ -109,6 +105,7 @@ def test_functions_get_the_agreed_environment_and_no_secret(ticked: Ticked) -> N
             found = lambdas.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
             expected = {
                 "STOREWATCH_BUCKET": deployed.bucket,
+                "STOREWATCH_ACCOUNT": account,
                 "STOREWATCH_COUNTRY": country,
                 "STOREWATCH_CONFIG": config,
                 "STOREWATCH_VERSION": deployed.version,
@@ -133,52 +130,6 @@ def test_the_daily_rule_runs_after_the_last_ticks_of_the_day_before(ticked: Tick
     (target,) = events.list_targets_by_rule(Rule=name)["Targets"]
     assert target["Arn"] == ticked.deployed.machine("daily")
     assert not {"Input", "InputPath", "InputTransformer"} & target.keys()
-
-
-def test_failed_and_timed_out_executions_raise_alarms_that_reach_the_topic(ticked: Ticked) -> None:
-    """Only AWS can show whether they fire: the local Step Functions puts no AWS/States metrics."""
-    alarms = alarms_of(ticked.deployed)
-    machines = {"tick": "tick", "daily": "daily", **{code: f"country-{code}" for code in COUNTRIES}}
-    for name, machine in machines.items():
-        for kind, metric in (("failed", "ExecutionsFailed"), ("timed-out", "ExecutionsTimedOut")):
-            alarm = alarms[f"{name}-{kind}"]
-            assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/States", metric)
-            assert alarm["Dimensions"] == [{"Name": "StateMachineArn", "Value": ticked.deployed.machine(machine)}]
-            raises_at_one(alarm, ticked.deployed)
-
-
-@pytest.mark.parametrize("country", COUNTRIES)
-@pytest.mark.parametrize("metric", ["TicksFailed", "TicksPartial", "SchedulesStale", "ConfigErrors", "IdsUnmet"])
-def test_every_failure_metric_of_a_country_tick_has_an_alarm(ticked: Ticked, country: str, metric: str) -> None:
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", metric).lower()
-    alarm = alarms_of(ticked.deployed)[f"{country}-{name}"]
-    assert (alarm["Namespace"], alarm["MetricName"]) == (ticked.deployed.namespace, metric)
-    assert alarm["Dimensions"] == [{"Name": "Country", "Value": country}]
-    raises_at_one(alarm, ticked.deployed)
-
-
-def test_thirty_hours_without_the_daily_work_or_without_data_raise_an_alarm(ticked: Ticked) -> None:
-    alarm = alarms_of(ticked.deployed)["daily-missing"]
-    assert (alarm["Namespace"], alarm["MetricName"]) == ("AWS/States", "ExecutionsSucceeded")
-    assert 30 * 3600 < alarm["Period"] * alarm["EvaluationPeriods"] < 48 * 3600
-    assert alarm["TreatMissingData"] == "breaching"
-    reaches_the_topic(alarm, ticked.deployed)
-
-
-def raises_at_one(alarm: dict[str, Any], deployed: Deployed) -> None:
-    """Asserts that one failure raises the alarm, and none clears it."""
-    compared = (alarm["Statistic"], alarm["ComparisonOperator"], alarm["Threshold"])
-    assert compared == ("Sum", "GreaterThanOrEqualToThreshold", 1)
-    assert alarm["TreatMissingData"] == "notBreaching"
-    reaches_the_topic(alarm, deployed)
-
-
-def reaches_the_topic(alarm: dict[str, Any], deployed: Deployed) -> None:
-    """Asserts that the topic hears when the alarm begins and when it ends."""
-    for action in ("AlarmActions", "OKActions"):
-        (topic,) = alarm[action]
-        assert topic.startswith("arn:aws:sns:") and topic.endswith(f":{deployed.prefix}-alerts")
-    assert alarm["ActionsEnabled"]
 
 
 def test_stacks_name_the_deployed_release_and_commit(ticked: Ticked) -> None:

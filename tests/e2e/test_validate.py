@@ -145,7 +145,7 @@ def test_a_wrong_password_is_named_and_not_printed_and_the_other_source_is_still
 def test_a_secret_that_was_not_given_is_named(own: Own, capfd: pytest.CaptureFixture[str]) -> None:
     own.secrets.write_text("{}")
     assert own.validate() == 1
-    assert 'the secret "storewatch/es/postgres" was not given' in capfd.readouterr().out
+    assert 'the secret "storewatch/es" was not given' in capfd.readouterr().out
 
 
 def test_a_new_country_is_written_with_every_comment_and_can_be_deployed(tmp_path: Path) -> None:

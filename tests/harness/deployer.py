@@ -7,6 +7,7 @@ from typing import Any
 
 from infra import buckets, stacks
 from infra.country_file import CountryFile
+from infra.country_secrets import Logins
 from infra.deploy import Deployment
 from infra.local.config import Stack
 from infra.local.local_aws import LocalAws
@@ -49,13 +50,20 @@ class Deployer:
                 binary.write_text(f"the function {name}")
         return deployment.release(binaries, self.folder / "zips")
 
-    def deploy(self, lake: Mapping[str, str] | None = None, **options: Any) -> dict[str, str]:
+    def deploy(
+        self,
+        lake: Mapping[str, str] | None = None,
+        *,
+        file: CountryFile | None = None,
+        logins: Logins | None = SECRETS,
+        **options: Any,
+    ) -> dict[str, str]:
         """Deploys everything. `lake` are the lake's own parameters."""
         deployment = self.deployment(**options)
         release = self.release(deployment)
         made = deployment.deploy_lake(release, lake or {})
         deployment.deploy_analytics(made, ["es"])
-        deployment.deploy_country(CountryFile.load("es"), release, made, SECRETS)
+        deployment.deploy_country(file or CountryFile.load("es"), release, made, logins)
         return made
 
     @property

@@ -39,7 +39,7 @@ pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Answer, Funct
     let lake = context.lake().await?;
     check_country("compact", event.country, lake.code)?;
     let catalog = context.aws().catalog()?;
-    let ports = Ports { objects: &*lake.objects, catalog, clock: &SystemClock };
+    let ports = Ports { objects: &*lake.objects, catalog: &*catalog, clock: &SystemClock };
     let country = context.country().await;
     handle(&ports, country.map(|country| &country.file), &event).await
 }

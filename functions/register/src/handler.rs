@@ -1,5 +1,6 @@
 //! Registers partitions.
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use storewatch_domain::CountryCode;
 use storewatch_lake::catalog::{self, Catalog};
 use storewatch_lake::{LakeError, Objects, Partition, Registered, keys};
@@ -13,6 +14,13 @@ pub struct Ports<'a> {
     pub metrics: &'a dyn Metrics,
 }
 
+/// The most notes that one call handles: two days of ticks, whose files are delivered to a lake in another account well
+/// within the function's time. After a longer outage, later ticks handle the rest.
+const MOST_NOTES: usize = 192;
+
+/// Notes read or deleted at once.
+const PARALLEL: usize = 16;
+
 /// Registers these partitions and all that are noted as pending, oldest first. A note is deleted only when
 /// its partitions are in the catalog; until then they count as pending. The note may have been written
 /// again after it was read, but never with other partitions: see [`keys::pending`].
@@ -24,37 +32,38 @@ pub async fn register(
     country: CountryCode,
     mut partitions: Vec<Partition>,
 ) -> Result<Registered, FunctionError> {
-    let mut notes = Vec::new();
-    let mut noted: Vec<Partition> = Vec::new();
-    for note in ports.objects.list(&keys::pending_prefix(country)).await? {
-        let body = match ports.objects.get(&note.key).await {
+    let objects = ports.objects;
+    let listed = objects.list(&keys::pending_prefix(country)).await?;
+    let waiting = listed.len().saturating_sub(MOST_NOTES);
+    let read = stream::iter(listed.into_iter().take(MOST_NOTES)).map(|note| async move {
+        match objects.get(&note.key).await {
             // Another `register` has handled it since the listing.
-            Err(LakeError::Missing { .. }) => continue,
-            body => body?,
-        };
+            Err(LakeError::Missing { .. }) => Ok(None),
+            body => body.map(|body| Some((note.key, body))),
+        }
+    });
+    let read: Vec<_> = read.buffered(PARALLEL).try_collect().await?;
+    let (mut notes, mut noted) = (Vec::new(), Vec::new());
+    for (key, body) in read.into_iter().flatten() {
         match serde_json::from_slice::<Partitions>(&body) {
             Ok(pending) if pending.partitions.iter().all(|partition| partition.country == country) => {
                 noted.extend(pending.partitions);
-                notes.push(note.key);
+                notes.push(key);
             }
-            Ok(_) => {
-                tracing::error!(key = note.key, "a pending note names another country; ignoring it")
-            }
-            Err(error) => {
-                tracing::error!(key = note.key, %error, "a pending note cannot be read; ignoring it")
-            }
+            Ok(_) => tracing::error!(key, "a pending note names another country; ignoring it"),
+            Err(error) => tracing::error!(key, %error, "a pending note cannot be read; ignoring it"),
         }
     }
     noted.append(&mut partitions);
     noted.sort();
     noted.dedup();
     let done = catalog::register(ports.catalog, &noted).await;
-    let pending = if done.is_ok() { 0 } else { noted.len() as u64 };
+    // A note that waits has one partition at least.
+    let pending = (waiting + if done.is_ok() { 0 } else { noted.len() }) as u64;
     ports.metrics.put(country, &[Metric::count("PartitionsPending", pending)]).await;
     let done = done?;
-    for key in notes {
-        ports.objects.delete(&key).await?;
-    }
+    let deleted = stream::iter(notes).map(|key| async move { objects.delete(&key).await });
+    deleted.buffer_unordered(PARALLEL).try_collect::<()>().await?;
     tracing::info!(
         country = country.as_str(),
         created = done.created,

@@ -43,5 +43,6 @@ pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Registered, F
         check_country("register", partition.country, lake.code)?;
     }
     let (catalog, metrics) = (context.aws().catalog()?, context.aws().metrics()?);
-    register(&Ports { objects: &*lake.objects, catalog, metrics }, lake.code, event.partitions).await
+    register(&Ports { objects: &*lake.objects, catalog: &*catalog, metrics }, lake.code, event.partitions)
+        .await
 }

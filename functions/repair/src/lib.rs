@@ -23,5 +23,5 @@ pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Repaired, Fun
     let lake = context.lake().await?;
     check_country("repair", event.country, lake.code)?;
     let catalog = context.aws().catalog()?;
-    repair(Lake { objects: &*lake.objects, catalog }, &event).await
+    repair(Lake { objects: &*lake.objects, catalog: &*catalog }, &event).await
 }

@@ -23,7 +23,7 @@ pub async fn invoke(context: Arc<Context>, event: Value) -> Result<Restated, Fun
     let country = context.country().await?;
     check_country("restate", event.country, country.code)?;
     let catalog = context.aws().catalog()?;
-    let ports = Ports { objects: &*country.objects, catalog, clock: &SystemClock };
+    let ports = Ports { objects: &*country.objects, catalog: &*catalog, clock: &SystemClock };
     let restated = async { restate(&ports, &country.file, country.schedules().await?, &event).await };
     restated.await.map_err(|error| country.blame(error))
 }

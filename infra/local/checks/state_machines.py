@@ -8,14 +8,13 @@ from pathlib import Path
 
 from samtranslator.yaml_helper import yaml_parse
 
-from infra import vocabulary
+from infra import etl, vocabulary
 from infra.local.checks.programs import run
 from infra.local.checks.retries import states_of
 from infra.local.config import CACHE, ROOT
 from infra.local.console import say
 from infra.local.errors import StackError
 from infra.local.servers.packages import install
-from infra.packaging import STATE_MACHINES
 
 # Where each definition is deployed: template and resource.
 MACHINES = {
@@ -23,6 +22,8 @@ MACHINES = {
     "daily": ("lake", "DailyMachine"),
     "country": ("country", "CountryMachine"),
     "country-daily": ("country", "CountryDailyMachine"),
+    # An ETL's machine is the resource `Machine` of its template.
+    **{machine: (f"etls/{name}/country", "Machine") for name in etl.NAMES for machine in etl.machines(name)},
 }
 # Errors raised by Step Functions and Lambda. All others come from the functions.
 _PLATFORM_ERRORS = re.compile(r"(States|Lambda|Runtime|Sandbox|StepFunctions)\.\w+|ExecutionAlreadyExists")
@@ -35,7 +36,7 @@ def validate() -> list[str]:
     validator = _validator()
     with tempfile.TemporaryDirectory() as folder:
         arguments = []
-        for name in STATE_MACHINES:
+        for name in MACHINES:
             rendered = Path(folder) / f"{name}.asl.json"
             # An ARN for everything: definitions need ARNs, and the validator accepts one as a bucket's name.
             text = _definition(name).replace("${Partition}", "aws")
@@ -60,7 +61,7 @@ def check_substitutions() -> list[str]:
 def check_states() -> list[str]:
     """Every task has a time limit, every error exists, and errors that would happen again are not retried."""
     problems = []
-    for name in STATE_MACHINES:
+    for name in MACHINES:
         definition = json.loads(_definition(name))
         if "TimeoutSeconds" not in definition:
             problems.append(f"{name}.asl.json has no TimeoutSeconds")

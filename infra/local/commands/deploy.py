@@ -6,11 +6,13 @@ import secrets as random_words
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from infra import etl
 from infra.country_file import DIRECTORY, CountryFile
 from infra.deploy import Deployment
 from infra.errors import DeployError
@@ -42,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--secrets", type=Path, metavar="FILE", help="JSON file of secrets, for sources other than the sample"
     )
     parser.add_argument("--analyst-countries", default="", metavar="es,mx", help="the countries that analysts may read")
+    parser.add_argument("--etl", action="append", default=[], choices=etl.NAMES, help="an ETL beside the ticks")
     parser.add_argument("--sample", metavar="PREFIX", help="the sample to read (default: the one with the same prefix)")
 
 
@@ -58,6 +61,7 @@ def main(args: argparse.Namespace) -> int:
         secrets=read_secrets(args.secrets),
         sample=args.sample,
         analyst_countries=args.analyst_countries.split(",") if args.analyst_countries else (),
+        etls=args.etl,
     )
     return 0
 
@@ -75,11 +79,14 @@ def deploy(
     sample: str | None = None,
     parameters: Mapping[str, str] | None = None,
     analyst_countries: Sequence[str] = (),
+    etls: Sequence[str] = (),
+    lake_account: str = "",
+    country_accounts: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Deploys everything to a running stack and returns the lake's outputs. Tests call it with their own prefix.
 
     `parameters` are extra ones for the countries' stacks, such as MetricsNamespace. `analyst_countries` are the
-    countries that analysts may read; by default all.
+    countries that analysts may read; by default all. The last two are those of `Deployment`.
     """
     started = time.monotonic()
     if not shutil.which("strip"):
@@ -87,7 +94,15 @@ def deploy(
     # Uses the sample with the deployment's prefix, if there is one.
     places = read_places(stack, sample or (prefix if prefix != DEFAULT_PREFIX else None)) or read_places(stack)
     adapter = LocalAws(stack, prefix, places, lambda text: say("deploy", text))
-    deployment = Deployment(stack.aws.client, prefix, database, adapter, lambda text: say("deploy", text))
+    deployment = Deployment(
+        stack.aws.client,
+        prefix,
+        database,
+        adapter,
+        lambda text: say("deploy", text),
+        lake_account=lake_account,
+        country_accounts=country_accounts,
+    )
     try:
         files = [CountryFile.load(country, country_files) for country in countries]
         release = deployment.release(binaries, CACHE / "zips")
@@ -96,6 +111,9 @@ def deploy(
         for file in files:
             values = secret_values(file, places.get(file.country), (secrets or {}).get(file.country, {}))
             deployment.deploy_country(file, release, lake, values, parameters)
+            for name in etls:
+                by_rule = replace(deployment, parameters={"RuleState": rule})
+                etl.deploy(by_rule, name, file.country, binaries, CACHE / "zips")
     except DeployError as error:
         raise StackError(str(error)) from None
     except (ClientError, BotoCoreError) as error:

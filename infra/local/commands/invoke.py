@@ -19,6 +19,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from infra import etl
 from infra.local import slots
 from infra.local.config import ROOT, VENV, Stack
 from infra.local.console import say
@@ -34,7 +35,7 @@ _POLL_SECONDS = 0.05
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options: which function, and which event."""
     add_prefix_argument(parser)
-    parser.add_argument("function", choices=FUNCTIONS)
+    parser.add_argument("function", choices=(*FUNCTIONS, *etl.FUNCTIONS))
     parser.add_argument("event", nargs="?", type=Path, help="default: each of functions/<function>/events/*.json")
     parser.add_argument("--country", default="es", help="country whose environment it gets (default: %(default)s)")
     parser.add_argument(

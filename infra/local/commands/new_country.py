@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from infra.country_file import DIRECTORY, CountryFile
+from infra.country_file import DIRECTORY, SECTIONS, CountryFile
 from infra.errors import DeployError
 from infra.local.commands.validate import add_source_arguments, validate
 from infra.local.config import ROOT
@@ -93,8 +93,8 @@ def write(country: Country, timezone: str, prefix: str, changes: dict[tuple[str,
     text = re.sub(r"\A# [^:]+:", lambda _: f"# {country.name}:", text)
     text = re.sub(rf"(?<![A-Za-z]){FORM}(?![A-Za-z])", country.code, text)
     text = _put(text, "", "default_timezone", timezone, "for stores whose time zone is null")
-    for section, kind in (("schedule", "postgres"), ("live_view", "elasticsearch")):
-        text = _put(text, section, "secret", f"{prefix}/{country.code}/{kind}")
+    for section in SECTIONS:
+        text = _put(text, section, "secret", f"{prefix}/{country.code}")
     for (section, key), value in changes.items():
         if value:
             text = _put(text, section, key, value)

@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra import buckets
+from infra import buckets, etl
 from infra.deploy import Deployment
 from infra.errors import DeployError
 from infra.local.config import Stack
@@ -42,7 +42,9 @@ def undeploy(stack: Stack, prefix: str) -> None:
         for name in names:
             country = name.removeprefix(f"{prefix}-country-")
             if country != name:
+                etl.undeploy(deployment, country)
                 deployment.undeploy_country(country)
+        etl.undeploy_tables(deployment)
         deployment.undeploy_lake()
         bucket = deployment.lake_bucket
         buckets.empty(s3, bucket)

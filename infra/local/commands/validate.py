@@ -21,8 +21,6 @@ from infra.local.prefix import DEFAULT_PREFIX
 from infra.local.sample.places import Place, read_places
 
 BINARY = ROOT / "target/debug/validate"
-# The key of a section's secret in the file of SECRETS.
-_KINDS = {"schedule": "postgres", "live_view": "elasticsearch"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,13 +72,12 @@ def _with_sample(file: CountryFile, prefix: str | None) -> tuple[CountryFile, Pl
 
 
 def _secrets(file: CountryFile, values: Mapping[str, Any]) -> dict[str, str]:
-    """Name of a secret in the country file to its value, as Secrets Manager would hold it."""
-    named = {section: file.content.get(section, {}).get("secret") for section in SECTIONS}
-    return {
-        name: json.dumps(values[_KINDS[section]])
-        for section, name in named.items()
-        if isinstance(name, str) and _KINDS[section] in values
-    }
+    """Name of a secret in the country file to its value, as a secret of both sources would hold it."""
+    held: dict[str, dict[str, Any]] = {}
+    for login, name in file.secrets().items():
+        if login in values:
+            held.setdefault(name, {})[login] = values[login]
+    return {name: json.dumps(logins) for name, logins in held.items()}
 
 
 def _shown(path: Path) -> str:

@@ -134,7 +134,7 @@ async fn once(
     if !day_outages::are_current(objects, &record).await? {
         return Ok(None);
     }
-    if !settle(objects, &mut record).await? {
+    if !settle(lake, &mut record).await? {
         return Ok(None);
     }
     let compacted = answer(&record, &ticks, &files);
@@ -190,7 +190,8 @@ fn made_again(before: &Record, ticks: &[TickFiles], fresh: &BTreeSet<Slot>) -> B
 
 /// Marks replaced files for removal if the record is still the one that was written. Returns `false` if
 /// another compaction has changed it.
-async fn settle(objects: &dyn Objects, record: &mut Record) -> Result<bool, DaysError> {
+async fn settle(lake: Lake<'_>, record: &mut Record) -> Result<bool, DaysError> {
+    let objects = lake.objects;
     let found = Record::find(objects, record.id()).await?;
     if found.record != *record {
         return Ok(false);
@@ -198,7 +199,7 @@ async fn settle(objects: &dyn Objects, record: &mut Record) -> Result<bool, Days
     if record.settled {
         return Ok(true);
     }
-    publish::mark_replaced(objects, record).await?;
+    publish::mark_replaced(lake, record).await?;
     record.superseded.clear();
     record.settled = true;
     Ok(record.write(objects, found.condition).await? == Put::Done)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use storewatch_lake::catalog::{self, Created};
-use storewatch_lake::{LakeError, Objects, Partition, Table, Tag, keys};
+use storewatch_lake::{LakeError, Partition, Table, Tag, keys};
 
 use crate::record::Record;
 use crate::tick_files::TickFiles;
@@ -73,8 +73,10 @@ pub(crate) async fn swap(
 
 /// Marks for removal the files that the record's versions replaced. A tick's file that was written again
 /// since is not part of them and stays. A file that is rewritten between this check and the mark gets into
-/// tomorrow's version, days before it expires.
-pub(crate) async fn mark_replaced(objects: &dyn Objects, record: &Record) -> Result<(), LakeError> {
+/// tomorrow's version, days before it expires. A delivered copy is marked before the file itself, which is listed
+/// again if this fails.
+pub(crate) async fn mark_replaced(lake: Lake<'_>, record: &Record) -> Result<(), DaysError> {
+    let objects = lake.objects;
     let mut replaced = record.superseded.clone();
     for (table, version) in record.tables.iter().filter(|(table, _)| Table::TICKED.contains(table)) {
         let ticks = TickFiles::list(objects, *table, record.id()).await?;
@@ -82,10 +84,11 @@ pub(crate) async fn mark_replaced(objects: &dyn Objects, record: &Record) -> Res
         replaced.extend(known.map(|object| object.key.clone()));
     }
     let tagged = stream::iter(replaced).map(|key| async move {
+        lake.catalog.tag_delivered(&key, REPLACED).await?;
         match objects.tag(&key, REPLACED).await {
             // It has expired already.
             Err(LakeError::Missing { .. }) => Ok(()),
-            other => other,
+            other => Ok(other?),
         }
     });
     tagged.buffer_unordered(PARALLEL).try_collect().await

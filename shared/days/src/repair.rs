@@ -114,7 +114,7 @@ struct Plan {
     missing: Vec<Partition>,
     wrong: Vec<Partition>,
     empty: Vec<Partition>,
-    right: usize,
+    right: Vec<Partition>,
 }
 
 impl Plan {
@@ -135,7 +135,7 @@ impl Plan {
             partition.location = version.unwrap_or(partition.location);
             match held {
                 Some(held) if has_files && held.current && held.location == partition.location => {
-                    plan.right += 1;
+                    plan.right.push(partition);
                 }
                 Some(_) if has_files => plan.wrong.push(partition),
                 Some(_) => plan.empty.push(partition),
@@ -147,6 +147,7 @@ impl Plan {
     }
 
     async fn carry_out(mut self, lake: Lake<'_>, table: Table, done: &mut Repaired) -> Result<(), DaysError> {
+        lake.catalog.deliver(&self.right).await?;
         let created = lake.catalog.create(table, &self.missing).await?;
         for (partition, created) in self.missing.into_iter().zip(created) {
             match created {
@@ -158,7 +159,7 @@ impl Plan {
         lake.catalog.delete(table, &self.empty).await?;
         done.updated += self.wrong.len();
         done.deleted += self.empty.len();
-        done.unchanged += self.right;
+        done.unchanged += self.right.len();
         Ok(())
     }
 }

@@ -101,7 +101,7 @@ async fn a_repaired_catalog_in_memory_matches_s3() {
 #[tokio::test]
 async fn a_repaired_glue_catalog_matches_s3() {
     let (client, database) = aws::glue_database(&Table::ALL.map(Table::name)).await;
-    contract(&GlueCatalog::new(client, database)).await;
+    contract(&GlueCatalog::new(client, aws::ACCOUNT, database)).await;
 }
 
 #[tokio::test]

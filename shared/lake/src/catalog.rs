@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use storewatch_domain::{CountryCode, Day};
 
 use crate::keys;
+use crate::objects::{LakeError, Tag};
 use crate::tables::Table;
 
 /// A partition of a table, and the location of its files.
@@ -52,6 +53,10 @@ pub enum CatalogError {
         "{database}.{table}: the partition country={country}/day={day} was created and deleted while it was being registered; run it again"
     )]
     Unsettled { database: String, table: Table, country: CountryCode, day: Day },
+    #[error(
+        "the files under {folder} could not be delivered to the lake; they stay in the country's own account, and a later run delivers them"
+    )]
+    Undelivered { folder: String, source: LakeError },
 }
 
 /// A partition in the catalog.
@@ -99,6 +104,23 @@ pub trait Catalog: Send + Sync {
     /// # Errors
     /// The service refused one or did not answer. Others may have been removed.
     async fn delete(&self, table: Table, partitions: &[Partition]) -> Result<(), CatalogError>;
+
+    /// Brings the files of the partitions to the catalog's lake, as far as they have changed there. Only a lake in
+    /// another account needs that: see [`crate::delivery`].
+    ///
+    /// # Errors
+    /// [`CatalogError::Undelivered`]. What was delivered stays; running it again does the rest.
+    async fn deliver(&self, _partitions: &[Partition]) -> Result<(), CatalogError> {
+        Ok(())
+    }
+
+    /// Tags the copy of a file that was delivered, if there is one.
+    ///
+    /// # Errors
+    /// [`CatalogError::Undelivered`].
+    async fn tag_delivered(&self, _key: &str, _tag: Tag) -> Result<(), CatalogError> {
+        Ok(())
+    }
 }
 
 /// What [`register`] did.
@@ -143,7 +165,7 @@ async fn register_table(
     // The second round handles partitions that were created between our get and our create.
     for round in 0..2 {
         let held = catalog.get(table, &open).await?;
-        let (mut missing, mut different) = (Vec::new(), Vec::new());
+        let (mut missing, mut different, mut unchanged) = (Vec::new(), Vec::new(), Vec::new());
         for (mut partition, held) in open.into_iter().zip(held) {
             match held {
                 None => missing.push(partition),
@@ -152,13 +174,16 @@ async fn register_table(
                         partition.location.clone_from(&held.location);
                     }
                     if held.current && held.location == partition.location {
-                        done.unchanged += 1;
+                        unchanged.push(partition);
                     } else {
                         different.push(partition);
                     }
                 }
             }
         }
+        // The partitions are right, but may have new files.
+        catalog.deliver(&unchanged).await?;
+        done.unchanged += unchanged.len();
         if !different.is_empty() {
             catalog.update(table, &different).await?;
             done.updated += different.len();

@@ -26,13 +26,15 @@ const BATCH: usize = 100;
 #[derive(Debug, Clone)]
 pub struct GlueCatalog {
     client: Client,
+    account: String,
     database: String,
 }
 
 impl GlueCatalog {
-    /// The database with that name in the caller's own catalog.
-    pub fn new(client: Client, database: impl Into<String>) -> Self {
-        Self { client, database: database.into() }
+    /// The database with that name in an account's catalog. A catalog's id is its account:
+    /// <https://docs.aws.amazon.com/glue/latest/dg/cross-account-access.html>
+    pub fn new(client: Client, account: impl Into<String>, database: impl Into<String>) -> Self {
+        Self { client, account: account.into(), database: database.into() }
     }
 
     fn failed(
@@ -84,7 +86,8 @@ impl Catalog for GlueCatalog {
                 let asked = wanted.len();
                 let lists =
                     wanted.drain(..).map(|v| PartitionValueList::builder().set_values(Some(v)).build());
-                let request = self.client.batch_get_partition().database_name(&self.database);
+                let request =
+                    self.client.batch_get_partition().catalog_id(&self.account).database_name(&self.database);
                 let request = request.table_name(table.name()).set_partitions_to_get(Some(
                     lists
                         .collect::<Result<_, _>>()
@@ -115,7 +118,8 @@ impl Catalog for GlueCatalog {
     async fn create(&self, table: Table, partitions: &[Partition]) -> Result<Vec<Created>, CatalogError> {
         let mut outcomes = Vec::with_capacity(partitions.len());
         for batch in partitions.chunks(BATCH) {
-            let request = self.client.batch_create_partition().database_name(&self.database);
+            let request =
+                self.client.batch_create_partition().catalog_id(&self.account).database_name(&self.database);
             let inputs = batch.iter().map(|partition| self.input(partition)).collect();
             let request = request.table_name(table.name()).set_partition_input_list(Some(inputs));
             let answer =
@@ -146,7 +150,8 @@ impl Catalog for GlueCatalog {
             let entries = entries
                 .collect::<Result<_, _>>()
                 .map_err(|error| self.failed("BatchUpdatePartition", table, error))?;
-            let request = self.client.batch_update_partition().database_name(&self.database);
+            let request =
+                self.client.batch_update_partition().catalog_id(&self.account).database_name(&self.database);
             let request = request.table_name(table.name()).set_entries(Some(entries));
             let answer =
                 request.send().await.map_err(|error| self.failed("BatchUpdatePartition", table, error))?;
@@ -163,8 +168,12 @@ impl Catalog for GlueCatalog {
     async fn delete(&self, table: Table, partitions: &[Partition]) -> Result<(), CatalogError> {
         // One by one: few partitions have no files, and the local Glue has no BatchDeletePartition.
         for partition in partitions {
-            let request =
-                self.client.delete_partition().database_name(&self.database).table_name(table.name());
+            let request = self
+                .client
+                .delete_partition()
+                .catalog_id(&self.account)
+                .database_name(&self.database)
+                .table_name(table.name());
             match request.set_partition_values(Some(values(partition))).send().await {
                 Ok(_) => {}
                 Err(error)

@@ -218,6 +218,11 @@ pub fn pending_prefix(country: CountryCode) -> String {
     format!("pending/country={country}/")
 }
 
+/// The files of a folder that the lake of another account has, with the entity tags that they had at home.
+pub fn delivered(country: CountryCode, folder: &str) -> String {
+    format!("delivered/country={country}/{folder}files.json")
+}
+
 /// The levels of a country's last tick. The next tick is compared with them.
 pub fn levels(country: CountryCode) -> String {
     format!("levels/country={country}/last.json")

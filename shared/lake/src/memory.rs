@@ -12,8 +12,9 @@ use crate::objects::{Condition, LakeError, ListedObject, Objects, Put, Tag};
 use crate::tables::Table;
 
 /// A bucket in memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemoryObjects {
+    bucket: &'static str,
     objects: Mutex<Stored>,
 }
 
@@ -26,11 +27,22 @@ struct Stored {
 
 impl Clone for MemoryObjects {
     fn clone(&self) -> Self {
-        Self { objects: Mutex::new(lock(&self.objects).clone()) }
+        Self { bucket: self.bucket, objects: Mutex::new(lock(&self.objects).clone()) }
+    }
+}
+
+impl Default for MemoryObjects {
+    fn default() -> Self {
+        Self::named("memory")
     }
 }
 
 impl MemoryObjects {
+    /// An empty bucket with that name.
+    pub fn named(bucket: &'static str) -> Self {
+        Self { bucket, objects: Mutex::default() }
+    }
+
     /// The keys of the objects with this tag.
     pub fn tagged(&self, tag: Tag) -> Vec<String> {
         let stored = lock(&self.objects);
@@ -50,7 +62,7 @@ fn etag(number: u64) -> String {
 #[async_trait]
 impl Objects for MemoryObjects {
     fn bucket(&self) -> &str {
-        "memory"
+        self.bucket
     }
 
     async fn get(&self, key: &str) -> Result<Bytes, LakeError> {

@@ -25,7 +25,11 @@ pub enum ParquetError {
 /// Rows in a row group of a tick's file. Nearly every country fits in one group.
 const ROW_GROUP: usize = 131_072;
 
-pub(crate) fn write(frame: &mut DataFrame) -> Result<Bytes, ParquetError> {
+/// The data frame as a file.
+///
+/// # Errors
+/// Polars cannot write it.
+pub fn write(frame: &mut DataFrame) -> Result<Bytes, ParquetError> {
     let mut body = Vec::new();
     writer(&mut body).with_row_group_size(Some(ROW_GROUP)).finish(frame)?;
     Ok(body.into())
@@ -89,7 +93,10 @@ pub(crate) fn schema(table: Table) -> Result<Schema, ParquetError> {
 }
 
 /// Checks that the data frame has the table's columns, with their types and in their order.
-pub(crate) fn check(table: Table, frame: &DataFrame) -> Result<(), ParquetError> {
+///
+/// # Errors
+/// It has other columns.
+pub fn check(table: Table, frame: &DataFrame) -> Result<(), ParquetError> {
     check_columns(table.name(), table.columns(), frame)
 }
 
@@ -127,7 +134,10 @@ pub(crate) fn nulls(name: &str, glue: &str, height: usize) -> Result<Column, Par
 }
 
 /// A column of instants.
-pub(crate) fn timestamps(name: &str, values: Vec<Option<Instant>>) -> Result<Column, ParquetError> {
+///
+/// # Errors
+/// Polars cannot make it.
+pub fn timestamps(name: &str, values: Vec<Option<Instant>>) -> Result<Column, ParquetError> {
     let values: Vec<Option<i64>> = values.into_iter().map(|value| value.map(Instant::micros)).collect();
     typed(Series::new(name.into(), values), "timestamp")
 }
@@ -144,7 +154,7 @@ pub(crate) fn dates(name: &str, values: Vec<Option<i32>>) -> Result<Column, Parq
 }
 
 /// A column of text.
-pub(crate) fn texts(name: &str, values: &[Option<&str>]) -> Column {
+pub fn texts(name: &str, values: &[Option<&str>]) -> Column {
     Series::new(name.into(), values).into_column()
 }
 

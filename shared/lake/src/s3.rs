@@ -13,16 +13,20 @@ use tokio::time::sleep;
 use crate::objects::{Condition, LakeError, ListedObject, Objects, Put, Tag};
 
 /// One bucket. The client lives as long as the process.
+///
+/// Anybody can take a bucket's name once it is free. So every request names the account that must own it:
+/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucket-owner-condition.html>
 #[derive(Debug, Clone)]
 pub struct S3Objects {
     client: Client,
     bucket: String,
+    owner: String,
 }
 
 impl S3Objects {
-    /// The bucket with that name.
-    pub fn new(client: Client, bucket: impl Into<String>) -> Self {
-        Self { client, bucket: bucket.into() }
+    /// The bucket with that name, which the account `owner` owns.
+    pub fn new(client: Client, bucket: impl Into<String>, owner: impl Into<String>) -> Self {
+        Self { client, bucket: bucket.into(), owner: owner.into() }
     }
 
     fn failed(
@@ -47,7 +51,14 @@ impl Objects for S3Objects {
     }
 
     async fn get(&self, key: &str) -> Result<Bytes, LakeError> {
-        let answer = self.client.get_object().bucket(&self.bucket).key(key).send().await;
+        let answer = self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .expected_bucket_owner(&self.owner)
+            .key(key)
+            .send()
+            .await;
         let object = answer.map_err(|error| match error.as_service_error() {
             Some(GetObjectError::NoSuchKey(_)) => {
                 LakeError::Missing { bucket: self.bucket.clone(), key: key.to_owned() }
@@ -61,7 +72,13 @@ impl Objects for S3Objects {
     async fn put_if(&self, key: &str, body: Bytes, condition: Condition) -> Result<Put, LakeError> {
         let mut pauses = CROSSED_PAUSES.iter();
         loop {
-            let put = self.client.put_object().bucket(&self.bucket).key(key).body(body.clone().into());
+            let put = self
+                .client
+                .put_object()
+                .bucket(&self.bucket)
+                .expected_bucket_owner(&self.owner)
+                .key(key)
+                .body(body.clone().into());
             let put = match &condition {
                 Condition::Always => put,
                 Condition::Absent => put.if_none_match("*"),
@@ -79,8 +96,14 @@ impl Objects for S3Objects {
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ListedObject>, LakeError> {
-        let mut pages =
-            self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).into_paginator().send();
+        let mut pages = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .expected_bucket_owner(&self.owner)
+            .prefix(prefix)
+            .into_paginator()
+            .send();
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.failed("list", prefix, error))?;
@@ -96,7 +119,13 @@ impl Objects for S3Objects {
     }
 
     async fn folders(&self, prefix: &str) -> Result<Vec<String>, LakeError> {
-        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).delimiter("/");
+        let request = self
+            .client
+            .list_objects_v2()
+            .bucket(&self.bucket)
+            .expected_bucket_owner(&self.owner)
+            .prefix(prefix)
+            .delimiter("/");
         let mut pages = request.into_paginator().send();
         let mut found = Vec::new();
         while let Some(page) = pages.next().await {
@@ -109,7 +138,14 @@ impl Objects for S3Objects {
     }
 
     async fn delete(&self, key: &str) -> Result<(), LakeError> {
-        let answer = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
+        let answer = self
+            .client
+            .delete_object()
+            .bucket(&self.bucket)
+            .expected_bucket_owner(&self.owner)
+            .key(key)
+            .send()
+            .await;
         answer.map(|_| ()).map_err(|error| self.failed("delete", key, error))
     }
 
@@ -117,7 +153,13 @@ impl Objects for S3Objects {
         let set = aws_sdk_s3::types::Tag::builder().key(tag.name).value(tag.value).build();
         let set = set.and_then(|tag| Tagging::builder().tag_set(tag).build());
         let set = set.map_err(|error| self.failed("tag", key, error))?;
-        let request = self.client.put_object_tagging().bucket(&self.bucket).key(key).tagging(set);
+        let request = self
+            .client
+            .put_object_tagging()
+            .bucket(&self.bucket)
+            .expected_bucket_owner(&self.owner)
+            .key(key)
+            .tagging(set);
         match request.send().await {
             Ok(_) => Ok(()),
             Err(error) if error.code() == Some("NoSuchKey") => {

@@ -24,6 +24,18 @@ pub enum Table {
     CurrentOutages,
     /// One row per store and slot of the day in which it was scheduled and no tick looked at it.
     MissedLooks,
+    /// A table of an ETL of its own. Only that ETL writes and registers it, and no event names it.
+    #[serde(skip)]
+    Etl(&'static EtlTable),
+}
+
+/// The definition of a [`Table::Etl`].
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EtlTable {
+    /// As [`Table::name`].
+    pub name: &'static str,
+    /// As [`Table::columns`].
+    pub columns: &'static [Column],
 }
 
 /// A column's name, and its type in the Glue catalog's spelling.
@@ -167,7 +179,7 @@ const MISSED_LOOKS: &[Column] = &[
 ];
 
 impl Table {
-    /// All tables of the catalog.
+    /// The tables that ticks and the daily work fill and keep: all but those of other ETLs.
     pub const ALL: [Self; 7] = [
         Self::StoreAvailability,
         Self::AvailabilityByCity,
@@ -194,6 +206,7 @@ impl Table {
             Self::Outages => "outages",
             Self::CurrentOutages => "current_outages",
             Self::MissedLooks => "missed_looks",
+            Self::Etl(table) => table.name,
         }
     }
 
@@ -207,6 +220,7 @@ impl Table {
             Self::Outages => OUTAGES,
             Self::CurrentOutages => CURRENT_OUTAGES,
             Self::MissedLooks => MISSED_LOOKS,
+            Self::Etl(table) => table.columns,
         }
     }
 }

@@ -109,7 +109,7 @@ async fn a_catalog_in_memory_keeps_the_contract() {
 #[tokio::test]
 async fn the_glue_catalog_keeps_the_contract() {
     let (client, database) = glue().await;
-    contract(&GlueCatalog::new(client, database)).await;
+    contract(&GlueCatalog::new(client, aws::ACCOUNT, database)).await;
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_glue_partition_without_serde_and_columns_is_repaired() {
         .build();
     let request = client.batch_create_partition().database_name(&database).table_name("country_ticks");
     request.partition_input_list(input).send().await.unwrap();
-    let catalog = GlueCatalog::new(client, database);
+    let catalog = GlueCatalog::new(client, aws::ACCOUNT, database);
     assert!(
         !catalog.get(Table::CountryTicks, std::slice::from_ref(&wanted)).await.unwrap()[0]
             .as_ref()
@@ -144,7 +144,7 @@ async fn a_catalog_that_does_not_answer_is_an_error_and_never_empty() {
     // Port 9, discard: nothing listens there.
     let config = aws_sdk_glue::config::Builder::from(&sdk).endpoint_url("http://127.0.0.1:9");
     let config = config.retry_config(aws_sdk_glue::config::retry::RetryConfig::disabled()).build();
-    let catalog = GlueCatalog::new(aws_sdk_glue::Client::from_conf(config), "away");
+    let catalog = GlueCatalog::new(aws_sdk_glue::Client::from_conf(config), aws::ACCOUNT, "away");
     let error = register(&catalog, &[partition(Table::CountryTicks, 1, "a")]).await.unwrap_err();
     assert!(matches!(error, CatalogError::Failed { operation: "BatchGetPartition", .. }), "{error}");
 }

@@ -86,13 +86,28 @@ async fn objects_on_s3_keep_the_contract() {
     );
     let place = aws_sdk_s3::types::CreateBucketConfiguration::builder().location_constraint(region).build();
     client.create_bucket().bucket(&bucket).create_bucket_configuration(place).send().await.unwrap();
-    contract(&S3Objects::new(client.clone(), &bucket)).await;
+    contract(&S3Objects::new(client.clone(), &bucket, aws::ACCOUNT)).await;
     // `b/other` cannot be checked here: the local S3 keeps an object's tags when it is replaced.
     let found = client.get_object_tagging().bucket(&bucket).key("a/one").send().await.unwrap();
     let found: Vec<_> = found.tag_set().iter().map(|tag| (tag.key(), tag.value())).collect();
     assert_eq!(found, [(TAG.name, TAG.value)]);
 
-    let absent = S3Objects::new(client, unique_name("absent"));
+    // Whoever took the bucket's name meanwhile is not trusted with a request.
+    let stranger = S3Objects::new(client.clone(), &bucket, "999988887777");
+    let body = Bytes::from_static(b"secret");
+    let refused = [
+        stranger.put("a/one", body).await.err(),
+        stranger.get("a/one").await.err(),
+        stranger.list("a/").await.err(),
+        stranger.folders("a/").await.err(),
+        stranger.delete("a/one").await.err(),
+        stranger.tag("a/one", TAG).await.err(),
+    ];
+    for error in refused {
+        assert!(matches!(error, Some(LakeError::Failed { .. })), "{error:?}");
+    }
+
+    let absent = S3Objects::new(client, unique_name("absent"), aws::ACCOUNT);
     let error = absent.put("k", "".into()).await.unwrap_err();
     assert!(matches!(error, LakeError::Failed { operation: "put", .. }), "{error}");
     assert!(error.to_string().contains(&format!("s3://{}/k", absent.bucket())), "{error}");
@@ -106,7 +121,7 @@ async fn answering(answers: &'static [(u16, &'static str)]) -> (S3Objects, tokio
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     let config =
         aws_sdk_s3::config::Builder::from(&sdk).endpoint_url(endpoint).force_path_style(true).build();
-    let objects = S3Objects::new(aws_sdk_s3::Client::from_conf(config), "lake");
+    let objects = S3Objects::new(aws_sdk_s3::Client::from_conf(config), "lake", aws::ACCOUNT);
     let answered = tokio::spawn(async move {
         for (status, code) in answers {
             let (mut client, _) = listener.accept().await.unwrap();

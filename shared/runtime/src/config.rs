@@ -32,7 +32,7 @@ pub struct CountryFile {
 pub struct ScheduleSection {
     /// Checked: [`ScheduleSection::address`] reads it. Holds no password.
     pub url: String,
-    /// The secret with `username` and `password`; absent if the server needs none.
+    /// Name or ARN of the secret with `username` and `password`; absent if the server needs none.
     pub secret: Option<String>,
     pub stores: Option<String>,
     pub weekly: Option<String>,
@@ -50,7 +50,7 @@ pub struct ScheduleSection {
 pub struct LiveViewSection {
     #[serde(deserialize_with = "address")]
     pub url: Url,
-    /// The secret with `username` and `password`, or `api_key`; absent if the server needs none.
+    /// Name or ARN of the secret with `username` and `password`, or `api_key`; absent if the server needs none.
     pub secret: Option<String>,
     #[serde(default)]
     pub aws_sigv4: bool,

@@ -9,9 +9,10 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use storewatch_domain::CountryCode;
+use storewatch_lake::delivery::Delivery;
 use storewatch_lake::glue::GlueCatalog;
 use storewatch_lake::s3::S3Objects;
-use storewatch_lake::{LakeError, Objects};
+use storewatch_lake::{Catalog, LakeError, Objects};
 use storewatch_sources::elastic::MAX_PAGE;
 use storewatch_sources::{
     Access, ElasticConfig, ElasticLiveView, LiveView, PostgresConfig, PostgresSchedules, Schedules, Secret,
@@ -21,13 +22,14 @@ use tokio::sync::OnceCell;
 use crate::config::CountryFile;
 use crate::error::{FunctionError, describe};
 use crate::metrics::CloudWatchMetrics;
-use crate::secrets::AwsSecret;
+use crate::secrets::{AwsSecret, Login};
 
 /// The clients of AWS. Each is built when it is first needed, and lives as long as the process, because its
 /// connections are costly to make.
 pub struct AwsContext {
     sdk: SdkConfig,
     objects: OnceLock<Arc<dyn Objects>>,
+    lake: OnceLock<Arc<dyn Objects>>,
     catalog: OnceLock<GlueCatalog>,
     metrics: OnceLock<CloudWatchMetrics>,
 }
@@ -44,32 +46,47 @@ impl AwsContext {
             .retry_config(RetryConfig::standard().with_max_attempts(4))
             .load()
             .await;
-        Self { sdk, objects: OnceLock::new(), catalog: OnceLock::new(), metrics: OnceLock::new() }
+        let (objects, lake) = (OnceLock::new(), OnceLock::new());
+        Self { sdk, objects, lake, catalog: OnceLock::new(), metrics: OnceLock::new() }
     }
 
-    /// The lake's bucket.
+    /// The bucket that the functions work on: the lake's, or that of a country in another account.
     ///
     /// # Errors
-    /// `BadConfig` if the environment does not name it.
+    /// `BadConfig` if the environment does not name it and its owner.
     pub fn objects(&self) -> Result<Arc<dyn Objects>, FunctionError> {
-        let objects = once(&self.objects, || {
-            // Only AWS itself has a host name per bucket.
-            let path_style = self.sdk.endpoint_url().is_some();
-            let config = aws_sdk_s3::config::Builder::from(&self.sdk).force_path_style(path_style).build();
-            let client = aws_sdk_s3::Client::from_conf(config);
-            let objects: Arc<dyn Objects> = Arc::new(S3Objects::new(client, variable("STOREWATCH_BUCKET")?));
-            Ok(objects)
-        });
-        objects.cloned()
+        once(&self.objects, || self.home()).cloned()
     }
 
-    /// The catalog's database.
+    fn home(&self) -> Result<Arc<dyn Objects>, FunctionError> {
+        Ok(self.bucket(variable("STOREWATCH_BUCKET")?, variable("STOREWATCH_ACCOUNT")?))
+    }
+
+    fn bucket(&self, name: String, owner: String) -> Arc<dyn Objects> {
+        // Only AWS itself has a host name per bucket.
+        let path_style = self.sdk.endpoint_url().is_some();
+        let config = aws_sdk_s3::config::Builder::from(&self.sdk).force_path_style(path_style).build();
+        Arc::new(S3Objects::new(aws_sdk_s3::Client::from_conf(config), name, owner))
+    }
+
+    /// The database in the catalog of the lake's account. If the lake is not the bucket that the functions work on, a
+    /// partition's files are delivered there first.
     ///
     /// # Errors
-    /// `BadConfig` if the environment does not name it.
-    pub fn catalog(&self) -> Result<&GlueCatalog, FunctionError> {
-        once(&self.catalog, || {
-            Ok(GlueCatalog::new(aws_sdk_glue::Client::new(&self.sdk), variable("STOREWATCH_DATABASE")?))
+    /// `BadConfig` if the environment does not name them.
+    pub fn catalog(&self) -> Result<Box<dyn Catalog + '_>, FunctionError> {
+        let account = variable("STOREWATCH_LAKE_ACCOUNT")?;
+        let glue = once(&self.catalog, || {
+            let client = aws_sdk_glue::Client::new(&self.sdk);
+            Ok(GlueCatalog::new(client, &account, variable("STOREWATCH_DATABASE")?))
+        })?;
+        let lake =
+            once(&self.lake, || Ok(self.bucket(variable("STOREWATCH_LAKE_BUCKET")?, account.clone())))?;
+        let home = once(&self.objects, || self.home())?;
+        Ok(if home.bucket() == lake.bucket() {
+            Box::new(glue.clone())
+        } else {
+            Box::new(Delivery::new(&**home, &**lake, glue))
         })
     }
 
@@ -98,8 +115,8 @@ impl AwsContext {
         Ok(Access::AwsSigV4 { credentials, region: self.sdk.region().map(ToString::to_string) })
     }
 
-    fn secret(&self, name: &str) -> Arc<dyn Secret> {
-        Arc::new(AwsSecret::new(aws_sdk_secretsmanager::Client::new(&self.sdk), name.to_owned()))
+    fn secret(&self, name: &str, login: Login) -> Arc<dyn Secret> {
+        Arc::new(AwsSecret::new(aws_sdk_secretsmanager::Client::new(&self.sdk), name.to_owned(), login))
     }
 }
 
@@ -182,7 +199,7 @@ impl CountryContext {
         if file.country != code {
             return Err(bad(format!("country = {:?}, but this function serves {code:?}", file.country)));
         }
-        Country::new(file, place, objects, &self.aws, |name| self.aws.secret(name))
+        Country::new(file, place, objects, &self.aws, |name, login| self.aws.secret(name, login))
     }
 }
 
@@ -197,10 +214,10 @@ impl Country {
         place: String,
         objects: Arc<dyn Objects>,
         aws: &AwsContext,
-        secret: impl Fn(&str) -> Arc<dyn Secret>,
+        secret: impl Fn(&str, Login) -> Arc<dyn Secret>,
     ) -> Result<Self, FunctionError> {
         let access = match &file.live_view.secret {
-            Some(name) => Access::Secret(secret(name)),
+            Some(name) => Access::Secret(secret(name, Login::Elasticsearch)),
             None if file.live_view.aws_sigv4 => {
                 aws.signing().map_err(|problem| FunctionError::bad_config(&place, problem))?
             }
@@ -208,7 +225,7 @@ impl Country {
         };
         Ok(Self {
             code: file.country,
-            schedule_secret: file.schedule.secret.as_deref().map(secret),
+            schedule_secret: file.schedule.secret.as_deref().map(|name| secret(name, Login::Postgres)),
             file,
             objects,
             place,

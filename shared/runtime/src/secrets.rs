@@ -11,16 +11,34 @@ use tokio::sync::Mutex;
 /// How long [`Secret::read`] answers from memory. If a source refuses the value, it is read again at once.
 const FRESH: Duration = Duration::from_secs(300);
 
-/// One secret, read when it is first needed.
+/// The source that a secret's login is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login {
+    Postgres,
+    Elasticsearch,
+}
+
+impl Login {
+    /// Its key in a secret that has the logins of both sources.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Elasticsearch => "elasticsearch",
+        }
+    }
+}
+
+/// One secret, by its name or ARN, read when it is first needed.
 pub(crate) struct AwsSecret {
     client: Client,
     name: String,
+    login: Login,
     held: Mutex<Option<(Instant, Credentials)>>,
 }
 
 impl AwsSecret {
-    pub(crate) fn new(client: Client, name: String) -> Self {
-        Self { client, name, held: Mutex::new(None) }
+    pub(crate) fn new(client: Client, name: String, login: Login) -> Self {
+        Self { client, name, login, held: Mutex::new(None) }
     }
 
     async fn ask(&self) -> Result<Credentials, SecretError> {
@@ -31,7 +49,7 @@ impl AwsSecret {
             let problem = "holds bytes; write its JSON object as text".to_owned();
             return Err(SecretError::Malformed { name: self.name.clone(), problem });
         };
-        parse(&self.name, &text)
+        parse(&self.name, self.login, &text)
     }
 }
 
@@ -59,7 +77,16 @@ impl Secret for AwsSecret {
     }
 }
 
-/// Other keys are allowed: a secret that Amazon RDS manages holds `engine`, `host` and more.
+/// A secret of one source has the login's fields. A country's only secret has them under a key per source.
+#[derive(Deserialize)]
+struct Value {
+    postgres: Option<Fields>,
+    elasticsearch: Option<Fields>,
+    #[serde(flatten)]
+    own: Fields,
+}
+
+/// Other keys are allowed: a secret that rotation keeps for Amazon RDS holds `engine`, `host` and more.
 #[derive(Deserialize)]
 struct Fields {
     username: Option<String>,
@@ -67,17 +94,24 @@ struct Fields {
     api_key: Option<String>,
 }
 
-/// Parses a secret's JSON. Line breaks around a value come from files and terminals, and are removed.
+/// Parses a secret's JSON, for one of the sources. Line breaks around a value come from files and terminals, and are removed.
 ///
 /// # Errors
 /// `Malformed`, which names the secret and does not quote its value.
-pub fn parse(name: &str, text: &str) -> Result<Credentials, SecretError> {
+pub fn parse(name: &str, login: Login, text: &str) -> Result<Credentials, SecretError> {
     let malformed = |problem: String| SecretError::Malformed { name: name.to_owned(), problem };
     // serde's message can quote the value, so it is dropped.
-    let fields: Fields = serde_json::from_str(text).map_err(|_| {
+    let value: Value = serde_json::from_str(text).map_err(|_| {
         let wanted = "holds no JSON object with \"username\" and \"password\", or \"api_key\", as text";
         malformed(wanted.to_owned())
     })?;
+    let is_shared = value.postgres.is_some() || value.elasticsearch.is_some();
+    let part = match login {
+        Login::Postgres => value.postgres,
+        Login::Elasticsearch => value.elasticsearch,
+    };
+    let missing = || malformed(format!("has no {:?} beside the other source's login", login.key()));
+    let fields = if is_shared { part.ok_or_else(missing)? } else { value.own };
     let clean = |field: &str, value: Option<String>| {
         let Some(value) = value else { return Ok(None) };
         let value = value.trim_matches(['\r', '\n']);
@@ -102,18 +136,33 @@ mod tests {
     use super::*;
 
     fn problem_of(text: &str) -> String {
-        let Err(error) = parse("storewatch/es/postgres", text) else { panic!("{text:?} is taken") };
+        let Err(error) = parse("storewatch/es/postgres", Login::Postgres, text) else {
+            panic!("{text:?} is taken")
+        };
         error.to_string()
     }
 
     #[test]
     fn line_breaks_around_a_value_are_dropped_and_other_keys_are_allowed() {
         let text = r#"{"username": "reader\n", "password": " p w \r\n", "engine": "postgres", "port": 5432}"#;
-        let value = parse("s", text).ok().unwrap();
+        let value = parse("s", Login::Postgres, text).ok().unwrap();
         assert_eq!(value.username.as_deref(), Some("reader"));
         assert_eq!(value.password.as_deref(), Some(" p w "), "spaces may be part of a password");
-        let value = parse("s", r#"{"api_key": " a2V5\n"}"#).ok().unwrap();
+        let value = parse("s", Login::Elasticsearch, r#"{"api_key": " a2V5\n"}"#).ok().unwrap();
         assert_eq!(value.api_key.as_deref(), Some("a2V5"));
+    }
+
+    #[test]
+    fn a_secret_of_both_sources_gives_each_its_own_login() {
+        let both =
+            r#"{"postgres": {"username": "p", "password": "pw"}, "elasticsearch": {"api_key": "a2V5"}}"#;
+        let value = parse("s", Login::Postgres, both).ok().unwrap();
+        assert_eq!((value.username.as_deref(), value.api_key.as_deref()), (Some("p"), None));
+        let value = parse("s", Login::Elasticsearch, both).ok().unwrap();
+        assert_eq!((value.username.as_deref(), value.api_key.as_deref()), (None, Some("a2V5")));
+        let error =
+            parse("s", Login::Postgres, r#"{"elasticsearch": {"api_key": "hunter2"}}"#).err().unwrap();
+        assert_eq!(error.to_string(), "the secret \"s\" has no \"postgres\" beside the other source's login");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //!
 //! ```json
 //! {"place": "infra/countries/es.toml", "text": "country = …",
-//!  "secrets": {"storewatch/es/postgres": "{\"username\": …}"}, "authorities": {"ca/es.pem": "-----BEGIN …"}}
+//!  "secrets": {"storewatch/es": "{\"postgres\": …}"}, "authorities": {"ca/es.pem": "-----BEGIN …"}}
 //! ```
 //!
 //! Prints what was found. Ends with 1 if something looks wrong, with 2 if the input is not such an object.
@@ -78,6 +78,6 @@ async fn country(input: Input) -> Result<Country, FunctionError> {
     for (name, pem) in authorities {
         objects.put(&format!("config/{name}"), pem.into()).await?;
     }
-    let secret = |name: &str| GivenSecret::named(name, secrets.get(name).cloned());
+    let secret = |name: &str, login| GivenSecret::named(name, login, secrets.get(name).cloned());
     Country::new(file, place, Arc::new(objects), &AwsContext::new().await, secret)
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use storewatch_lake::catalog::{Created, Held};
+use storewatch_lake::memory::MemoryObjects;
 use storewatch_lake::{
     Catalog, CatalogError, Condition, LakeError, ListedObject, Objects, Partition, Put, Table, Tag,
 };
@@ -82,6 +83,36 @@ impl<'a> Disturbed<'a> {
         let database = self.database().to_owned();
         let died = CatalogError::Failed { operation: "any", database, table, source: "died".into() };
         self.does(operation).await.unwrap_or(Err(died))
+    }
+}
+
+/// The bucket of another lake, whose operations count with those of the world.
+pub struct Beside<'a>(pub &'a Disturbed<'a>, pub &'a MemoryObjects);
+
+#[async_trait]
+impl Objects for Beside<'_> {
+    fn bucket(&self) -> &str {
+        self.1.bucket()
+    }
+
+    async fn get(&self, key: &str) -> Result<Bytes, LakeError> {
+        self.0.lake(key, self.1.get(key)).await
+    }
+
+    async fn put_if(&self, key: &str, body: Bytes, condition: Condition) -> Result<Put, LakeError> {
+        self.0.lake(key, self.1.put_if(key, body, condition)).await
+    }
+
+    async fn list(&self, prefix: &str) -> Result<Vec<ListedObject>, LakeError> {
+        self.0.lake(prefix, self.1.list(prefix)).await
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), LakeError> {
+        self.0.lake(key, self.1.delete(key)).await
+    }
+
+    async fn tag(&self, key: &str, tag: Tag) -> Result<(), LakeError> {
+        self.0.lake(key, self.1.tag(key, tag)).await
     }
 }
 

@@ -135,7 +135,7 @@ impl Simulation {
         let world = &self.world;
         let codes = world.countries.iter().map(|country| country.code);
         let services = codes.flat_map(|code| [Service::Schedules(code), Service::LiveView(code)]);
-        for service in services.chain([Service::Catalog]) {
+        for service in services.chain([Service::Catalog, Service::Lake]) {
             if self.happens(5) {
                 let until = world.now() + world.micros_of(2 * Slot::SECONDS);
                 world.note(|| format!("{service:?} is down from {slot} on"));

@@ -10,6 +10,8 @@ use std::task::Poll;
 use serde::Serialize;
 use serde_json::{Value, json};
 use storewatch_domain::Slot;
+use storewatch_lake::Catalog;
+use storewatch_lake::delivery::Delivery;
 use storewatch_runtime::events::{ChunkItem, Partitions, parse};
 use storewatch_runtime::{FunctionError, describe};
 
@@ -109,7 +111,7 @@ impl Caller {
 }
 
 async fn handle(run: &Arc<Run>, function: &str, event: Value) -> Result<Value, FunctionError> {
-    let (file, objects) = (&run.country().file, SimulatedObjects(run.clone()));
+    let (file, objects) = (&run.country().file, SimulatedObjects::home(run.clone()));
     let (objects, clock, metrics) = (&objects, &**run, &**run);
     match function {
         "plan" => {
@@ -127,7 +129,9 @@ async fn handle(run: &Arc<Run>, function: &str, event: Value) -> Result<Value, F
         }
         "register" => {
             let event: Partitions = parse("register", event)?;
-            let catalog = &SimulatedCatalog(run.clone());
+            let (catalog, lake) = (SimulatedCatalog(run.clone()), SimulatedObjects::lake(run.clone()));
+            let delivery = Delivery::new(objects, &lake, &catalog);
+            let catalog: &dyn Catalog = if run.country().is_away { &delivery } else { &catalog };
             let ports = register::Ports { objects, catalog, metrics };
             register::register(&ports, run.country().code, event.partitions).await.map(json)
         }

@@ -33,6 +33,8 @@ pub struct Invariants {
     /// Partitions that have files.
     filled: BTreeSet<Partition>,
     noted: BTreeMap<String, Vec<Partition>>,
+    /// Every body that a table's file had at home, in order, and the last one that the lake has.
+    versions: BTreeMap<String, (Vec<Bytes>, Option<usize>)>,
     registered: BTreeSet<Partition>,
 }
 
@@ -44,14 +46,18 @@ impl Invariants {
     /// Checks what has changed since the last check.
     pub fn check(&mut self, world: &World, touched: Touched) -> Result<(), String> {
         for key in touched.keys {
+            if let Some(key) = key.strip_prefix("lake:") {
+                let body = world.lake.get(key).now_or_never().unwrap().ok();
+                self.delivered(key, body).map_err(|problem| format!("{key} in the lake: {problem}"))?;
+                continue;
+            }
             let body = world.objects.get(&key).now_or_never().unwrap().ok();
             self.object(world, &key, body).map_err(|problem| format!("{key}: {problem}"))?;
         }
         if touched.catalog {
             self.registered = world.catalog.partitions().into_iter().collect();
             for partition in &self.registered {
-                let wanted = location(world, partition.table, partition.country, partition.day);
-                if partition.location != wanted && partition.location != ELSEWHERE {
+                if *partition != shown(world, partition) && partition.location != ELSEWHERE {
                     return Err(format!("the catalog holds {partition:?}"));
                 }
             }
@@ -97,12 +103,29 @@ impl Invariants {
                 }
                 self.keep(key, body, true)
             }
-            ("schedules" | "levels", Some(_)) => Ok(()),
+            ("schedules" | "levels" | "delivered", Some(_)) => Ok(()),
             (table, Some(body)) => {
                 let table: Table = table.parse().map_err(|_| "this is not a key of the lake")?;
+                let versions = &mut self.versions.entry(key.to_owned()).or_default().0;
+                if versions.last() != Some(&body) {
+                    versions.push(body.clone());
+                }
                 let slot = slot.ok_or("it has no slot")?;
                 self.table_file(world, country, slot, table, key, body)
             }
+        }
+    }
+
+    /// A file has come to the lake: as it is or was at home, and never as it was before what the lake already had.
+    fn delivered(&mut self, key: &str, body: Option<Bytes>) -> Result<(), String> {
+        let (versions, last) = self.versions.get_mut(key).ok_or("home never had it")?;
+        let body = body.ok_or("it was deleted")?;
+        // The newest, if home had the same bytes twice.
+        let version =
+            versions.iter().rposition(|known| *known == body).ok_or("home never had these bytes")?;
+        match last.replace(version) {
+            Some(before) if before > version => Err(format!("version {before} was replaced by {version}")),
+            _ => Ok(()),
         }
     }
 
@@ -117,7 +140,11 @@ impl Invariants {
             (Some(table), Some(slot)) => key == keys::table_file(table, country.code, slot),
             (Some(_), None) => false,
             (None, Some(_)) => true,
-            (None, None) => key == keys::latest_snapshot(country.code) || key == keys::levels(country.code),
+            (None, None) => {
+                key == keys::latest_snapshot(country.code)
+                    || key == keys::levels(country.code)
+                    || (country.is_away && key.starts_with("delivered/"))
+            }
         };
         if expected { Ok((country, slot)) } else { Err("this is not a key of the lake".to_owned()) }
     }
@@ -163,7 +190,7 @@ impl Invariants {
             }
             // It is compared with the rows once a record says that both are final.
             Table::AvailabilityByCity => Ok(()),
-            Table::StoreSchedules | Table::Outages | Table::MissedLooks => {
+            Table::StoreSchedules | Table::Outages | Table::MissedLooks | Table::Etl(_) => {
                 Err("no tick writes it".to_owned())
             }
             Table::CurrentOutages => outages(&body).map(drop),
@@ -281,6 +308,28 @@ impl Invariants {
         Ok(())
     }
 
+    /// Checks that the lake has the table files of the countries in other accounts, and nothing else.
+    fn lake_has_all(&self, world: &World) -> Result<(), String> {
+        let of = |key: &str| {
+            world.countries.iter().any(|c| c.is_away && key.contains(&format!("/country={}/", c.code)))
+        };
+        let wanted: BTreeMap<&String, &Bytes> = self
+            .versions
+            .iter()
+            .filter(|(key, _)| of(key))
+            .filter_map(|(key, (all, _))| Some((key, all.last()?)))
+            .collect();
+        let listed = world.lake.list("").now_or_never().unwrap().unwrap();
+        let found: BTreeMap<String, Bytes> = listed
+            .into_iter()
+            .map(|object| (object.key.clone(), world.lake.get(&object.key).now_or_never().unwrap().unwrap()))
+            .collect();
+        match found.iter().eq(wanted) {
+            true => Ok(()),
+            false => Err(format!("the lake has {:?}, or other bytes than home", found.keys())),
+        }
+    }
+
     /// The outcome in the slot's record.
     pub fn outcome(&self, country: CountryCode, slot: Slot) -> Option<Outcome> {
         self.records.get(&(country, slot)).map(|(outcome, _)| *outcome)
@@ -304,7 +353,8 @@ impl Invariants {
                 usize::from(self.outcome(code, slot) == Some(Outcome::Complete));
             wanted.extend(Table::TICKED.map(|table| {
                 let (day, table) = (slot.day(), table);
-                Partition { location: location(world, table, code, day), table, country: code, day }
+                let location = location(world, table, code, day);
+                shown(world, &Partition { location, table, country: code, day })
             }));
         }
         if world.countries.iter().any(|country| world.is_unfinished(country.code)) {
@@ -325,6 +375,7 @@ impl Invariants {
         if held != wanted {
             return Err(format!("the catalog holds {held:?}, but {wanted:?} have files"));
         }
+        self.lake_has_all(world)?;
         for (country, slots) in complete {
             let sent = world.metrics.sent();
             let sent =
@@ -350,6 +401,14 @@ fn outages(body: &Bytes) -> Result<Vec<(String, Ongoing)>, String> {
 
 fn location(world: &World, table: Table, country: CountryCode, day: Day) -> String {
     keys::partition_location(world.objects.bucket(), table, country, day)
+}
+
+/// The partition as the catalog should have it: in the lake, if the country is in another account.
+fn shown(world: &World, partition: &Partition) -> Partition {
+    let Partition { table, country, day, .. } = *partition;
+    let is_away = world.countries.iter().any(|known| known.code == country && known.is_away);
+    let bucket = if is_away { world.lake.bucket() } else { world.objects.bucket() };
+    Partition { location: keys::partition_location(bucket, table, country, day), ..partition.clone() }
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, String> {

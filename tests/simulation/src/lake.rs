@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use async_trait::async_trait;
 use bytes::Bytes;
 use storewatch_lake::catalog::{Created, Held};
+use storewatch_lake::memory::MemoryObjects;
 use storewatch_lake::{
     Catalog, CatalogError, Condition, LakeError, ListedObject, Objects, Partition, Put, Table, Tag,
 };
@@ -16,8 +17,12 @@ use crate::chance::Fate;
 use crate::ports::Run;
 use crate::world::Service;
 
-/// The bucket as one invocation reaches it.
-pub struct SimulatedObjects(pub Arc<Run>);
+/// A bucket as one invocation reaches it.
+pub struct SimulatedObjects {
+    run: Arc<Run>,
+    /// The lake of a country in another account, instead of the bucket that its functions work on.
+    is_lake: bool,
+}
 
 /// An entity tag like those of S3: equal content has equal tags.
 fn tag(body: &Bytes) -> String {
@@ -27,13 +32,42 @@ fn tag(body: &Bytes) -> String {
 }
 
 impl SimulatedObjects {
+    /// The bucket that the functions work on.
+    pub fn home(run: Arc<Run>) -> Self {
+        Self { run, is_lake: false }
+    }
+
+    /// The lake of a country in another account.
+    pub fn lake(run: Arc<Run>) -> Self {
+        Self { run, is_lake: true }
+    }
+
+    fn objects(&self) -> &MemoryObjects {
+        if self.is_lake { &self.run.world.lake } else { &self.run.world.objects }
+    }
+
+    /// What happens to an operation. `None` if it fails.
+    async fn before(&self, operation: &str, what: &str) -> Option<Fate> {
+        let fate = self.run.before(operation, &format!("{}{what}", self.place())).await;
+        fate.filter(|_| !(self.is_lake && self.run.world.is_away(Service::Lake)))
+    }
+
+    /// How traces tell the two buckets apart.
+    fn place(&self) -> &'static str {
+        if self.is_lake { "lake:" } else { "" }
+    }
+
+    fn touch(&self, key: &str) {
+        self.run.world.touch(&format!("{}{key}", self.place()));
+    }
+
     fn failed(&self, operation: &'static str, key: &str) -> LakeError {
         let (bucket, key) = (self.bucket().to_owned(), key.to_owned());
         LakeError::Failed { operation, bucket, key, source: "simulated".into() }
     }
 
     async fn put_now(&self, key: &str, body: Bytes, condition: &Condition) -> Result<Put, LakeError> {
-        let objects = &self.0.world.objects;
+        let objects = self.objects();
         let condition = match condition {
             Condition::Unchanged(wanted) => match objects.find(key).await? {
                 Some((found, body)) if tag(&body) == *wanted => Condition::Unchanged(found.etag),
@@ -43,9 +77,9 @@ impl SimulatedObjects {
         };
         let done = objects.put_if(key, body, condition).await?;
         if done == Put::Done {
-            self.0.world.touch(key);
+            self.touch(key);
             let is_table = Table::TICKED.iter().any(|table| key.starts_with(table.name()));
-            self.0.wrote.fetch_or(is_table, Ordering::Relaxed);
+            self.run.wrote.fetch_or(is_table && !self.is_lake, Ordering::Relaxed);
         }
         Ok(done)
     }
@@ -54,49 +88,49 @@ impl SimulatedObjects {
 #[async_trait]
 impl Objects for SimulatedObjects {
     fn bucket(&self) -> &str {
-        self.0.world.objects.bucket()
+        self.objects().bucket()
     }
 
     async fn get(&self, key: &str) -> Result<Bytes, LakeError> {
-        let fate = self.0.before("get", key).await.ok_or_else(|| self.failed("get", key))?;
-        let found = self.0.world.objects.get(key).await;
-        self.0.after(fate, || format!("get {key}")).await.ok_or_else(|| self.failed("get", key))?;
+        let fate = self.before("get", key).await.ok_or_else(|| self.failed("get", key))?;
+        let found = self.objects().get(key).await;
+        self.run.after(fate, || format!("get {key}")).await.ok_or_else(|| self.failed("get", key))?;
         found
     }
 
     async fn put_if(&self, key: &str, body: Bytes, condition: Condition) -> Result<Put, LakeError> {
-        let fate = self.0.before("put", key).await.ok_or_else(|| self.failed("put", key))?;
+        let fate = self.before("put", key).await.ok_or_else(|| self.failed("put", key))?;
         let mut done = self.put_now(key, body.clone(), &condition).await?;
         if fate == Fate::Repeated {
             done = self.put_now(key, body, &condition).await?;
         }
         let said = || format!("put {key} if {condition:?}: {done:?}");
-        self.0.after(fate, said).await.ok_or_else(|| self.failed("put", key))?;
+        self.run.after(fate, said).await.ok_or_else(|| self.failed("put", key))?;
         Ok(done)
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<ListedObject>, LakeError> {
-        let fate = self.0.before("list", prefix).await.ok_or_else(|| self.failed("list", prefix))?;
-        let mut found = self.0.world.objects.list(prefix).await?;
+        let fate = self.before("list", prefix).await.ok_or_else(|| self.failed("list", prefix))?;
+        let mut found = self.objects().list(prefix).await?;
         for object in &mut found {
-            object.etag = tag(&self.0.world.objects.get(&object.key).await?);
+            object.etag = tag(&self.objects().get(&object.key).await?);
         }
         let said = || format!("list {prefix}: {}", found.len());
-        self.0.after(fate, said).await.ok_or_else(|| self.failed("list", prefix))?;
+        self.run.after(fate, said).await.ok_or_else(|| self.failed("list", prefix))?;
         Ok(found)
     }
 
     async fn delete(&self, key: &str) -> Result<(), LakeError> {
-        let fate = self.0.before("delete", key).await.ok_or_else(|| self.failed("delete", key))?;
-        self.0.world.objects.delete(key).await?;
-        self.0.world.touch(key);
-        self.0.after(fate, || format!("delete {key}")).await.ok_or_else(|| self.failed("delete", key))
+        let fate = self.before("delete", key).await.ok_or_else(|| self.failed("delete", key))?;
+        self.objects().delete(key).await?;
+        self.touch(key);
+        self.run.after(fate, || format!("delete {key}")).await.ok_or_else(|| self.failed("delete", key))
     }
 
     async fn tag(&self, key: &str, tag: Tag) -> Result<(), LakeError> {
-        let fate = self.0.before("tag", key).await.ok_or_else(|| self.failed("tag", key))?;
-        self.0.world.objects.tag(key, tag).await?;
-        self.0.after(fate, || format!("tag {key}")).await.ok_or_else(|| self.failed("tag", key))
+        let fate = self.before("tag", key).await.ok_or_else(|| self.failed("tag", key))?;
+        self.objects().tag(key, tag).await?;
+        self.run.after(fate, || format!("tag {key}")).await.ok_or_else(|| self.failed("tag", key))
     }
 }
 

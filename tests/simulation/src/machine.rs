@@ -159,7 +159,7 @@ impl Execution {
     async fn map(&self, state: &'static Value, data: &Value) -> Result<Value, Failure> {
         let manifest = self.resolve(&state["ItemReader"]["Parameters"], data)["Key"].clone();
         let reader = Run::new(self.caller.world.clone(), self.caller.country, self.caller.name.clone());
-        let objects = SimulatedObjects(reader.clone());
+        let objects = SimulatedObjects::home(reader.clone());
         let body = objects.get(manifest.as_str().unwrap());
         // If the process that reads the items dies, the read fails instead.
         let body = futures_util::future::select(Box::pin(body), Box::pin(dead(&reader))).await;

@@ -19,6 +19,8 @@ pub struct Country {
     pub code: CountryCode,
     pub file: CountryFile,
     pub truth: Truth,
+    /// Whether it is in another account, and delivers to the lake.
+    pub is_away: bool,
 }
 
 /// A service that can be down for a while.
@@ -27,6 +29,8 @@ pub enum Service {
     Schedules(CountryCode),
     LiveView(CountryCode),
     Catalog,
+    /// The lake as a country in another account reaches it.
+    Lake,
 }
 
 /// What executions have changed since the last check.
@@ -42,7 +46,10 @@ const TRACE: usize = 120;
 /// One simulated world.
 pub struct World {
     pub countries: Vec<Country>,
+    /// The bucket that the functions work on.
     pub objects: MemoryObjects,
+    /// The lake of the countries in other accounts.
+    pub lake: MemoryObjects,
     pub catalog: MemoryCatalog,
     pub metrics: MemoryMetrics,
     pub script: Script,
@@ -66,12 +73,14 @@ impl World {
         let countries = all.into_iter().take(chance.rng.usize(2..=3)).zip(0_i64..);
         let countries = countries.map(|((code, id_type), n)| {
             let truth = Truth::new(chance.rng.u64(..), id_type, n * 5_000, slots);
-            Country { code: code.parse().unwrap(), file: country_file(code, &truth), truth }
+            let file = country_file(code, &truth);
+            Country { code: code.parse().unwrap(), file, truth, is_away: code == "mx" }
         });
         let countries = countries.collect();
         Self {
             countries,
             objects: MemoryObjects::default(),
+            lake: MemoryObjects::named("lake"),
             catalog: MemoryCatalog::default(),
             metrics: MemoryMetrics::default(),
             script: Script::default(),

@@ -7,6 +7,9 @@ use aws_sdk_glue::types::{Column, DatabaseInput, TableInput};
 
 use crate::{Stack, unique_name};
 
+/// The account of root's key.
+pub const ACCOUNT: &str = "000000000000";
+
 /// The client configuration for the local AWS.
 pub async fn sdk() -> SdkConfig {
     let aws = &Stack::running().aws;
