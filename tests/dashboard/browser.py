@@ -67,6 +67,8 @@ class Viewer:
         self.page.goto(f"{self.url}/login/")
         self.page.fill("input[type=password]", password, timeout=60_000)
         self.page.fill("#username, input[name=username]", user)
+        # Each answer of Superset sets the session's cookie, so one of the login page that comes late would log out again.
+        self.page.wait_for_load_state("networkidle")
         self.page.keyboard.press("Enter")
         self.page.wait_for_url(lambda url: "/login" not in url, timeout=60_000)
 
