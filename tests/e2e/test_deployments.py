@@ -225,7 +225,8 @@ def test_only_the_functions_that_read_the_sources_are_put_into_the_vpc(
     for name in FUNCTIONS:
         function = f"{deployer.prefix}-{name if name == 'dispatch' else f'es-{name}'}"
         role = lambdas.get_function_configuration(FunctionName=function)["Role"].rpartition("/")[2]
-        if "network" in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        policies = iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]
+        if any("NetworkPolicy" in policy["PolicyArn"] for policy in policies):
             attached.add(name.capitalize())
     made = deployer.cloudformation.get_template(StackName=f"{deployer.prefix}-country-es", TemplateStage="Processed")
     inside = {
