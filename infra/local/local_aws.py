@@ -62,7 +62,7 @@ class LocalAws(Adapter):
         for what, pattern in _UNSUPPORTED.items():
             text, found = pattern.subn("", text)
             if found:
-                self._say(f"{name}: left out {found} {what}: the local CloudFormation does not support them")
+                self._say(f"{name}: left out its {what} ({found}): the local CloudFormation does not support them")
         return text
 
     def definitions(self, files: dict[str, str], country: CountryFile | None) -> dict[str, str]:

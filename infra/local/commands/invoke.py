@@ -84,7 +84,8 @@ def _deployed_environment(stack: Stack, name: str) -> dict[str, str]:
         found = stack.aws.client("lambda").get_function_configuration(FunctionName=name)
     except ClientError as error:
         raise StackError(
-            f"function {name} is not deployed ({error.response['Error']['Code']}): run `make run`"
+            f"function {name} is not deployed ({error.response['Error']['Code']}): run `make run`, or for an ETL "
+            "`infra/local/stack deploy --etl …`"
         ) from None
     return found.get("Environment", {}).get("Variables", {})
 
