@@ -43,7 +43,8 @@ def _country_files(folder: Path, countries: Sequence[str]) -> Path:
     """Country files with example sources: without ticks nobody reads them, so no sample is needed."""
     text = (DIRECTORY / "es.toml").read_text().replace(".example", ".invalid")
     for code in countries:
-        (folder / f"{code}.toml").write_text(re.sub(r'(?m)^country = "es"', f'country = "{code}"', text))
+        own = text.replace('"storewatch/es"', f'"storewatch/{code}"')
+        (folder / f"{code}.toml").write_text(re.sub(r'(?m)^country = "es"', f'country = "{code}"', own))
     return folder
 
 
