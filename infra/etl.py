@@ -66,11 +66,12 @@ def deploy(deployment: Deployment, name: str, country: str, binaries: Path, work
             )
         deployment.say(f"stack {country_stack(deployment, name, country)}: new, once its country is deployed")
         return
-    if stacks.parameters(cloudformation, own)[own].get("LakeAccount", "") not in ("", deployment.place.account):
+    known = stacks.parameters(cloudformation, own)[own]
+    if known.get("LakeAccount", "") not in ("", deployment.place.account):
         raise DeployError(f"{name} cannot be deployed in {country}: its tables' lake is in another account")
     zips = packaging.function_zips(binaries, work, functions(name))
     values = {
-        **stacks.parameters(cloudformation, own)[own],
+        **known,
         "Release": _upload(deployment, "functions", {f"{function}.zip": file for function, file in zips.items()}),
         "Definitions": _upload(deployment, "statemachine", packaging.definitions(machines(name))),
     }

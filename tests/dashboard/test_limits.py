@@ -21,6 +21,7 @@ _LONG = (
 )
 
 pytestmark = pytest.mark.smoke
+_GOES_ON = "state not in ('FINISHED', 'FAILED')"
 
 
 def _write(shown: Shown, user: str, statement: str) -> Any:
@@ -66,11 +67,7 @@ def test_busy_analysts_leave_the_dashboard_its_queries(shown: Shown) -> None:
             assert shown.client("viewer").post("chart/data", question)["result"][0]["data"]
             assert sorted(_states(shown)) == ["QUEUED"] * 2 + ["RUNNING"] * 3
         finally:
-            while _states(shown):
-                for row in _asked_by(shown, "analysts", "state not in ('FINISHED', 'FAILED')"):
-                    shown.lake.ask(
-                        f"call system.runtime.kill_query(query_id => '{row['query_id']}', message => 'done')"
-                    )
+            assert wait_for(lambda: _end_queries(shown), 60)
         for one in asked:
             with pytest.raises(sql.QueryError, match="done"):
                 one.result()
@@ -80,8 +77,16 @@ def _asked_by(shown: Shown, user: str, also: str = "true") -> list[dict[str, Any
     return shown.lake.ask(f"select query_id, state from system.runtime.queries where \"user\" = '{user}' and {also}")
 
 
+def _end_queries(shown: Shown) -> bool:
+    """Ends what the analysts ask. Whether there was nothing left."""
+    running = _asked_by(shown, "analysts", _GOES_ON)
+    for row in running:
+        shown.lake.ask(f"call system.runtime.kill_query(query_id => '{row['query_id']}', message => 'done')")
+    return not running
+
+
 def _states(shown: Shown) -> list[str]:
-    return [row["state"] for row in _asked_by(shown, "analysts", "state not in ('FINISHED', 'FAILED')")]
+    return [row["state"] for row in _asked_by(shown, "analysts", _GOES_ON)]
 
 
 @pytest.mark.parametrize(
