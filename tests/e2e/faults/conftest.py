@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from infra.country_file import DIRECTORY, CountryFile
@@ -15,6 +16,7 @@ from infra.local.commands.deploy import deploy
 from infra.local.commands.undeploy import undeploy
 from infra.local.config import Elasticsearch, Stack
 from infra.local.sample.load import drop, load
+from infra.local.sample.places import Place
 from infra.local.servers import postgres
 from infra.local.servers.ports import any_free
 from infra.local.servers.processes import Server
@@ -93,6 +95,7 @@ def faulty(
         _write_country_file(files, country)
     try:
         places = load(sources, count=STORES, seed=SEED, countries=[COUNTRY, NEIGHBOUR], prefix=prefix)
+        _add_outage(sources, places[COUNTRY])
         for where, country in ((sources, NEIGHBOUR), (behind, COUNTRY)):
             lake = deploy(
                 where,
@@ -125,6 +128,19 @@ def faulty(
         drop(sources, prefix=prefix)
         for proxy in (before_postgres, before_elasticsearch, before_aws):
             proxy.close()
+
+
+def _add_outage(sources: Stack, place: Place) -> None:
+    """Adds a store to the middle chunk that is in an outage at every hour: always open and not in the live view."""
+    database = sources.postgres.conninfo(place.database)
+    scheduled = sorted(int(store_id) for store_id in read_schedules(database))
+    taken = {*scheduled, *(int(store_id) for store_id in read_live_view(sources.elasticsearch.url, place.index))}
+    free = next(number for number in range(scheduled[len(scheduled) // 2], scheduled[-1]) if number not in taken)
+    with psycopg.connect(database) as connection:
+        connection.execute("insert into stores (id, name, city) values (%s, 'Always down', 'Lisboa')", [free])
+        connection.cursor().executemany(
+            "insert into store_hours values (%s, %s, '00:00', '24:00')", [(free, weekday) for weekday in range(1, 8)]
+        )
 
 
 def _write_country_file(folder: Path, country: str) -> None:
