@@ -9,7 +9,9 @@ import argparse
 import os
 import random
 import urllib.parse
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from infra import stacks
 from infra.errors import DeployError
@@ -63,13 +65,13 @@ def database(stack: Stack, prefix: str) -> str:
     return made["Database"]
 
 
-def up(stack: Stack, prefix: str, database: str) -> Settings:
-    """Starts everything that is needed. Returns the settings."""
+def up(stack: Stack, prefix: str, database: str, name: str = jupyterhub.NAME, **more: Any) -> Settings:
+    """Starts everything that is needed. Returns the settings; `more` are some that differ from the usual ones."""
     python, proxy = jupyterhub.install()
-    with exclusive(lock_file(f"{stack.name}-workbench"), jupyterhub.NAME):
-        port = _ports(stack)
+    with exclusive(lock_file(f"{stack.name}-{name}"), jupyterhub.NAME):
+        port = _ports(stack, name)
         engine = trino.up(stack)
-        state = jupyterhub.home(stack)
+        state = jupyterhub.home(stack, name)
         state.mkdir(parents=True, exist_ok=True)
         # Others may pass it, since they need their own files in it; what they may not see has modes of its own.
         state.chmod(0o711)
@@ -80,6 +82,7 @@ def up(stack: Stack, prefix: str, database: str) -> Settings:
             proxy_port=port["-proxy"],
             pages_port=port["-pages"],
             proxy=str(proxy),
+            environment=str(python.parents[1]),
             uid_base=_uid_base(state),
             prefix=prefix,
             database=database,
@@ -90,6 +93,7 @@ def up(stack: Stack, prefix: str, database: str) -> Settings:
             trino_ca=stack.postgres.ca_file,
             smtp=os.environ.get("WORKBENCH_SMTP") or None,
         )
+        settings = replace(settings, **more)
         if not list(users.Users.load(state)):
             _first_user(settings)
         provide(stack, settings)
@@ -166,11 +170,11 @@ def _uid_base(state: Path) -> int:
     return Settings.load(file).uid_base if file.exists() else 700_000_000 + 1000 * random.randrange(100_000)
 
 
-def _ports(stack: Stack) -> dict[str, int]:
-    is_running = Server(jupyterhub.NAME, stack.run_dir).pid() is not None
+def _ports(stack: Stack, name: str) -> dict[str, int]:
+    is_running = Server(name, stack.run_dir).pid() is not None
     with exclusive(lock_file(stack.name), "stack"):
-        chosen = ports.choose(stack.run_dir, {f"{jupyterhub.NAME}{part}": is_running for part in _PORTS})
-    return {part: chosen[f"{jupyterhub.NAME}{part}"] for part in _PORTS}
+        chosen = ports.choose(stack.run_dir, {f"{name}{part}": is_running for part in _PORTS})
+    return {part: chosen[f"{name}{part}"] for part in _PORTS}
 
 
 def _port(url: str) -> int:

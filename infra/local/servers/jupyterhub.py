@@ -12,7 +12,7 @@ from infra.local.console import say
 from infra.local.errors import StackError
 from infra.local.servers import npm, packages
 from infra.local.servers.processes import Server
-from infra.workbench.hub import firewall, sandbox
+from infra.workbench.hub import firewall, limits, sandbox
 from infra.workbench.hub.settings import VARIABLE, Settings
 
 NAME = "workbench"
@@ -20,9 +20,9 @@ _START_SECONDS = 90
 _FILES = ROOT / "infra" / "workbench"
 
 
-def home(stack: Stack) -> Path:
+def home(stack: Stack, name: str = NAME) -> Path:
     """The workbench's folder in a stack."""
-    return stack.run_dir / NAME
+    return stack.run_dir / name
 
 
 def install() -> tuple[Path, Path]:
@@ -41,8 +41,8 @@ def install() -> tuple[Path, Path]:
 
 
 def start(stack: Stack, python: Path, settings: Settings) -> None:
-    """Starts the hub unless it runs with the same settings. Users keep their servers if it is started again."""
-    server = Server(NAME, stack.run_dir)
+    """Starts the hub unless it runs with the same settings."""
+    server = Server(settings.folder.name, stack.run_dir)
     before = settings.file.read_text() if settings.file.exists() else None
     if before == settings.text() and server.answers(lambda: is_healthy(settings)):
         return
@@ -57,13 +57,15 @@ def start(stack: Stack, python: Path, settings: Settings) -> None:
     say(NAME, f"JupyterHub ready on {settings.address} (pid {process.pid})")
 
 
-def stop(stack: Stack) -> bool:
+def stop(stack: Stack, name: str = NAME) -> bool:
     """Stops the hub, its services and all users' servers. False if it was not running."""
-    stopped = Server(NAME, stack.run_dir).stop()
-    file = home(stack) / "settings.json"
+    stopped = Server(name, stack.run_dir).stop()
+    file = home(stack, name) / "settings.json"
     if stopped and file.exists():
         try:
-            firewall.remove(Settings.load(file))
+            settings = Settings.load(file)
+            firewall.remove(settings)
+            limits.remove(settings)
         except DeployError as error:
             raise StackError(f"{NAME}: {error}") from None
     return stopped
@@ -84,9 +86,13 @@ def variables(stack: Stack, python: Path, settings: Settings) -> dict[str, str]:
 
 
 def is_healthy(settings: Settings) -> bool:
-    """Whether it answers."""
+    """Whether it answers, and its proxy leads to it. The proxy logs an error for each time that it does not yet."""
+    return all(_answers(f"http://127.0.0.1:{port}/hub/health") for port in (settings.hub_port, settings.port))
+
+
+def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{settings.hub_port}/hub/health", timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=5) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

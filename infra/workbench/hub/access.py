@@ -116,8 +116,9 @@ def _put(file: Path, text: str, uid: int) -> None:
     partial = file.with_name(f".{file.name}.tmp")
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o440)
     with os.fdopen(descriptor, "w") as stream:
+        os.fchown(descriptor, 0, uid)
+        os.fchmod(descriptor, 0o440)  # whatever the process's mask is
         stream.write(text)
-    os.chown(partial, 0, uid)
     partial.replace(file)
 
 

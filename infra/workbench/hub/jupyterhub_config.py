@@ -10,6 +10,8 @@ from infra.workbench.hub.authenticator import PasswordAuthenticator, with_rights
 from infra.workbench.hub.settings import VARIABLE, Settings
 from infra.workbench.hub.spawner import SandboxSpawner
 
+# What the hub writes, its database too, is for root alone.
+os.umask(0o077)
 settings = Settings.load()
 state = settings.folder
 c = get_config()  # noqa: F821

@@ -6,6 +6,7 @@ scheduled run, so that neither takes from the other.
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from infra.errors import DeployError
@@ -47,11 +48,12 @@ def killed(settings: Settings, user: str, purpose: str) -> int:
     return 0
 
 
-def remove(settings: Settings, user: str, purpose: str) -> None:
-    """Removes groups whose processes have ended."""
-    for folder, _ in _groups(settings, user, purpose):
-        if folder.exists():
-            folder.rmdir()
+def remove(settings: Settings) -> None:
+    """Removes the workbench's groups in which nothing runs any more."""
+    for root in (_ROOT, *(_ROOT / name for name in ("memory", "cpu", "pids"))):
+        for folder in sorted((root / settings.name).glob("**/"), reverse=True):
+            with suppress(OSError):  # something runs in it
+                folder.rmdir()
 
 
 def _groups(settings: Settings, user: str, purpose: str) -> Iterator[tuple[Path, dict[str, int | str]]]:

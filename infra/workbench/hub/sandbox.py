@@ -8,7 +8,6 @@ network in firewall.py.
 import os
 import shutil
 import signal
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +19,7 @@ _HERE = Path(__file__).resolve().parents[1]
 LIB = "/opt/workbench-lib"
 RUNTIME = "/run/user"
 ACCESS = "/run/storewatch"
+GROUPS = "/groups"
 _ETC = ("ssl", "ca-certificates", "fonts", "localtime", "alternatives", "resolv.conf", "nsswitch.conf", "hosts", "ld.so.cache")
 _TMP_BYTES = 512 * 1024 * 1024
 
@@ -33,14 +33,26 @@ def prepare(settings: Settings, user: User, groups: Mapping[str, int]) -> None:
         folder.chmod(0o711 if folder.name == "access" else 0o700)
     home = homes / user.name
     if not home.exists():
-        home.mkdir(0o700)
-    os.chown(home, user.uid, user.uid)
+        _make_home(home, user)
     for group in user.groups:
         folder = shared / group
         folder.mkdir(exist_ok=True)
         os.chown(folder, 0, groups[group])
         # What is made in it belongs to the group.
         folder.chmod(0o2770)
+
+
+def _make_home(home: Path, user: User) -> None:
+    """A new home, with copies of the notebooks that come with the workbench. It is there as a whole or not at all."""
+    partial = home.with_name(f".{home.name}.tmp")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(0o700)
+    shutil.copytree(_HERE / "notebooks", partial / "examples")
+    # A link, because root makes nothing in a folder in which its owner may have laid links.
+    (partial / "groups").symlink_to(GROUPS)
+    for path in [partial, *partial.rglob("*")]:
+        os.chown(path, user.uid, user.uid, follow_symlinks=False)
+    partial.rename(home)
 
 
 def command(
@@ -55,11 +67,24 @@ def command(
 
     `binds` are more folders, by their path outside: the path inside. The user may write to them if it owns them.
     """
-    state = settings.folder
-    groups = Users.load(state).groups
-    home = f"/home/{user.name}"
+    groups = Users.load(settings.folder).groups
     words = ["bwrap", "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", "workbench"]
-    words += ["--ro-bind", "/usr", "/usr"]
+    words += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", str(_TMP_BYTES), "--tmpfs", "/tmp"]
+    for folder in ("/etc", GROUPS, "/home", "/opt", LIB, "/run"):
+        words += _folder(folder)
+    words += _system(Path(settings.environment)) + _own(settings, user)
+    for outside, inside in (binds or {}).items():
+        words += ["--bind", str(outside), inside]
+    words += ["--chdir", cwd or f"/home/{user.name}", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    numbers = ",".join(str(groups[group]) for group in user.groups)
+    words += ["--", "setpriv", f"--reuid={user.uid}", f"--regid={user.uid}"]
+    words += [f"--groups={numbers}" if numbers else "--clear-groups"]
+    return [*words, "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--", *argv]
+
+
+def _system(environment: Path) -> list[str]:
+    """What is the same for all users: the system's programs and the workbench's Python, read-only."""
+    words = ["--ro-bind", "/usr", "/usr"]
     for name in ("bin", "lib", "lib64", "sbin"):
         if Path("/", name).is_symlink():
             words += ["--symlink", f"usr/{name}", f"/{name}"]
@@ -67,25 +92,39 @@ def command(
             words += ["--ro-bind", f"/{name}", f"/{name}"]
     for name in _ETC:
         words += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    words += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", str(_TMP_BYTES), "--tmpfs", "/tmp"]
-    words += ["--perms", "0777", "--size", str(_TMP_BYTES), "--tmpfs", RUNTIME]
-    for folder in _python():
-        words += ["--ro-bind", folder, folder]
-    words += ["--symlink", sys.prefix, "/opt/workbench", "--ro-bind", str(_HERE / "server"), "/etc/jupyter"]
+    for path in (environment, _base(environment)):
+        if not path.is_relative_to("/usr"):
+            words += [word for folder in [*reversed(path.parents)][1:] for word in _folder(folder)]
+            words += ["--ro-bind", str(path), str(path)]
     for name in ("storewatch", "notebooks"):
-        words += ["--ro-bind-try", str(_HERE / name), f"{LIB}/{name}"]
+        words += ["--ro-bind", str(_HERE / name), f"{LIB}/{name}"]
+    return [*words, "--symlink", str(environment), "/opt/workbench", "--ro-bind", str(_HERE / "server"), "/etc/jupyter"]
+
+
+def _base(environment: Path) -> Path:
+    """The folder of the Python from which an environment was made."""
+    lines = (environment / "pyvenv.cfg").read_text().splitlines()
+    home = next(line.partition("=")[2].strip() for line in lines if line.startswith("home"))
+    return Path(home).parent
+
+
+def _folder(path: Path | str) -> list[str]:
+    """bwrap makes the folders above a bind for root alone unless it is told otherwise."""
+    return ["--perms", "0755", "--dir", str(path)]
+
+
+def _own(settings: Settings, user: User) -> list[str]:
+    """What is the user's: home, groups' folders, access files, and a place for the sockets of kernels."""
+    state, home = settings.folder, f"/home/{user.name}"
     access = state / "access" / user.name
-    words += ["--ro-bind", str(access), ACCESS, "--ro-bind", str(access / "passwd"), "/etc/passwd"]
-    words += ["--ro-bind", str(access / "group"), "/etc/group", "--bind", str(state / "homes" / user.name), home]
+    words = ["--ro-bind", str(access), ACCESS]
+    for name in ("passwd", "group"):
+        words += ["--ro-bind", str(access / name), f"/etc/{name}"]
+    words += ["--perms", "0777", "--size", str(_TMP_BYTES), "--tmpfs", RUNTIME]
+    words += ["--bind", str(state / "homes" / user.name), home]
     for group in user.groups:
-        words += ["--bind", str(state / "groups" / group), f"{home}/groups/{group}"]
-    for outside, inside in (binds or {}).items():
-        words += ["--bind", str(outside), inside]
-    words += ["--chdir", cwd or home, "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-    numbers = ",".join(str(groups[group]) for group in user.groups)
-    words += ["--", "setpriv", f"--reuid={user.uid}", f"--regid={user.uid}"]
-    words += [f"--groups={numbers}" if numbers else "--clear-groups"]
-    return [*words, "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all", "--", *argv]
+        words += ["--bind", str(state / "groups" / group), f"{GROUPS}/{group}"]
+    return words
 
 
 def environment(user: User) -> dict[str, str]:
@@ -121,11 +160,6 @@ def preexec(settings: Settings, user: User, group: str = "server") -> Callable[[
         os.umask(0o007)
 
     return before
-
-
-def _python() -> list[str]:
-    """The folders of the workbench's Python that are not the system's."""
-    return [folder for folder in dict.fromkeys((sys.prefix, sys.base_prefix)) if not folder.startswith("/usr")]
 
 
 def missing() -> list[str]:

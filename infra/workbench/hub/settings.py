@@ -21,6 +21,7 @@ class Settings:
     proxy_port: int
     pages_port: int
     proxy: str  # the program of the proxy
+    environment: str  # folder of the Python environment that users have
     uid_base: int  # users' and groups' ids begin here, and no other user of the machine has one of them
     prefix: str  # of the deployment
     database: str
