@@ -17,9 +17,9 @@ from infra.local.config import Stack
 from infra.local.errors import StackError
 from infra.local.servers import superset
 from infra.local.servers.processes import Server
-from tests.dashboard import browser as browsing
 from tests.dashboard import lake as lakes
 from tests.dashboard import mail
+from tests.harness.chromium import chromium as launched
 from tests.harness.lakes import engine
 
 # Gamma may open dashboards in general, but nobody has given it Storewatch's.
@@ -72,7 +72,7 @@ def shown(stack: Stack) -> Iterator[Shown]:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """The browser."""
-    with browsing.chromium() as browser:
+    with launched() as browser:
         yield browser
 
 
