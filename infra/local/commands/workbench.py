@@ -89,8 +89,8 @@ def up(stack: Stack, prefix: str, database: str, name: str = jupyterhub.NAME, **
             bucket=_bucket(stack, prefix),
             region=stack.aws.region,
             engine="trino",
-            trino_url=engine,
-            trino_ca=stack.postgres.ca_file,
+            trino_url=engine.url,
+            trino_ca=str(engine.ca),
             smtp=os.environ.get("WORKBENCH_SMTP") or None,
         )
         settings = replace(settings, **more)
@@ -105,7 +105,11 @@ def provide(stack: Stack, settings: Settings) -> None:
     """Lets the users reach what they may: logins at the engine, files, and the network's rules."""
     known = users.Users.load(settings.folder)
     own = {user.uid: [_port(stack.elasticsearch.url)] for user in known if user.sources}
-    firewall.apply(settings, [settings.port, settings.hub_port, _port(settings.trino_url or ""), stack.postgres.port], own)
+    firewall.apply(
+        settings, [settings.port, settings.hub_port, _port(settings.trino_url or ""), stack.postgres.port], own
+    )
+    for user in known:
+        trino.set_password(stack, user.name, access.trino_password(settings, user.name))
     access.renew(settings)
 
 
@@ -121,6 +125,7 @@ def change_user(stack: Stack, args: argparse.Namespace) -> None:
     with users.changed(settings.folder, settings.uid_base) as change:
         if args.remove:
             change.remove(args.name)
+            trino.remove_user(stack, args.name)
         else:
             if args.new_password or args.name not in change.users:
                 password, rights["password"] = users.new_password()
