@@ -1,5 +1,6 @@
 """`live_view`: what users are shown of a country's stores, read from its Elasticsearch or OpenSearch."""
 
+import base64
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -107,8 +108,12 @@ class LiveView:
                 raise QueryError(f"{where}: the query is not JSON: {error}") from error
         if response.status != 200:
             raise _refusal(where, response)
-        answer = response.json()
-        if missing := _missing(answer):
+        try:
+            answer = response.json()
+            missing = _missing(answer)
+        except (ValueError, LookupError, TypeError) as error:
+            raise UnavailableError(f"{where}: what answers is no Elasticsearch or OpenSearch") from error
+        if missing:
             raise UnavailableError(f"{where}: the answer is not whole: {missing}. Try again later.")
         return answer
 
@@ -149,7 +154,9 @@ def _missing(answer: Mapping[str, Any]) -> str | None:
     if shards["total"] == 0:
         return "no shard took part"
     if shards["failed"] or shards["successful"] != shards["total"]:
-        return f"{shards['successful']} of {shards['total']} shards answered"
+        failures = shards.get("failures")
+        why = f", the first: {failures[0]['reason']['reason']}" if failures else ""
+        return f"{shards['successful']} of {shards['total']} shards answered{why}"
     return None
 
 
@@ -157,7 +164,8 @@ def _authorization(login: Mapping[str, Any]) -> dict[str, str]:
     if key := login.get("api_key"):
         return {"authorization": f"ApiKey {key}"}
     if login.get("username"):
-        return urllib3.make_headers(basic_auth=f"{login['username']}:{login['password']}")
+        login_bytes = f"{login['username']}:{login['password']}".encode()
+        return {"authorization": f"Basic {base64.b64encode(login_bytes).decode()}"}
     return {}
 
 
@@ -178,4 +186,5 @@ def _refusal(where: str, response: Any) -> StorewatchError:
 
 
 def _short(error: Exception) -> str:
-    return str(getattr(error, "reason", None) or error).rpartition(": ")[2][:200]
+    """What went wrong, without the objects and numbers that stand before it."""
+    return str(getattr(error, "reason", None) or error).rpartition("] ")[2][:200]

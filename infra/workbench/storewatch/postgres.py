@@ -64,10 +64,10 @@ class Postgres:
                 with_one_more = islice(cursor.stream(statement, values, size=_PAGE), max_rows + 1)
                 rows = list(with_one_more)
                 described = cursor.description or []
-                types = [connection.adapters.types.get(column.type_code) for column in described]
+                types = [_type(connection, column.type_code) for column in described]
         except psycopg.Error as error:
             raise self._explained(error, urlsplit(login["url"]), timeout) from error
-        found = frame([c.name for c in described], [t.name if t else "" for t in types], rows[:max_rows])
+        found = frame([c.name for c in described], types, rows[:max_rows])
         found.attrs["is_cut"] = len(rows) > max_rows
         if found.attrs["is_cut"]:
             warnings.warn(cut(max_rows), stacklevel=2)
@@ -95,6 +95,12 @@ class Postgres:
             case psycopg.DataError() if not error.sqlstate:
                 return QueryError(f"{where}: a value does not fit into Python, cast its column to text: {message}")
         return QueryError(f"{where}: {message}")
+
+
+def _type(connection: psycopg.Connection[Any], code: int) -> str:
+    known = connection.adapters.types.get(code)
+    # An array is found by its elements' name.
+    return known.name if known and known.oid == code else ""
 
 
 def postgres(country: str) -> Postgres:
