@@ -1,21 +1,67 @@
-"""Notebooks over the sample week, and what they need."""
+"""A workbench of its own over the sample week, with users who may do different things."""
 
-import json
+import shutil
 import subprocess
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from playwright.sync_api import Browser
 
+from infra.local.commands import workbench as command
 from infra.local.commands.up import up
-from infra.local.config import ROOT, Stack
-from infra.local.sample.load import drop, load
-from infra.local.sample.places import Place
+from infra.local.config import Stack
+from infra.local.servers import jupyterhub
+from infra.workbench.hub import access, sandbox, users
+from infra.workbench.hub.settings import Settings
 from tests.harness import lakes
-from tests.workbench.notebook import Notebook, opened
+from tests.harness.chromium import chromium as launched
+
+GROUP = "ops"
+# Small, so that a test fills it soon.
+MEMORY = "700M"
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """A running workbench, and who may sign in."""
+
+    stack: Stack
+    settings: Settings
+    lake: lakes.Lake
+    passwords: dict[str, str]
+    suffix: str
+
+    def user(self, name: str) -> users.User:
+        """A user by the first part of its name: `ana` and `ben` share a group, `cam` has none."""
+        return users.Users.load(self.settings.folder)[f"{name}-{self.suffix}"]
+
+    def run(self, name: str, *argv: str, purpose: str = "test") -> subprocess.CompletedProcess[str]:
+        """Runs a program as a user, as the user's server does."""
+        user, groups = self.user(name), dict(users.Users.load(self.settings.folder).groups)
+        sandbox.prepare(self.settings, user, groups)
+        access.write(self.settings, user)
+        return subprocess.run(
+            sandbox.command(self.settings, user, argv),
+            env={**sandbox.environment(user), **access.variables(self.settings)},
+            preexec_fn=sandbox.preexec(self.settings, user, purpose),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def python(self, name: str, code: str, purpose: str = "test") -> str:
+        """What a piece of Python prints that runs as a user. It must end well."""
+        done = self.run(name, "python", "-c", code, purpose=purpose)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def home(self, name: str) -> Path:
+        """A user's home, from outside."""
+        return self.settings.folder / "homes" / self.user(name).name
 
 
 @pytest.fixture(scope="session")
@@ -25,93 +71,28 @@ def stack() -> Stack:
 
 
 @pytest.fixture(scope="session")
-def python() -> str:
-    """The Python of the workbench's environment."""
-    made = subprocess.run([ROOT / "infra" / "environment", "workbench"], stdout=subprocess.PIPE, text=True, check=True)
-    return made.stdout.strip()
+def workbench(stack: Stack) -> Iterator[Workbench]:
+    """The workbench. It uses nothing of the user's own one but the engine."""
+    suffix = uuid.uuid4().hex[:6]
+    name = f"workbench-{suffix}"
+    with lakes.engine(stack) as url, lakes.sample_week(stack, url) as lake:
+        try:
+            settings = command.up(stack, name, lake.database, name, memory=MEMORY, cull_seconds=5)
+            passwords = {}
+            with users.changed(settings.folder, settings.uid_base) as change:
+                change.remove(command.FIRST_USER)
+                for user, rights in {"ana": {"groups": (GROUP,)}, "ben": {"groups": (GROUP,)}, "cam": {}}.items():
+                    passwords[user], kept = users.new_password()
+                    change.put(f"{user}-{suffix}", password=kept, **rights)
+            command.provide(stack, settings)
+            yield Workbench(stack, settings, lake, passwords, suffix)
+        finally:
+            jupyterhub.stop(stack, name)
+            shutil.rmtree(jupyterhub.home(stack, name), ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
-def lake(stack: Stack) -> Iterator[lakes.Lake]:
-    """The sample week, with its engine."""
-    with lakes.engine(stack) as url, lakes.sample_week(stack, url) as made:
-        yield made
-
-
-@pytest.fixture(scope="session")
-def settings(lake: lakes.Lake, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What the workbench tells a notebook of the lake."""
-    return over(lake.url, lake.database, tmp_path_factory.mktemp("access"))
-
-
-@pytest.fixture(scope="session")
-def notebook(python: str, settings: dict[str, str]) -> Iterator[Notebook]:
-    """A notebook over the sample week."""
-    with opened(python, settings) as made:
-        yield made
-
-
-def over(url: str, database: str, access: Path) -> dict[str, str]:
-    """The settings of a notebook over a database of Trino's."""
-    return {
-        "STOREWATCH_ENGINE": "trino",
-        "STOREWATCH_DATABASE": database,
-        "STOREWATCH_ACCESS": str(access),
-        "STOREWATCH_TRINO_URL": url,
-    }
-
-
-@dataclass(frozen=True)
-class Sources:
-    """A sample's sources in Spain, and the folder in which notebooks find their logins."""
-
-    stack: Stack
-    place: Place
-    access: Path
-
-    def postgres(self, user: str, password: str, **other: Any) -> dict[str, Any]:
-        """The login for its database."""
-        ca, port = self.stack.postgres.ca_file, self.stack.postgres.port
-        url = f"postgresql://localhost:{port}/{self.place.database}?sslmode=verify-full&sslrootcert={ca}"
-        return {"url": url, "username": user, "password": password, **other}
-
-    def live_view(self, **other: Any) -> dict[str, Any]:
-        """The login for its index."""
-        online = {"term": {"online": True}}
-        entry = {
-            "url": self.stack.elasticsearch.url,
-            "index": self.place.index,
-            "id_field": "store_id",
-            "online": online,
-        }
-        return {**entry, "reason_field": "offline_reason", **other}
-
-    def grant(self, country: str, **logins: Mapping[str, Any]) -> None:
-        """Lets the notebook reach a country's sources."""
-        file = self.access / "sources" / f"{country}.json"
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(json.dumps(logins))
-
-    def revoke(self, country: str) -> None:
-        """Takes that back."""
-        (self.access / "sources" / f"{country}.json").unlink()
-
-
-@pytest.fixture(scope="session")
-def sources(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sources]:
-    """The sample of a country, which the notebook may reach as `es`."""
-    prefix = f"wb{uuid.uuid4().hex[:8]}"
-    try:
-        place = load(stack, count=600, seed=3, countries=["es"], prefix=prefix)["es"]
-        made = Sources(stack, place, tmp_path_factory.mktemp("access"))
-        made.grant("es", postgres=made.postgres(place.role, place.password), live_view=made.live_view())
-        yield made
-    finally:
-        drop(stack, prefix=prefix)
-
-
-@pytest.fixture(scope="session")
-def reader(python: str, sources: Sources) -> Iterator[Notebook]:
-    """A notebook that reads the sources."""
-    with opened(python, {"STOREWATCH_ACCESS": str(sources.access)}) as made:
-        yield made
+def chromium() -> Iterator[Browser]:
+    """The browser."""
+    with launched() as browser:
+        yield browser

@@ -72,7 +72,7 @@ def _explained(error: Exception) -> StorewatchError:
     if "Bytes scanned limit was exceeded" in message:
         return scan_limit_error(_limit())
     if any(refusal in message for refusal in _REFUSALS):
-        return AccessError(f"You may not read all that the query names: {message}")
+        return AccessError(f"You may not do all that the query says: {message}")
     if isinstance(error, BotoCoreError) or isinstance(error.__cause__, BotoCoreError):
         return UnavailableError(f"Athena cannot be reached: {message}. Try again, or ask an administrator.")
     return QueryError(message)

@@ -1,6 +1,5 @@
 """Queries on Trino."""
 
-import os
 import re
 import time
 from contextlib import suppress
@@ -51,13 +50,12 @@ def run(statement: str, max_rows: int, timeout: float) -> Answer:
 
 
 def _connect() -> Any:
-    url = access.setting("STOREWATCH_TRINO_URL")
-    login = access.trino_login() if url.startswith("https:") else {"user": os.environ.get("USER", "analyst")}
+    login = access.trino_login()
     return trino.dbapi.connect(
-        host=url,
+        host=access.setting("STOREWATCH_TRINO_URL"),
         user=login["user"],
-        auth=trino.auth.BasicAuthentication(login["user"], login["password"]) if "password" in login else None,
-        verify=login.get("ca", True),
+        auth=trino.auth.BasicAuthentication(login["user"], login["password"]),
+        verify=login["ca"],
         source="workbench",
         catalog=CATALOG,
         schema=access.setting("STOREWATCH_DATABASE"),
@@ -100,7 +98,7 @@ def _explained(error: Exception) -> StorewatchError:
     if name in ("NO_NODES_AVAILABLE", "SERVER_STARTING_UP", "SERVER_SHUTTING_DOWN", "QUERY_QUEUE_FULL"):
         return UnavailableError(f"Trino at {url} cannot take the query now ({error.message}): try again in a minute")
     if name == "PERMISSION_DENIED" or "Access Denied" in error.message:
-        return AccessError(f"You may not read all that the query names: {error.message}")
+        return AccessError(f"You may not do all that the query says: {error.message}")
     is_day = name == "TYPE_MISMATCH" and re.search(r"varchar\b.*\bdate\b", error.message)
     hint = " (day is text in the lake: give it as '2026-03-24')" if is_day else ""
     return QueryError(error.message + hint)

@@ -2,26 +2,27 @@
 
 import re
 import socket
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from infra.local.config import Stack
 from infra.local.servers.processes import wait_for
+from infra.local.servers.sql import Engine
 from tests.harness.lakes import Lake
-from tests.workbench.notebook import Notebook, opened
+from tests.workbench.package.conftest import over
+from tests.workbench.package.notebook import Notebook, opened
 
-# The engine's own limit is too high to reach with a small lake.
+_MANY = ", ".join(f"store_availability as t{number}" for number in range(5))
+# The engine's own limit is too high to reach with a small lake. Only the engine's root may set another one.
 _WITH_LIMIT = """
 from storewatch import on_trino
 connect = on_trino.trino.dbapi.connect
-def limited(**settings):
-    return connect(**settings, session_properties={"query_max_scan_physical_bytes": "1kB"})
-on_trino._limit_of.cache_clear()
-on_trino.trino.dbapi.connect = limited
-try:
-    sql("select * from store_availability where country = 'es'")
-finally:
-    on_trino.trino.dbapi.connect = connect
-    on_trino._limit_of.cache_clear()
+on_trino.trino.dbapi.connect = lambda **settings: connect(
+    **settings, session_properties={"query_max_scan_physical_bytes": "1kB"}
+)
+sql("select * from store_availability where country = 'es'")
 """
 
 
@@ -155,26 +156,59 @@ def test_a_failure_shows_its_message_alone_and_keeps_its_cause(notebook: Noteboo
     assert "\n" not in failure.message and "query_id" not in failure.message and "io.trino" not in failure.message
 
 
-def test_a_query_that_reads_too_much_is_told_to_name_country_and_day(notebook: Notebook) -> None:
-    failure = notebook.fail(_WITH_LIMIT)
+def test_a_query_that_reads_too_much_is_told_to_name_country_and_day(python: str, lake: Lake, tmp_path: Path) -> None:
+    with opened(python, over(lake.engine, lake.database, tmp_path)) as notebook:
+        failure = notebook.fail(_WITH_LIMIT)
     assert (failure.kind, failure.cause) == ("ScanLimitError", "TrinoQueryError")
     assert "would read more than the 1 kB that a query may. Filter by country and day" in failure.message
 
 
+def test_a_user_cannot_lift_the_limit(notebook: Notebook) -> None:
+    failure = notebook.fail("""
+        from storewatch import on_trino
+        connection = on_trino._connect()
+        cursor = connection.cursor()
+        cursor.execute("set session query_max_scan_physical_bytes = '1PB'")
+        cursor.fetchall()
+    """)
+    assert "Access Denied" in failure.message
+
+
+@pytest.mark.parametrize("statement", ["delete from country_ticks", "create table mine as select 1 as one"])
+def test_the_lake_is_only_read(notebook: Notebook, statement: str) -> None:
+    failure = notebook.fail(f"sql('{statement}')")
+    assert (failure.kind, failure.cause) == ("AccessError", "TrinoUserError")
+    assert "You may not do all that the query says: Access Denied" in failure.message
+
+
+def test_a_login_that_is_refused_says_so(python: str, analyst: Engine, lake: Lake, tmp_path: Path) -> None:
+    with opened(python, over(replace(analyst, password="s3cret"), lake.database, tmp_path)) as notebook:
+        failure = notebook.fail("sql('select 1')")
+    assert failure.kind == "AccessError" and "refuses your login" in failure.message
+    assert "s3cret" not in failure.shown
+
+
+def test_a_certificate_that_is_not_trusted_gets_no_password(
+    python: str, stack: Stack, analyst: Engine, lake: Lake, tmp_path: Path
+) -> None:
+    other = Path(stack.postgres.ca_file)
+    with opened(python, over(replace(analyst, ca=other), lake.database, tmp_path)) as notebook:
+        failure = notebook.fail("sql('select 1')")
+    assert failure.kind == "UnavailableError" and "its certificate is not trusted" in failure.message
+
+
 def test_a_query_that_takes_too_long_is_stopped(notebook: Notebook, lake: Lake) -> None:
-    many = ", ".join(f"store_availability as t{number}" for number in range(5))
-    failure = notebook.fail(f"sql('select count(*) /* too long */ from {many}', timeout=1)")
+    failure = notebook.fail(f"sql('select count(*) /* too long */ from {_MANY}', timeout=1)")
     assert (failure.kind, "stopped after 1 seconds" in failure.message) == ("QueryError", True)
     assert wait_for(lambda: _states(lake, "too long") == {"FAILED"}, seconds=10)
 
 
 def test_a_query_that_is_interrupted_stops_in_the_engine(notebook: Notebook, lake: Lake) -> None:
     # As the Stop button does: SIGINT in the middle of the query.
-    many = ", ".join(f"store_availability as t{number}" for number in range(5))
     failure = notebook.fail(f"""
         import os, signal, threading
         threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
-        sql('select count(*) /* interrupted */ from {many}')
+        sql('select count(*) /* interrupted */ from {_MANY}')
     """)
     assert failure.kind == "KeyboardInterrupt"
     assert wait_for(lambda: _states(lake, "interrupted") == {"FAILED"}, seconds=10)

@@ -13,9 +13,10 @@ import pytest
 from infra import schema
 from infra.local.config import ROOT, Stack
 from infra.local.sample import week
+from infra.local.servers.sql import Engine
 from tests.harness import lakes
-from tests.workbench.conftest import over
-from tests.workbench.notebook import environment
+from tests.workbench.package.conftest import over
+from tests.workbench.package.notebook import environment
 
 NOTEBOOKS = sorted((ROOT / "infra" / "workbench" / "notebooks").glob("*.ipynb"))
 
@@ -28,7 +29,16 @@ def _run(python: str, file: Path, settings: dict[str, str], folder: Path, **para
     """The notebook with its outputs."""
     library = folder / "library"
     library.mkdir()
-    command = [python, "-m", "papermill", file, folder / "out.ipynb", "--kernel", "python3", "--no-progress-bar"]
+    command: list[str | Path] = [
+        python,
+        "-m",
+        "papermill",
+        file,
+        folder / "out.ipynb",
+        "--kernel",
+        "python3",
+        "--no-progress-bar",
+    ]
     for name, value in parameters.items():
         command += ["-r", name, value]
     ran = subprocess.run(
@@ -120,12 +130,14 @@ def test_every_cell_has_a_sentence_before_it() -> None:
 
 
 @pytest.fixture(scope="module")
-def young(stack: Stack, lake: lakes.Lake, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def young(
+    stack: Stack, lake: lakes.Lake, analyst: Engine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
     """A lake in which a country has ticked for two hours today: nothing is compacted."""
     today = datetime.now(UTC).date()
     moved = today - week.FIRST_DAY
     rows = week.rows()
-    with lakes.bench(stack, lake.url) as bench:
+    with lakes.bench(stack, lake.engine) as bench:
         for table in schema.tables():
             if table.name in ("store_schedules", "outages", "missed_looks"):
                 continue
@@ -135,4 +147,4 @@ def young(stack: Stack, lake: lakes.Lake, tmp_path_factory: pytest.TempPathFacto
                 if row["slot"] - timedelta(hours=10) < row["slot"].replace(hour=0, minute=0)
             ]
             bench.put(table, f"{today}", week.file(table, found))
-        yield over(lake.url, bench.database, tmp_path_factory.mktemp("access"))
+        yield over(analyst, bench.database, tmp_path_factory.mktemp("access"))

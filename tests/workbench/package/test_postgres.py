@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.workbench.conftest import Sources
-from tests.workbench.notebook import Notebook
+from tests.workbench.package.conftest import Sources
+from tests.workbench.package.notebook import Notebook
 
 
 def _rows(sources: Sources, query: str) -> list[tuple[Any, ...]]:

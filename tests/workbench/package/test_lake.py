@@ -9,7 +9,7 @@ from infra.vocabulary import RATED
 from tests.harness import outage_views_oracle, views_oracle
 from tests.harness.lakes import Lake
 from tests.harness.views_oracle import Row, Rows, bounds, grouped, looks, statuses
-from tests.workbench.notebook import Notebook
+from tests.workbench.package.notebook import Notebook
 
 _WEEK = [f"2026-03-{day}" for day in range(23, 30)]
 _ISO = "%Y-%m-%dT%H:%M:%S.%f"

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from infra.local.servers.tls import make_certificates
-from tests.workbench.answers import Answers, server
-from tests.workbench.conftest import Sources
-from tests.workbench.notebook import Notebook
+from tests.workbench.package.answers import Answers, server
+from tests.workbench.package.conftest import Sources
+from tests.workbench.package.notebook import Notebook
 
 _SHARDS = {"total": 1, "successful": 1, "failed": 0}
 
