@@ -1,0 +1,1 @@
+"""The analysts' workbench, tested with real servers."""
