@@ -112,7 +112,9 @@ def _edits(code: str, tree: ast.Module, answers: Answers, parameters: Parameters
             if isinstance(target, ast.Name) and form:
                 variable = parameters.add(form, target.id)
                 done.update(ast.walk(statement))
-                yield (*_span(code, statement), "" if variable == target.id else f"{target.id} = {variable}")
+                start, end = _span(code, statement)
+                alone = "" if _is_alone(code, start, end) else "pass"
+                yield start, end, alone if variable == target.id else f"{target.id} = {variable}"
     for node in ast.walk(tree):
         if node in done or not isinstance(node, ast.Call):
             continue
@@ -125,6 +127,13 @@ def _edits(code: str, tree: ast.Module, answers: Answers, parameters: Parameters
                 yield (*_span(code, node), f"{node.args[0].id}.show()")
             else:
                 yield (*_span(code, node.func), "display")
+
+
+def _is_alone(code: str, start: int, end: int) -> bool:
+    """Whether a statement has its lines for itself."""
+    content = code.encode()
+    after = content[end:].partition(b"\n")[0].strip()
+    return content[max(start - 1, 0) : start] in (b"", b"\n") and (not after or after.startswith(b"#"))
 
 
 def _adopted(code: str, tree: ast.Module, answers: Answers, parameters: Parameters) -> str | None:

@@ -19,7 +19,7 @@ from infra.workbench.zeppelin.note import Paragraph, Result
 LARGEST_TEXT, LARGEST_IMAGE, MOST_ROWS = 1_000_000, 10_000_000, 1000
 _IMAGES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
 _IMAGE = re.compile(
-    r"""\s*(?:<div[^>]*>\s*)*<img [^>]*src=['"]?data:image/\w+;base64,([A-Za-z0-9+/=\s]+)['"]?[^>]*>(?:\s|</?div[^>]*>)*"""
+    r"""\s*(?:<div[^>]*>\s*)*<img [^>]*src=['"]?data:image/\w+;base64,([A-Za-z0-9+/=\n]+)['"]?[^>]*>(?:\s|</?div[^>]*>)*"""
 )
 _UNSEEN = re.compile(r"<(script|style|svg|iframe|object)\b.*?(?:</\1\s*>|$)", re.DOTALL | re.IGNORECASE)
 _TEXT_TAGS = (
@@ -49,7 +49,11 @@ def kept(paragraph: Paragraph) -> tuple[list[Kept], list[str]]:
             problems.append(f"a result ({result.kind}) was left out: {error}")
             continue
         done.append(found)
-        if (rows := result.data.count("\n")) > MOST_ROWS and "text/html" in found.data and result.kind == "TABLE":
+        if (
+            (rows := result.data.strip("\n").count("\n")) > MOST_ROWS
+            and "text/html" in found.data
+            and result.kind == "TABLE"
+        ):
             problems.append(f"only the first {MOST_ROWS:,} of its result's {rows:,} rows were kept")
     return done, problems
 

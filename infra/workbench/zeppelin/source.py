@@ -120,7 +120,10 @@ def _fetch(s3: Any, bucket: str, entry: Mapping[str, Any], local: Path) -> str:
     """Fetches an object, and says why it cannot be a note if that is known."""
     if entry["Size"] > LARGEST_BYTES:
         return f"has {entry['Size']:,} bytes, more than {LARGEST_BYTES:,}: clear its results in Zeppelin"
-    answer = s3.get_object(Bucket=bucket, Key=entry["Key"])
+    try:
+        answer = s3.get_object(Bucket=bucket, Key=entry["Key"])
+    except s3.exceptions.NoSuchKey:
+        return "was deleted meanwhile, or its key has a part that is . or .., which HTTP clients take away"
     local.write_bytes(answer["Body"].read())
     if _ENCRYPTED & answer["Metadata"].keys():
         return "was encrypted by Zeppelin with a KMS key: export it in Zeppelin, and import the exported file"
