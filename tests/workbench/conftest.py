@@ -15,6 +15,7 @@ from playwright.sync_api import Browser
 from infra.local.commands import workbench as command
 from infra.local.commands.up import up
 from infra.local.config import Stack
+from infra.local.sample.load import drop, load
 from infra.local.servers import jupyterhub
 from infra.workbench.hub import access, sandbox, users
 from infra.workbench.hub.settings import Settings
@@ -100,17 +101,19 @@ def workbench(stack: Stack) -> Iterator[Workbench]:
     name = f"workbench-{suffix}"
     with lakes.engine(stack) as url, lakes.sample_week(stack, url) as lake:
         try:
+            load(stack, count=200, countries=["es"], prefix=name)
             settings = command.up(stack, name, lake.database, name, memory=MEMORY, cull_seconds=5)
             passwords = {}
             with users.changed(settings.folder, settings.uid_base) as change:
                 change.remove(command.FIRST_USER)
-                for user, rights in {"ana": {"groups": (GROUP,)}, "ben": {"groups": (GROUP,)}, "cam": {}}.items():
+                for user, rights in {"ana": {"groups": (GROUP,), "sources": ("es",)}, "ben": {"groups": (GROUP,)}, "cam": {}}.items():
                     passwords[user], kept = users.new_password()
                     change.put(f"{user}-{suffix}", password=kept, **rights)
             command.provide(stack, settings)
             yield Workbench(stack, settings, lake, passwords, suffix)
         finally:
             jupyterhub.stop(stack, name)
+            drop(stack, prefix=name)
             shutil.rmtree(jupyterhub.home(stack, name), ignore_errors=True)
 
 
