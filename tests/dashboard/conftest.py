@@ -54,7 +54,7 @@ def stack() -> Stack:
 def shown(stack: Stack) -> Iterator[Shown]:
     """The dashboard. Afterwards it shows what it showed before, or is stopped again."""
     was_running = Server(superset.NAME, stack.run_dir).pid() is not None
-    with engine(stack) as url, lakes.made(stack, url) as lake, mail.host() as mails:
+    with engine(stack) as trino, lakes.made(stack, trino) as lake, mail.host() as mails:
         settings, _ = dashboard.up(stack, lake.shown, dashboard.Mail(mails.address, mail.TO))
         admin = Client(settings.url, superset.ADMINISTRATOR, settings.admin_password)
         passwords = {name: secrets.token_urlsafe(12) for name in ROLES}

@@ -1,7 +1,9 @@
 """A workbench of its own over the sample week, with users who may do different things."""
 
+import json
 import shutil
 import subprocess
+import urllib.parse
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,9 +61,30 @@ class Workbench:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def reaches(self, name: str, url: str) -> bool:
+        """Whether a user can open a connection."""
+        address = urllib.parse.urlsplit(url)
+        code = f"import socket; socket.create_connection(({address.hostname!r}, {address.port}), 5)"
+        return self.run(name, "python", "-c", code).returncode == 0
+
+    def write(self, name: str, path: str, text: str) -> None:
+        """Writes a file as a user."""
+        self.python(name, f"open({path!r}, 'w').write({text!r})")
+
     def home(self, name: str) -> Path:
         """A user's home, from outside."""
         return self.settings.folder / "homes" / self.user(name).name
+
+
+def notebook(*cells: str, **metadata: object) -> str:
+    """A notebook of some cells of code."""
+    made = [
+        {"cell_type": "code", "id": f"cell-{n}", "source": text, "metadata": {}, "outputs": [], "execution_count": None}
+        for n, text in enumerate(cells)
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    content = {"cells": made, "metadata": {"kernelspec": kernel, **metadata}, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(content)
 
 
 @pytest.fixture(scope="session")

@@ -63,21 +63,15 @@ def test_a_group_shares_its_folder_and_nobody_else_sees_it(workbench: Workbench)
     assert done.returncode == 1
 
 
-def _reaches(workbench: Workbench, name: str, url: str) -> bool:
-    address = urllib.parse.urlsplit(url)
-    code = f"import socket; socket.create_connection(({address.hostname!r}, {address.port}), 5)"
-    return workbench.run(name, "python", "-c", code).returncode == 0
-
-
 def test_a_user_reaches_the_engine_and_none_of_the_other_servers(workbench: Workbench) -> None:
     settings = workbench.settings
-    assert settings.trino_url and _reaches(workbench, "ana", settings.trino_url)
-    assert _reaches(workbench, "ana", f"http://127.0.0.1:{settings.hub_port}")
+    assert settings.trino_url and workbench.reaches("ana", settings.trino_url)
+    assert workbench.reaches("ana", f"http://127.0.0.1:{settings.hub_port}")
     closed = [workbench.stack.aws.endpoint, workbench.stack.elasticsearch.url, f"http://127.0.0.1:{settings.proxy_port}"]
     for url in closed:
         socket.create_connection((urllib.parse.urlsplit(url).hostname, urllib.parse.urlsplit(url).port), 5).close()
-        assert not _reaches(workbench, "ana", url), url
-    assert not _reaches(workbench, "ana", "http://169.254.169.254:80")
+        assert not workbench.reaches("ana", url), url
+    assert not workbench.reaches("ana", "http://169.254.169.254:80")
 
 
 def test_memory_beyond_the_limit_ends_the_process_that_takes_it_and_no_other(workbench: Workbench) -> None:
