@@ -4,6 +4,7 @@ A user may lay a link wherever root is about to look, and swap a folder for one 
 opened by itself and no link is followed, and only regular files are read.
 """
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -63,8 +64,10 @@ def walk(root: Path, seen: list[str] | None = None) -> Iterator[Found]:
                     elif entry.is_file(follow_symlinks=False):
                         with suppress(FileNotFoundError):
                             yield Found(below, entry.stat(follow_symlinks=False))
-        except OSError:
-            continue  # was deleted, or became a link, in between
+        except OSError as error:
+            # It was deleted, or became a link, in between. Anything else must not look as if the files were gone.
+            if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                raise
 
 
 def read(root: Path, path: str, most: int) -> tuple[bytes, os.stat_result]:

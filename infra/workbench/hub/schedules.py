@@ -27,7 +27,7 @@ ENDING = ".schedule.toml"
 _MOST_BYTES = 100_000
 _KEYS = ("schedule", "timezone", "parameters", "readers", "tell", "timeout_minutes")
 _MAIL = re.compile(r"[^@\s,;<>\"\x00-\x1f]+@[^@\s,;<>\"\x00-\x1f]+")
-_READER = re.compile(r"(group:)?[a-z][a-z0-9-]{0,30}")
+READER = re.compile(r"(group:)?[a-z][a-z0-9-]{0,30}")
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _DATES: Mapping[str, Callable[[date], date]] = {
     "today": lambda day: day,
@@ -154,7 +154,7 @@ def parse(body: bytes) -> Schedule:
         _cron(content.get("schedule"), zone),
         zone,
         _parameters(content.get("parameters", {})),
-        _texts(content, "readers", _READER, 'users and groups, as in readers = ["ben", "group:ops"]'),
+        _texts(content, "readers", READER, 'users and groups, as in readers = ["ben", "group:ops"]'),
         _texts(content, "tell", _MAIL, 'mail addresses, as in tell = ["ana@example.com"]'),
         minutes,
     )

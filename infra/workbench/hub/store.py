@@ -36,6 +36,7 @@ class Version:
     id: str
     at: datetime
     deleted: bool
+    latest: bool
 
 
 @dataclass(frozen=True)
@@ -63,21 +64,21 @@ class Store:
         content_type: str = "application/octet-stream",
         metadata: Mapping[str, str] | None = None,
         only_new: bool = False,
-    ) -> bool:
-        """Writes an object. With `only_new`, False if it is there already: of two who try, one succeeds.
+    ) -> str | None:
+        """Writes an object. Returns its version; with `only_new`, None if it is there already: of two, one succeeds.
 
         https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
         """
         condition = {"IfNoneMatch": "*"} if only_new else {}
         try:
-            self._call(
+            answer = self._call(
                 "put_object", Key=key, Body=body, ContentType=content_type, Metadata=dict(metadata or {}), **condition
             )
         except ClientError as error:
             if error.response["Error"]["Code"] in ("PreconditionFailed", "412"):
-                return False
+                return None
             raise Unavailable(self._message("write", key, error)) from error
-        return True
+        return str(answer.get("VersionId", "null"))
 
     def get(self, key: str, version: str | None = None) -> Object | None:
         """Reads an object; None if it is not there."""
@@ -100,15 +101,21 @@ class Store:
 
     def keys(self, prefix: str) -> Iterator[str]:
         """The keys that begin so."""
+        yield from (key for key, _ in self.listed(prefix))
+
+    def listed(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """The keys that begin so, with what changes whenever the content does."""
         for page in self._pages("list_objects_v2", prefix):
-            yield from (one["Key"] for one in page.get("Contents", []))
+            yield from ((one["Key"], one["ETag"]) for one in page.get("Contents", []))
 
     def versions(self, prefix: str) -> Iterator[Version]:
-        """All versions of the keys that begin so, deletions among them."""
+        """All versions of the keys that begin so, and deletions; each of a key from its newest to its oldest."""
         for page in self._pages("list_object_versions", prefix):
             for name in ("Versions", "DeleteMarkers"):
                 for one in page.get(name, []):
-                    yield Version(one["Key"], one["VersionId"], one["LastModified"], name == "DeleteMarkers")
+                    yield Version(
+                        one["Key"], one["VersionId"], one["LastModified"], name == "DeleteMarkers", one["IsLatest"]
+                    )
 
     def _pages(self, operation: str, prefix: str) -> Iterator[dict[str, Any]]:
         try:
