@@ -3,12 +3,14 @@
 stack workbench up       installs it the first time, starts it; the first time, makes a user `ana` who is an administrator
 stack workbench down     stops it with all users' servers; `stack down` does too
 stack workbench user     adds a user, or changes what a user may do; prints the password of a new one
+stack workbench restore  brings users, rights and files back from the backup, the newest or as of --at
 """
 
 import argparse
 import json
 import os
 import random
+import subprocess
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import replace
@@ -37,7 +39,9 @@ _PORTS = ("", "-hub", "-proxy", "-pages")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the action, whose lake is asked, and a user's rights."""
     add_prefix_argument(parser)
-    parser.add_argument("action", choices=["up", "down", "user"], nargs="?", default="up", help="what to do")
+    parser.add_argument("action", choices=["up", "down", "user", "restore"], nargs="?", default="up", help="what to do")
+    parser.add_argument("--at", help="restore: as of this instant, such as 2026-11-26T12:00Z")
+    parser.add_argument("--force", action="store_true", help="restore: write over homes that are not empty")
     parser.add_argument("--name", help="the user")
     parser.add_argument("--groups", help="groups whose folders the user shares, separated by spaces")
     parser.add_argument("--sources", help="countries whose PostgreSQL and Elasticsearch the user may read")
@@ -55,6 +59,8 @@ def main(args: argparse.Namespace) -> int:
             say(jupyterhub.NAME, "stopped" if jupyterhub.stop(stack) else "was not running")
         elif args.action == "user":
             change_user(stack, args)
+        elif args.action == "restore" and (status := restore(stack, args)):
+            return status
         else:
             show(up(stack, args.prefix, database(stack, args.prefix)))
     except DeployError as error:
@@ -79,38 +85,53 @@ def up(
     """
     python, proxy = jupyterhub.install()
     with exclusive(lock_file(f"{stack.name}-{name}"), jupyterhub.NAME):
-        port = _ports(stack, name)
-        engine = trino.up(stack)
-        state = jupyterhub.home(stack, name)
-        state.mkdir(parents=True, exist_ok=True)
-        # Others may pass it, since they need their own files in it; what they may not see has modes of its own.
-        state.chmod(0o711)
-        settings = Settings(
-            state=str(state),
-            port=port[""],
-            hub_port=port["-hub"],
-            proxy_port=port["-proxy"],
-            pages_port=port["-pages"],
-            proxy=str(proxy),
-            environment=str(python.parents[1]),
-            uid_base=_uid_base(state),
-            prefix=prefix,
-            database=database,
-            bucket=_bucket(stack, prefix),
-            region=stack.aws.region,
-            countries=str(state / "countries"),
-            engine="trino",
-            trino_url=engine.url,
-            trino_ca=str(engine.ca),
-            smtp=os.environ.get("WORKBENCH_SMTP") or None,
-        )
-        settings = replace(settings, **more)
+        settings = replace(_settings(stack, prefix, database, name, python, proxy), **more)
         countries = _sources(stack, settings, read_places(stack, sample or prefix) or read_places(stack))
-        if not list(users.Users.load(state)):
+        if not list(users.Users.load(settings.folder)):
             _first_user(settings, countries)
         provide(stack, settings)
         jupyterhub.start(stack, python, settings)
     return settings
+
+
+def _settings(stack: Stack, prefix: str, database: str, name: str, python: Path, proxy: Path) -> Settings:
+    port = _ports(stack, name)
+    engine = trino.up(stack)
+    state = jupyterhub.home(stack, name)
+    state.mkdir(parents=True, exist_ok=True)
+    # Others may pass it, since they need their own files in it; what they may not see has modes of its own.
+    state.chmod(0o711)
+    return Settings(
+        state=str(state),
+        port=port[""],
+        hub_port=port["-hub"],
+        proxy_port=port["-proxy"],
+        pages_port=port["-pages"],
+        proxy=str(proxy),
+        environment=str(python.parents[1]),
+        uid_base=_uid_base(state),
+        prefix=prefix,
+        database=database,
+        bucket=_bucket(stack, prefix),
+        region=stack.aws.region,
+        countries=str(state / "countries"),
+        engine="trino",
+        trino_url=engine.url,
+        trino_ca=str(engine.ca),
+        smtp=os.environ.get("WORKBENCH_SMTP") or None,
+    )
+
+
+def restore(stack: Stack, args: argparse.Namespace) -> int:
+    """Brings users and files back, in the workbench's environment and while it is stopped. 0 if it is done."""
+    python, proxy = jupyterhub.install()
+    with exclusive(lock_file(f"{stack.name}-{jupyterhub.NAME}"), jupyterhub.NAME):
+        settings = _settings(stack, args.prefix, database(stack, args.prefix), jupyterhub.NAME, python, proxy)
+        jupyterhub.stop(stack)
+        write_private(settings.file, settings.text())
+        words = [*(["--at", args.at] if args.at else []), *(["--force"] if args.force else [])]
+        command = [python, "-m", "infra.workbench.hub.restore", *words]
+        return subprocess.run(command, check=False, env=jupyterhub.variables(stack, python, settings)).returncode
 
 
 def provide(stack: Stack, settings: Settings) -> None:
