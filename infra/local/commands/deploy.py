@@ -16,7 +16,7 @@ from infra import etl, stacks
 from infra.country_file import DIRECTORY, CountryFile
 from infra.deploy import Deployment
 from infra.errors import DeployError
-from infra.local.config import CACHE, Stack
+from infra.local.config import CACHE, Stack, write_private
 from infra.local.console import say
 from infra.local.errors import StackError
 from infra.local.local_aws import LocalAws
@@ -129,11 +129,12 @@ def deploy_workbench(stack: Stack, prefix: str, country_files: Path, sample: str
     deployed = stacks.parameters(cloudformation, deployment.country_stack(""))
     countries = sorted(name.removeprefix(deployment.country_stack("")) for name in deployed)
     logins = {country: places[country].workbench_login for country in countries if country in places}
-    country_files.mkdir(parents=True, exist_ok=True)
+    if old := [country for country in logins if not places[country].workbench_password]:
+        raise StackError(f"the sample of {old[0]} is older than the workbench: load it again with `make sample`")
     try:
         for country in logins:
             file = deployment.adapter.country_file(CountryFile.load(country))
-            (country_files / file.path.name).write_text(file.text)
+            write_private(country_files / file.path.name, file.text)
         return workbench.deploy(deployment, lake, countries, logins)
     except DeployError as error:
         raise StackError(str(error)) from None
