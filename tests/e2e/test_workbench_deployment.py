@@ -3,7 +3,7 @@ backup, and alarms."""
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,12 +25,13 @@ from infra.packaging import ROOT
 from infra.workbench import deployment as workbench
 from infra.workbench.hub import sources
 from tests.e2e.test_machine_rights import Call, allows, statements_of
-from tests.harness.cloudwatch import rule_holds
+from tests.harness.cloudwatch import CloudWatch, metric_of, rule_holds
 from tests.harness.deployer import Deployer
 from tests.harness.deployment import Deployed
 from tests.harness.templates import Template
 
 PREFIX = "p"
+HOUR = 3600
 LOGIN = {"postgres": {"username": "w", "password": "p"}}
 
 
@@ -225,9 +226,45 @@ def test_a_second_deployment_changes_nothing_and_keeps_the_login(desk: Desk) -> 
     assert tags["storewatch:deployment"] == desk.prefix
 
 
-def test_alarms_tell_the_topic_once_and_lead_to_their_entries() -> None:
-    """Composite alarms are not in the local CloudFormation, so the template is read."""
-    template = Template("workbench.yaml", {"Prefix": PREFIX, "AlertsTopic": "Alerts", "AnalystsRole": "role"})
+@pytest.fixture
+def template() -> Template:
+    """The template: composite alarms are not in the local CloudFormation, and the local CloudWatch takes no silence."""
+    return Template("workbench.yaml", {"Prefix": PREFIX, "AlertsTopic": "Alerts", "AnalystsRole": "role"})
+
+
+def rings(template: Template, alarm: str, at: Sequence[int], hours: int) -> list[int]:
+    """The hours at whose end an alarm rings, whose metric is 1 at these seconds."""
+    found = template.resources("AWS::CloudWatch::Alarm")[alarm]
+    watch = CloudWatch({metric_of(found): [(second, 1.0) for second in at]}, delay=60)
+    return [hour for hour in range(hours) if watch.state(found, hour * HOUR) == "ALARM"]
+
+
+def test_a_day_without_a_backup_rings_and_the_next_backup_ends_it(template: Template) -> None:
+    # A pass every ten minutes for ten hours, two days of nothing, and passes again.
+    passes = [*range(0, 10 * HOUR, 600), *range(58 * HOUR, 80 * HOUR, 600)]
+    ringing = rings(template, "BackupsMissingAlarm", passes, 80)
+    after = [hour for hour in ringing if hour >= 30]
+    # CloudWatch looks at some older hours before it counts those that are missing.
+    assert 34 <= after[0] <= 38 and after[-1] == 58
+    assert after == list(range(after[0], 59))
+
+
+def test_a_daily_look_that_fails_or_stays_away_rings(template: Template) -> None:
+    failed = rings(template, "BackupNotFoundAlarm", [3 * HOUR - 600], 60)
+    # Until a day has passed, and the few older hours that CloudWatch looks at.
+    assert failed[0] == 3 and 28 <= failed[-1] <= 31
+    daily = [day * 24 * HOUR + 3 * HOUR - 600 for day in range(4)]
+    assert [hour for hour in rings(template, "BackupUncheckedAlarm", daily, 96) if hour >= 30] == []
+    away = [hour for hour in rings(template, "BackupUncheckedAlarm", daily[:2], 96) if hour >= 30]
+    assert away and 26 + 26 < away[0] <= 26 + 30
+
+
+def test_a_failed_run_rings_at_once_and_not_for_long(template: Template) -> None:
+    ringing = rings(template, "RunsFailedAlarm", [5 * HOUR - 120], 12)
+    assert ringing[0] == 5 and ringing[-1] <= 8
+
+
+def test_alarms_tell_the_topic_once_and_lead_to_their_entries(template: Template) -> None:
     single = {one["AlarmName"]: one for one in template.resources("AWS::CloudWatch::Alarm").values()}
     composite = template.resources("AWS::CloudWatch::CompositeAlarm")["BackupAlarm"]
     telling = [name for name, one in single.items() if "AlarmActions" in one]
