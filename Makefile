@@ -56,6 +56,7 @@ ELASTICSEARCH ?=
 INDEX ?=
 TIMEZONE ?=
 ENGINES ?=
+WORKBENCH ?=
 URL ?=
 DAYS ?=
 OUT ?=
@@ -67,7 +68,7 @@ ON_DAYS = [ -n "$(COUNTRY)" ] && [ -n "$(FROM)" ] || { echo "make $@: name the c
 	$(if $(AWS),,eval "$$($(STACK) env)" &&) "$$($(ENVIRONMENT) $(if $(AWS),deploy,local))" -m infra.days
 
 DEPLOYMENT = "$$($(ENVIRONMENT) deploy)" -m infra
-CHANGE = $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(filter undefined file,$(origin EMAIL)),,--email "$(EMAIL)") $(if $(ANALYSTS),--analyst-countries $(ANALYSTS)) $(foreach parameter,$(PARAMETERS),--parameter $(parameter)) $(foreach tag,$(TAGS),--tag $(tag)) $(if $(ROLE),--role-arn $(ROLE)) $(foreach etl,$(ETLS),--etl $(etl)) $(if $(LAKE_ACCOUNT),--lake-account $(LAKE_ACCOUNT)) $(if $(filter undefined,$(origin COUNTRY_ACCOUNTS)),,--country-accounts $(COUNTRY_ACCOUNTS))
+CHANGE = $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(filter undefined file,$(origin EMAIL)),,--email "$(EMAIL)") $(if $(ANALYSTS),--analyst-countries $(ANALYSTS)) $(foreach parameter,$(PARAMETERS),--parameter $(parameter)) $(foreach tag,$(TAGS),--tag $(tag)) $(if $(ROLE),--role-arn $(ROLE)) $(foreach etl,$(ETLS),--etl $(etl)) $(if $(LAKE_ACCOUNT),--lake-account $(LAKE_ACCOUNT)) $(if $(WORKBENCH),--workbench) $(if $(filter undefined,$(origin COUNTRY_ACCOUNTS)),,--country-accounts $(COUNTRY_ACCOUNTS))
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -274,7 +275,7 @@ release: ## Build the functions for AWS (ARCHITECTURE=arm64 for Graviton)
 dist: release ## Make a release that deploys without Rust: archive, sums, bill of materials, in target/dist (ARCHITECTURE)
 	@"$$($(ENVIRONMENT) release)" -m infra.dist --architecture $(ARCHITECTURE)
 
-deploy: release ## Deploy to the account of your AWS credentials (COUNTRIES, ANALYSTS, PREFIX, DATABASE, SECRETS, EMAIL, PARAMETERS, TAGS, ROLE, ETLS, LAKE_ACCOUNT, COUNTRY_ACCOUNTS)
+deploy: release ## Deploy to the account of your AWS credentials (COUNTRIES, ANALYSTS, PREFIX, DATABASE, SECRETS, EMAIL, PARAMETERS, TAGS, ROLE, ETLS, LAKE_ACCOUNT, COUNTRY_ACCOUNTS, WORKBENCH)
 	@$(DEPLOYMENT) deploy $(CHANGE)
 
 diff: release ## Show what make deploy would change, with the same variables
@@ -283,6 +284,9 @@ diff: release ## Show what make deploy would change, with the same variables
 undeploy: ## Remove countries from AWS, or only ETLS of theirs. Their data stays: make undeploy COUNTRIES=pt
 	@[ "$(origin COUNTRIES)" = "command line" ] && [ -n "$(strip $(COUNTRIES))" ] || { echo "make undeploy: name the countries, as in make undeploy COUNTRIES=pt" >&2; exit 2; }
 	@$(DEPLOYMENT) undeploy $(COUNTRIES) --prefix $(PREFIX) $(if $(ROLE),--role-arn $(ROLE)) $(foreach etl,$(ETLS),--etl $(etl))
+
+undeploy-workbench: ## Remove what the analysts' workbench has on AWS beside its machine. Its bucket stays
+	@$(DEPLOYMENT) undeploy-workbench --prefix $(PREFIX) $(if $(ROLE),--role-arn $(ROLE))
 
 undeploy-lake: ## Remove what the countries shared from AWS, once all are removed. The data stays
 	@$(DEPLOYMENT) undeploy-lake --prefix $(PREFIX) $(if $(ROLE),--role-arn $(ROLE))

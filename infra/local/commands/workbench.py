@@ -7,29 +7,25 @@ stack workbench restore  brings users, rights and files back from the backup, th
 """
 
 import argparse
-import json
 import os
 import random
 import subprocess
 import urllib.parse
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from infra import stacks
-from infra.country_file import CountryFile
 from infra.errors import DeployError
+from infra.local.commands.deploy import deploy_workbench
 from infra.local.config import Stack, lock_file, write_private
 from infra.local.console import say
 from infra.local.errors import StackError
-from infra.local.local_aws import LocalAws
 from infra.local.prefix import add_prefix_argument
-from infra.local.sample.places import Place, read_places
 from infra.local.servers import jupyterhub, ports, trino
 from infra.local.servers.locks import exclusive
 from infra.local.servers.processes import Server
-from infra.workbench.hub import access, firewall, sources, users
+from infra.workbench.hub import access, firewall, users
 from infra.workbench.hub.settings import Settings
 
 FIRST_USER = "ana"
@@ -85,22 +81,24 @@ def up(
     """
     python, proxy = jupyterhub.install()
     with exclusive(lock_file(f"{stack.name}-{name}"), jupyterhub.NAME):
-        settings = replace(_settings(stack, prefix, database, name, python, proxy), **more)
-        countries = _sources(stack, settings, read_places(stack, sample or prefix) or read_places(stack))
+        settings = replace(_settings(stack, prefix, database, name, python, proxy, sample), **more)
         if not list(users.Users.load(settings.folder)):
-            _first_user(settings, countries)
+            _first_user(settings, sorted(file.stem for file in Path(settings.countries).glob("*.toml")))
         provide(stack, settings)
         jupyterhub.start(stack, python, settings)
     return settings
 
 
-def _settings(stack: Stack, prefix: str, database: str, name: str, python: Path, proxy: Path) -> Settings:
+def _settings(
+    stack: Stack, prefix: str, database: str, name: str, python: Path, proxy: Path, sample: str | None = None
+) -> Settings:
     port = _ports(stack, name)
     engine = trino.up(stack)
     state = jupyterhub.home(stack, name)
     state.mkdir(parents=True, exist_ok=True)
     # Others may pass it, since they need their own files in it; what they may not see has modes of its own.
     state.chmod(0o711)
+    made = deploy_workbench(stack, prefix, state / "countries", sample)
     return Settings(
         state=str(state),
         port=port[""],
@@ -112,7 +110,8 @@ def _settings(stack: Stack, prefix: str, database: str, name: str, python: Path,
         uid_base=_uid_base(state),
         prefix=prefix,
         database=database,
-        bucket=_bucket(stack, prefix),
+        bucket=made["WorkbenchBucket"],
+        namespace=made["MetricsNamespace"],
         region=stack.aws.region,
         countries=str(state / "countries"),
         engine="trino",
@@ -194,22 +193,6 @@ def _told(settings: Settings, name: str) -> str:
     return f"user {name}: {', '.join(rights) or 'the lake'}"
 
 
-def _sources(stack: Stack, settings: Settings, places: Mapping[str, Place]) -> list[str]:
-    """Writes the country files with the sample's addresses, and puts the logins where the hub reads them."""
-    adapter = LocalAws(stack, settings.prefix, places, lambda _: None)
-    secretsmanager = stack.aws.client("secretsmanager")
-    for country, place in places.items():
-        file = adapter.country_file(CountryFile.load(country))
-        write_private(Path(settings.countries) / f"{country}.toml", file.text)
-        secret = {"Name": sources.secret_name(settings.prefix, country)}
-        try:
-            secretsmanager.create_secret(**secret)
-        except secretsmanager.exceptions.ResourceExistsException:
-            pass
-        secretsmanager.put_secret_value(SecretId=secret["Name"], SecretString=json.dumps(place.workbench_login))
-    return list(places)
-
-
 def _first_user(settings: Settings, countries: list[str]) -> None:
     """An administrator, so that somebody can sign in. The password is kept, since a second call prints it again."""
     password, kept = users.new_password()
@@ -235,12 +218,3 @@ def _port(url: str) -> int:
     number = urllib.parse.urlsplit(url).port
     assert number, url
     return number
-
-
-def _bucket(stack: Stack, prefix: str) -> str:
-    name = f"{prefix}-workbench"
-    s3 = stack.aws.client("s3")
-    if name not in [one["Name"] for one in s3.list_buckets()["Buckets"]]:
-        s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": stack.aws.region})
-    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-    return name
