@@ -58,6 +58,9 @@ TIMEZONE ?=
 ENGINES ?=
 URL ?=
 DAYS ?=
+OUT ?=
+OWNER ?=
+INTERPRETER ?=
 
 # Uses the stack's local AWS, or with AWS=1 the account of your AWS credentials.
 ON_DAYS = [ -n "$(COUNTRY)" ] && [ -n "$(FROM)" ] || { echo "make $@: name the country and the days, as in make $@ COUNTRY=es FROM=2026-11-01 TO=2026-11-03" >&2; exit 2; }; \
@@ -231,6 +234,15 @@ dashboard-export: ## Write what users made on the local dashboard to S3; its wor
 
 dashboard-restore: ## Bring an export back: the newest, or FROM=20261126T025000Z
 	@$(STACK) dashboard restore --prefix $(PREFIX) $(if $(FROM),--from $(FROM))
+
+# The S3 of your AWS credentials, or of the variables that infra/local/stack env prints.
+import-notes: ## Turn Zeppelin's notes into notebooks: make import-notes FROM=folder-or-s3://bucket/prefix OUT=folder (OWNER of notes that have none, TIMEZONE of Zeppelin's server)
+	@[ -n "$(FROM)" ] && [ -n "$(OUT)" ] || { echo "make import-notes: name both places, as in make import-notes FROM=s3://bucket/notebook OUT=notebooks" >&2; exit 2; }
+	@"$$($(ENVIRONMENT) workbench)" -m infra.workbench.zeppelin import '$(FROM)' --out '$(OUT)' $(if $(OWNER),--owner '$(OWNER)') $(if $(TIMEZONE),--timezone '$(TIMEZONE)')
+
+export-notes: ## Turn the workbench's notebooks into notes for Zeppelin: make export-notes TO=folder (INTERPRETER for SQL, default athena)
+	@[ -n "$(TO)" ] || { echo "make export-notes: name a folder, as in make export-notes TO=notes" >&2; exit 2; }
+	@"$$($(ENVIRONMENT) workbench)" -m infra.workbench.zeppelin export '$(TO)' $(if $(INTERPRETER),--interpreter '$(INTERPRETER)')
 
 docs: ## Write docs/tables.md from the schema, with query results from Trino on a fixed sample
 	@$(STACK) up

@@ -1,7 +1,9 @@
 """A workbench of its own over the sample week, with users who may do different things."""
 
+import json
 import shutil
 import subprocess
+import urllib.parse
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from playwright.sync_api import Browser
 from infra.local.commands import workbench as command
 from infra.local.commands.up import up
 from infra.local.config import Stack
+from infra.local.sample.load import drop, load
 from infra.local.servers import jupyterhub
 from infra.workbench.hub import access, sandbox, users
 from infra.workbench.hub.settings import Settings
@@ -59,9 +62,30 @@ class Workbench:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def reaches(self, name: str, url: str) -> bool:
+        """Whether a user can open a connection."""
+        address = urllib.parse.urlsplit(url)
+        code = f"import socket; socket.create_connection(({address.hostname!r}, {address.port}), 5)"
+        return self.run(name, "python", "-c", code).returncode == 0
+
+    def write(self, name: str, path: str, text: str) -> None:
+        """Writes a file as a user."""
+        self.python(name, f"open({path!r}, 'w').write({text!r})")
+
     def home(self, name: str) -> Path:
         """A user's home, from outside."""
         return self.settings.folder / "homes" / self.user(name).name
+
+
+def notebook(*cells: str, **metadata: object) -> str:
+    """A notebook of some cells of code."""
+    made = [
+        {"cell_type": "code", "id": f"cell-{n}", "source": text, "metadata": {}, "outputs": [], "execution_count": None}
+        for n, text in enumerate(cells)
+    ]
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    content = {"cells": made, "metadata": {"kernelspec": kernel, **metadata}, "nbformat": 4, "nbformat_minor": 5}
+    return json.dumps(content)
 
 
 @pytest.fixture(scope="session")
@@ -77,17 +101,19 @@ def workbench(stack: Stack) -> Iterator[Workbench]:
     name = f"workbench-{suffix}"
     with lakes.engine(stack) as url, lakes.sample_week(stack, url) as lake:
         try:
+            load(stack, count=200, countries=["es"], prefix=name)
             settings = command.up(stack, name, lake.database, name, memory=MEMORY, cull_seconds=5)
             passwords = {}
             with users.changed(settings.folder, settings.uid_base) as change:
                 change.remove(command.FIRST_USER)
-                for user, rights in {"ana": {"groups": (GROUP,)}, "ben": {"groups": (GROUP,)}, "cam": {}}.items():
+                for user, rights in {"ana": {"groups": (GROUP,), "sources": ("es",)}, "ben": {"groups": (GROUP,)}, "cam": {}}.items():
                     passwords[user], kept = users.new_password()
                     change.put(f"{user}-{suffix}", password=kept, **rights)
             command.provide(stack, settings)
             yield Workbench(stack, settings, lake, passwords, suffix)
         finally:
             jupyterhub.stop(stack, name)
+            drop(stack, prefix=name)
             shutil.rmtree(jupyterhub.home(stack, name), ignore_errors=True)
 
 

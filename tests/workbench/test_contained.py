@@ -65,16 +65,11 @@ def test_a_group_shares_its_folder_and_nobody_else_sees_it(workbench: Workbench)
     assert done.returncode == 1
 
 
-def _reaches(workbench: Workbench, name: str, url: str) -> bool:
-    address = urllib.parse.urlsplit(url)
-    code = f"import socket; socket.create_connection(({address.hostname!r}, {address.port}), 5)"
-    return workbench.run(name, "python", "-c", code).returncode == 0
-
-
 def test_a_user_reaches_the_engine_and_none_of_the_other_servers(workbench: Workbench) -> None:
     settings = workbench.settings
-    assert settings.trino_url and _reaches(workbench, "ana", settings.trino_url)
-    assert _reaches(workbench, "ana", f"http://127.0.0.1:{settings.hub_port}")
+    assert settings.trino_url and workbench.reaches("ana", settings.trino_url)
+    assert workbench.reaches("ana", f"http://127.0.0.1:{settings.hub_port}")
+    assert workbench.reaches("ana", workbench.stack.elasticsearch.url)  # one of her sources
     closed = [
         workbench.stack.aws.endpoint,
         workbench.stack.elasticsearch.url,
@@ -82,8 +77,21 @@ def test_a_user_reaches_the_engine_and_none_of_the_other_servers(workbench: Work
     ]
     for url in closed:
         socket.create_connection((urllib.parse.urlsplit(url).hostname, urllib.parse.urlsplit(url).port), 5).close()
-        assert not _reaches(workbench, "ana", url), url
-    assert not _reaches(workbench, "ana", "http://169.254.169.254:80")
+        assert not workbench.reaches("ben", url), url
+    assert not workbench.reaches("ben", "http://169.254.169.254:80")
+
+
+def test_who_may_reads_the_raw_sources_and_nobody_else(workbench: Workbench) -> None:
+    code = "from storewatch import postgres; print(postgres('es').sql('select count(*) as n from stores').n[0])"
+    assert workbench.python("ana", code).strip().endswith("200")
+    refused = workbench.run("ben", "python", "-c", code)
+    assert refused.returncode == 1 and "You may not reach" in refused.stderr
+
+
+def test_an_analyst_asks_the_lake_with_a_login_of_its_own(workbench: Workbench) -> None:
+    code = "from storewatch import sql; print(sql('select current_user as me').me[0])"
+    for name in ("ana", "ben"):
+        assert workbench.user(name).name in workbench.python(name, code)
 
 
 def test_memory_beyond_the_limit_ends_the_process_that_takes_it_and_no_other(workbench: Workbench) -> None:

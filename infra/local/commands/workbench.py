@@ -6,23 +6,28 @@ stack workbench user     adds a user, or changes what a user may do; prints the 
 """
 
 import argparse
+import json
 import os
 import random
 import urllib.parse
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from infra import stacks
+from infra.country_file import CountryFile
 from infra.errors import DeployError
 from infra.local.config import Stack, lock_file, write_private
 from infra.local.console import say
 from infra.local.errors import StackError
+from infra.local.local_aws import LocalAws
 from infra.local.prefix import add_prefix_argument
+from infra.local.sample.places import Place, read_places
 from infra.local.servers import jupyterhub, ports, trino
 from infra.local.servers.locks import exclusive
 from infra.local.servers.processes import Server
-from infra.workbench.hub import access, firewall, users
+from infra.workbench.hub import access, firewall, sources, users
 from infra.workbench.hub.settings import Settings
 
 FIRST_USER = "ana"
@@ -65,8 +70,13 @@ def database(stack: Stack, prefix: str) -> str:
     return made["Database"]
 
 
-def up(stack: Stack, prefix: str, database: str, name: str = jupyterhub.NAME, **more: Any) -> Settings:
-    """Starts everything that is needed. Returns the settings; `more` are some that differ from the usual ones."""
+def up(
+    stack: Stack, prefix: str, database: str, name: str = jupyterhub.NAME, sample: str | None = None, **more: Any
+) -> Settings:
+    """Starts everything that is needed. Returns the settings; `more` are some that differ from the usual ones.
+
+    `sample` names the sample whose databases and indices are the raw sources, if it is not the stack's.
+    """
     python, proxy = jupyterhub.install()
     with exclusive(lock_file(f"{stack.name}-{name}"), jupyterhub.NAME):
         port = _ports(stack, name)
@@ -88,14 +98,16 @@ def up(stack: Stack, prefix: str, database: str, name: str = jupyterhub.NAME, **
             database=database,
             bucket=_bucket(stack, prefix),
             region=stack.aws.region,
+            countries=str(state / "countries"),
             engine="trino",
-            trino_url=engine,
-            trino_ca=stack.postgres.ca_file,
+            trino_url=engine.url,
+            trino_ca=str(engine.ca),
             smtp=os.environ.get("WORKBENCH_SMTP") or None,
         )
         settings = replace(settings, **more)
+        countries = _sources(stack, settings, read_places(stack, sample or prefix) or read_places(stack))
         if not list(users.Users.load(state)):
-            _first_user(settings)
+            _first_user(settings, countries)
         provide(stack, settings)
         jupyterhub.start(stack, python, settings)
     return settings
@@ -105,7 +117,11 @@ def provide(stack: Stack, settings: Settings) -> None:
     """Lets the users reach what they may: logins at the engine, files, and the network's rules."""
     known = users.Users.load(settings.folder)
     own = {user.uid: [_port(stack.elasticsearch.url)] for user in known if user.sources}
-    firewall.apply(settings, [settings.port, settings.hub_port, _port(settings.trino_url or ""), stack.postgres.port], own)
+    firewall.apply(
+        settings, [settings.port, settings.hub_port, _port(settings.trino_url or ""), stack.postgres.port], own
+    )
+    for user in known:
+        trino.set_password(stack, user.name, access.trino_password(settings, user.name))
     access.renew(settings)
 
 
@@ -121,6 +137,7 @@ def change_user(stack: Stack, args: argparse.Namespace) -> None:
     with users.changed(settings.folder, settings.uid_base) as change:
         if args.remove:
             change.remove(args.name)
+            trino.remove_user(stack, args.name)
         else:
             if args.new_password or args.name not in change.users:
                 password, rights["password"] = users.new_password()
@@ -156,11 +173,27 @@ def _told(settings: Settings, name: str) -> str:
     return f"user {name}: {', '.join(rights) or 'the lake'}"
 
 
-def _first_user(settings: Settings) -> None:
+def _sources(stack: Stack, settings: Settings, places: Mapping[str, Place]) -> list[str]:
+    """Writes the country files with the sample's addresses, and puts the logins where the hub reads them."""
+    adapter = LocalAws(stack, settings.prefix, places, lambda _: None)
+    secretsmanager = stack.aws.client("secretsmanager")
+    for country, place in places.items():
+        file = adapter.country_file(CountryFile.load(country))
+        write_private(Path(settings.countries) / f"{country}.toml", file.text)
+        secret = {"Name": sources.secret_name(settings.prefix, country)}
+        try:
+            secretsmanager.create_secret(**secret)
+        except secretsmanager.exceptions.ResourceExistsException:
+            pass
+        secretsmanager.put_secret_value(SecretId=secret["Name"], SecretString=json.dumps(place.workbench_login))
+    return list(places)
+
+
+def _first_user(settings: Settings, countries: list[str]) -> None:
     """An administrator, so that somebody can sign in. The password is kept, since a second call prints it again."""
     password, kept = users.new_password()
     with users.changed(settings.folder, settings.uid_base) as change:
-        change.put(FIRST_USER, admin=True, password=kept)
+        change.put(FIRST_USER, admin=True, sources=tuple(countries), password=kept)
     write_private(settings.folder / "first-password", password)
 
 

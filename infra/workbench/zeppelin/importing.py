@@ -1,0 +1,67 @@
+"""The import: each note of a source becomes a notebook in its owner's folder."""
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+
+from infra.workbench.zeppelin import notebook, quartz, schedule, source
+from infra.workbench.zeppelin.destination import Folder, safe
+from infra.workbench.zeppelin.note import Note, NoteError, load
+from infra.workbench.zeppelin.report import Report
+
+
+def run(place: str, to: Folder, owner: str, timezone: str) -> Report:
+    """Imports all notes of a folder or of `s3://bucket/prefix`. Notes without an owner become `owner`'s."""
+    report = Report()
+    with source.opened(place) as opened:
+        for file in opened.files:
+            report.notes["found"] += 1
+            try:
+                note = load(file.read(), file.path)
+            except NoteError as error:
+                report.unread.append({"file": file.path, "why": str(error)})
+                continue
+            if note.is_trash:
+                report.notes["trash"] += 1
+                report.add(note.path, "", "lies in Zeppelin's trash, and was left there")
+            else:
+                _note(note, opened.rights.get(note.id, {}), to, owner, timezone, report)
+    return report
+
+
+def _note(note: Note, rights: Mapping[str, list[str]], to: Folder, owner: str, timezone: str, report: Report) -> None:
+    owners = rights.get("owners") or [note.user or owner]
+    made = notebook.convert(note, rights)
+    parts = [safe(part) for part in (owners[0], *note.folders, note.name)]
+    if parts[1:] != [*note.folders, note.name]:
+        report.add(note.path, "", f"is now called {'/'.join(parts[1:])}: its name could not be a file's")
+    path, outcome = to.write(PurePosixPath(*parts[:-1], parts[-1] + ".ipynb"), made.content(), note.id)
+    report.notebooks.append({"note": note.path, "id": note.id, "notebook": str(path), "outcome": outcome})
+    report.cells.update(made.kinds)
+    for paragraph, why in made.problems:
+        report.add(note.path, paragraph, why)
+    others = sorted({name for names in rights.values() for name in names} - {owners[0]})
+    if others:
+        report.add(note.path, "", f"was shared with {', '.join(others)}: share it in a group's folder, or publish it")
+    if note.cron:
+        _schedule(note, path, made, others, to, timezone, report)
+
+
+def _schedule(
+    note: Note,
+    path: PurePosixPath,
+    made: notebook.Converted,
+    readers: list[str],
+    to: Folder,
+    timezone: str,
+    report: Report,
+) -> None:
+    try:
+        cron = quartz.to_cron(note.cron)
+    except quartz.CronError as error:
+        report.add(note.path, "", f"its schedule {note.cron!r} was left out: {error}")
+        return
+    beside = path.with_name(path.stem + schedule.OFF)
+    content = schedule.text(cron, note.cron, timezone, path.stem, made.parameters.values, readers)
+    if to.write_beside(beside, content.encode()) != "kept":
+        why = f"its schedule {note.cron!r} is {cron!r} now, and off: rename {beside.name} to {path.stem}{schedule.ON}"
+        report.add(note.path, "", why)
