@@ -160,6 +160,13 @@ def test_what_was_changed_since_and_what_is_somebodys_stays(tmp_path: Path) -> N
     assert "notebooks: 0 written, 1 there already, 1 changed since they were imported and left alone" in again.printed
 
 
+def test_a_report_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    write(tmp_path / "notes/Note_2ABCDEFGH.zpln", b"{")
+    write(tmp_path / "out", b"a file")
+    ended = quickly("import", tmp_path / "notes", "--out", tmp_path / "out")
+    assert (ended.status, ended.errors) == (2, f"import-notes: {tmp_path}/out cannot be written: File exists\n")
+
+
 @pytest.mark.parametrize(
     ("place", "message"),
     [

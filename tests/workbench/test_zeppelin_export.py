@@ -14,7 +14,7 @@ from tests.workbench.zeppelin_notes import Json, asked, imported, quickly, write
 
 def cell(kind: str, source: str, *tags: str) -> Json:
     """A notebook's cell."""
-    code = {"execution_count": None, "outputs": []} if kind == "code" else {}
+    code: Json = {"execution_count": None, "outputs": []} if kind == "code" else {}
     metadata = {"tags": list(tags)} if tags else {}
     return {"cell_type": kind, "metadata": metadata, "source": source.splitlines(keepends=True), **code}
 
@@ -177,3 +177,10 @@ def test_a_notebook_that_cannot_be_read_stops_before_anything_is_written(
 def test_a_folder_without_notebooks_is_one_sentence(tmp_path: Path) -> None:
     ended = quickly("export", tmp_path / "notes", "--notebooks", tmp_path)
     assert (ended.status, ended.errors) == (2, f"export-notes: {tmp_path} has no notebooks (.ipynb)\n")
+
+
+def test_a_place_that_is_no_folder_is_one_sentence(tmp_path: Path) -> None:
+    write(tmp_path / "notebooks/a.ipynb", NOTEBOOK)
+    write(tmp_path / "notes", b"a file")
+    ended = quickly("export", tmp_path / "notes", "--notebooks", tmp_path / "notebooks")
+    assert (ended.status, ended.errors) == (2, f"export-notes: {tmp_path}/notes cannot be written: File exists\n")

@@ -148,6 +148,15 @@ def test_equal_names_with_different_answers_stay_different(tmp_path: Path, monke
     assert asked(done.cells(), monkeypatch, tmp_path) == ["select 1, 'es'", "select 2, 'mx'", "select 'mx'"]
 
 
+def test_a_form_does_not_take_the_value_of_a_variable_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "%python\nday = 5\nc = z.input('c', 'es')\nfor n in range(3): pass"
+    done = one(tmp_path, code, "%athena select '${day=Monday}', '${c=es}', ${n=7}")
+    assert asked(done.cells(), monkeypatch, tmp_path) == ["select 'Monday', 'es', 7"]
+    assert done.sources()[1] == "c = 'es'\nday_form = 'Monday'\nn_form = '7'"
+
+
 def test_a_password_is_not_copied(tmp_path: Path) -> None:
     secret = {"params": {"pin": "hunter2"}, "forms": {"pin": {"type": "Password", "name": "pin"}}}
     text = "%python\npin = z.password('pin')\nprint(len(pin))"
@@ -286,6 +295,14 @@ def test_a_results_scripts_and_what_it_loads_are_left_out(tmp_path: Path) -> Non
         assert "javascript" not in html
         assert "evil" not in html
         assert "steal" not in html
+
+
+def test_a_result_keeps_its_images_that_are_inside(tmp_path: Path) -> None:
+    (mixed,) = outputs(
+        tmp_path, result("HTML", f'<p>Before</p><img src="data:image/png;base64,{PNG}"><img src="data:x">')
+    )
+    html = f'<p>Before</p><img src="data:image/png;base64,{PNG}"><img>'
+    assert "".join(mixed["data"]["text/html"]) == html
 
 
 def test_a_chart_that_a_script_drew_is_reported(tmp_path: Path) -> None:

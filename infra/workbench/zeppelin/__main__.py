@@ -60,11 +60,15 @@ def main() -> int:
             for path in exporting.run(args.notebooks, args.to, args.interpreter):
                 print(path)
             return 0
-        to = Folder(args.out)
-        report = importing.run(args.place, to, args.owner, args.timezone)
-        written = to.report(report.json())
+        report = importing.run(args.place, Folder(args.out), args.owner, args.timezone)
+        written = args.out / "import-report.json"
+        written.parent.mkdir(parents=True, exist_ok=True)
+        written.write_bytes(report.json())
     except (SourceError, DestinationError, exporting.ExportError) as error:
         print(f"{args.command}-notes: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"{args.command}-notes: {error.filename} cannot be written: {error.strerror}", file=sys.stderr)
         return 2
     for line in report.lines():
         print(line)

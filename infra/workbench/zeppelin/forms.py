@@ -84,6 +84,8 @@ def _line(text: str) -> str:
 class Parameters:
     """The forms of a note as Python variables. Equal forms share one; forms that differ get a number."""
 
+    # Variables of the note's own Python code: a query would take their values for the form's.
+    others: frozenset[str] = frozenset()
     values: dict[str, Any] = field(default_factory=dict)
     passwords: list[str] = field(default_factory=list)
     _lines: list[str] = field(default_factory=list)
@@ -107,6 +109,7 @@ class Parameters:
     def add(self, form: Form, preferred: str = "") -> str:
         """The variable that has the form's value."""
         base = preferred or identifier(form.name)
+        base = f"{base}_form" if base in self.others else base
         variable, number = base, 1
         while variable in self.values and not _same(self.values[variable], form.value):
             number += 1

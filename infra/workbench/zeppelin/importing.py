@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from infra.workbench.zeppelin import notebook, quartz, schedule, source
-from infra.workbench.zeppelin.destination import Folder, safe
+from infra.workbench.zeppelin.destination import Destination, Place, safe
 from infra.workbench.zeppelin.note import Note, NoteError, load
 from infra.workbench.zeppelin.report import Report
 
 
-def run(place: str, to: Folder, owner: str, timezone: str) -> Report:
+def run(place: str, into: Place, owner: str, timezone: str) -> Report:
     """Imports all notes of a folder or of `s3://bucket/prefix`. Notes without an owner become `owner`'s."""
-    report = Report()
+    report, to = Report(), Destination(into)
     with source.opened(place) as opened:
         for file in opened.files:
             report.notes["found"] += 1
@@ -28,7 +28,9 @@ def run(place: str, to: Folder, owner: str, timezone: str) -> Report:
     return report
 
 
-def _note(note: Note, rights: Mapping[str, list[str]], to: Folder, owner: str, timezone: str, report: Report) -> None:
+def _note(
+    note: Note, rights: Mapping[str, list[str]], to: Destination, owner: str, timezone: str, report: Report
+) -> None:
     owners = rights.get("owners") or [note.user or owner]
     made = notebook.convert(note, rights)
     parts = [safe(part) for part in (owners[0], *note.folders, note.name)]
@@ -51,7 +53,7 @@ def _schedule(
     path: PurePosixPath,
     made: notebook.Converted,
     readers: list[str],
-    to: Folder,
+    to: Destination,
     timezone: str,
     report: Report,
 ) -> None:
