@@ -1,1 +1,1 @@
-"""The analysts' workbench, tested with real servers."""
+"""Tests of the analysts' workbench, on real servers."""
