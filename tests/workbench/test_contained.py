@@ -14,7 +14,9 @@ def test_a_user_sees_no_home_but_its_own(workbench: Workbench) -> None:
     workbench.python("ana", "open('mine.txt', 'w').write('secret of ana')")
     assert workbench.run("ben", "ls", "/home").stdout.split() == [workbench.user("ben").name]
     assert (workbench.home("ana") / "mine.txt").read_text() == "secret of ana"
-    seen = workbench.run("ben", "cat", str(workbench.home("ana") / "mine.txt"), f"/home/{workbench.user('ana').name}/mine.txt")
+    seen = workbench.run(
+        "ben", "cat", str(workbench.home("ana") / "mine.txt"), f"/home/{workbench.user('ana').name}/mine.txt"
+    )
     assert seen.returncode == 1 and "secret" not in seen.stdout
 
 
@@ -67,7 +69,11 @@ def test_a_user_reaches_the_engine_and_none_of_the_other_servers(workbench: Work
     settings = workbench.settings
     assert settings.trino_url and workbench.reaches("ana", settings.trino_url)
     assert workbench.reaches("ana", f"http://127.0.0.1:{settings.hub_port}")
-    closed = [workbench.stack.aws.endpoint, workbench.stack.elasticsearch.url, f"http://127.0.0.1:{settings.proxy_port}"]
+    closed = [
+        workbench.stack.aws.endpoint,
+        workbench.stack.elasticsearch.url,
+        f"http://127.0.0.1:{settings.proxy_port}",
+    ]
     for url in closed:
         socket.create_connection((urllib.parse.urlsplit(url).hostname, urllib.parse.urlsplit(url).port), 5).close()
         assert not workbench.reaches("ana", url), url

@@ -79,6 +79,7 @@ def test_a_server_that_was_killed_comes_back(ana: Lab, workbench: Workbench) -> 
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     assert wait_for(lambda: not _processes(workbench, "ana"), 30)
+
     # The hub looks at its servers every half a minute, and until then sends people to one that is gone.
     def is_back() -> bool:
         ana.page.goto(f"{workbench.settings.address}/hub/spawn/{ana.name}")

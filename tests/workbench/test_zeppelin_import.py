@@ -69,7 +69,7 @@ def test_a_note_of_each_release_keeps_its_place_text_query_form_and_result(
     markdown, imports, parameters, query = done.cells(f"ana/Team/Daily/By {release}.ipynb")
     assert markdown["source"] == "# Stores"
     assert imports["source"] == "from storewatch import sql"
-    assert parameters["source"] == "country = 'mx'"
+    assert parameters["source"] == 'country = "mx"'
     assert asked([imports, parameters, query], monkeypatch, tmp_path) == [
         "select city from stores where country = 'mx'"
     ]
@@ -138,7 +138,7 @@ def test_another_value_of_a_parameter_reaches_each_query_of_its_form(
         tmp_path, "%md # Two", "%athena select '${c=es,es|mx}'", "%python\nprint(1)", "%athena select 2, '${c=es}'"
     )
     tagged = [cell for cell in done.cells() if cell["metadata"].get("tags") == ["parameters"]]
-    assert [cell["source"] for cell in tagged] == ["c = 'es'  # one of es, mx"]
+    assert [cell["source"] for cell in tagged] == ['c = "es"  # one of es, mx']
     assert asked(done.cells(), monkeypatch, tmp_path, c="mx") == ["select 'mx'", "select 2, 'mx'"]
 
 
@@ -154,7 +154,7 @@ def test_a_form_does_not_take_the_value_of_a_variable_with_its_name(
     code = "%python\nday = 5\nc = z.input('c', 'es')\nfor n in range(3): pass"
     done = one(tmp_path, code, "%athena select '${day=Monday}', '${c=es}', ${n=7}")
     assert asked(done.cells(), monkeypatch, tmp_path) == ["select 'Monday', 'es', 7"]
-    assert done.sources()[1] == "c = 'es'\nday_form = 'Monday'\nn_form = '7'"
+    assert done.sources()[1] == 'c = "es"\nday_form = "Monday"\nn_form = "7"'
 
 
 def test_a_password_is_not_copied(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ z.show(plt)
 %timeit 1 + 1
 frame?"""
     parameters, cell = one(tmp_path, code).sources()
-    assert parameters == "country = 'es'  # one of es, mx\ndays = 7\nCity = 'Vigo'"
+    assert parameters == 'country = "es"  # one of es, mx\ndays = 7\nCity = "Vigo"'
     assert cell == (
         '# á, before a form on the same line\n\npass; print("é", City, days)\ndisplay(frame)\nplt.show()\n'
         "%timeit 1 + 1\nframe?"

@@ -20,7 +20,17 @@ LIB = "/opt/workbench-lib"
 RUNTIME = "/run/user"
 ACCESS = "/run/storewatch"
 GROUPS = "/groups"
-_ETC = ("ssl", "ca-certificates", "fonts", "localtime", "alternatives", "resolv.conf", "nsswitch.conf", "hosts", "ld.so.cache")
+_ETC = (
+    "ssl",
+    "ca-certificates",
+    "fonts",
+    "localtime",
+    "alternatives",
+    "resolv.conf",
+    "nsswitch.conf",
+    "hosts",
+    "ld.so.cache",
+)
 _TMP_BYTES = 512 * 1024 * 1024
 
 

@@ -5,6 +5,7 @@ the whole note; all but the name may be missing. Papermill sets the values of th
 that a scheduled run can have its own.
 """
 
+import json
 import keyword
 import re
 from collections.abc import Mapping
@@ -117,13 +118,20 @@ class Parameters:
         if variable not in self.values:
             self.values[variable] = form.value
             self.passwords += [variable] * (form.kind == "password")
-            self._lines.append(f"{variable} = {form.value!r}" + (f"  # {form.remark}" if form.remark else ""))
+            self._lines.append(f"{variable} = {literal(form.value)}" + (f"  # {form.remark}" if form.remark else ""))
         return variable
 
 
 def _same(one: Any, other: Any) -> bool:
     """Whether two values are the same text in a query. A form's value is a text even if it was set to a number."""
     return isinstance(one, list) == isinstance(other, list) and str(one) == str(other)
+
+
+def literal(value: Any) -> str:
+    """A value as Python code. Texts stand between double quotes, as people write them; JSON's escapes are Python's too."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def identifier(name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from infra.workbench.zeppelin.forms import Answers, Form, Parameters
+from infra.workbench.zeppelin.forms import Answers, Form, Parameters, literal
 
 _KINDS = {"input": "text", "textbox": "text", "select": "select", "checkbox": "checkbox", "password": "password"}
 # What export.py writes around a form, so that a parameter that is no text stays so.
@@ -193,7 +193,7 @@ def _adopted(code: str, tree: ast.Module, answers: Answers, parameters: Paramete
         except (ValueError, TypeError):
             return None
         if is_form:
-            edits.append((*_span(code, statement.value), repr(found[target.id])))
+            edits.append((*_span(code, statement.value), literal(found[target.id])))
     if not edits:
         return None
     parameters.adopt(source := _edited(code, edits), found)
