@@ -27,7 +27,10 @@ def safe(name: str) -> str:
 
 
 class Place(Protocol):
-    """Where owners' folders are. Paths begin with the owner's name."""
+    """Where owners' folders are."""
+
+    def folder(self, owners: list[str]) -> PurePosixPath:
+        """The folder for the notes of these owners; perhaps nobody owns them."""
 
     def read(self, path: PurePosixPath) -> bytes | None:
         """A file's content; None if nothing is there."""
@@ -75,6 +78,11 @@ class Folder:
     """A folder of owners' folders."""
 
     root: Path
+    nobodys: str
+
+    def folder(self, owners: list[str]) -> PurePosixPath:
+        """The first owner's folder."""
+        return PurePosixPath(safe((owners or [self.nobodys])[0]))
 
     def read(self, path: PurePosixPath) -> bytes | None:
         """A file's content; None if nothing is there."""
