@@ -248,10 +248,11 @@ workbench-user: ## Add a user of the workbench, or change one: make workbench-us
 workbench-restore: ## Bring the workbench's users and files back from the backup: the newest, or AT=2026-11-26T12:00Z (FORCE=1 writes over what is there)
 	@$(STACK) workbench restore --prefix $(PREFIX) $(if $(AT),--at '$(AT)') $(if $(FORCE),--force)
 
-# The S3 of your AWS credentials, or of the variables that infra/local/stack env prints.
-import-notes: ## Turn Zeppelin's notes into notebooks: make import-notes FROM=folder-or-s3://bucket/prefix OUT=folder (OWNER of notes that have none, TIMEZONE of Zeppelin's server)
-	@[ -n "$(FROM)" ] && [ -n "$(OUT)" ] || { echo "make import-notes: name both places, as in make import-notes FROM=s3://bucket/notebook OUT=notebooks" >&2; exit 2; }
-	@"$$($(ENVIRONMENT) workbench)" -m infra.workbench.zeppelin import '$(FROM)' --out '$(OUT)' $(if $(OWNER),--owner '$(OWNER)') $(if $(TIMEZONE),--timezone '$(TIMEZONE)')
+# Reads S3 with your AWS credentials, or with the variables that infra/local/stack env prints.
+import-notes: export STOREWATCH_WORKBENCH ?= $(CURDIR)/.stack/run/$(or $(STACK_NAME),main)/workbench/settings.json
+import-notes: ## Turn Zeppelin's notes into notebooks in users' homes: make import-notes FROM=folder-or-s3://bucket/prefix OWNER=ana (of notes that belong to nobody; OUT=folder instead of homes; TIMEZONE of Zeppelin's server)
+	@[ -n "$(FROM)" ] || { echo "make import-notes: name the notes, as in make import-notes FROM=s3://bucket/notebook OWNER=ana" >&2; exit 2; }
+	@"$$($(ENVIRONMENT) workbench)" -m infra.workbench.zeppelin import '$(FROM)' $(if $(OUT),--out '$(OUT)') $(if $(OWNER),--owner '$(OWNER)') $(if $(TIMEZONE),--timezone '$(TIMEZONE)')
 
 export-notes: ## Turn the workbench's notebooks into notes for Zeppelin: make export-notes TO=folder (INTERPRETER for SQL, default athena)
 	@[ -n "$(TO)" ] || { echo "make export-notes: name a folder, as in make export-notes TO=notes" >&2; exit 2; }
