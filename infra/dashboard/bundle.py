@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -80,10 +81,16 @@ def _database(connection: Connection, uri: str) -> dict[str, Any]:
         "allow_csv_upload": False,
         # Everybody's queries go as one user, so that everybody shares the cache.
         "impersonate_user": False,
-        "extra": {"metadata_params": {}, "engine_params": {}, "allows_virtual_table_explore": True},
+        "extra": {"metadata_params": {}, "engine_params": _engine_params(uri), "allows_virtual_table_explore": True},
         "uuid": connection.uuid,
         "version": _FORMAT,
     }
+
+
+def _engine_params(uri: str) -> dict[str, Any]:
+    """Trino's client sends a password by TLS only, and its address cannot name that."""
+    address = urlsplit(uri)
+    return {"connect_args": {"http_scheme": "https"}} if address.scheme == "trino" and address.password else {}
 
 
 def _dataset(dataset: Dataset, connection: Connection) -> dict[str, Any]:

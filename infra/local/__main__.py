@@ -27,6 +27,7 @@ COMMANDS = {
     "trino": "start or stop Trino, the engine behind Athena, over the local lake",
     "query": "run SQL on the local lake through Trino and print the result",
     "dashboard": "start the dashboard on the local lake, and import everything into it",
+    "workbench": "start the analysts' workbench on the local lake, and manage its users",
     "docs": "write docs/tables.md from the schema and run its queries on a fixed sample",
     "generate": "write the Retry blocks of the state machines from statemachine/retries.toml",
     "logs": "show the functions' logs",

@@ -1,43 +1,17 @@
 """Drives Debian's Chromium as a user who is logged in, and notes everything that should not happen."""
 
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from playwright.sync_api import Browser, Page, Request, Response, sync_playwright
+from playwright.sync_api import Browser, Page, Request, Response
 
-from infra.local.servers import packages
-
-# No name resolves, so nothing can leave the machine even if the page's own policy failed.
-_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-]
 _PATH = "/api/v1/chart/data"
 # Every chart of the dashboard shows something, and none still waits.
 _RENDERED = """names => names.every(name => {
     const chart = document.querySelector(`[data-test-chart-name="${name}"]`);
     return chart && chart.querySelector('[data-test="slice-container"]') && !chart.querySelector('.loading');
 })"""
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """The browser. Installs it if it is missing."""
-    if not shutil.which("chromium"):
-        packages.install("chromium", ["chromium"], "Chromium, in which the dashboard is tested, is missing")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=_ARGUMENTS)
-        try:
-            yield browser
-        finally:
-            browser.close()
 
 
 @dataclass

@@ -17,9 +17,9 @@ from infra.local.config import Stack
 from infra.local.errors import StackError
 from infra.local.servers import superset
 from infra.local.servers.processes import Server
-from tests.dashboard import browser as browsing
 from tests.dashboard import lake as lakes
-from tests.dashboard import mail
+from tests.harness import mail
+from tests.harness.chromium import chromium as launched
 from tests.harness.lakes import engine
 
 # Gamma may open dashboards in general, but nobody has given it Storewatch's.
@@ -54,7 +54,7 @@ def stack() -> Stack:
 def shown(stack: Stack) -> Iterator[Shown]:
     """The dashboard. Afterwards it shows what it showed before, or is stopped again."""
     was_running = Server(superset.NAME, stack.run_dir).pid() is not None
-    with engine(stack) as url, lakes.made(stack, url) as lake, mail.host() as mails:
+    with engine(stack) as trino, lakes.made(stack, trino) as lake, mail.host() as mails:
         settings, _ = dashboard.up(stack, lake.shown, dashboard.Mail(mails.address, mail.TO))
         admin = Client(settings.url, superset.ADMINISTRATOR, settings.admin_password)
         passwords = {name: secrets.token_urlsafe(12) for name in ROLES}
@@ -72,7 +72,7 @@ def shown(stack: Stack) -> Iterator[Shown]:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """The browser."""
-    with browsing.chromium() as browser:
+    with launched() as browser:
         yield browser
 
 

@@ -25,7 +25,7 @@ _OUTAGE = re.compile(r"(.*)/(\d{8}T\d{4}Z)")
 class Lake:
     """A database, its engine, and the first slot that has no rows yet."""
 
-    url: str
+    engine: sql.Engine
     database: str
     end: datetime
     bucket: str
@@ -37,14 +37,14 @@ class Lake:
 
     def ask(self, statement: str) -> list[dict[str, Any]]:
         """The engine's answer."""
-        return sql.run(self.url, statement, catalog=trino.CATALOG, database=self.database).dicts
+        return sql.run(self.engine, statement, catalog=trino.CATALOG, database=self.database).dicts
 
 
 Keep = Callable[[str, date], bool]
 
 
 @contextmanager
-def made(stack: Stack, url: str, keep: Keep = lambda country, day: True) -> Iterator[Lake]:
+def made(stack: Stack, engine: sql.Engine, keep: Keep = lambda country, day: True) -> Iterator[Lake]:
     """Writes the lake, only the partitions to keep, and removes it."""
     name = f"dashboard-{uuid.uuid4().hex[:8]}"
     database = name.replace("-", "_")
@@ -54,7 +54,7 @@ def made(stack: Stack, url: str, keep: Keep = lambda country, day: True) -> Iter
     glue.create_database(DatabaseInput={"Name": database})
     try:
         _write(stack, name, database, end, keep)
-        yield Lake(url, database, end.replace(tzinfo=None), name)
+        yield Lake(engine, database, end.replace(tzinfo=None), name)
     finally:
         glue.delete_database(Name=database)
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=name):

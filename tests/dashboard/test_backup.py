@@ -128,7 +128,7 @@ def again(shown: Shown, stack: Stack) -> Iterator[Again]:
         python = superset.environment()
         settings = superset.start(other, python, ports.any_free(), cache, smtp=shown.mails.address, database=database)
         found = Again(other, settings)
-        uri = f"{shown.lake.url.replace('http://', 'trino://storewatch@')}/{trino.CATALOG}/{shown.lake.database}"
+        uri = trino.dashboard_address(stack, shown.lake.engine, shown.lake.database)
         bring(found.admin, shown.lake.database, uri, lakes.COUNTRIES, "1.0.0", print)
         yield found
     finally:

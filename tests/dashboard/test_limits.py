@@ -3,22 +3,19 @@
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
 from infra.deploy import TEMPLATES
-from infra.local.config import ROOT
-from infra.local.servers import sql, superset
+from infra.local.config import ROOT, Stack
+from infra.local.servers import sql, superset, trino
 from infra.local.servers.processes import wait_for
 from tests.dashboard.conftest import Shown, query
+from tests.harness.lakes import LONG
 
 TABLE = "Countries now"
-# Takes minutes, and next to no memory.
-_LONG = (
-    "select count(*) from unnest(sequence(1, 10000)) as a (i) cross join unnest(sequence(1, 10000)) as b (i) "
-    "cross join unnest(sequence(1, 1000)) as c (i) where a.i * b.i % 7 = c.i"
-)
 
 pytestmark = pytest.mark.smoke
 _GOES_ON = "state not in ('FINISHED', 'FAILED')"
@@ -45,8 +42,18 @@ def test_what_is_written_in_sql_lab_is_asked_as_the_analysts_and_a_chart_as_the_
         assert _write(shown, user, "select current_user as asked_by") == [{"asked_by": "analysts"}]
     shown.client("viewer").post("chart/data", query(shown, "latest_slot", chart=TABLE, columns=["country"], force=True))
     groups = _groups(shown)
-    assert groups["analysts"] == {"analysts"}
+    assert groups["analysts"] == {"analysts.analysts"}
     assert groups["storewatch"] == {"storewatch"}
+
+
+def test_superset_shows_nobody_the_engines_password(shown: Shown, stack: Stack) -> None:
+    client = shown.client("admin")
+    (database,) = [one for one in client.all("database/") if one["database_name"] == "Storewatch"]
+    told = [client.get(f"database/{database['id']}{path}") for path in ("", "/connection")]
+    assert "trino://storewatch:XXXXXXXXXX@localhost" in str(told)
+    address = urlsplit(trino.dashboard_address(stack, shown.lake.engine, shown.lake.database))
+    assert address.password
+    assert address.password not in str(told)
 
 
 def test_a_viewer_who_says_that_a_chart_is_of_sql_lab_has_the_dashboards_limits(shown: Shown) -> None:
@@ -60,7 +67,7 @@ def test_a_viewer_who_says_that_a_chart_is_of_sql_lab_has_the_dashboards_limits(
 def test_busy_analysts_leave_the_dashboard_its_queries(shown: Shown) -> None:
     busy = 5
     with ThreadPoolExecutor(busy) as pool:
-        asked = [pool.submit(sql.run, shown.lake.url, _LONG, user="analysts") for _ in range(busy)]
+        asked = [pool.submit(sql.run, shown.lake.engine, LONG, user="analysts") for _ in range(busy)]
         try:
             assert wait_for(lambda: sorted(_states(shown)) == ["QUEUED"] * 2 + ["RUNNING"] * 3, 60), _states(shown)
             question = query(shown, "latest_slot", chart=TABLE, columns=["country", "chain"], force=True)
@@ -96,7 +103,7 @@ def test_a_query_may_read_no_more_on_the_local_engine_than_in_the_workgroup(
     shown: Shown, user: str, parameter: str
 ) -> None:
     asked = "show session like 'query_max_scan_physical_bytes'"
-    (found,) = sql.run(shown.lake.url, asked, user=user).dicts
+    (found,) = sql.run(shown.lake.engine, asked, user=user).dicts
     template = yaml_parse((TEMPLATES / "analytics.yaml").read_text())
     assert int(found["Value"].removesuffix("GB")) * 2**30 == template["Parameters"][parameter]["Default"]
 

@@ -25,13 +25,13 @@ SHARE = re.compile(r"(?<![\d.])(0|100)(\.0+)?\s?%")
 @contextmanager
 def _showing(shown: Shown, stack: Stack, keep: lakes.Keep) -> Iterator[None]:
     """Shows another lake for a while: of the rows of the usual one only those partitions."""
-    admin, url = shown.client("admin"), shown.lake.url
+    admin, engine = shown.client("admin"), shown.lake.engine
 
     def show(lake: lakes.Lake) -> None:
-        uri = f"{url.replace('http://', 'trino://storewatch@')}/{trino.CATALOG}/{lake.database}"
+        uri = trino.dashboard_address(stack, engine, lake.database)
         bring(admin, lake.database, uri, lakes.COUNTRIES, "1.0.0", print)
 
-    with lakes.made(stack, url, keep) as lake:
+    with lakes.made(stack, engine, keep) as lake:
         show(lake)
         try:
             yield
@@ -92,10 +92,10 @@ def test_an_engine_that_is_down_is_told_and_no_number_is_shown(
             viewer.page.goto(f"{shown.url}/superset/dashboard/{SLUG}/")
             for chart in titles[SLUG]:
                 drawn = viewer.page.locator(f'[data-test-chart-name="{chart}"]')
-                drawn.get_by_text(re.compile("failed to execute.*127.0.0.1")).first.wait_for(timeout=SECONDS * 1000)
+                drawn.get_by_text(re.compile("failed to execute.*localhost")).first.wait_for(timeout=SECONDS * 1000)
                 assert not SHARE.search(viewer.text_of(chart)), (chart, viewer.text_of(chart))
         finally:
-            assert trino.up(stack) == shown.lake.url
+            assert trino.up(stack) == shown.lake.engine
 
 
 def test_a_wrong_password_is_told_and_lets_nobody_in(chromium: Browser, shown: Shown) -> None:

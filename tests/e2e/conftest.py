@@ -21,6 +21,7 @@ from infra.local.commands.up import up
 from infra.local.config import Stack
 from infra.local.sample.load import drop, load
 from infra.local.sample.places import Place
+from infra.local.servers.sql import Engine
 from infra.packaging import FUNCTIONS, ROOT
 from tests.harness import lakes
 from tests.harness.deployer import Deployer
@@ -175,30 +176,30 @@ def analysed(stack: Stack, sources: Sources, country_files: Path) -> Iterator[Ti
 
 
 @pytest.fixture(scope="session")
-def trino_url(stack: Stack) -> Iterator[str]:
+def engine(stack: Stack) -> Iterator[Engine]:
     """Trino on the stack's catalog."""
-    with lakes.engine(stack) as url:
-        yield url
+    with lakes.engine(stack) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")
-def sample_week(stack: Stack, trino_url: str) -> Iterator[lakes.Lake]:
+def sample_week(stack: Stack, engine: Engine) -> Iterator[lakes.Lake]:
     """The lake of the queries in docs/tables.md."""
-    with lakes.sample_week(stack, trino_url) as lake:
+    with lakes.sample_week(stack, engine) as lake:
         yield lake
 
 
 @pytest.fixture(scope="session")
-def ticked_lake(analysed: Ticked, trino_url: str) -> lakes.Lake:
+def ticked_lake(analysed: Ticked, engine: Engine) -> lakes.Lake:
     """The lake that the deployed functions wrote."""
     deployed = analysed.deployed
-    return lakes.Lake(trino_url, deployed.database, f"{analysed.slot:%Y-%m-%d}", lakes.read(deployed))
+    return lakes.Lake(engine, deployed.database, f"{analysed.slot:%Y-%m-%d}", lakes.read(deployed))
 
 
 @pytest.fixture
-def bench(stack: Stack, trino_url: str) -> Iterator[lakes.Bench]:
+def bench(stack: Stack, engine: Engine) -> Iterator[lakes.Bench]:
     """An empty database with the tables and views."""
-    with lakes.bench(stack, trino_url) as made:
+    with lakes.bench(stack, engine) as made:
         yield made
 
 

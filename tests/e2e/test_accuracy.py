@@ -115,7 +115,7 @@ def test_the_quantiles_are_those_of_printed_tables() -> None:
     assert intervals.poisson(np.array([1]), 1.96) == pytest.approx(3.689, abs=0.025)
 
 
-def test_view_oracle_and_simulation_give_the_same_intervals(trino_url: str) -> None:
+def test_view_oracle_and_simulation_give_the_same_intervals(engine: sql.Engine) -> None:
     rng = np.random.default_rng(7)
     # Stores that are never out, nearly always, and some in between; the last is alone in its chain.
     unavailability = np.array([1e-9, 1e-9, 0.999999, 0.999999, 0.05, 0.1, 0.2, 0.3, 0.1, 0.2])
@@ -124,7 +124,7 @@ def test_view_oracle_and_simulation_give_the_same_intervals(trino_url: str) -> N
     bad = look(world, 450.0)
     rows = rows_of(world, bad, chains)
     expected = keyed(availability_interval({"store_availability": rows}))
-    found = keyed(ask(trino_url, rows))
+    found = keyed(ask(engine, rows))
     assert found.keys() == expected.keys()
     for key, row in found.items():
         assert views_oracle.is_same(row, expected[key]), (row, expected[key])
@@ -153,7 +153,7 @@ def rows_of(world: World, bad: Bools, chains: list[str | None]) -> Rows:
     return rows
 
 
-def ask(url: str, rows: Rows) -> Rows:
+def ask(engine: sql.Engine, rows: Rows) -> Rows:
     """The view's answer on these rows, which take the place of its table."""
     names = list(rows[0])
     # One text, because the engine takes long to plan many values.
@@ -163,7 +163,7 @@ def ask(url: str, rows: Rows) -> Rows:
     row = ", ".join(f"{name} varchar" for name in names)
     table = f"select {columns} from unnest(cast(json_parse('{text}') as array(row({row}))))"
     statement = view.sql.replace("with rated as", f"with store_availability as ({table}),\nrated as", 1)
-    return sql.run(url, statement, catalog=trino.CATALOG).dicts
+    return sql.run(engine, statement, catalog=trino.CATALOG).dicts
 
 
 def keyed(rows: Rows) -> dict[tuple[object, ...], Row]:

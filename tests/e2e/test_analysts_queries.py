@@ -10,6 +10,7 @@ import pytest
 from infra import schema, tables_page
 from infra.local.commands import docs
 from infra.local.commands.query import main as run_by_hand
+from infra.local.servers.sql import Engine
 from tests.e2e.conftest import Ticked
 from tests.harness.lakes import Lake
 from tests.harness.queries_oracle import ORACLES, Days, week_of
@@ -66,7 +67,7 @@ def test_a_worked_query_names_its_country_and_days(query: str) -> None:
 
 
 def test_the_page_shows_the_queries_results(sample_week: Lake) -> None:
-    found = docs.run_queries(sample_week.url, sample_week.database)
+    found = docs.run_queries(sample_week.engine, sample_week.database)
     assert tables_page.outputs() == {name: "\n".join(text.splitlines()) for name, text in found.items()}
 
 
@@ -90,9 +91,9 @@ def test_an_outdated_page_is_detected(tmp_path: Path) -> None:
 
 
 def test_make_query_prints_the_rows_and_the_bytes_read(
-    analysed: Ticked, trino_url: str, capsys: pytest.CaptureFixture[str]
+    analysed: Ticked, engine: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    del trino_url  # must run
+    del engine  # must run
     statement = "select outcome, count(*) as slots from country_ticks where country = 'mx' group by 1 order by 1"
     assert run_by_hand(argparse.Namespace(prefix=analysed.deployed.prefix, statement=statement)) == 0
     lines = capsys.readouterr().out.splitlines()

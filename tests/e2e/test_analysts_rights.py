@@ -134,16 +134,16 @@ def test_analysts_read_and_write_results_only_under_their_own_prefix(
 
 
 @pytest.fixture(scope="module")
-def as_analyst(analysed: Ticked, trino_url: str) -> Iterator[Callable[[str], sql.Result]]:
+def as_analyst(analysed: Ticked, engine: sql.Engine) -> Iterator[Callable[[str], sql.Result]]:
     """Runs SQL with an analyst's role instead of the root's rights, for both catalog and files."""
     deployed, catalog = analysed.deployed, f"analyst_{uuid.uuid4().hex[:8]}"
     properties = trino.catalog_properties(deployed.stack.aws, outputs(deployed)["AnalystsRole"])
     settings = ", ".join(f"\"{name}\" = '{value}'" for name, value in properties.items())
-    sql.run(trino_url, f"create catalog {catalog} using hive with ({settings})")
+    sql.run(engine, f"create catalog {catalog} using hive with ({settings})")
     try:
-        yield lambda statement: sql.run(trino_url, statement, catalog=catalog, database=deployed.database)
+        yield lambda statement: sql.run(engine, statement, catalog=catalog, database=deployed.database)
     finally:
-        sql.run(trino_url, f"drop catalog {catalog}")
+        sql.run(engine, f"drop catalog {catalog}")
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ import pytest
 from pyarrow import parquet
 
 from infra.local.config import Stack
+from infra.local.servers.sql import Engine
 from tests.harness.deployment import TABLES
 from tests.measure import queries
 from tests.measure import repair as repairs
@@ -23,9 +24,9 @@ Both = tuple[Measured, Measured]
 
 
 @pytest.fixture(scope="module")
-def day(stack: Stack, trino_url: str) -> Iterator[Day]:
+def day(stack: Stack, engine: Engine) -> Iterator[Day]:
     """A day of a few stores."""
-    with ticked_day(stack, trino_url, STORES, _prefix()) as made:
+    with ticked_day(stack, engine, STORES, _prefix()) as made:
         yield made
 
 

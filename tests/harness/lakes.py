@@ -21,19 +21,25 @@ from infra.vocabulary import COLUMNS
 from tests.harness.deployment import Deployed
 from tests.harness.views_oracle import Tables
 
+# A query that takes minutes, and next to no memory.
+LONG = (
+    "select count(*) from unnest(sequence(1, 10000)) as a (i) cross join unnest(sequence(1, 10000)) as b (i) "
+    "cross join unnest(sequence(1, 1000)) as c (i) where a.i * b.i % 7 = c.i"
+)
+
 
 @dataclass(frozen=True)
 class Lake:
     """A database with tables and views, the engine to query it, and the rows of its tables."""
 
-    url: str
+    engine: sql.Engine
     database: str
     day: str | None  # replaces the worked queries' days; None: they were written for this lake
     tables: Tables
 
     def ask(self, statement: str) -> sql.Result:
         """The engine's answer."""
-        return sql.run(self.url, statement, catalog=trino.CATALOG, database=self.database)
+        return sql.run(self.engine, statement, catalog=trino.CATALOG, database=self.database)
 
     def rows_of(self, table: str, country: str, *days: str) -> int:
         """How many rows a table has on a country's days."""
@@ -41,8 +47,8 @@ class Lake:
 
 
 @contextmanager
-def engine(stack: Stack) -> Iterator[str]:
-    """The address of Trino. It is large, so it is stopped again unless it ran before or another run uses it."""
+def engine(stack: Stack) -> Iterator[sql.Engine]:
+    """Trino. It is large, so it is stopped again unless it ran before or another run uses it."""
     was_running = trino.running(stack) is not None
     with (stack.run_dir / "trino.users").open("a") as users:
         fcntl.flock(users, fcntl.LOCK_SH)
@@ -91,7 +97,7 @@ def read(deployed: Deployed, tables: Sequence[str] = tuple(COLUMNS)) -> Tables:
 
 
 @contextmanager
-def sample_week(stack: Stack, url: str) -> Iterator[Lake]:
+def sample_week(stack: Stack, engine: sql.Engine) -> Iterator[Lake]:
     """The week of the page's queries."""
     with docs.sample_week(stack) as (database, made):
         tables = {
@@ -101,7 +107,7 @@ def sample_week(stack: Stack, url: str) -> Iterator[Lake]:
         # Columns that a row lacks are null.
         names = {table: {name for row in rows for name in row} for table, rows in tables.items()}
         filled = {table: [dict.fromkeys(names[table]) | row for row in rows] for table, rows in tables.items()}
-        yield Lake(url, database, None, filled)
+        yield Lake(engine, database, None, filled)
 
 
 @dataclass(frozen=True)
@@ -109,7 +115,7 @@ class Bench:
     """A database and a bucket for one test."""
 
     stack: Stack
-    url: str
+    engine: sql.Engine
     name: str
 
     @property
@@ -128,16 +134,16 @@ class Bench:
 
     def ask(self, statement: str) -> list[dict[str, Any]]:
         """The engine's answer."""
-        return sql.run(self.url, statement, catalog=trino.CATALOG, database=self.database).dicts
+        return sql.run(self.engine, statement, catalog=trino.CATALOG, database=self.database).dicts
 
 
 @contextmanager
-def bench(stack: Stack, url: str) -> Iterator[Bench]:
+def bench(stack: Stack, engine: sql.Engine) -> Iterator[Bench]:
     """An empty database with the tables and views."""
     name = f"bench-{uuid.uuid4().hex[:8]}"
     s3, glue = stack.aws.client("s3"), stack.aws.client("glue")
     s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": stack.aws.region})
-    made = Bench(stack, url, name)
+    made = Bench(stack, engine, name)
     try:
         glue.create_database(DatabaseInput={"Name": made.database})
         for table in schema.tables():

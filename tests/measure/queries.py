@@ -121,7 +121,7 @@ class Day:
     """A day of ticks in its own lake, and the engine to query it."""
 
     deployed: Deployed
-    url: str
+    engine: sql.Engine
     day: str
     tables: Sequence[str]  # the ones that ticks write
 
@@ -176,7 +176,7 @@ class Day:
         return {name: text.format(**names) for name, text in queries.items()}
 
     def _ask(self, statement: str) -> sql.Result:
-        return sql.run(self.url, statement, catalog=trino.CATALOG, database=self.deployed.database)
+        return sql.run(self.engine, statement, catalog=trino.CATALOG, database=self.deployed.database)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -192,7 +192,7 @@ def main(args: argparse.Namespace) -> int:
     if args.stores < 1 or args.runs < 1:
         raise StackError("--stores and --runs must be at least 1")
     stack = up()
-    with engine(stack) as url, ticked_day(stack, url, args.stores, args.prefix) as day:
+    with engine(stack) as trino_engine, ticked_day(stack, trino_engine, args.stores, args.prefix) as day:
         say("measure", f"running {len(QUERIES)} queries {args.warm_up} + {args.runs} times on the ticks' files")
         before = day.measure(args.runs, args.warm_up, QUERIES)
         seconds = day.compact()
@@ -207,7 +207,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 @contextmanager
-def ticked_day(stack: Stack, url: str, stores: int, prefix: str) -> Iterator[Day]:
+def ticked_day(stack: Stack, engine: sql.Engine, stores: int, prefix: str) -> Iterator[Day]:
     """Deploys a country, puts a day's files where its ticks would have, and registers them."""
     with (
         tempfile.TemporaryDirectory(dir=stack.run_dir, prefix="day-") as folder,
@@ -226,7 +226,7 @@ def ticked_day(stack: Stack, url: str, stores: int, prefix: str) -> Iterator[Day
         tables = [described.name for described in schema.tables() if described.name in written]
         if found["created"] != len(tables):
             raise StackError(f"{found['created']} partitions of {day} were registered instead of {len(tables)}")
-        yield Day(made, url, day, tables)
+        yield Day(made, engine, day, tables)
 
 
 def differences(before: Measured, after: Measured) -> list[str]:

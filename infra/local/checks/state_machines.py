@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -12,9 +11,7 @@ from infra import etl, vocabulary
 from infra.local.checks.programs import run
 from infra.local.checks.retries import states_of
 from infra.local.config import CACHE, ROOT
-from infra.local.console import say
-from infra.local.errors import StackError
-from infra.local.servers.packages import install
+from infra.local.servers import npm
 
 # Where each definition is deployed: template and resource.
 MACHINES = {
@@ -22,11 +19,12 @@ MACHINES = {
     "daily": ("lake", "DailyMachine"),
     "country": ("country", "CountryMachine"),
     "country-daily": ("country", "CountryDailyMachine"),
+    "workbench-backup": ("workbench", "BackupMachine"),
     # An ETL's machine is the resource `Machine` of its template.
     **{machine: (f"etls/{name}/country", "Machine") for name in etl.NAMES for machine in etl.machines(name)},
 }
 # Errors raised by Step Functions and Lambda. All others come from the functions.
-_PLATFORM_ERRORS = re.compile(r"(States|Lambda|Runtime|Sandbox|StepFunctions)\.\w+|ExecutionAlreadyExists")
+_PLATFORM_ERRORS = re.compile(r"(States|Lambda|Runtime|S3|Sandbox|StepFunctions)\.\w+|ExecutionAlreadyExists")
 _NEVER_RETRIED = vocabulary.NEVER_RETRIED | {"States.ALL", "States.TaskFailed"}
 _NODE = Path(__file__).parent / "node"
 
@@ -86,16 +84,4 @@ def _definition(name: str) -> str:
 
 def _validator() -> Path:
     """asl-validator, installed once from its lock file."""
-    target = CACHE / "node"
-    stamp, wanted = target / "stamp", (_NODE / "package-lock.json").read_text()
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        if not shutil.which("npm"):
-            install("check", ["nodejs", "npm"], "npm is missing, and the state machines' validator needs it")
-        target.mkdir(parents=True, exist_ok=True)
-        for file in ("package.json", "package-lock.json"):
-            shutil.copy(_NODE / file, target / file)
-        say("check", f"installing asl-validator into {target.relative_to(ROOT)}")
-        if problems := run("npm", "ci", "--no-audit", "--no-fund", "--loglevel=error", cwd=target):
-            raise StackError(f"npm could not install asl-validator into {target}:\n" + "\n".join(problems))
-        stamp.write_text(wanted)
-    return target / "node_modules/.bin/asl-validator"
+    return npm.install("check", _NODE, CACHE / "node") / "asl-validator"

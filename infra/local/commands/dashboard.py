@@ -119,7 +119,7 @@ def up(
             settings = superset.start(
                 stack, python, port[superset.NAME], cache, smtp=mail.host, settle_seconds=settle_seconds
             )
-        uri = f"{engine.result().replace('http://', f'trino://{trino.DASHBOARD}@')}/{trino.CATALOG}/{shown.database}"
+        uri = trino.dashboard_address(stack, engine.result(), shown.database)
         client = Client(settings.url, superset.ADMINISTRATOR, settings.admin_password)
         try:
             addresses = bring(client, shown.database, uri, shown.countries, version.current(), _say, mail.to)

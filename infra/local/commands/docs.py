@@ -20,17 +20,17 @@ def add_arguments(_: argparse.ArgumentParser) -> None:
 def main(_: argparse.Namespace) -> int:
     """Writes the page."""
     stack = Stack.load()
-    url = trino.up(stack)
+    engine = trino.up(stack)
     with sample_week(stack) as (database, _rows):
-        tables_page.PAGE.write_text(tables_page.render(run_queries(url, database)))
+        tables_page.PAGE.write_text(tables_page.render(run_queries(engine, database)))
     say("docs", f"{tables_page.PAGE.relative_to(schema.ROOT)} is written")
     return 0
 
 
-def run_queries(url: str, database: str) -> dict[str, str]:
+def run_queries(engine: sql.Engine, database: str) -> dict[str, str]:
     """The results of the worked queries by name, as the page shows them."""
     return {
-        query.name: render(sql.run(url, query.sql, catalog=trino.CATALOG, database=database))
+        query.name: render(sql.run(engine, query.sql, catalog=trino.CATALOG, database=database))
         for query in schema.queries()
     }
 

@@ -29,8 +29,8 @@ def main(args: argparse.Namespace) -> int:
         elasticsearch.NAME: (stack.elasticsearch.url, lambda: elasticsearch.is_healthy(stack.elasticsearch)),
         ministack.NAME: (stack.aws.endpoint, lambda: ministack.is_healthy(stack.aws)),
     }
-    if url := trino.running(stack):
-        parts[trino.NAME] = (url, partial(trino.is_healthy, url))
+    if engine := trino.running(stack):
+        parts[trino.NAME] = (engine.url, partial(trino.is_healthy, engine))
     if url := superset.running(stack.run_dir):
         parts[superset.NAME] = (url, partial(superset.is_healthy, url))
     rows: list[list[str]] = []

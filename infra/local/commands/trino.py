@@ -20,7 +20,7 @@ def main(args: argparse.Namespace) -> int:
     """Starts or stops it."""
     stack = Stack.load()
     if args.action == "up":
-        print(trino.up(stack))
+        print(trino.up(stack).url)
     elif not trino.down(stack):
         say(trino.NAME, "was not running")
     return 0

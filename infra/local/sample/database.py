@@ -1,4 +1,4 @@
-"""Loads a country's stores into their own database, with COPY, and creates the role that may read it."""
+"""Loads a country's stores into their own database, with COPY, and creates the roles that may read it."""
 
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
@@ -13,28 +13,44 @@ from infra.local.sample.model import Exceptions, Store, Week, clock
 from infra.local.sample.places import Place
 
 _SCHEMA = Path(__file__).with_name("schema.sql")
+# What keeps people's queries from the functions' way. docs/workbench.md says the same for a country's own PostgreSQL.
+_WORKBENCH = (
+    "alter role {} connection limit 10",
+    "alter role {} set default_transaction_read_only = on",
+    "alter role {} set statement_timeout = '60s'",
+    "alter role {} set idle_in_transaction_session_timeout = '60s'",
+)
 # How many stores are held in memory at once.
 _BATCH = 10_000
 
 
 def replace_database(postgres: Postgres, place: Place, stores: Iterable[Store], today: date) -> int:
     """Recreates the database with these stores and returns their number. Cuts the connections of its readers."""
-    database, role = sql.Identifier(place.database), sql.Identifier(place.role)
+    database = sql.Identifier(place.database)
+    roles = {place.role: place.password, place.workbench_role: place.workbench_password}
     with psycopg.connect(postgres.conninfo(), autocommit=True) as admin:
         admin.execute(sql.SQL("drop database if exists {} with (force)").format(database))
         admin.execute(sql.SQL("create database {} template template0").format(database))
-        # By default every role may connect to every database. A country's role must not open another country's.
-        admin.execute(sql.SQL("revoke connect on database {} from public").format(database))
-        if not admin.execute("select 1 from pg_roles where rolname = %s", [place.role]).fetchone():
-            admin.execute(sql.SQL("create role {}").format(role))
-        admin.execute(sql.SQL("alter role {} login password {}").format(role, sql.Literal(place.password)))
-        admin.execute(sql.SQL("grant connect on database {} to {}").format(database, role))
+        # By default every role may connect to every database, and make tables there that last as long as a session. A
+        # country's role must not open another country's.
+        admin.execute(sql.SQL("revoke all on database {} from public").format(database))
+        for name, password in roles.items():
+            role = sql.Identifier(name)
+            if not admin.execute("select 1 from pg_roles where rolname = %s", [name]).fetchone():
+                admin.execute(sql.SQL("create role {}").format(role))
+            admin.execute(sql.SQL("alter role {} login password {}").format(role, sql.Literal(password)))
+            admin.execute(sql.SQL("grant connect on database {} to {}").format(database, role))
+        for statement in _WORKBENCH:
+            admin.execute(sql.SQL(statement).format(sql.Identifier(place.workbench_role)))
     with psycopg.connect(postgres.conninfo(place.database)) as connection:
         connection.execute(_SCHEMA.read_text())
         # The rows only refer to each other. Checking each one would take most of the time.
         connection.execute("set local session_replication_role = replica")
         count = _copy(connection, stores, datetime.combine(today, time(), UTC))
-        connection.execute(sql.SQL("grant select on all tables in schema public to {}").format(role))
+        for name in roles:
+            connection.execute(
+                sql.SQL("grant select on all tables in schema public to {}").format(sql.Identifier(name))
+            )
     with psycopg.connect(postgres.conninfo(place.database), autocommit=True) as connection:
         connection.execute("vacuum analyze")
     return count
@@ -44,7 +60,8 @@ def drop_database(postgres: Postgres, place: Place) -> None:
     """Removes the database and its role."""
     with psycopg.connect(postgres.conninfo(), autocommit=True) as admin:
         admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(place.database)))
-        admin.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(place.role)))
+        for name in (place.role, place.workbench_role):
+            admin.execute(sql.SQL("drop role if exists {}").format(sql.Identifier(name)))
 
 
 def _copy(connection: psycopg.Connection, stores: Iterable[Store], midnight: datetime) -> int:

@@ -91,7 +91,8 @@ def _check(count: int, codes: list[str], prefix: str | None) -> None:
 def _place(code: str, prefix: str | None, known: Place | None) -> Place:
     """A sample that is loaded again keeps its passwords, because deployed secrets hold them."""
     database, role, index = places.names(code, prefix)
-    return Place(database, role, known.password if known else secrets.token_urlsafe(24), index)
+    password, workbench = (known.password, known.workbench_password) if known else ("", "")
+    return Place(database, role, password or secrets.token_urlsafe(24), index, workbench or secrets.token_urlsafe(24))
 
 
 def _load_database(stack: Stack, code: str, place: Place, parameters: Parameters) -> None:

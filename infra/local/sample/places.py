@@ -18,6 +18,21 @@ class Place:
     role: str
     password: str
     index: str
+    # Of the workbench's own role. Empty in a sample that was loaded before there was one.
+    workbench_password: str = ""
+
+    @property
+    def workbench_role(self) -> str:
+        """The role by which the workbench reads the database."""
+        return f"{self.role}_workbench"
+
+    @property
+    def workbench_login(self) -> dict[str, dict[str, str]]:
+        """What the workbench's secret holds. The local Elasticsearch asks for no login."""
+        return {
+            "postgres": {"username": self.workbench_role, "password": self.workbench_password},
+            "elasticsearch": {},
+        }
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,45 @@
 Not the client on PyPI: this needs only rows, columns and statistics.
 """
 
+import base64
 import http.client
 import json
+import ssl
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 from infra.local.errors import StackError
 
-_USER = "analyst"
 _TIMEOUT_SECONDS = 120
 _START_SECONDS = 30
 _POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine, and a login to it. Its certificate is checked against `ca`."""
+
+    url: str
+    ca: Path
+    user: str
+    password: str = field(repr=False)
+
+    def opener(self) -> urllib.request.OpenerDirector:
+        """Asks it directly, whatever proxy the environment names."""
+        context = ssl.create_default_context(cafile=str(self.ca))
+        return urllib.request.build_opener(
+            urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
+        )
+
+    def headers(self, user: str | None = None) -> dict[str, str]:
+        """Those of every request. A user other than the own must be allowed to this one."""
+        login = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
+        return {"Authorization": f"Basic {login}", "X-Trino-User": user or self.user}
 
 
 @dataclass(frozen=True)
@@ -51,13 +75,13 @@ class QueryError(StackError):
 
 
 def run(
-    url: str, statement: str, *, catalog: str | None = None, database: str | None = None, user: str = _USER
+    engine: Engine, statement: str, *, catalog: str | None = None, database: str | None = None, user: str | None = None
 ) -> Result:
     """Runs one statement to its end. Dates and timestamps become Python's; timestamps are UTC without a zone."""
     deadline = time.monotonic() + _START_SECONDS
     while True:
         try:
-            return _run(url, statement, catalog, database, user)
+            return _run(engine, statement, catalog, database, user)
         except QueryError as error:
             # For some seconds after its first answer, the engine knows no worker for a catalog's tables, although it is
             # one itself. Only a query on a table shows when that is over.
@@ -66,9 +90,9 @@ def run(
             time.sleep(_POLL_SECONDS)
 
 
-def _run(url: str, statement: str, catalog: str | None, database: str | None, user: str) -> Result:
+def _run(engine: Engine, statement: str, catalog: str | None, database: str | None, user: str | None) -> Result:
     headers = {
-        "X-Trino-User": user,
+        **engine.headers(user),
         "X-Trino-Source": "storewatch",
         "X-Trino-Time-Zone": "UTC",
         # Without this, times come without their precision.
@@ -78,11 +102,12 @@ def _run(url: str, statement: str, catalog: str | None, database: str | None, us
         headers["X-Trino-Catalog"] = catalog
     if database:
         headers["X-Trino-Schema"] = database
-    request = urllib.request.Request(f"{url}/v1/statement", statement.strip().rstrip(";").encode(), headers)
+    opener = engine.opener()
+    request = urllib.request.Request(f"{engine.url}/v1/statement", statement.strip().rstrip(";").encode(), headers)
     columns: list[Column] = []
     rows: list[list[Any]] = []
     while True:
-        answer = _answer(request)
+        answer = _answer(opener, request)
         if error := answer.get("error"):
             raise QueryError(error["errorName"], error["message"])
         columns = columns or [Column(found["name"], found["type"]) for found in answer.get("columns", [])]
@@ -90,13 +115,13 @@ def _run(url: str, statement: str, catalog: str | None, database: str | None, us
         if "nextUri" not in answer:
             break
         # Not a busy loop: the engine holds its answer back until there is news.
-        request = urllib.request.Request(answer["nextUri"], headers={"X-Trino-User": user})
+        request = urllib.request.Request(answer["nextUri"], headers=engine.headers(user))
     return Result(columns, [_typed(columns, row) for row in rows], answer["stats"])
 
 
-def _answer(request: urllib.request.Request) -> dict[str, Any]:
+def _answer(opener: urllib.request.OpenerDirector, request: urllib.request.Request) -> dict[str, Any]:
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:
+        with opener.open(request, timeout=_TIMEOUT_SECONDS) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         raise QueryError(f"HTTP {error.code}", f"{request.full_url} answers {error.read(500)!r}") from None

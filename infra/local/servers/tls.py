@@ -1,4 +1,4 @@
-"""Makes a certificate authority for the stack and PostgreSQL's certificate, with openssl."""
+"""Makes a certificate authority and a server's certificate by it, with openssl: for PostgreSQL, and for Trino."""
 
 import subprocess
 import tempfile

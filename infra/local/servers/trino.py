@@ -1,20 +1,21 @@
 """Trino, the engine behind Athena, on the stack's lake and catalog. It is heavy, so it only starts when needed."""
 
-import json
 import os
+import urllib.parse
 from contextlib import suppress
 from pathlib import Path
 
 from infra.local.config import Aws, Stack, lock_file, write_private
 from infra.local.console import say
 from infra.local.errors import StackError
-from infra.local.servers import ports, sql, trino_files
+from infra.local.servers import ports, sql, trino_access, trino_files
 from infra.local.servers.locks import exclusive
 from infra.local.servers.processes import Server
+from infra.local.servers.sql import Engine
+from infra.local.servers.tls import make_certificates
 
 NAME = "trino"
-# Athena's name for the Glue catalog. Stored views contain it.
-CATALOG = "awsdatacatalog"
+CATALOG = trino_access.CATALOG
 _HEAP = "1g"
 _TIMEOUT_SECONDS = 240
 
@@ -22,9 +23,18 @@ _CONFIG = """\
 node.environment=local
 coordinator=true
 node-scheduler.include-coordinator=true
-http-server.http.port={port}
-discovery.uri=http://127.0.0.1:{port}
+http-server.http.enabled=false
+http-server.https.enabled=true
+http-server.https.port={port}
+http-server.https.keystore.path={home}/tls/server.pem
+http-server.authentication.type=PASSWORD
 http-server.log.enabled=false
+web-ui.enabled=false
+# The engine talks to itself by certificates that it makes itself.
+# https://trino.io/docs/current/security/internal-communication.html
+discovery.uri=https://127.0.0.1:{port}
+internal-communication.https.required=true
+internal-communication.shared-secret={secret}
 catalog.management=dynamic
 plugin.dir={files}/plugin
 query.max-memory=256MB
@@ -33,39 +43,22 @@ memory.heap-headroom-per-node=256MB
 task.concurrency=2
 task.max-worker-threads=4
 query.min-expire-age=1m
-# As in the analysts' workgroup on Athena. The dashboard's limit is lower.
-query.max-scan-physical-bytes=100GB
+query.max-scan-physical-bytes={scan_limit}
 """
-# By user, as on Athena by workgroup. The dashboard asks as `storewatch`, and as `analysts` what is written in SQL Lab.
-DASHBOARD = "storewatch"
-_SCAN_LIMITS = [{"user": DASHBOARD, "sessionProperties": {"query_max_scan_physical_bytes": "10GB"}}]
-_QUEUED = {"softMemoryLimit": "100%", "maxQueued": 1000}
-_GROUPS = {
-    "rootGroups": [
-        {"name": DASHBOARD, "hardConcurrencyLimit": 24, **_QUEUED},
-        {"name": "analysts", "hardConcurrencyLimit": 3, **_QUEUED},
-        {"name": "others", "hardConcurrencyLimit": 100, **_QUEUED},
-    ],
-    "selectors": [
-        {"user": DASHBOARD, "group": DASHBOARD},
-        {"user": "analysts", "group": "analysts"},
-        {"group": "others"},
-    ],
-}
 
 
-def up(stack: Stack) -> str:
-    """Starts it on the running stack and returns its address. Leaves a running one with the same settings alone."""
+def up(stack: Stack) -> Engine:
+    """Starts it on the running stack and returns it. Leaves a running one with the same settings alone."""
     server = Server(NAME, stack.run_dir)
     with exclusive(lock_file(stack.name), "stack"):
         port = ports.choose(stack.run_dir, {NAME: server.pid() is not None})[NAME]
-        url = f"http://127.0.0.1:{port}"
         home = stack.run_dir / NAME
         files = trino_files.home()
+        engine = _engine(home, port)
         # The local AWS may have moved to another port. A running engine would not find it.
         changed = _configure(home, files, stack.aws, port, is_running=server.pid() is not None)
-        if not changed and server.answers(lambda: is_healthy(url)):
-            return url
+        if not changed and server.answers(lambda: is_healthy(engine)):
+            return engine
         server.stop()
         java_home = trino_files.java_home()
         command: list[str | Path] = [
@@ -78,9 +71,9 @@ def up(stack: Stack) -> str:
         say(NAME, f"starting {trino_files.VERSION} on {java_home}")
         process = server.start(command, env={"PATH": os.defpath, "LANG": "C.UTF-8"}, cwd=home)
         # Its own health page answers before it can run a query. (sql.py says what happens after that.)
-        server.wait_until(lambda: is_healthy(url), seconds=_TIMEOUT_SECONDS, process=process)
-    say(NAME, f"{trino_files.VERSION} ready on {url} (pid {process.pid}); `stack trino down` stops it")
-    return url
+        server.wait_until(lambda: is_healthy(engine), seconds=_TIMEOUT_SECONDS, process=process)
+    say(NAME, f"{trino_files.VERSION} ready on {engine.url} (pid {process.pid}); `stack trino down` stops it")
+    return engine
 
 
 def down(stack: Stack) -> bool:
@@ -94,18 +87,42 @@ def down(stack: Stack) -> bool:
     return stopped
 
 
-def running(stack: Stack) -> str | None:
-    """The address of the running engine; None if it is down."""
+def running(stack: Stack) -> Engine | None:
+    """The running engine; None if it is down."""
     if Server(NAME, stack.run_dir).pid() is None:
         return None
-    return f"http://127.0.0.1:{ports.choose(stack.run_dir, {NAME: True})[NAME]}"
+    return _engine(stack.run_dir / NAME, ports.choose(stack.run_dir, {NAME: True})[NAME])
 
 
-def is_healthy(url: str) -> bool:
+def set_password(stack: Stack, user: str, password: str) -> None:
+    """Lets a user read the lake. A running engine takes it up within two seconds."""
+    trino_access.set_password(stack.run_dir / NAME / "etc", user, password)
+
+
+def remove_user(stack: Stack, user: str) -> None:
+    """Takes that back."""
+    trino_access.remove_user(stack.run_dir / NAME / "etc", user)
+
+
+def dashboard_address(stack: Stack, engine: Engine, database: str) -> str:
+    """The engine as SQLAlchemy's address for Superset, with the dashboard's password."""
+    password = trino_access.own(stack.run_dir / NAME / "etc")[trino_access.DASHBOARD]
+    ca = urllib.parse.quote(f'"{engine.ca}"', safe="")
+    host = engine.url.removeprefix("https://")
+    return f"trino://{trino_access.DASHBOARD}:{password}@{host}/{CATALOG}/{database}?verify={ca}"
+
+
+def is_healthy(engine: Engine) -> bool:
     """Whether it can query the catalog."""
     with suppress(OSError, StackError):
-        return bool(sql.run(url, f"show schemas from {CATALOG}").rows)
+        return bool(sql.run(engine, f"show schemas from {CATALOG}").rows)
     return False
+
+
+def _engine(home: Path, port: int) -> Engine:
+    """The engine for the project's own commands."""
+    password = trino_access.own(home / "etc")[trino_access.ROOT]
+    return Engine(f"https://localhost:{port}", home / "tls" / "ca.pem", trino_access.ROOT, password)
 
 
 def catalog_properties(aws: Aws, role: str | None = None) -> dict[str, str]:
@@ -143,23 +160,27 @@ def catalog_properties(aws: Aws, role: str | None = None) -> dict[str, str]:
 
 def _configure(home: Path, files: Path, aws: Aws, port: int, *, is_running: bool) -> bool:
     """Writes its settings, which hold the local AWS's key. Returns whether they changed."""
+    etc = home / "etc"
+    secret = trino_access.own(etc)[trino_access.SHARED_SECRET]
+    config = {"port": port, "home": home, "files": files, "secret": secret, "scan_limit": trino_access.SCAN_LIMIT}
     texts = {
-        "config.properties": _CONFIG.format(port=port, home=home, files=files),
+        "config.properties": _CONFIG.format(**config),
         "node.properties": "",
         f"catalog/{CATALOG}.properties": "connector.name=hive\n"
         + "".join(f"{name}={value}\n" for name, value in catalog_properties(aws).items()),
         "log.properties": "io.trino=INFO\n",
-        **_limits(home),
+        **trino_access.files(etc),
     }
+    _certify(home / "tls")
     changed = False
     for name, text in texts.items():
-        file = home / "etc" / name
+        file = etc / name
         if not file.exists() or file.read_text() != text:
             write_private(file, text)
             changed = True
     # Catalogs that a test added and did not drop. Their roles no longer exist.
     if changed or not is_running:
-        for file in (home / "etc/catalog").iterdir():
+        for file in (etc / "catalog").iterdir():
             if file.stem != CATALOG:
                 file.unlink()
     (home / "data").mkdir(exist_ok=True)
@@ -167,16 +188,15 @@ def _configure(home: Path, files: Path, aws: Aws, port: int, *, is_running: bool
     return changed
 
 
-def _limits(home: Path) -> dict[str, str]:
-    """The settings that hold users to limits."""
-    return {
-        "resource-groups.json": json.dumps(_GROUPS),
-        "resource-groups.properties": "resource-groups.configuration-manager=file\n"
-        f"resource-groups.config-file={home}/etc/resource-groups.json\n",
-        "session-property-config.json": json.dumps(_SCAN_LIMITS),
-        "session-property-config.properties": "session-property-config.configuration-manager=file\n"
-        f"session-property-manager.config-file={home}/etc/session-property-config.json\n",
-    }
+def _certify(folder: Path) -> None:
+    """Makes the certificate for `localhost`, unless it is there."""
+    server = folder / "server.pem"
+    if server.exists():
+        return
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    make_certificates(folder / "ca.pem", certificate, key)
+    # The engine reads both from one file.
+    write_private(server, key.read_text() + certificate.read_text())
 
 
 def _options(home: Path) -> list[str]:
@@ -202,5 +222,6 @@ def _options(home: Path) -> list[str]:
         "-Dnode.id=local",
         f"-Dnode.data-dir={home}/data",
         "-Dnode.bind-ip=127.0.0.1",
-        "-Dnode.internal-address=127.0.0.1",
+        # Trino's way to write an address as a name, which the certificates for itself have.
+        "-Dnode.internal-address=127-0-0-1.ip",
     ]

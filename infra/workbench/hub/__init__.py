@@ -1,0 +1,1 @@
+"""What runs as root on the workbench's machine: the hub, its services, and what contains users."""

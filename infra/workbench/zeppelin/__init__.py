@@ -1,0 +1,1 @@
+"""The way over from Zeppelin: turns its notes into notebooks, and the project's notebooks into notes."""

@@ -1,0 +1,1 @@
+"""Tests of the analysts' workbench, on real servers."""

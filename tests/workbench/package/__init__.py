@@ -1,0 +1,1 @@
+"""The package and the notebooks that analysts find in the workbench, without the workbench around them."""

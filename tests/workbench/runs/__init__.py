@@ -1,0 +1,1 @@
+"""Scheduled runs, pages, backup and restore."""

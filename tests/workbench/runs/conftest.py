@@ -1,0 +1,54 @@
+"""Machines for these tests, on the stack's S3."""
+
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from infra.local.commands.up import up
+from infra.local.config import ROOT, Stack
+from tests.faults.listener import Loop
+from tests.workbench.runs import machine as machines
+from tests.workbench.runs.machine import Machine
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[Stack]:
+    """The stack's servers, and an environment in which the hub's code finds its S3."""
+    stack = up()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in stack.aws.environment().items():
+            patch.setenv(name, value)
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def python() -> Path:
+    """The workbench's Python."""
+    command = [ROOT / "infra" / "environment", "workbench"]
+    return Path(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+
+
+@pytest.fixture
+def make(aws: Stack, python: Path) -> Iterator[Callable[..., Machine]]:
+    """Makes machines, in a folder that other users of the system may pass."""
+    with tempfile.TemporaryDirectory(prefix="workbench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        yield lambda **more: machines.made(aws, folder, python, **more)
+
+
+@pytest.fixture
+def machine(make: Callable[..., Machine]) -> Machine:
+    """A machine with its users."""
+    return machines.peopled(make())
+
+
+@pytest.fixture(scope="session")
+def loop() -> Iterator[Loop]:
+    """The event loop of proxies."""
+    made = Loop()
+    yield made
+    made.close()
