@@ -18,7 +18,7 @@ from infra.local.errors import StackError
 from infra.local.servers import superset
 from infra.local.servers.processes import Server
 from tests.dashboard import lake as lakes
-from tests.dashboard import mail
+from tests.harness import mail
 from tests.harness.chromium import chromium as launched
 from tests.harness.lakes import engine
 

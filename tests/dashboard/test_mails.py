@@ -14,7 +14,7 @@ from infra.dashboard.client import Client
 from infra.dashboard.importer import bring
 from infra.local.servers.processes import wait_for
 from tests.dashboard import lake as lakes
-from tests.dashboard import mail
+from tests.harness import mail
 from tests.dashboard.conftest import Shown
 
 REPORTS = files.load().reports

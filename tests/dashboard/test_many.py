@@ -15,7 +15,7 @@ from infra.local.commands import dashboard
 from infra.local.config import Stack
 from infra.local.servers import superset
 from infra.local.servers.processes import wait_for
-from tests.dashboard import mail
+from tests.harness import mail
 from tests.dashboard.browser import Viewer
 from tests.dashboard.conftest import Shown
 

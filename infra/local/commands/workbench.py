@@ -3,11 +3,13 @@
 stack workbench up       installs it the first time, starts it; the first time, makes a user `ana` who is an administrator
 stack workbench down     stops it with all users' servers; `stack down` does too
 stack workbench user     adds a user, or changes what a user may do; prints the password of a new one
+stack workbench restore  brings users, rights and files back from the backup, the newest or as of --at
 """
 
 import argparse
 import os
 import random
+import subprocess
 import urllib.parse
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +36,9 @@ _PORTS = ("", "-hub", "-proxy", "-pages")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the action, whose lake is asked, and a user's rights."""
     add_prefix_argument(parser)
-    parser.add_argument("action", choices=["up", "down", "user"], nargs="?", default="up", help="what to do")
+    parser.add_argument("action", choices=["up", "down", "user", "restore"], nargs="?", default="up", help="what to do")
+    parser.add_argument("--at", help="restore: as of this instant, such as 2026-11-26T12:00Z")
+    parser.add_argument("--force", action="store_true", help="restore: write over homes that are not empty")
     parser.add_argument("--name", help="the user")
     people.add_arguments(parser)
 
@@ -47,6 +51,8 @@ def main(args: argparse.Namespace) -> int:
             say(jupyterhub.NAME, "stopped" if jupyterhub.stop(stack) else "was not running")
         elif args.action == "user":
             change_user(stack, args)
+        elif args.action == "restore" and (status := restore(stack, args)):
+            return status
         else:
             show(up(stack, args.prefix, database(stack, args.prefix)))
     except DeployError as error:
@@ -71,40 +77,56 @@ def up(
     """
     python, proxy = jupyterhub.install()
     with exclusive(lock_file(f"{stack.name}-{name}"), jupyterhub.NAME):
-        port = _ports(stack, name)
-        engine = trino.up(stack)
-        state = jupyterhub.home(stack, name)
-        state.mkdir(parents=True, exist_ok=True)
-        # Others may pass it, since they need their own files in it; what they may not see has modes of its own.
-        state.chmod(0o711)
-        countries = state / "countries"
-        made = deploy_workbench(stack, prefix, countries, sample)
-        settings = Settings(
-            state=str(state),
-            port=port[""],
-            hub_port=port["-hub"],
-            proxy_port=port["-proxy"],
-            pages_port=port["-pages"],
-            proxy=str(proxy),
-            environment=str(python.parents[1]),
-            uid_base=_uid_base(state),
-            prefix=prefix,
-            database=database,
-            bucket=made["WorkbenchBucket"],
-            namespace=made["MetricsNamespace"],
-            region=stack.aws.region,
-            countries=str(countries),
-            engine="trino",
-            trino_url=engine.url,
-            trino_ca=str(engine.ca),
-            smtp=os.environ.get("WORKBENCH_SMTP") or None,
-        )
-        settings = replace(settings, **more)
-        if not list(users.Users.load(state)):
-            _first_user(settings, sorted(file.stem for file in countries.glob("*.toml")))
+        settings = replace(_settings(stack, prefix, database, name, python, proxy, sample), **more)
+        if not list(users.Users.load(settings.folder)):
+            _first_user(settings, sorted(file.stem for file in Path(settings.countries).glob("*.toml")))
         provide(stack, settings)
         jupyterhub.start(stack, python, settings)
     return settings
+
+
+def _settings(
+    stack: Stack, prefix: str, database: str, name: str, python: Path, proxy: Path, sample: str | None = None
+) -> Settings:
+    port = _ports(stack, name)
+    engine = trino.up(stack)
+    state = jupyterhub.home(stack, name)
+    state.mkdir(parents=True, exist_ok=True)
+    # Others may pass it, since they need their own files in it; what they may not see has modes of its own.
+    state.chmod(0o711)
+    made = deploy_workbench(stack, prefix, state / "countries", sample)
+    return Settings(
+        state=str(state),
+        port=port[""],
+        hub_port=port["-hub"],
+        proxy_port=port["-proxy"],
+        pages_port=port["-pages"],
+        proxy=str(proxy),
+        environment=str(python.parents[1]),
+        uid_base=_uid_base(state),
+        prefix=prefix,
+        database=database,
+        bucket=made["WorkbenchBucket"],
+        namespace=made["MetricsNamespace"],
+        region=stack.aws.region,
+        countries=str(state / "countries"),
+        engine="trino",
+        trino_url=engine.url,
+        trino_ca=str(engine.ca),
+        smtp=os.environ.get("WORKBENCH_SMTP") or None,
+    )
+
+
+def restore(stack: Stack, args: argparse.Namespace) -> int:
+    """Brings users and files back, in the workbench's environment and while it is stopped. 0 if it is done."""
+    python, proxy = jupyterhub.install()
+    with exclusive(lock_file(f"{stack.name}-{jupyterhub.NAME}"), jupyterhub.NAME):
+        settings = _settings(stack, args.prefix, database(stack, args.prefix), jupyterhub.NAME, python, proxy)
+        jupyterhub.stop(stack)
+        write_private(settings.file, settings.text())
+        words = [*(["--at", args.at] if args.at else []), *(["--force"] if args.force else [])]
+        command = [python, "-m", "infra.workbench.hub.restore", *words]
+        return subprocess.run(command, check=False, env=jupyterhub.variables(stack, python, settings)).returncode
 
 
 def provide(stack: Stack, settings: Settings) -> None:

@@ -19,7 +19,6 @@ from papermill.clientwrap import PapermillNotebookClient
 from papermill.engines import NBClientEngine, papermill_engines
 from papermill.exceptions import PapermillExecutionError
 from papermill.execute import execute_notebook
-from storewatch.publish import page
 
 # More than a page that anybody reads. What is beyond is not kept.
 _MOST_OUTPUT = 5_000_000
@@ -130,6 +129,9 @@ def main(notebook: str, folder: str, seconds: str, parameters: str, title: str) 
         if error:
             _note(found, error)
             nbformat.write(found, out)
+        # Imported here: the package takes memory, which the kernel may need until now.
+        from storewatch.publish import page
+
         (work / "page.html").write_text(page(found, title), encoding="utf-8")
     (work / "result.json").write_text(json.dumps({"error": error}))
     return 1 if error else 0

@@ -10,7 +10,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra.dashboard.server import smtp
+from infra.smtp import MailHost
 from infra.workbench.hub.settings import Settings
 from infra.workbench.hub.store import Unavailable
 
@@ -56,20 +56,19 @@ def mail(settings: Settings, to: Sequence[str], subject: str, text: str) -> None
 
 
 def _send(address: str, to: Sequence[str], subject: str, text: str) -> None:
-    host = smtp.settings(address)
+    host = MailHost.parse(address)
     message = EmailMessage()
-    message["From"], message["To"] = host["SMTP_MAIL_FROM"], ", ".join(to)
+    message["From"], message["To"] = host.sender, ", ".join(to)
     message["Subject"] = " ".join(subject.split())
     message.set_content(text)
-    where = (host["SMTP_HOST"], host["SMTP_PORT"])
     context = ssl.create_default_context()
-    if host["SMTP_SSL"]:
-        server: smtplib.SMTP = smtplib.SMTP_SSL(*where, timeout=_ANSWER_SECONDS, context=context)
+    if host.is_tls:
+        server: smtplib.SMTP = smtplib.SMTP_SSL(host.host, host.port, timeout=_ANSWER_SECONDS, context=context)
     else:
-        server = smtplib.SMTP(*where, timeout=_ANSWER_SECONDS)
+        server = smtplib.SMTP(host.host, host.port, timeout=_ANSWER_SECONDS)
     with server:
-        if host["SMTP_STARTTLS"]:
+        if host.is_starttls:
             server.starttls(context=context)
-        if host["SMTP_USER"]:
-            server.login(host["SMTP_USER"], host["SMTP_PASSWORD"])
+        if host.user:
+            server.login(host.user, host.password)
         server.send_message(message)

@@ -40,7 +40,8 @@ class Converted:
 
 def convert(note: Note, rights: Mapping[str, list[str]]) -> Converted:
     """The note's notebook. It is not signed: Jupyter shows its old results, but trusts none."""
-    made = Converted()
+    code = [one.code for one in note.paragraphs if fate(note, one).kind == "python"]
+    made = Converted(parameters=Parameters(frozenset().union(*map(python.names, code))))
     made.metadata = {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
         "language_info": {"name": "python"},

@@ -28,7 +28,7 @@ class Host:
 
     @property
     def address(self) -> str:
-        """As DASHBOARD_SMTP names it."""
+        """As DASHBOARD_SMTP and WORKBENCH_SMTP name it."""
         return f"smtp://127.0.0.1:{self.port}?from=storewatch@storewatch.example"
 
     def named(self, subject: str) -> list[Message]:
