@@ -1,6 +1,7 @@
 """Runs notebooks when their schedules say so, outside of the users' servers: python -m infra.workbench.hub.scheduler"""
 
 import fcntl
+import itertools
 import json
 import os
 import shutil
@@ -44,10 +45,11 @@ class Scheduler:
         self._delivery = ThreadPoolExecutor(1, thread_name_prefix="delivery")
         self._delivering: Future[None] | None = None
         self._running: dict[str, Future[None]] = {}
-        self._last: dict[str, datetime] = {}  # when a user's turn was
+        self._turns: dict[str, int] = {}  # when each user's last turn was, counted
+        self._count = itertools.count(1)
         self._settled: dict[str, datetime | None] = {}  # runs that are held until then, or done
         self._told: set[tuple[str, str, str]] = set()
-        self._down = False
+        self.down = False
         self.stop = threading.Event()
         self.wake = threading.Event()
         self._kept, self._work = settings.folder / "runs", settings.folder / "work"
@@ -76,7 +78,7 @@ class Scheduler:
         self._status(found, now)
         due = [one for file in found if (one := self._due(file, users, now))]
         self._settled = {key: self._settled[key] for key in {one.prefix for one in due} & set(self._settled)}
-        for one in sorted(due, key=lambda one: (self._last.get(one.user.name, one.at), one.at)):
+        for one in sorted(due, key=lambda one: (self._turns.get(one.user.name, 0), one.at)):
             if self.stop.is_set() or len(self._running) >= AT_ONCE:
                 return
             if one.user.name not in self._running and self._is_open(one, now):
@@ -115,7 +117,7 @@ class Scheduler:
         if isinstance(found, Held):
             return
         if isinstance(found, Claimed):
-            self._last[due.user.name] = now
+            self._turns[due.user.name] = next(self._count)
             self._running[due.user.name] = self._pool.submit(self._execute, due, found.attempt)
             return
         error_text = "It was begun twice, and each time the machine or the scheduler was ended before it was done."
@@ -203,14 +205,14 @@ class Scheduler:
         partial.replace(whole)
 
     def _say_down(self, error: Exception) -> None:
-        if not self._down:
+        if not self.down:
             say(f"{error}; tries again until it is back, and keeps all results until then")
-        self._down = True
+        self.down = True
 
     def _say_up(self) -> None:
-        if self._down:
+        if self.down:
             say("S3 is back")
-        self._down = False
+        self.down = False
 
 
 def say(text: str) -> None:
