@@ -56,6 +56,7 @@ ELASTICSEARCH ?=
 INDEX ?=
 TIMEZONE ?=
 ENGINES ?=
+WORKBENCH ?=
 URL ?=
 DAYS ?=
 OUT ?=
@@ -67,7 +68,7 @@ ON_DAYS = [ -n "$(COUNTRY)" ] && [ -n "$(FROM)" ] || { echo "make $@: name the c
 	$(if $(AWS),,eval "$$($(STACK) env)" &&) "$$($(ENVIRONMENT) $(if $(AWS),deploy,local))" -m infra.days
 
 DEPLOYMENT = "$$($(ENVIRONMENT) deploy)" -m infra
-CHANGE = $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(filter undefined file,$(origin EMAIL)),,--email "$(EMAIL)") $(if $(ANALYSTS),--analyst-countries $(ANALYSTS)) $(foreach parameter,$(PARAMETERS),--parameter $(parameter)) $(foreach tag,$(TAGS),--tag $(tag)) $(if $(ROLE),--role-arn $(ROLE)) $(foreach etl,$(ETLS),--etl $(etl)) $(if $(LAKE_ACCOUNT),--lake-account $(LAKE_ACCOUNT)) $(if $(filter undefined,$(origin COUNTRY_ACCOUNTS)),,--country-accounts $(COUNTRY_ACCOUNTS))
+CHANGE = $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(filter undefined file,$(origin EMAIL)),,--email "$(EMAIL)") $(if $(ANALYSTS),--analyst-countries $(ANALYSTS)) $(foreach parameter,$(PARAMETERS),--parameter $(parameter)) $(foreach tag,$(TAGS),--tag $(tag)) $(if $(ROLE),--role-arn $(ROLE)) $(foreach etl,$(ETLS),--etl $(etl)) $(if $(LAKE_ACCOUNT),--lake-account $(LAKE_ACCOUNT)) $(if $(WORKBENCH),--workbench) $(if $(filter undefined,$(origin COUNTRY_ACCOUNTS)),,--country-accounts $(COUNTRY_ACCOUNTS))
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,10 +86,13 @@ test-rust: ## Run only the Rust tests, on the running stack
 	@eval "$$($(STACK) env)"; cargo test --workspace
 
 test-e2e: ## Run only the end-to-end tests: of the deployed templates, and a few of the dashboard's, on the running stack
-	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e; $(TESTS) -m pytest tests/dashboard -m smoke
+	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e; $(TESTS) -m pytest tests/dashboard tests/workbench -m smoke
 
 test-dashboard: ## Run all of the dashboard's tests, in Chromium on the running stack
 	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/dashboard
+
+test-workbench: ## Run all of the workbench's tests, as root, in Chromium on the running stack
+	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/workbench
 
 dashboard-pictures: ## Take the pictures of the documents again, of the dashboards over a sample
 	@eval "$$($(STACK) env)"; STOREWATCH_PICTURES=1 $(TESTS) -m pytest tests/dashboard/test_pictures.py
@@ -235,10 +239,20 @@ dashboard-export: ## Write what users made on the local dashboard to S3; its wor
 dashboard-restore: ## Bring an export back: the newest, or FROM=20261126T025000Z
 	@$(STACK) dashboard restore --prefix $(PREFIX) $(if $(FROM),--from $(FROM))
 
-# The S3 of your AWS credentials, or of the variables that infra/local/stack env prints.
-import-notes: ## Turn Zeppelin's notes into notebooks: make import-notes FROM=folder-or-s3://bucket/prefix OUT=folder (OWNER of notes that have none, TIMEZONE of Zeppelin's server)
-	@[ -n "$(FROM)" ] && [ -n "$(OUT)" ] || { echo "make import-notes: name both places, as in make import-notes FROM=s3://bucket/notebook OUT=notebooks" >&2; exit 2; }
-	@"$$($(ENVIRONMENT) workbench)" -m infra.workbench.zeppelin import '$(FROM)' --out '$(OUT)' $(if $(OWNER),--owner '$(OWNER)') $(if $(TIMEZONE),--timezone '$(TIMEZONE)')
+workbench: ## Start JupyterHub over the local lake, as root: install it the first time, print its address and users
+	@$(STACK) workbench up --prefix $(PREFIX)
+
+workbench-user: ## Add a user of the workbench, or change one: make workbench-user NAME=ben (GROUPS, SOURCES, MAIL, ADMIN=yes|no, PASSWORD=new, REMOVE=1)
+	@$(STACK) workbench user --name '$(NAME)' $(if $(filter undefined,$(origin GROUPS)),,--groups '$(GROUPS)') $(if $(filter undefined,$(origin SOURCES)),,--sources '$(SOURCES)') $(if $(MAIL),--mail '$(MAIL)') $(if $(ADMIN),--admin '$(ADMIN)') $(if $(PASSWORD),--new-password) $(if $(REMOVE),--remove)
+
+workbench-restore: ## Bring the workbench's users and files back from the backup: the newest, or AT=2026-11-26T12:00Z (FORCE=1 writes over what is there)
+	@$(STACK) workbench restore --prefix $(PREFIX) $(if $(AT),--at '$(AT)') $(if $(FORCE),--force)
+
+# Reads S3 with your AWS credentials, or with the variables that infra/local/stack env prints.
+import-notes: export STOREWATCH_WORKBENCH ?= $(CURDIR)/.stack/run/$(or $(STACK_NAME),main)/workbench/settings.json
+import-notes: ## Turn Zeppelin's notes into notebooks in users' homes: make import-notes FROM=folder-or-s3://bucket/prefix OWNER=ana (of notes that belong to nobody; OUT=folder instead of homes; TIMEZONE of Zeppelin's server)
+	@[ -n "$(FROM)" ] || { echo "make import-notes: name the notes, as in make import-notes FROM=s3://bucket/notebook OWNER=ana" >&2; exit 2; }
+	@"$$($(ENVIRONMENT) workbench)" -m infra.workbench.zeppelin import '$(FROM)' $(if $(OUT),--out '$(OUT)') $(if $(OWNER),--owner '$(OWNER)') $(if $(TIMEZONE),--timezone '$(TIMEZONE)')
 
 export-notes: ## Turn the workbench's notebooks into notes for Zeppelin: make export-notes TO=folder (INTERPRETER for SQL, default athena)
 	@[ -n "$(TO)" ] || { echo "make export-notes: name a folder, as in make export-notes TO=notes" >&2; exit 2; }
@@ -262,7 +276,7 @@ release: ## Build the functions for AWS (ARCHITECTURE=arm64 for Graviton)
 dist: release ## Make a release that deploys without Rust: archive, sums, bill of materials, in target/dist (ARCHITECTURE)
 	@"$$($(ENVIRONMENT) release)" -m infra.dist --architecture $(ARCHITECTURE)
 
-deploy: release ## Deploy to the account of your AWS credentials (COUNTRIES, ANALYSTS, PREFIX, DATABASE, SECRETS, EMAIL, PARAMETERS, TAGS, ROLE, ETLS, LAKE_ACCOUNT, COUNTRY_ACCOUNTS)
+deploy: release ## Deploy to the account of your AWS credentials (COUNTRIES, ANALYSTS, PREFIX, DATABASE, SECRETS, EMAIL, PARAMETERS, TAGS, ROLE, ETLS, LAKE_ACCOUNT, COUNTRY_ACCOUNTS, WORKBENCH)
 	@$(DEPLOYMENT) deploy $(CHANGE)
 
 diff: release ## Show what make deploy would change, with the same variables
@@ -271,6 +285,9 @@ diff: release ## Show what make deploy would change, with the same variables
 undeploy: ## Remove countries from AWS, or only ETLS of theirs. Their data stays: make undeploy COUNTRIES=pt
 	@[ "$(origin COUNTRIES)" = "command line" ] && [ -n "$(strip $(COUNTRIES))" ] || { echo "make undeploy: name the countries, as in make undeploy COUNTRIES=pt" >&2; exit 2; }
 	@$(DEPLOYMENT) undeploy $(COUNTRIES) --prefix $(PREFIX) $(if $(ROLE),--role-arn $(ROLE)) $(foreach etl,$(ETLS),--etl $(etl))
+
+undeploy-workbench: ## Remove what the analysts' workbench has on AWS beside its machine. Its bucket stays
+	@$(DEPLOYMENT) undeploy-workbench --prefix $(PREFIX) $(if $(ROLE),--role-arn $(ROLE))
 
 undeploy-lake: ## Remove what the countries shared from AWS, once all are removed. The data stays
 	@$(DEPLOYMENT) undeploy-lake --prefix $(PREFIX) $(if $(ROLE),--role-arn $(ROLE))

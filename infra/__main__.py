@@ -3,6 +3,7 @@
     python -m infra deploy es mx pt --secrets secrets.json
     python -m infra diff es mx pt
     python -m infra undeploy pt
+    python -m infra undeploy-workbench
     python -m infra undeploy-lake
 
 It uses the account and region of your AWS credentials. Secrets come from a JSON file,
@@ -22,6 +23,7 @@ from infra import accounts, concurrency, etl, packaging, sums, version
 from infra.country_file import DIRECTORY, CountryFile
 from infra.deploy import Deployment
 from infra.errors import DeployError
+from infra.workbench import deployment as workbench
 
 
 def deploy(deployment: Deployment, args: argparse.Namespace) -> None:
@@ -46,6 +48,8 @@ def deploy(deployment: Deployment, args: argparse.Namespace) -> None:
     for country in args.countries:
         for name in etl.chosen(deployment, args.etl, country):
             etl.deploy(deployment, name, country, args.binaries, packaging.ROOT / "target/zips")
+    if args.workbench or workbench.is_deployed(deployment):
+        workbench.deploy(deployment, lake, args.countries)
 
 
 def diff(deployment: Deployment, args: argparse.Namespace) -> None:
@@ -59,6 +63,11 @@ def undeploy(deployment: Deployment, args: argparse.Namespace) -> None:
         etl.undeploy(deployment, country, args.etl or etl.NAMES)
         if not args.etl:
             deployment.undeploy_country(country)
+
+
+def undeploy_workbench(deployment: Deployment, _: argparse.Namespace) -> None:
+    """Removes what the workbench has beside its machine. Its bucket stays, with all that analysts have saved."""
+    workbench.undeploy(deployment)
 
 
 def undeploy_lake(deployment: Deployment, args: argparse.Namespace) -> None:
@@ -82,6 +91,7 @@ def undeploy_lake(deployment: Deployment, args: argparse.Namespace) -> None:
     if typed != deployment.prefix:
         raise DeployError("nothing was removed, because the prefix was not typed")
     etl.undeploy_tables(deployment)
+    workbench.undeploy(deployment)
     deployment.undeploy_lake()
 
 
@@ -118,6 +128,8 @@ def _parser() -> argparse.ArgumentParser:
     change.add_argument("--lake-account", default="", metavar="ACCOUNT", help=lake)
     away = "all countries in other accounts that deliver to this lake (default: no change)"
     change.add_argument("--country-accounts", nargs="*", metavar="COUNTRY:ACCOUNT", help=away)
+    workplace = "also what the analysts' workbench needs (default: only if it is deployed)"
+    change.add_argument("--workbench", action="store_true", help=workplace)
     parameter = "a parameter of any template; the stacks keep the values of those that are not named"
     change.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE", help=parameter)
     tag = "a tag of every stack and its resources; the stacks keep those that are not named"
@@ -130,6 +142,8 @@ def _parser() -> argparse.ArgumentParser:
     less = actions.add_parser("undeploy", parents=[common, others], help=undeploy.__doc__)
     less.add_argument("countries", nargs="+", metavar="COUNTRY", help="country codes")
     less.set_defaults(does=undeploy)
+    desk = actions.add_parser("undeploy-workbench", parents=[common], help=undeploy_workbench.__doc__)
+    desk.set_defaults(does=undeploy_workbench)
     last = actions.add_parser("undeploy-lake", parents=[common], help=undeploy_lake.__doc__)
     last.add_argument("--confirm", metavar="PREFIX", help="the prefix, for when nobody can type it")
     last.set_defaults(does=undeploy_lake)

@@ -52,15 +52,13 @@ class Secrets:
         values = _values(file, logins or {})
         before = {name: self._describe(name) for name in sorted(set(file.secrets().values()))}
         for name, found in before.items():
-            if not found:
-                self._make(file.country, name, tags)
-            elif found.get("DeletedDate"):
-                self.client("secretsmanager").restore_secret(SecretId=name)
-                self.say(f"secret {name}: taken back from its deletion, with the value that it had")
-            if name in values:
-                # Set here, not as a stack parameter: stack events and the console would show it.
-                self.client("secretsmanager").put_secret_value(SecretId=name, SecretString=json.dumps(values[name]))
+            self._hold(file.country, name, found, tags, values.get(name))
         return self.show(file)
+
+    def provide_workbench(self, country: str, login: Logins | None, tags: Mapping[str, str]) -> None:
+        """Makes the secret of the workbench's login to a country's sources, and puts the login into it if it is given."""
+        name = workbench_name(self.prefix, country)
+        self._hold(country, name, self._describe(name), tags, login)
 
     def schedule_deletion(self, country: str) -> None:
         """Has the secrets that the deployment made for a country deleted after the recovery window."""
@@ -98,6 +96,18 @@ class Secrets:
             raise DeployError(f"the secret {name} will be deleted: restore it, or name another one")
         return found
 
+    def _hold(
+        self, country: str, name: str, found: Mapping[str, Any] | None, tags: Mapping[str, str], value: Any
+    ) -> None:
+        if not found:
+            self._make(country, name, tags)
+        elif found.get("DeletedDate"):
+            self.client("secretsmanager").restore_secret(SecretId=name)
+            self.say(f"secret {name}: taken back from its deletion, with the value that it had")
+        if value:
+            # Set here, not as a stack parameter: stack events and the console would show it.
+            self.client("secretsmanager").put_secret_value(SecretId=name, SecretString=json.dumps(value))
+
     def _make(self, country: str, name: str, tags: Mapping[str, str]) -> None:
         self.client("secretsmanager").create_secret(
             Name=name,
@@ -114,8 +124,14 @@ class Secrets:
 
 
 def own_names(prefix: str, country: str) -> list[str]:
-    """The names that a country's own secrets can have: one for all, or one a login."""
-    return [f"{prefix}/{country}", *(f"{prefix}/{country}/{login}" for login in LOGINS.values())]
+    """The names that a country's own secrets can have: one for all, or one a login, and the workbench's."""
+    own = [f"{prefix}/{country}", *(f"{prefix}/{country}/{login}" for login in LOGINS.values())]
+    return [*own, workbench_name(prefix, country)]
+
+
+def workbench_name(prefix: str, country: str) -> str:
+    """The name of the secret with the workbench's login to a country's sources."""
+    return f"{prefix}/workbench/{country}"
 
 
 def how_to_set(secret: str) -> str:

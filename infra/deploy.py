@@ -15,7 +15,7 @@ from infra.errors import DeployError
 TEMPLATES = Path(__file__).resolve().parent
 ARTIFACTS_STACK = "storewatch-artifacts"
 # The resource of a template that outlives its stack.
-_BUCKETS = {"artifacts.yaml": "Bucket", "lake.yaml": "LakeBucket"}
+_BUCKETS = {"artifacts.yaml": "Bucket", "lake.yaml": "LakeBucket", "workbench.yaml": "WorkbenchBucket"}
 
 
 class Adapter:
@@ -72,6 +72,11 @@ class Deployment:
         return f"{self.prefix}-lake-{self.place.account}-{self.place.region}"
 
     @property
+    def workbench_bucket(self) -> str:
+        """The bucket of the analysts' workbench."""
+        return f"{self.prefix}-workbench-{self.place.account}-{self.place.region}"
+
+    @property
     def metrics_namespace(self) -> str:
         """The CloudWatch namespace of the countries' metrics. Each prefix has its own, or deployments would share alarms."""
         return "Storewatch" if self.prefix == "storewatch" else f"Storewatch/{self.prefix}"
@@ -99,9 +104,11 @@ class Deployment:
         """Refuses parameters that no template has, or that the deployment sets itself."""
         own = {"Prefix", "Country", "ConfigKey", "LakeBucket", "Database", "AlertsTopic", "ArtifactBucket", "Release"}
         own |= {"Definitions", "Version", "Architecture", "OpenSearchDomain", "AnalystCountries", "AnalystObjects"}
-        own |= {"LakeAccount", "CountryAccounts", "TickAlarm", "LookAfterSeconds"}
+        own |= {"LakeAccount", "CountryAccounts", "TickAlarm", "LookAfterSeconds", "AnalystsRole"}
         own |= {"Concurrency", *_secret_parameters({})}
-        texts = [(TEMPLATES / name).read_text() for name in ("lake.yaml", "analytics.yaml", "country.yaml")]
+        texts = [
+            (TEMPLATES / name).read_text() for name in ("lake.yaml", "analytics.yaml", "country.yaml", "workbench.yaml")
+        ]
         texts += [file.read_text() for file in TEMPLATES.glob("etls/*/*.yaml")]
         known = set().union(*(change_sets.declared(text) for text in texts)) - own
         if unknown := sorted(self.parameters.keys() - known):
@@ -255,9 +262,11 @@ class Deployment:
         self.s3.put_object(Bucket=bucket, Key=_registry_key(file.country), Body=json.dumps(entry).encode())
         return made
 
-    def deploy_template(self, stack: str, template: str, values: Mapping[str, str], country: str = "") -> None:
-        """Deploys a stack beside those of the ticks: infra/etl.py has them."""
-        self._deploy(stack, template, values, country)
+    def deploy_template(
+        self, stack: str, template: str, values: Mapping[str, str], country: str = ""
+    ) -> dict[str, str]:
+        """Deploys a stack beside those of the ticks, such as infra/etl.py has, and returns its outputs."""
+        return self._deploy(stack, template, values, country)
 
     def undeploy_country(self, country: str) -> None:
         """Unregisters a country, so that it is no longer ticked, then deletes its stack. Its data stays."""
@@ -301,7 +310,7 @@ class Deployment:
             countries = accounts.parse([one for one in values["CountryAccounts"].split(",") if one])
             text = accounts.render(text, self.place, self.prefix, countries)
         # The bucket for packages belongs to no single deployment.
-        tags = self.tags if template == "artifacts.yaml" else self._tags(country)
+        tags = self.tags if template == "artifacts.yaml" else self.tags_of(country)
         wanted = change_sets.Wanted(stack, self.adapter.template(template, text), values, tags, self.role)
         chosen = {key: value for key, value in self.parameters.items() if key in change_sets.declared(wanted.template)}
         wanted = replace(wanted, parameters={**values, **chosen})
@@ -327,12 +336,13 @@ class Deployment:
         stack = stacks.describe(self.client("cloudformation"), wanted.name)
         if not resource or (stack and stack["StackStatus"] != stacks.PROPOSED):
             return
-        bucket = self.lake_bucket if template == "lake.yaml" else self.artifact_bucket
+        own = {"lake.yaml": self.lake_bucket, "workbench.yaml": self.workbench_bucket}
+        bucket = own.get(template, self.artifact_bucket)
         if buckets.exists(self.s3, bucket):
             change_sets.adopt_bucket(self.client("cloudformation"), wanted, resource, bucket)
             self.say(f"stack {wanted.name}: takes over bucket {bucket}, which is there already")
 
-    def _tags(self, country: str) -> dict[str, str]:
+    def tags_of(self, country: str) -> dict[str, str]:
         """The tags of a stack: the user's, and those by which costs can be told apart."""
         own = {"storewatch:deployment": self.prefix, "storewatch:version": version.current()}
         return {**own, **({"storewatch:country": country} if country else {}), **self.tags}
@@ -348,7 +358,7 @@ class Deployment:
         if self.is_trial:
             return held.show(file)
         self._keep_secrets(file.country)
-        secrets = held.provide(file, logins, self._tags(file.country))
+        secrets = held.provide(file, logins, self.tags_of(file.country))
         if (empty := _without_value(secrets)) and file.country in self.registered():
             raise DeployError(
                 f"{file.country} keeps ticking as it was deployed before, because the secret {empty[0]} has no value: "

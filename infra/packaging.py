@@ -21,6 +21,7 @@ from infra.errors import DeployError
 # Those of the ticks and the daily work. infra/etl.py knows those of other ETLs.
 FUNCTIONS = ("dispatch", "plan", "observe", "merge", "register", "compact", "restate", "repair")
 STATE_MACHINES = ("tick", "daily", "country", "country-daily")
+WORKBENCH_MACHINES = ("workbench-backup",)
 ROOT = Path(__file__).resolve().parents[1]
 
 # Zip entries carry a time. A fixed one makes the same binary give the same zip. 1980 is the earliest possible.

@@ -24,6 +24,7 @@ LEFT_OUT = {
     "artifacts.yaml": {"BucketPolicy": _PLAIN_HTTP},
     "lake.yaml": {"LakeBucketPolicy": _PLAIN_HTTP},
     "analytics.yaml": {"ResultsBucketPolicy": _PLAIN_HTTP},
+    "workbench.yaml": {"WorkbenchBucketPolicy": _PLAIN_HTTP},
 }
 # The statement that refuses plain http, and those of countries in other accounts, which infra/accounts.py writes.
 _TLS_ONLY = re.compile(r"(?m)^          - Sid: TlsOnly\n(?:            .*\n)*")

@@ -255,7 +255,14 @@ def test_subnets_without_security_groups_are_refused(deployer: Deployer) -> None
 
 
 @pytest.mark.parametrize(
-    "template", ["lake.yaml", "analytics.yaml", "country.yaml", *(f"etls/{name}/country.yaml" for name in etl.NAMES)]
+    "template",
+    [
+        "lake.yaml",
+        "analytics.yaml",
+        "country.yaml",
+        "workbench.yaml",
+        *(f"etls/{name}/country.yaml" for name in etl.NAMES),
+    ],
 )
 def test_every_role_has_the_permissions_boundary(template: str) -> None:
     """Tests the template: the local CloudFormation drops the boundary of a role."""

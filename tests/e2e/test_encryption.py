@@ -69,7 +69,7 @@ def _on(key: str, statements: list[dict[str, Any]]) -> set[str]:
     return {action for one in found for action in one["Action"]}
 
 
-@pytest.mark.parametrize("template", ["lake.yaml", "analytics.yaml", "country.yaml"])
+@pytest.mark.parametrize("template", ["lake.yaml", "analytics.yaml", "country.yaml", "workbench.yaml"])
 def test_nothing_that_can_be_encrypted_is_left_out(template: str) -> None:
     """Tests the template: the local CloudFormation drops the encryption of a bucket and of a topic."""
     for group in _resources(template, "AWS::Logs::LogGroup").values():
@@ -88,7 +88,8 @@ def test_nothing_that_can_be_encrypted_is_left_out(template: str) -> None:
         assert chosen[1] == {"EncryptionOption": "SSE_KMS", "KmsKey": {"Ref": "KmsKeyArn"}}
     for name, role in _resources(template, "AWS::IAM::Role").items():
         # Rules only start machines, analysts have a policy, and these machines read no object.
-        if name not in ("AnalystsRole", "RuleRole", "DailyRuleRole", "TickRole", "DailyRole", "CountryDailyRole"):
+        rules = {"RuleRole", "DailyRuleRole", "BackupRuleRole"}
+        if name not in rules | {"AnalystsRole", "TickRole", "DailyRole", "CountryDailyRole", "BackupRole"}:
             assert ATTACHED in role["ManagedPolicyArns"], name
 
 

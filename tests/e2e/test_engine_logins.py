@@ -176,6 +176,19 @@ def test_an_analyst_asks_as_nobody_else(analyst: Engine, other: str) -> None:
     assert refused.value.name == DENIED
 
 
+@pytest.mark.parametrize("own", ["root", "storewatch"])
+def test_a_name_that_begins_as_one_of_the_stacks_own_has_none_of_its_rights(
+    stack: Stack, engine: Engine, own: str
+) -> None:
+    with user(stack, engine, own) as login:
+        with pytest.raises(sql.QueryError, match="Access Denied"):
+            ask(login, "create catalog mine using hive with (\"hive.metastore\" = 'glue')")
+        with pytest.raises(sql.QueryError, match="cannot impersonate"):
+            sql.run(login, "select 1", user="analysts")
+        asked = f"select distinct resource_group_id from system.runtime.queries where \"user\" = '{login.user}'"
+        assert ask(login, f"{asked} and resource_group_id is not null") == [[["analysts", login.user]]]
+
+
 def test_an_analyst_has_the_workgroups_scan_limit(analyst: Engine) -> None:
     (row,) = sql.run(analyst, "show session like 'query_max_scan_physical_bytes'").dicts
     assert row["Value"] == "100GB"

@@ -11,7 +11,7 @@ import pytest
 from infra import etl
 from infra.local.checks.retries import states_of
 from infra.local.config import Stack
-from infra.packaging import ROOT, STATE_MACHINES
+from infra.packaging import ROOT, STATE_MACHINES, WORKBENCH_MACHINES
 from tests.harness.deployer import Deployer
 from tests.harness.deployment import Deployed
 
@@ -43,7 +43,7 @@ def test_a_registry_entry_that_cannot_be_read_fails_alone(lake: Deployed, machin
     assert "StateMachineDoesNotExist" in found["zz"]
 
 
-@pytest.mark.parametrize("machine", STATE_MACHINES)
+@pytest.mark.parametrize("machine", STATE_MACHINES + WORKBENCH_MACHINES)
 def test_no_execution_is_started_without_looking_at_its_arn(machine: str) -> None:
     """An empty ARN can end a state in States.Runtime, which no Catch gets."""
     definition = json.loads((ROOT / f"statemachine/{machine}.asl.json").read_text())
@@ -64,7 +64,7 @@ def leads_to(state: dict[str, Any], name: str) -> bool:
     return any(found.get("Next") == name for found in (state, *state.get("Choices", []), *state.get("Catch", [])))
 
 
-@pytest.mark.parametrize("machine", [*STATE_MACHINES, *etl.MACHINES])
+@pytest.mark.parametrize("machine", [*STATE_MACHINES, *WORKBENCH_MACHINES, *etl.MACHINES])
 def test_definitions_name_no_partition(machine: str) -> None:
     text = (ROOT / f"statemachine/{machine}.asl.json").read_text()
     assert set(re.findall(r"arn:([^:\n]*):", text)) == {"${Partition}"}

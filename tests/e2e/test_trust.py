@@ -17,6 +17,10 @@ TRUSTED = {
         "CountryRole": "stateMachine:${Prefix}-country-${Country}*",
         "CountryDailyRole": "stateMachine:${Prefix}-country-${Country}-daily*",
     },
+    "workbench.yaml": {
+        "BackupRole": "stateMachine:${Prefix}-workbench-backup*",
+        "BackupRuleRole": "rule/${Prefix}-workbench-backup",
+    },
 }
 
 
@@ -44,6 +48,7 @@ def test_services_use_a_role_only_for_its_own_machine_or_rule(template: str) -> 
         ("lake.yaml", "DailyRole", "DailyMachine"),
         ("country.yaml", "CountryRole", "CountryMachine"),
         ("country.yaml", "CountryDailyRole", "CountryDailyMachine"),
+        ("workbench.yaml", "BackupRole", "BackupMachine"),
     ],
 )
 def test_the_trusted_name_is_that_of_the_machine(template: str, role: str, machine: str) -> None:

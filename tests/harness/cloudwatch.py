@@ -37,7 +37,7 @@ _OPERATIONS: dict[type[ast.operator], Callable[[float, float], float]] = {
 
 def metric_of(properties: Mapping[str, Any]) -> Metric:
     """The metric that an alarm, or a query of one, names."""
-    dimensions = frozenset((entry["Name"], entry["Value"]) for entry in properties["Dimensions"])
+    dimensions = frozenset((entry["Name"], entry["Value"]) for entry in properties.get("Dimensions", []))
     return properties["Namespace"], properties["MetricName"], dimensions
 
 

@@ -13,6 +13,7 @@ from infra.local.config import Stack
 from infra.local.local_aws import LocalAws
 from infra.local.sample.places import Place
 from infra.packaging import FUNCTIONS
+from infra.workbench import deployment as workbench
 
 SECRETS = {"postgres": {"username": "u", "password": "p"}, "elasticsearch": {"api_key": "k"}}
 # A place that exists nowhere: nothing reads it.
@@ -94,7 +95,7 @@ class Deployer:
     def names(self) -> list[str]:
         """The stacks of this deployment, proposed ones included."""
         pages = self.cloudformation.get_paginator("describe_stacks").paginate()
-        kinds = ("lake", "analytics", "country-")
+        kinds = ("lake", "analytics", "country-", "workbench")
         own = tuple(f"{self.prefix}-{kind}" for kind in kinds)
         found = [stack for page in pages for stack in page["Stacks"] if stack["StackName"].startswith(own)]
         return sorted(stack["StackName"] for stack in found if stack["StackStatus"] != "DELETE_COMPLETE")
@@ -105,7 +106,9 @@ class Deployer:
         for name in self.names():
             if "-country-" in name:
                 deployment.undeploy_country(name[-2:])
+        workbench.undeploy(deployment)
         deployment.undeploy_lake()
-        if buckets.exists(self.s3, deployment.lake_bucket):
-            buckets.empty(self.s3, deployment.lake_bucket)
-            self.s3.delete_bucket(Bucket=deployment.lake_bucket)
+        for bucket in (deployment.workbench_bucket, deployment.lake_bucket):
+            if buckets.exists(self.s3, bucket):
+                buckets.empty(self.s3, bucket)
+                self.s3.delete_bucket(Bucket=bucket)

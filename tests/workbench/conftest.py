@@ -15,11 +15,13 @@ from playwright.sync_api import Browser
 from infra.local.commands import workbench as command
 from infra.local.commands.up import up
 from infra.local.config import Stack
+from infra.local.sample.load import drop, load
 from infra.local.servers import jupyterhub
 from infra.workbench.hub import access, sandbox, users
 from infra.workbench.hub.settings import Settings
 from tests.harness import lakes
 from tests.harness.chromium import chromium as launched
+from tests.harness.deployer import Deployer
 
 GROUP = "ops"
 # Small, so that a test fills it soon.
@@ -94,23 +96,32 @@ def stack() -> Stack:
 
 
 @pytest.fixture(scope="session")
-def workbench(stack: Stack) -> Iterator[Workbench]:
+def workbench(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
     """The workbench. It uses nothing of the user's own one but the engine."""
     suffix = uuid.uuid4().hex[:6]
     name = f"workbench-{suffix}"
-    with lakes.engine(stack) as url, lakes.sample_week(stack, url) as lake:
+    deployer = Deployer(stack, name, tmp_path_factory.mktemp("lake"))
+    with lakes.engine(stack) as engine, lakes.sample_week(stack, engine) as lake:
         try:
+            deployer.deploy({"RuleState": "DISABLED"})
+            load(stack, count=200, countries=["es"], prefix=name)
             settings = command.up(stack, name, lake.database, name, memory=MEMORY, cull_seconds=5)
             passwords = {}
             with users.changed(settings.folder, settings.uid_base) as change:
                 change.remove(command.FIRST_USER)
-                for user, rights in {"ana": {"groups": (GROUP,)}, "ben": {"groups": (GROUP,)}, "cam": {}}.items():
+                for user, rights in {
+                    "ana": {"groups": (GROUP,), "sources": ("es",)},
+                    "ben": {"groups": (GROUP,)},
+                    "cam": {},
+                }.items():
                     passwords[user], kept = users.new_password()
                     change.put(f"{user}-{suffix}", password=kept, **rights)
             command.provide(stack, settings)
             yield Workbench(stack, settings, lake, passwords, suffix)
         finally:
             jupyterhub.stop(stack, name)
+            drop(stack, prefix=name)
+            deployer.remove()
             shutil.rmtree(jupyterhub.home(stack, name), ignore_errors=True)
 
 

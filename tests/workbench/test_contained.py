@@ -4,8 +4,10 @@ import socket
 import subprocess
 import urllib.parse
 
+import psycopg
 import pytest
 
+from infra.local.sample.places import read_places
 from infra.workbench.hub import limits
 from tests.workbench.conftest import Workbench
 
@@ -14,7 +16,9 @@ def test_a_user_sees_no_home_but_its_own(workbench: Workbench) -> None:
     workbench.python("ana", "open('mine.txt', 'w').write('secret of ana')")
     assert workbench.run("ben", "ls", "/home").stdout.split() == [workbench.user("ben").name]
     assert (workbench.home("ana") / "mine.txt").read_text() == "secret of ana"
-    seen = workbench.run("ben", "cat", str(workbench.home("ana") / "mine.txt"), f"/home/{workbench.user('ana').name}/mine.txt")
+    seen = workbench.run(
+        "ben", "cat", str(workbench.home("ana") / "mine.txt"), f"/home/{workbench.user('ana').name}/mine.txt"
+    )
     assert seen.returncode == 1 and "secret" not in seen.stdout
 
 
@@ -67,11 +71,33 @@ def test_a_user_reaches_the_engine_and_none_of_the_other_servers(workbench: Work
     settings = workbench.settings
     assert settings.trino_url and workbench.reaches("ana", settings.trino_url)
     assert workbench.reaches("ana", f"http://127.0.0.1:{settings.hub_port}")
-    closed = [workbench.stack.aws.endpoint, workbench.stack.elasticsearch.url, f"http://127.0.0.1:{settings.proxy_port}"]
+    assert workbench.reaches("ana", workbench.stack.elasticsearch.url)  # one of her sources
+    closed = [
+        workbench.stack.aws.endpoint,
+        workbench.stack.elasticsearch.url,
+        f"http://127.0.0.1:{settings.proxy_port}",
+    ]
     for url in closed:
         socket.create_connection((urllib.parse.urlsplit(url).hostname, urllib.parse.urlsplit(url).port), 5).close()
-        assert not workbench.reaches("ana", url), url
-    assert not workbench.reaches("ana", "http://169.254.169.254:80")
+        assert not workbench.reaches("ben", url), url
+    assert not workbench.reaches("ben", "http://169.254.169.254:80")
+
+
+def test_who_may_reads_the_raw_sources_and_nobody_else(workbench: Workbench) -> None:
+    code = "from storewatch import postgres; print(postgres('es').sql('select count(*) as n from stores').n[0])"
+    database = read_places(workbench.stack, workbench.settings.prefix)["es"].database
+    with psycopg.connect(workbench.stack.postgres.conninfo(database)) as connection:
+        assert workbench.python("ana", code).split()[-1:] == [
+            str(*connection.execute("select count(*) from stores").fetchone())
+        ]
+    refused = workbench.run("ben", "python", "-c", code)
+    assert refused.returncode == 1 and "You may not reach" in refused.stderr
+
+
+def test_an_analyst_asks_the_lake_with_a_login_of_its_own(workbench: Workbench) -> None:
+    code = "from storewatch import sql; print(sql('select current_user as me').me[0])"
+    for name in ("ana", "ben"):
+        assert workbench.user(name).name in workbench.python(name, code)
 
 
 def test_memory_beyond_the_limit_ends_the_process_that_takes_it_and_no_other(workbench: Workbench) -> None:

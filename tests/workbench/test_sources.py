@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from infra.country_file import DIRECTORY, CountryFile
+from infra.country_secrets import workbench_name
 from infra.errors import DeployError
 from infra.local.config import Stack
 from infra.local.local_aws import LocalAws
@@ -160,7 +161,7 @@ def test_a_login_is_not_sent_without_tls(section: str, part: str) -> None:
 def test_a_login_is_read_from_the_workbench_s_own_secret(stack: Stack) -> None:
     secrets, prefix = stack.aws.client("secretsmanager"), f"sources-{uuid.uuid4().hex[:6]}"
     assert sources.read_login(secrets, prefix, "es") == {}
-    name = sources.secret_name(prefix, "es")
+    name = workbench_name(prefix, "es")
     secrets.create_secret(Name=name)
     try:
         assert sources.read_login(secrets, prefix, "es") == {}

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from infra.local.servers.processes import wait_for
+from infra.local.servers import jupyterhub
+from infra.local.servers.processes import Server, wait_for
 from tests.workbench.browser import Lab
 from tests.workbench.conftest import Workbench, notebook
 
@@ -79,6 +80,7 @@ def test_a_server_that_was_killed_comes_back(ana: Lab, workbench: Workbench) -> 
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     assert wait_for(lambda: not _processes(workbench, "ana"), 30)
+
     # The hub looks at its servers every half a minute, and until then sends people to one that is gone.
     def is_back() -> bool:
         ana.page.goto(f"{workbench.settings.address}/hub/spawn/{ana.name}")
@@ -87,6 +89,23 @@ def test_a_server_that_was_killed_comes_back(ana: Lab, workbench: Workbench) -> 
     assert wait_for(is_back, 90)
     ana.open()
     assert not set(_processes(workbench, "ana")) & set(before)
+
+
+def test_a_server_outlives_the_hub(ana: Lab, workbench: Workbench) -> None:
+    ana.open()
+    ana.new_notebook()
+    ana.run("kept = 'kept'; print(kept)", "kept")
+    before, hub = _processes(workbench, "ana"), Server(workbench.settings.folder.name, workbench.stack.run_dir)
+    pid = hub.pid()
+    assert before and pid
+    os.kill(pid, signal.SIGKILL)
+    assert wait_for(lambda: hub.pid() is None, 10)
+    jupyterhub.start(workbench.stack, Path(workbench.settings.environment, "bin", "python"), workbench.settings)
+    assert set(before) <= set(_processes(workbench, "ana"))
+    # Lab has noticed that the hub was away.
+    if (notice := ana.page.locator(".jp-Dialog .jp-mod-reject")).is_visible():
+        notice.click()
+    ana.run("print(kept * 2)", "keptkept")
 
 
 def _listening(uid: int) -> list[int]:

@@ -3,6 +3,7 @@
 import copy
 import json
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,12 @@ def test_a_file_that_is_no_note_is_named_and_the_others_are_imported(tmp_path: P
     done = imported(tmp_path / "notes", tmp_path / "out")
     assert done.status == 1
     assert done.sources("ana/Good.ipynb") == ["fine"]
-    unread = done.report["unread"]
-    assert [entry["file"] for entry in unread] == [f"{number}/note.json" for number in range(len(UNREAD))]
-    for expected, entry in zip(UNREAD, unread, strict=True):
+    failed = done.report["failed"]
+    assert [entry["file"] for entry in failed] == [f"{number}/note.json" for number in range(len(UNREAD))]
+    for expected, entry in zip(UNREAD, failed, strict=True):
         assert entry["why"].startswith(expected)
-        assert f"could not be read: {entry['file']} {expected}" in done.printed
-    assert "notes: 8 found, 1 turned, 0 in the trash, 7 could not be read" in done.printed
+        assert f"failed: {entry['file']} {expected}" in done.printed
+    assert "notes: 8 found, 1 turned, 0 in the trash, 7 failed" in done.printed
 
 
 def test_a_huge_note_is_refused_without_reading_it(tmp_path: Path) -> None:
@@ -43,7 +44,7 @@ def test_a_huge_note_is_refused_without_reading_it(tmp_path: Path) -> None:
     with open(path, "r+b") as file:
         file.truncate(10**12)
     done = imported(tmp_path / "notes", tmp_path / "out")
-    assert done.report["unread"][0]["why"] == "has more than 64,000,000 bytes: clear its results in Zeppelin"
+    assert done.report["failed"][0]["why"] == "has more than 64,000,000 bytes: clear its results in Zeppelin"
 
 
 def test_a_byte_order_mark_and_unknown_fields_do_no_harm(tmp_path: Path) -> None:
@@ -160,6 +161,13 @@ def test_what_was_changed_since_and_what_is_somebodys_stays(tmp_path: Path) -> N
     assert "notebooks: 0 written, 1 there already, 1 changed since they were imported and left alone" in again.printed
 
 
+def test_a_report_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    write(tmp_path / "notes/Note_2ABCDEFGH.zpln", b"{")
+    write(tmp_path / "out", b"a file")
+    ended = quickly("import", tmp_path / "notes", "--out", tmp_path / "out")
+    assert (ended.status, ended.errors) == (2, f"import-notes: {tmp_path}/out cannot be written: File exists\n")
+
+
 @pytest.mark.parametrize(
     ("place", "message"),
     [
@@ -183,6 +191,27 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     assert ended.status == 2
     assert ended.errors.startswith(f"import-notes: {tmp_path}/out/zeppelin/Note.ipynb cannot be written: ")
     assert ended.errors.count("\n") == 1
+
+
+HOSTILE = {
+    "remarks": "%athena select 1;" + "/**/" * 20_000 + "x",
+    "quotes": "%spark.sql " + "'\\" * 45_000,
+    "forms": "%athena " + "${" * 45_000,
+    "markdown": "%md " + "${a=" * 20_000,
+    "parentheses": "%python " + "(" * 90_000,
+    "minuses": "%python " + "-" * 90_000 + "1",
+    "properties": "%jdbc(" + '"' * 90_001,
+    "dots": "%python " + "a." * 45_000 + "b",
+    "long": "%athena " + "x" * 10_000_000,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_no_paragraph_takes_the_import_long(kind: str, tmp_path: Path) -> None:
+    bad = {"code": "SUCCESS", "msg": [{"type": "HTML", "data": "<a href='https://" + "x" * 900_000 + "'>"}]}
+    started = time.monotonic()
+    assert one(tmp_path, paragraph(HOSTILE[kind], results=bad)).status == 0
+    assert time.monotonic() - started < 60
 
 
 def damaged(draw: random.Random, value: Any) -> Any:
@@ -226,7 +255,7 @@ def test_damaged_notes_give_valid_notebooks_or_a_reason(tmp_path: Path) -> None:
     done = imported(tmp_path / "notes", tmp_path / "out")
     report = done.report
     assert report["notes"]["found"] == 400
-    assert len(report["notebooks"]) + len(report["unread"]) + report["notes"].get("trash", 0) == 400
+    assert len(report["notebooks"]) + len(report["failed"]) + report["notes"].get("trash", 0) == 400
     assert len(report["notebooks"]) > 300
     code = """
 import ast, nbformat

@@ -69,7 +69,7 @@ def test_a_note_of_each_release_keeps_its_place_text_query_form_and_result(
     markdown, imports, parameters, query = done.cells(f"ana/Team/Daily/By {release}.ipynb")
     assert markdown["source"] == "# Stores"
     assert imports["source"] == "from storewatch import sql"
-    assert parameters["source"] == "country = 'mx'"
+    assert parameters["source"] == 'country = "mx"'
     assert asked([imports, parameters, query], monkeypatch, tmp_path) == [
         "select city from stores where country = 'mx'"
     ]
@@ -138,7 +138,7 @@ def test_another_value_of_a_parameter_reaches_each_query_of_its_form(
         tmp_path, "%md # Two", "%athena select '${c=es,es|mx}'", "%python\nprint(1)", "%athena select 2, '${c=es}'"
     )
     tagged = [cell for cell in done.cells() if cell["metadata"].get("tags") == ["parameters"]]
-    assert [cell["source"] for cell in tagged] == ["c = 'es'  # one of es, mx"]
+    assert [cell["source"] for cell in tagged] == ['c = "es"  # one of es, mx']
     assert asked(done.cells(), monkeypatch, tmp_path, c="mx") == ["select 'mx'", "select 2, 'mx'"]
 
 
@@ -146,6 +146,15 @@ def test_equal_names_with_different_answers_stay_different(tmp_path: Path, monke
     second = paragraph("%athena select 2, '${c=es}'", settings={"params": {"c": "mx"}, "forms": {}})
     done = one(tmp_path, "%athena select 1, '${c=es}'", second, "%athena select '$${c=x}'", noteParams={"c": "mx"})
     assert asked(done.cells(), monkeypatch, tmp_path) == ["select 1, 'es'", "select 2, 'mx'", "select 'mx'"]
+
+
+def test_a_form_does_not_take_the_value_of_a_variable_with_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "%python\nday = 5\nc = z.input('c', 'es')\nfor n in range(3): pass"
+    done = one(tmp_path, code, "%athena select '${day=Monday}', '${c=es}', ${n=7}")
+    assert asked(done.cells(), monkeypatch, tmp_path) == ["select 'Monday', 'es', 7"]
+    assert done.sources()[1] == 'c = "es"\nday_form = "Monday"\nn_form = "7"'
 
 
 def test_a_password_is_not_copied(tmp_path: Path) -> None:
@@ -168,7 +177,7 @@ z.show(plt)
 %timeit 1 + 1
 frame?"""
     parameters, cell = one(tmp_path, code).sources()
-    assert parameters == "country = 'es'  # one of es, mx\ndays = 7\nCity = 'Vigo'"
+    assert parameters == 'country = "es"  # one of es, mx\ndays = 7\nCity = "Vigo"'
     assert cell == (
         '# á, before a form on the same line\n\npass; print("é", City, days)\ndisplay(frame)\nplt.show()\n'
         "%timeit 1 + 1\nframe?"
@@ -286,6 +295,14 @@ def test_a_results_scripts_and_what_it_loads_are_left_out(tmp_path: Path) -> Non
         assert "javascript" not in html
         assert "evil" not in html
         assert "steal" not in html
+
+
+def test_a_result_keeps_its_images_that_are_inside(tmp_path: Path) -> None:
+    (mixed,) = outputs(
+        tmp_path, result("HTML", f'<p>Before</p><img src="data:image/png;base64,{PNG}"><img src="data:x">')
+    )
+    html = f'<p>Before</p><img src="data:image/png;base64,{PNG}"><img>'
+    assert "".join(mixed["data"]["text/html"]) == html
 
 
 def test_a_chart_that_a_script_drew_is_reported(tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def due(quartz: str, start: datetime, days: int) -> list[str]:
 @pytest.mark.smoke
 def test_random_expressions_are_due_at_the_same_minutes() -> None:
     draw = random.Random(20_261_126)
-    cases = []
+    cases: list[tuple[str, str, datetime, int]] = []
     while len(cases) < 600:
         quartz = expression(draw)
         start = datetime(2027, 12, 20, tzinfo=UTC) + timedelta(days=draw.randint(0, 800))

@@ -7,7 +7,7 @@ from typing import Any
 
 from infra import etl, vocabulary
 from infra.local.config import ROOT
-from infra.packaging import STATE_MACHINES
+from infra.packaging import STATE_MACHINES, WORKBENCH_MACHINES
 
 _POLICY = ROOT / "statemachine/retries.toml"
 
@@ -21,7 +21,7 @@ def check_retries() -> list[str]:
         if file.read_text() != text
     ]
     limits: dict[str, dict[str, int]] = {}
-    for machine in (*STATE_MACHINES, *etl.MACHINES):
+    for machine in (*STATE_MACHINES, *WORKBENCH_MACHINES, *etl.MACHINES):
         definition = json.loads(_file(machine).read_text())
         states = dict(states_of(definition))
         limits[machine] = {name: state["TimeoutSeconds"] for name, state in states.items() if "TimeoutSeconds" in state}
@@ -40,7 +40,7 @@ def generated() -> dict[Path, str]:
     """The state machines' files with the policy's Retry blocks. Everything else stays."""
     policy = _policy()
     files = {}
-    for machine in (*STATE_MACHINES, *etl.MACHINES):
+    for machine in (*STATE_MACHINES, *WORKBENCH_MACHINES, *etl.MACHINES):
         definition = json.loads(_file(machine).read_text())
         for name, state in states_of(definition):
             _put_retry(state, [_retry(policy, entry) for entry in policy[machine].get(name, [])])

@@ -19,11 +19,12 @@ MACHINES = {
     "daily": ("lake", "DailyMachine"),
     "country": ("country", "CountryMachine"),
     "country-daily": ("country", "CountryDailyMachine"),
+    "workbench-backup": ("workbench", "BackupMachine"),
     # An ETL's machine is the resource `Machine` of its template.
     **{machine: (f"etls/{name}/country", "Machine") for name in etl.NAMES for machine in etl.machines(name)},
 }
 # Errors raised by Step Functions and Lambda. All others come from the functions.
-_PLATFORM_ERRORS = re.compile(r"(States|Lambda|Runtime|Sandbox|StepFunctions)\.\w+|ExecutionAlreadyExists")
+_PLATFORM_ERRORS = re.compile(r"(States|Lambda|Runtime|S3|Sandbox|StepFunctions)\.\w+|ExecutionAlreadyExists")
 _NEVER_RETRIED = vocabulary.NEVER_RETRIED | {"States.ALL", "States.TaskFailed"}
 _NODE = Path(__file__).parent / "node"
 

@@ -10,7 +10,7 @@ from infra.errors import DeployError
 from infra.local.checks.programs import run
 from infra.local.config import ROOT, VENV
 
-_TEMPLATES = ("artifacts", "network", "lake", "analytics", "country")
+_TEMPLATES = ("artifacts", "network", "lake", "analytics", "country", "workbench")
 _ETL_TEMPLATES = [f"etls/{name}/{part}" for name in etl.NAMES for part in ("table", "country")]
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from infra import etl
+from infra import etl, stacks
 from infra.country_file import DIRECTORY, CountryFile
 from infra.deploy import Deployment
 from infra.errors import DeployError
-from infra.local.config import CACHE, Stack
+from infra.local.config import CACHE, Stack, write_private
 from infra.local.console import say
 from infra.local.errors import StackError
 from infra.local.local_aws import LocalAws
@@ -24,6 +24,7 @@ from infra.local.prefix import DEFAULT_PREFIX, add_prefix_argument
 from infra.local.sample.places import Place, read_places
 from infra.local.servers.packages import install
 from infra.packaging import ROOT
+from infra.workbench import deployment as workbench
 
 Secrets = Mapping[str, Mapping[str, Mapping[str, str]]]  # country -> postgres or elasticsearch -> value
 
@@ -91,18 +92,8 @@ def deploy(
     started = time.monotonic()
     if not shutil.which("strip"):
         install("deploy", ["binutils"], "`strip`, which removes debugging symbols from the functions, is missing")
-    # Uses the sample with the deployment's prefix, if there is one.
-    places = read_places(stack, sample or (prefix if prefix != DEFAULT_PREFIX else None)) or read_places(stack)
-    adapter = LocalAws(stack, prefix, places, lambda text: say("deploy", text))
-    deployment = Deployment(
-        stack.aws.client,
-        prefix,
-        database,
-        adapter,
-        lambda text: say("deploy", text),
-        lake_account=lake_account,
-        country_accounts=country_accounts,
-    )
+    deployment, places = _deployment(stack, prefix, sample)
+    deployment = replace(deployment, database=database, lake_account=lake_account, country_accounts=country_accounts)
     try:
         files = [CountryFile.load(country, country_files) for country in countries]
         release = deployment.release(binaries, CACHE / "zips")
@@ -123,6 +114,40 @@ def deploy(
     ticking = "ticks by itself at :00, :15, :30 and :45" if rule == "ENABLED" else "its rule is disabled"
     say("deploy", f"{prefix} with {', '.join(countries)} deployed in {time.monotonic() - started:.1f} s; {ticking}")
     return lake
+
+
+def deploy_workbench(stack: Stack, prefix: str, country_files: Path, sample: str | None = None) -> dict[str, str]:
+    """Deploys the workbench's part beside a deployed lake, with the sample's logins. Returns its outputs.
+
+    Writes the countries' files, which name the local servers, into the folder `country_files`.
+    """
+    deployment, places = _deployment(stack, prefix, sample)
+    cloudformation = stack.aws.client("cloudformation")
+    lake = stacks.outputs(cloudformation, deployment.lake_stack)
+    if lake is None:
+        raise StackError(f"there is no stack {deployment.lake_stack}: deploy it with `make run`")
+    deployed = stacks.parameters(cloudformation, deployment.country_stack(""))
+    countries = sorted(name.removeprefix(deployment.country_stack("")) for name in deployed)
+    logins = {country: places[country].workbench_login for country in countries if country in places}
+    if old := [country for country in logins if not places[country].workbench_password]:
+        raise StackError(f"the sample of {old[0]} is older than the workbench: load it again with `make sample`")
+    try:
+        for country in logins:
+            file = deployment.adapter.country_file(CountryFile.load(country))
+            write_private(country_files / file.path.name, file.text)
+        return workbench.deploy(deployment, lake, countries, logins)
+    except DeployError as error:
+        raise StackError(str(error)) from None
+
+
+def _deployment(stack: Stack, prefix: str, sample: str | None) -> tuple[Deployment, dict[str, Place]]:
+    """A deployment to the stack, and the sample that it reads: by default the one with its prefix, if there is one."""
+    places = read_places(stack, sample or (prefix if prefix != DEFAULT_PREFIX else None)) or read_places(stack)
+
+    def tell(text: str) -> None:
+        say("deploy", text)
+
+    return Deployment(stack.aws.client, prefix, adapter=LocalAws(stack, prefix, places, tell), say=tell), places
 
 
 def log_file(stack: Stack) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from infra.local.config import lock_file, run_dir, stack_name
 from infra.local.console import say
-from infra.local.servers import postgres
+from infra.local.servers import jupyterhub, postgres
 from infra.local.servers.locks import exclusive
 from infra.local.servers.processes import Server, servers
 
@@ -31,6 +31,9 @@ def down(*, wipe: bool = False) -> None:
         running = servers(folder)
         with ThreadPoolExecutor(max(len(running), 1)) as pool:
             list(pool.map(_stop, running))
+        for settings in folder.glob("*/settings.json"):
+            if settings.parent.name.startswith(jupyterhub.NAME):
+                jupyterhub.clean(settings.parent)
         if wipe:
             _wipe(folder)
     say("stack", f"{name!r} is down" + (" and its data is gone" if wipe else ""))

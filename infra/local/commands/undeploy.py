@@ -14,6 +14,7 @@ from infra.local.config import Stack
 from infra.local.console import say
 from infra.local.errors import StackError
 from infra.local.prefix import add_prefix_argument
+from infra.workbench import deployment as workbench
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,11 +46,14 @@ def undeploy(stack: Stack, prefix: str) -> None:
                 etl.undeploy(deployment, country)
                 deployment.undeploy_country(country)
         etl.undeploy_tables(deployment)
+        workbench.undeploy(deployment)
         deployment.undeploy_lake()
-        bucket = deployment.lake_bucket
-        buckets.empty(s3, bucket)
-        s3.delete_bucket(Bucket=bucket)
-        say("undeploy", f"bucket {bucket}: deleted with its content, which is sample data on this machine")
+        # The workbench's may not be there.
+        own = [bucket for bucket in (deployment.workbench_bucket,) if buckets.exists(s3, bucket)]
+        for bucket in (*own, deployment.lake_bucket):
+            buckets.empty(s3, bucket)
+            s3.delete_bucket(Bucket=bucket)
+            say("undeploy", f"bucket {bucket}: deleted with its content, which is sample data on this machine")
     except DeployError as error:
         raise StackError(str(error)) from None
     except ClientError as error:

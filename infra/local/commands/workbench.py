@@ -3,31 +3,30 @@
 stack workbench up       installs it the first time, starts it; the first time, makes a user `ana` who is an administrator
 stack workbench down     stops it with all users' servers; `stack down` does too
 stack workbench user     adds a user, or changes what a user may do; prints the password of a new one
+stack workbench restore  brings users, rights and files back from the backup, the newest or as of --at
 """
 
 import argparse
-import json
 import os
 import random
+import subprocess
 import urllib.parse
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from infra import stacks
-from infra.country_file import CountryFile
 from infra.errors import DeployError
+from infra.local.commands.deploy import deploy_workbench
 from infra.local.config import Stack, lock_file, write_private
 from infra.local.console import say
 from infra.local.errors import StackError
-from infra.local.local_aws import LocalAws
 from infra.local.prefix import add_prefix_argument
-from infra.local.sample.places import Place, read_places
 from infra.local.servers import jupyterhub, ports, trino
 from infra.local.servers.locks import exclusive
 from infra.local.servers.processes import Server
-from infra.workbench.hub import access, firewall, sources, users
+from infra.workbench import __main__ as people
+from infra.workbench.hub import access, firewall, users
 from infra.workbench.hub.settings import Settings
 
 FIRST_USER = "ana"
@@ -37,14 +36,11 @@ _PORTS = ("", "-hub", "-proxy", "-pages")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the action, whose lake is asked, and a user's rights."""
     add_prefix_argument(parser)
-    parser.add_argument("action", choices=["up", "down", "user"], nargs="?", default="up", help="what to do")
+    parser.add_argument("action", choices=["up", "down", "user", "restore"], nargs="?", default="up", help="what to do")
+    parser.add_argument("--at", help="restore: as of this instant, such as 2026-11-26T12:00Z")
+    parser.add_argument("--force", action="store_true", help="restore: write over homes that are not empty")
     parser.add_argument("--name", help="the user")
-    parser.add_argument("--groups", help="groups whose folders the user shares, separated by spaces")
-    parser.add_argument("--sources", help="countries whose PostgreSQL and Elasticsearch the user may read")
-    parser.add_argument("--mail", help="where the user is told of runs")
-    parser.add_argument("--admin", choices=["yes", "no"], help="may manage the hub's servers and see all pages")
-    parser.add_argument("--new-password", action="store_true", help="give the user another password")
-    parser.add_argument("--remove", action="store_true", help="remove the user, and keep the home")
+    people.add_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -55,6 +51,8 @@ def main(args: argparse.Namespace) -> int:
             say(jupyterhub.NAME, "stopped" if jupyterhub.stop(stack) else "was not running")
         elif args.action == "user":
             change_user(stack, args)
+        elif args.action == "restore" and (status := restore(stack, args)):
+            return status
         else:
             show(up(stack, args.prefix, database(stack, args.prefix)))
     except DeployError as error:
@@ -79,38 +77,56 @@ def up(
     """
     python, proxy = jupyterhub.install()
     with exclusive(lock_file(f"{stack.name}-{name}"), jupyterhub.NAME):
-        port = _ports(stack, name)
-        engine = trino.up(stack)
-        state = jupyterhub.home(stack, name)
-        state.mkdir(parents=True, exist_ok=True)
-        # Others may pass it, since they need their own files in it; what they may not see has modes of its own.
-        state.chmod(0o711)
-        settings = Settings(
-            state=str(state),
-            port=port[""],
-            hub_port=port["-hub"],
-            proxy_port=port["-proxy"],
-            pages_port=port["-pages"],
-            proxy=str(proxy),
-            environment=str(python.parents[1]),
-            uid_base=_uid_base(state),
-            prefix=prefix,
-            database=database,
-            bucket=_bucket(stack, prefix),
-            region=stack.aws.region,
-            countries=str(state / "countries"),
-            engine="trino",
-            trino_url=engine.url,
-            trino_ca=str(engine.ca),
-            smtp=os.environ.get("WORKBENCH_SMTP") or None,
-        )
-        settings = replace(settings, **more)
-        countries = _sources(stack, settings, read_places(stack, sample or prefix) or read_places(stack))
-        if not list(users.Users.load(state)):
-            _first_user(settings, countries)
+        settings = replace(_settings(stack, prefix, database, name, python, proxy, sample), **more)
+        if not list(users.Users.load(settings.folder)):
+            _first_user(settings, sorted(file.stem for file in Path(settings.countries).glob("*.toml")))
         provide(stack, settings)
         jupyterhub.start(stack, python, settings)
     return settings
+
+
+def _settings(
+    stack: Stack, prefix: str, database: str, name: str, python: Path, proxy: Path, sample: str | None = None
+) -> Settings:
+    port = _ports(stack, name)
+    engine = trino.up(stack)
+    state = jupyterhub.home(stack, name)
+    state.mkdir(parents=True, exist_ok=True)
+    # Others may pass it, since they need their own files in it; what they may not see has modes of its own.
+    state.chmod(0o711)
+    made = deploy_workbench(stack, prefix, state / "countries", sample)
+    return Settings(
+        state=str(state),
+        port=port[""],
+        hub_port=port["-hub"],
+        proxy_port=port["-proxy"],
+        pages_port=port["-pages"],
+        proxy=str(proxy),
+        environment=str(python.parents[1]),
+        uid_base=_uid_base(state),
+        prefix=prefix,
+        database=database,
+        bucket=made["WorkbenchBucket"],
+        namespace=made["MetricsNamespace"],
+        region=stack.aws.region,
+        countries=str(state / "countries"),
+        engine="trino",
+        trino_url=engine.url,
+        trino_ca=str(engine.ca),
+        smtp=os.environ.get("WORKBENCH_SMTP") or None,
+    )
+
+
+def restore(stack: Stack, args: argparse.Namespace) -> int:
+    """Brings users and files back, in the workbench's environment and while it is stopped. 0 if it is done."""
+    python, proxy = jupyterhub.install()
+    with exclusive(lock_file(f"{stack.name}-{jupyterhub.NAME}"), jupyterhub.NAME):
+        settings = _settings(stack, args.prefix, database(stack, args.prefix), jupyterhub.NAME, python, proxy)
+        jupyterhub.stop(stack)
+        write_private(settings.file, settings.text())
+        words = [*(["--at", args.at] if args.at else []), *(["--force"] if args.force else [])]
+        command = [python, "-m", "infra.workbench.hub.restore", *words]
+        return subprocess.run(command, check=False, env=jupyterhub.variables(stack, python, settings)).returncode
 
 
 def provide(stack: Stack, settings: Settings) -> None:
@@ -130,20 +146,11 @@ def change_user(stack: Stack, args: argparse.Namespace) -> None:
     settings = running(stack)
     if not args.name:
         raise StackError("name the user, as in make workbench-user NAME=ben")
-    lists = {key: tuple(value.split()) for key in ("groups", "sources") if (value := getattr(args, key)) is not None}
-    rights = {**lists, **({"admin": args.admin == "yes"} if args.admin else {})}
-    rights |= {"mail": args.mail} if args.mail else {}
-    password = None
-    with users.changed(settings.folder, settings.uid_base) as change:
-        if args.remove:
-            change.remove(args.name)
-            trino.remove_user(stack, args.name)
-        else:
-            if args.new_password or args.name not in change.users:
-                password, rights["password"] = users.new_password()
-            change.put(args.name, **rights)
+    password = people.change(settings, args)
+    if args.remove:
+        trino.remove_user(stack, args.name)
     provide(stack, settings)
-    say(jupyterhub.NAME, f"user {args.name} removed; the home stays" if args.remove else _told(settings, args.name))
+    say(jupyterhub.NAME, people.told(settings, args.name))
     if password:
         print(f"user      {args.name}\npassword  {password}")
 
@@ -160,33 +167,10 @@ def show(settings: Settings) -> None:
     known = users.Users.load(settings.folder)
     first = settings.folder / "first-password"
     for user in known:
-        print(_told(settings, user.name))
+        print(people.told(settings, user.name))
     if first.exists() and FIRST_USER in known and users.fits(first.read_text(), known[FIRST_USER].password):
         print(f"user      {FIRST_USER}\npassword  {first.read_text()}")
     print(settings.address)
-
-
-def _told(settings: Settings, name: str) -> str:
-    user = users.Users.load(settings.folder)[name]
-    rights = [*(["administrator"] if user.admin else []), *(f"group {group}" for group in user.groups)]
-    rights += [f"sources of {country}" for country in user.sources]
-    return f"user {name}: {', '.join(rights) or 'the lake'}"
-
-
-def _sources(stack: Stack, settings: Settings, places: Mapping[str, Place]) -> list[str]:
-    """Writes the country files with the sample's addresses, and puts the logins where the hub reads them."""
-    adapter = LocalAws(stack, settings.prefix, places, lambda _: None)
-    secretsmanager = stack.aws.client("secretsmanager")
-    for country, place in places.items():
-        file = adapter.country_file(CountryFile.load(country))
-        write_private(Path(settings.countries) / f"{country}.toml", file.text)
-        secret = {"Name": sources.secret_name(settings.prefix, country)}
-        try:
-            secretsmanager.create_secret(**secret)
-        except secretsmanager.exceptions.ResourceExistsException:
-            pass
-        secretsmanager.put_secret_value(SecretId=secret["Name"], SecretString=json.dumps(place.workbench_login))
-    return list(places)
 
 
 def _first_user(settings: Settings, countries: list[str]) -> None:
@@ -214,12 +198,3 @@ def _port(url: str) -> int:
     number = urllib.parse.urlsplit(url).port
     assert number, url
     return number
-
-
-def _bucket(stack: Stack, prefix: str) -> str:
-    name = f"{prefix}-workbench"
-    s3 = stack.aws.client("s3")
-    if name not in [one["Name"] for one in s3.list_buckets()["Buckets"]]:
-        s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": stack.aws.region})
-    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-    return name

@@ -58,17 +58,21 @@ def start(stack: Stack, python: Path, settings: Settings) -> None:
 
 
 def stop(stack: Stack, name: str = NAME) -> bool:
-    """Stops the hub, its services and all users' servers. False if it was not running."""
+    """Stops the hub and its services, and ends all users' servers. False if it was not running."""
     stopped = Server(name, stack.run_dir).stop()
-    file = home(stack, name) / "settings.json"
-    if stopped and file.exists():
+    clean(home(stack, name))
+    return stopped
+
+
+def clean(folder: Path) -> None:
+    """Ends what users' servers a stopped workbench left, and takes its rules back."""
+    if (folder / "settings.json").exists():
         try:
-            settings = Settings.load(file)
+            settings = Settings.load(folder / "settings.json")
+            limits.end_all(settings)
             firewall.remove(settings)
-            limits.remove(settings)
         except DeployError as error:
             raise StackError(f"{NAME}: {error}") from None
-    return stopped
 
 
 def variables(stack: Stack, python: Path, settings: Settings) -> dict[str, str]:

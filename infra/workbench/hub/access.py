@@ -24,11 +24,19 @@ _RENEW_SECONDS = 900
 
 def variables(settings: Settings) -> dict[str, str]:
     """Where a user's processes find their engine."""
-    shared = {"STOREWATCH_ENGINE": settings.engine, "STOREWATCH_DATABASE": settings.database, "STOREWATCH_ACCESS": ACCESS}
+    shared = {
+        "STOREWATCH_ENGINE": settings.engine,
+        "STOREWATCH_DATABASE": settings.database,
+        "STOREWATCH_ACCESS": ACCESS,
+    }
     shared["STOREWATCH_PAGES"] = f"http://127.0.0.1:{settings.port}/services/pages/"
     if settings.engine == "trino":
         return {**shared, "STOREWATCH_TRINO_URL": settings.trino_url or ""}
-    aws = {"AWS_REGION": settings.region, "AWS_DEFAULT_REGION": settings.region, "AWS_CONFIG_FILE": f"{ACCESS}/aws.config"}
+    aws = {
+        "AWS_REGION": settings.region,
+        "AWS_DEFAULT_REGION": settings.region,
+        "AWS_CONFIG_FILE": f"{ACCESS}/aws.config",
+    }
     return {**shared, **aws, "STOREWATCH_WORKGROUP": settings.workgroup or ""}
 
 
@@ -98,7 +106,9 @@ def _sources(settings: Settings, user: User) -> dict[str, str]:
 
 
 def _passwd(user: User) -> str:
-    return f"root:x:0:0:root:/root:/usr/sbin/nologin\n{user.name}:x:{user.uid}:{user.uid}::/home/{user.name}:/bin/bash\n"
+    return (
+        f"root:x:0:0:root:/root:/usr/sbin/nologin\n{user.name}:x:{user.uid}:{user.uid}::/home/{user.name}:/bin/bash\n"
+    )
 
 
 def _group(settings: Settings, user: User) -> str:

@@ -39,8 +39,7 @@ c.Spawner.default_url = "/lab"
 c.Spawner.mem_limit = settings.memory  # shown; limits.py holds to it
 c.Spawner.cpu_limit = settings.processors
 c.Spawner.disable_user_config = True
-# What marks a process as the stack's. Nothing else of root's environment.
-c.Spawner.env_keep = ["STOREWATCH_SERVER"]
+c.Spawner.env_keep = []  # nothing of root's environment
 c.Spawner.http_timeout = 60
 c.Spawner.start_timeout = 60
 

@@ -5,6 +5,8 @@ scheduled run, so that neither takes from the other.
 """
 
 import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +17,8 @@ from infra.workbench.hub.settings import Settings
 _ROOT = Path("/sys/fs/cgroup")
 _UNITS = {"K": 1024, "M": 1024**2, "G": 1024**3}
 _PERIOD = 100_000  # microseconds
+_END_SECONDS = 10
+_POLL_SECONDS = 0.02
 
 
 def join(settings: Settings, user: str, purpose: str) -> Callable[[], None]:
@@ -48,12 +52,37 @@ def killed(settings: Settings, user: str, purpose: str) -> int:
     return 0
 
 
-def remove(settings: Settings) -> None:
-    """Removes the workbench's groups in which nothing runs any more."""
+def end(settings: Settings, user: str, purpose: str) -> None:
+    """Ends every process of a group."""
+    for folder, _ in _groups(settings, user, purpose):
+        _end(folder)
+
+
+def end_all(settings: Settings) -> None:
+    """Ends every process of every user, and removes the groups."""
     for root in (_ROOT, *(_ROOT / name for name in ("memory", "cpu", "pids"))):
         for folder in sorted((root / settings.name).glob("**/"), reverse=True):
-            with suppress(OSError):  # something runs in it
-                folder.rmdir()
+            _end(folder)
+            folder.rmdir()
+
+
+def _end(folder: Path) -> None:
+    """One by one: only version 2 can kill a group as a whole. A process may start others meanwhile."""
+    deadline = time.monotonic() + _END_SECONDS
+    while processes := _processes(folder):
+        for pid in processes:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > deadline:
+            raise DeployError(f"processes {processes} in {folder} do not end, not even with KILL")
+        time.sleep(_POLL_SECONDS)
+
+
+def _processes(folder: Path) -> list[int]:
+    try:
+        return [int(line) for line in (folder / "cgroup.procs").read_text().split()]
+    except FileNotFoundError:
+        return []
 
 
 def _groups(settings: Settings, user: str, purpose: str) -> Iterator[tuple[Path, dict[str, int | str]]]:

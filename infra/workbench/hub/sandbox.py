@@ -20,7 +20,19 @@ LIB = "/opt/workbench-lib"
 RUNTIME = "/run/user"
 ACCESS = "/run/storewatch"
 GROUPS = "/groups"
-_ETC = ("ssl", "ca-certificates", "fonts", "localtime", "alternatives", "resolv.conf", "nsswitch.conf", "hosts", "ld.so.cache")
+# What a process is for: each has limits of its own.
+SERVER = "server"
+_ETC = (
+    "ssl",
+    "ca-certificates",
+    "fonts",
+    "localtime",
+    "alternatives",
+    "resolv.conf",
+    "nsswitch.conf",
+    "hosts",
+    "ld.so.cache",
+)
 _TMP_BYTES = 512 * 1024 * 1024
 
 
@@ -62,13 +74,16 @@ def command(
     *,
     binds: Mapping[Path, str] | None = None,
     cwd: str | None = None,
+    outlives: bool = False,
 ) -> list[str]:
     """The command that root starts to run `argv` as the user.
 
     `binds` are more folders, by their path outside: the path inside. The user may write to them if it owns them.
+    It ends with the thread that started it unless it `outlives` that.
     """
     groups = Users.load(settings.folder).groups
-    words = ["bwrap", "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--hostname", "workbench"]
+    words = ["bwrap", *([] if outlives else ["--die-with-parent"]), "--unshare-pid", "--unshare-ipc", "--unshare-uts"]
+    words += ["--hostname", "workbench"]
     words += ["--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--size", str(_TMP_BYTES), "--tmpfs", "/tmp"]
     for folder in ("/etc", GROUPS, "/home", "/opt", LIB, "/run"):
         words += _folder(folder)
@@ -144,9 +159,9 @@ def environment(user: User) -> dict[str, str]:
     }
 
 
-def preexec(settings: Settings, user: User, group: str = "server") -> Callable[[], None]:
+def preexec(settings: Settings, user: User, purpose: str = SERVER) -> Callable[[], None]:
     """What a child does before it becomes bwrap: joins its control group and takes its limits."""
-    joined = limits.join(settings, user.name, group)
+    joined = limits.join(settings, user.name, purpose)
     largest = settings.file_megabytes * 1024 * 1024
 
     def before() -> None:

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 from botocore.exceptions import ClientError
 
 from infra.country_file import LOGINS, CountryFile
+from infra.country_secrets import workbench_name
 from infra.errors import DeployError
 from infra.workbench.hub.settings import Settings
 
@@ -38,7 +39,7 @@ def files(settings: Settings, country: str, folder: str) -> dict[str, str]:
 
 def read_login(secretsmanager: Any, prefix: str, country: str) -> dict[str, dict[str, str]]:
     """The workbench's login to a country's sources; empty if there is none, or it has no value yet."""
-    name = secret_name(prefix, country)
+    name = workbench_name(prefix, country)
     try:
         text = secretsmanager.get_secret_value(SecretId=name)["SecretString"]
     except ClientError as error:
@@ -52,11 +53,6 @@ def read_login(secretsmanager: Any, prefix: str, country: str) -> dict[str, dict
     if not isinstance(found, dict) or not all(_is_login(part, login) for part, login in found.items()):
         raise DeployError(f"the secret {name} has not the form that docs/workbench.md shows")
     return found
-
-
-def secret_name(prefix: str, country: str) -> str:
-    """The name of the secret with the workbench's login."""
-    return f"{prefix}/workbench/{country}"
 
 
 def access(file: CountryFile, login: Mapping[str, Mapping[str, str]], folder: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Any
 from jupyterhub.spawner import LocalProcessSpawner
 
 from infra.errors import DeployError
-from infra.workbench.hub import access, sandbox
+from infra.workbench.hub import access, limits, sandbox
 from infra.workbench.hub.settings import Settings
 from infra.workbench.hub.users import User, Users
 
@@ -20,8 +20,15 @@ class SandboxSpawner(LocalProcessSpawner):
         user, groups = self._user()
         sandbox.prepare(settings, user, groups)
         access.write(settings, user)
-        self.cmd = sandbox.command(settings, user, _SERVER)
+        limits.end(settings, user.name, sandbox.SERVER)  # what a killed bwrap may have left
+        # Users keep their servers when the hub is started again.
+        self.cmd = sandbox.command(settings, user, _SERVER, outlives=True)
         return await super().start()
+
+    async def stop(self, now: bool = False) -> None:
+        """Ends the server and everything that it started. What is to be kept has been saved."""
+        limits.end(Settings.load(), self.user.name, sandbox.SERVER)
+        await super().stop(now)
 
     def user_env(self, env: dict[str, str]) -> dict[str, str]:
         """The variables of the server. JupyterHub asks the system's list of users, in which they are not."""

@@ -198,12 +198,14 @@ def outages(country: str, first: Day, last: Day | None = None) -> pd.DataFrame:
     Columns are those of the view outages_of (docs/tables.md); `day` is the last of the days that tells of it. An outage that
     began earlier is told from its begin on. `is_open` is of the end of `last`. lost_minutes counts scheduled time of bad
     looks, minutes_at_least and minutes_at_most open time between the inner and the outer bounds, NaN if not known.
-    There once a day is compacted, which is the day after: none of today.
+    There once a day is compacted, which is the day after; a printed line names the days that are not.
     """
-    days = _period(first, last)
-    found = sql(_OUTAGES, country=checked(country), first=days[0].strftime(_DAY), last=days[1].strftime(_DAY))
+    days = [day.strftime(_DAY) for day in _period(first, last)]
+    found = sql(_OUTAGES, country=checked(country), first=days[0], last=days[1])
     if found.empty:
         _refuse_unknown(country)
+    if untold := _not_compacted(country, *days):
+        print(f"Nothing is told of days that are not compacted: {', '.join(untold)}")
     return found
 
 
@@ -219,6 +221,22 @@ def _divided(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
 def _nearest_rank(values: pd.Series, share: float) -> float:
     """What that share of the values do not exceed; one of them."""
     return float(np.quantile(values, share, method="inverted_cdf")) if len(values) else float("nan")
+
+
+def _not_compacted(country: str, first: str, last: str) -> list[str]:
+    """The days of a period that have ticks and are not compacted: that they have no outages says nothing."""
+    found = sql(
+        """
+        select day from "country_ticks$partitions" where country = :country and day between :first and :last
+        except
+        select day from "store_schedules$partitions" where country = :country and day between :first and :last
+        order by day
+        """,
+        country=country,
+        first=first,
+        last=last,
+    )
+    return list(found["day"])
 
 
 def _with_gaps(found: pd.DataFrame, by: str, first: date, last: date) -> pd.DataFrame:

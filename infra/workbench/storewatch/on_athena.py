@@ -1,5 +1,6 @@
 """Queries on Athena, in the workgroup whose settings hold for whatever a client asks."""
 
+import logging
 import time
 from contextlib import suppress
 from functools import cache
@@ -14,6 +15,8 @@ from .engine import CATALOG, Answer, scan_limit_error, too_long, too_many_rows
 from .errors import AccessError, QueryError, StorewatchError, UnavailableError
 
 _PAGE = 1000
+# It logs whole tracebacks, which notebooks would show beside the message.
+logging.getLogger("pyathena").addHandler(logging.NullHandler())
 _REFUSALS = ("Access Denied", "AccessDenied", "is not authorized to perform")
 
 

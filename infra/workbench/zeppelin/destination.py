@@ -7,6 +7,7 @@ import unicodedata
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from infra.workbench.zeppelin.note import mapping
 
@@ -25,11 +26,24 @@ def safe(name: str) -> str:
     return "_" + kept.lstrip(".") if kept.startswith(".") or not kept else kept
 
 
-@dataclass
-class Folder:
-    """A folder of owners' folders."""
+class Place(Protocol):
+    """Where owners' folders are."""
 
-    root: Path
+    def folder(self, owners: list[str]) -> PurePosixPath:
+        """The folder for the notes of these owners; perhaps nobody owns them."""
+
+    def read(self, path: PurePosixPath) -> bytes | None:
+        """A file's content; None if nothing is there."""
+
+    def create(self, path: PurePosixPath, content: bytes) -> None:
+        """Writes a file that is not there yet."""
+
+
+@dataclass
+class Destination:
+    """A place for notebooks in which nothing that is there is overwritten."""
+
+    place: Place
     _taken: set[PurePosixPath] = field(default_factory=set)
 
     def write(self, path: PurePosixPath, content: bytes, note: str) -> tuple[PurePosixPath, str]:
@@ -42,28 +56,36 @@ class Folder:
             chosen = path if number == 1 else path.with_name(f"{path.stem} ({number}){path.suffix}")
             if chosen in self._taken:
                 continue
-            there = self._there(chosen)
-            if there is None:
-                self._put(chosen, content)
-            elif there != content and _note_of(there) != note:
-                continue
-            self._taken.add(chosen)
-            return chosen, "written" if there is None else "same" if there == content else "kept"
+            there = self.place.read(chosen)
+            if there is None or there == content or _note_of(there) == note:
+                self._taken.add(chosen)
+                return chosen, self._written(chosen, there, content)
         raise AssertionError("count() has no end")
 
     def write_beside(self, path: PurePosixPath, content: bytes) -> str:
         """Writes a file beside a notebook, unless there is one, and says what write says."""
-        if (there := self._there(path)) is None:
-            self._put(path, content)
-        return "written" if there is None else "same" if there == content else "kept"
+        return self._written(path, self.place.read(path), content)
 
-    def report(self, content: bytes) -> Path:
-        """Writes the import's report, over that of the last import."""
-        target = self.root / "import-report.json"
-        self._put(PurePosixPath(target.name), content, replace=True)
-        return target
+    def _written(self, path: PurePosixPath, there: bytes | None, content: bytes) -> str:
+        if there is not None:
+            return "same" if there == content else "kept"
+        self.place.create(path, content)
+        return "written"
 
-    def _there(self, path: PurePosixPath) -> bytes | None:
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of owners' folders."""
+
+    root: Path
+    nobodys: str
+
+    def folder(self, owners: list[str]) -> PurePosixPath:
+        """The first owner's folder."""
+        return PurePosixPath(safe((owners or [self.nobodys])[0]))
+
+    def read(self, path: PurePosixPath) -> bytes | None:
+        """A file's content; None if nothing is there."""
         target = self.root / path
         try:
             return target.read_bytes()
@@ -74,23 +96,16 @@ class Folder:
         except OSError as error:
             raise DestinationError(f"{target} cannot be read: {error.strerror}") from error
 
-    def _put(self, path: PurePosixPath, content: bytes, replace: bool = False) -> None:
+    def create(self, path: PurePosixPath, content: bytes) -> None:
         """Writes beside the target and links, so that no reader sees half a file and no file is overwritten."""
         target = self.root / path
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".import-", delete=False) as file:
-                scratch = Path(file.name)
-                try:
-                    file.write(content)
-                    file.flush()
-                    os.fchmod(file.fileno(), 0o640)
-                    if replace:
-                        os.replace(scratch, target)
-                    else:
-                        os.link(scratch, target)
-                finally:
-                    scratch.unlink(missing_ok=True)
+            with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".import-") as file:
+                file.write(content)
+                file.flush()
+                os.fchmod(file.fileno(), 0o640)
+                os.link(file.name, target)
         except OSError as error:
             raise DestinationError(f"{target} cannot be written: {error.strerror}") from error
 

@@ -15,6 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from infra.workbench.zeppelin import python
+from infra.workbench.zeppelin.forms import literal
+
 _EDITORS = {"md": "markdown", "python": "python"}
 
 
@@ -44,14 +47,17 @@ def note(path: Path, interpreter: str) -> dict[str, Any]:
         texts = [(cell["cell_type"], "".join(cell["source"]), cell.get("metadata", {})) for cell in cells]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ExportError(f"{path} is no notebook: {error!r}") from error
+    # Parameters that a later cell sets anew have another value in its queries than the form has.
+    code = [source for kind, source, metadata in texts if kind == "code" and not _is_parameters(metadata)]
+    changed = set().union(*map(python.names, code))
     parameters: dict[str, Any] = {}
     # Its bytes decide the id, so that a note is replaced by its next export, and never by another note.
     number = "2" + hashlib.sha256(path.stem.encode()).hexdigest()[:8].upper()
     created = datetime.fromtimestamp(path.stat().st_mtime, UTC).strftime("%Y-%m-%d %H:%M:%S.000")
     paragraphs = []
     for at, (kind, source, metadata) in enumerate(texts, 1):
-        if kind == "code" and "parameters" in metadata.get("tags", []):
-            parameters = dict(_values(source))
+        if kind == "code" and _is_parameters(metadata):
+            parameters = {name: value for name, value in _values(source) if name not in changed}
         text = _text(kind, source, metadata, parameters, interpreter)
         hidden = kind == "markdown" or bool(metadata.get("jupyter", {}).get("source_hidden"))
         paragraphs.append(_paragraph(f"paragraph_{number}_{at}", text, hidden, created))
@@ -67,6 +73,10 @@ def note(path: Path, interpreter: str) -> dict[str, Any]:
         "config": {"isZeppelinNotebookCronEnable": False},
         "info": {},
     }
+
+
+def _is_parameters(metadata: Mapping[str, Any]) -> bool:
+    return "parameters" in metadata.get("tags", [])
 
 
 def _paragraph(number: str, text: str, hidden: bool, created: str) -> dict[str, Any]:
@@ -98,7 +108,7 @@ def _paragraph(number: str, text: str, hidden: bool, created: str) -> dict[str, 
 def _text(kind: str, source: str, metadata: Mapping[str, Any], parameters: Mapping[str, Any], interpreter: str) -> str:
     if kind != "code":
         return f"%md\n{source}"
-    if "parameters" in metadata.get("tags", []):
+    if _is_parameters(metadata):
         return f"%python\n{_forms(source)}"
     query = _query(source, parameters)
     return f"%python\n{source}" if query is None else f"%{interpreter}\n{query}"
@@ -139,7 +149,7 @@ def _form(name: str, value: Any) -> str:
     if value is None:
         return f'z.noteTextbox("{name}", "") or None'
     if isinstance(value, str):
-        return f'z.noteTextbox("{name}", {value!r})'
+        return f'z.noteTextbox("{name}", {literal(value)})'
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f'{type(value).__name__}(z.noteTextbox("{name}", "{value!r}"))'
     return ""

@@ -5,13 +5,15 @@ the whole note; all but the name may be missing. Papermill sets the values of th
 that a scheduled run can have its own.
 """
 
+import json
 import keyword
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-FORM = re.compile(r"_?(\$\$?)\{([^=}]*(?:=[^}]*)?)\}")
+# With bounds, so that a long text without a closing brace is not read over and over.
+FORM = re.compile(r"_?(\$\$?)\{([^=}]{0,500}(?:=[^}]{0,5000})?)\}")
 _TYPE = re.compile(r"([^:()]*?)\s*(?:\(([^()]*)\))?\s*:(.*)", re.DOTALL)
 _LABELLED = re.compile(r"([^(]*?)\s*\(([^)]*)\)")
 # Names that a notebook's own code needs.
@@ -84,6 +86,8 @@ def _line(text: str) -> str:
 class Parameters:
     """The forms of a note as Python variables. Equal forms share one; forms that differ get a number."""
 
+    # Variables of the note's own Python code: a query would take their values for the form's.
+    others: frozenset[str] = frozenset()
     values: dict[str, Any] = field(default_factory=dict)
     passwords: list[str] = field(default_factory=list)
     _lines: list[str] = field(default_factory=list)
@@ -107,6 +111,7 @@ class Parameters:
     def add(self, form: Form, preferred: str = "") -> str:
         """The variable that has the form's value."""
         base = preferred or identifier(form.name)
+        base = f"{base}_form" if base in self.others else base
         variable, number = base, 1
         while variable in self.values and not _same(self.values[variable], form.value):
             number += 1
@@ -114,13 +119,20 @@ class Parameters:
         if variable not in self.values:
             self.values[variable] = form.value
             self.passwords += [variable] * (form.kind == "password")
-            self._lines.append(f"{variable} = {form.value!r}" + (f"  # {form.remark}" if form.remark else ""))
+            self._lines.append(f"{variable} = {literal(form.value)}" + (f"  # {form.remark}" if form.remark else ""))
         return variable
 
 
 def _same(one: Any, other: Any) -> bool:
     """Whether two values are the same text in a query. A form's value is a text even if it was set to a number."""
     return isinstance(one, list) == isinstance(other, list) and str(one) == str(other)
+
+
+def literal(value: Any) -> str:
+    """A value as Python code. Texts stand between double quotes, as people write them; JSON's escapes are Python's too."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(literal, value))}]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def identifier(name: str) -> str:

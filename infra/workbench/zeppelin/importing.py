@@ -4,42 +4,47 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from infra.workbench.zeppelin import notebook, quartz, schedule, source
-from infra.workbench.zeppelin.destination import Folder, safe
+from infra.workbench.zeppelin.destination import Destination, Place, safe
 from infra.workbench.zeppelin.note import Note, NoteError, load
 from infra.workbench.zeppelin.report import Report
 
 
-def run(place: str, to: Folder, owner: str, timezone: str) -> Report:
-    """Imports all notes of a folder or of `s3://bucket/prefix`. Notes without an owner become `owner`'s."""
-    report = Report()
+def run(place: str, into: Place, timezone: str) -> Report:
+    """Imports all notes of a folder or of `s3://bucket/prefix`. `timezone` is that of Zeppelin's server."""
+    report, to = Report(), Destination(into)
     with source.opened(place) as opened:
         for file in opened.files:
             report.notes["found"] += 1
+            name = file.path
             try:
                 note = load(file.read(), file.path)
+                name = note.path
+                if note.is_trash:
+                    report.notes["trash"] += 1
+                    report.add(note.path, "", "lies in Zeppelin's trash, and was left there")
+                else:
+                    _note(note, opened.rights.get(note.id, {}), to, timezone, report)
             except NoteError as error:
-                report.unread.append({"file": file.path, "why": str(error)})
-                continue
-            if note.is_trash:
-                report.notes["trash"] += 1
-                report.add(note.path, "", "lies in Zeppelin's trash, and was left there")
-            else:
-                _note(note, opened.rights.get(note.id, {}), to, owner, timezone, report)
+                report.failed.append({"file": name, "why": str(error)})
     return report
 
 
-def _note(note: Note, rights: Mapping[str, list[str]], to: Folder, owner: str, timezone: str, report: Report) -> None:
-    owners = rights.get("owners") or [note.user or owner]
+def _note(note: Note, rights: Mapping[str, list[str]], to: Destination, timezone: str, report: Report) -> None:
+    owners = rights.get("owners") or [note.user] * bool(note.user)
     made = notebook.convert(note, rights)
-    parts = [safe(part) for part in (owners[0], *note.folders, note.name)]
-    if parts[1:] != [*note.folders, note.name]:
-        report.add(note.path, "", f"is now called {'/'.join(parts[1:])}: its name could not be a file's")
-    path, outcome = to.write(PurePosixPath(*parts[:-1], parts[-1] + ".ipynb"), made.content(), note.id)
+    names = [safe(part) for part in (*note.folders, note.name)]
+    if names != [*note.folders, note.name]:
+        report.add(note.path, "", f"is now called {'/'.join(names)}: its name could not be a file's")
+    folder = to.place.folder(owners)
+    wanted = folder.joinpath(*names[:-1], names[-1] + ".ipynb")
+    path, outcome = to.write(wanted, made.content(), note.id)
     report.notebooks.append({"note": note.path, "id": note.id, "notebook": str(path), "outcome": outcome})
     report.cells.update(made.kinds)
     for paragraph, why in made.problems:
         report.add(note.path, paragraph, why)
-    others = sorted({name for names in rights.values() for name in names} - {owners[0]})
+    if owners and owners[0].lower() != folder.parts[0].lower():
+        report.add(note.path, "", f"belonged to {owners[0]}, and is in the folder {folder} now")
+    others = sorted({name for named in rights.values() for name in named} - {*owners[:1], folder.parts[0]})
     if others:
         report.add(note.path, "", f"was shared with {', '.join(others)}: share it in a group's folder, or publish it")
     if note.cron:
@@ -51,7 +56,7 @@ def _schedule(
     path: PurePosixPath,
     made: notebook.Converted,
     readers: list[str],
-    to: Folder,
+    to: Destination,
     timezone: str,
     report: Report,
 ) -> None:

@@ -16,6 +16,8 @@ from infra.workbench.zeppelin.interpreters import Fate, fate
 from infra.workbench.zeppelin.note import Note, Paragraph
 
 _IMPORTS_SQL = re.compile(r"from storewatch import \(?[\w\s,]*\bsql\b")
+# Longer ones are no queries, and are not searched for forms.
+_LONGEST_CODE = 100_000
 _DISABLED = "# Disabled in Zeppelin. To run it, delete this line and the # before the others."
 
 
@@ -40,7 +42,8 @@ class Converted:
 
 def convert(note: Note, rights: Mapping[str, list[str]]) -> Converted:
     """The note's notebook. It is not signed: Jupyter shows its old results, but trusts none."""
-    made = Converted()
+    code = [one.code for one in note.paragraphs if fate(note, one).kind == "python"]
+    made = Converted(parameters=Parameters(frozenset().union(*map(python.names, code))))
     made.metadata = {
         "kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"},
         "language_info": {"name": "python"},
@@ -78,6 +81,8 @@ def _add(made: Converted, note: Note, paragraph: Paragraph) -> None:
         made.cells.append(new_markdown_cell(f"### {' '.join(paragraph.title.split())}", id=f"{name}-title"))
     kept, problems = results.kept(paragraph)
     chosen = fate(note, paragraph)
+    if len(code) > _LONGEST_CODE:
+        chosen = Fate("text", "", f"It has {len(code):,} characters. Copy from it what you need.")
     cell = _cell(made, chosen, code, paragraph, answers, problems)
     cell.id = name
     if cell.cell_type == "code":

@@ -6,11 +6,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from infra.workbench.zeppelin.forms import Answers, Form, Parameters
+from infra.workbench.zeppelin.forms import Answers, Form, Parameters, literal
 
 _KINDS = {"input": "text", "textbox": "text", "select": "select", "checkbox": "checkbox", "password": "password"}
 # What export.py writes around a form, so that a parameter that is no text stays so.
 _WRAPPERS = {"int": int, "float": float}
+# The rest of Zeppelin's context. A `z` with other methods is the notebook's own variable.
+_CONTEXT = {
+    *("put", "get", "getAsDataFrame", "remove", "contains", "add", "getInterpreterContext", "configure_mpl"),
+    *("run", "runNote", "runAll", "angular", "angularBind", "angularUnbind", "registerHook", "unregisterHook"),
+}
+# What ast.parse raises; the last two for code that is nested too deeply.
+_UNPARSED = (SyntaxError, ValueError, RecursionError, MemoryError)
 # IPython's lines: %timeit f(), !ls, help?
 _MAGIC = re.compile(r"\s*[%!?]|\s*[\w.]+\?{1,2}\s*$")
 
@@ -28,21 +35,53 @@ def convert(code: str, answers: Answers, parameters: Parameters, may_adopt: bool
     """The paragraph's code for Jupyter. With `may_adopt`, one that only sets parameters becomes the parameters' cell."""
     try:
         tree = _parse(code)
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except _UNPARSED as error:
         # %%bash and the like are not Python, and run all the same.
         what = getattr(error, "msg", "") or str(error)
         return Converted(code, "" if code.startswith("%%") else f"kept as it was: it is not valid Python 3 ({what})")
     if may_adopt and not parameters.values and (adopted := _adopted(code, tree, answers, parameters)) is not None:
         return Converted(adopted, is_parameters=True)
-    trial = Parameters(dict(parameters.values))
+    trial = Parameters(parameters.others, dict(parameters.values))
     edits = list(_edits(code, tree, answers, trial))
     source = _edited(code, edits).strip("\n")
     try:
-        left = sorted(f"z.{name}()" for node in ast.walk(_parse(source)) if (name := _method(node)))
+        used = {_method(node) for node in ast.walk(_parse(source))}
     except SyntaxError:
         return Converted(code, "kept as it was: its forms stand where a variable cannot")
     parameters.take(trial)
-    return Converted(source, f"still uses {', '.join(dict.fromkeys(left))}, which only Zeppelin has" if left else "")
+    left = sorted(f"z.{name}()" for name in used if name in _CONTEXT or _kind(name))
+    return Converted(source, f"still uses {', '.join(left)}, which only Zeppelin has" if left else "")
+
+
+def names(code: str) -> set[str]:
+    """The names that the paragraph's code gives to other things than forms."""
+    try:
+        tree = _parse(code)
+    except _UNPARSED:
+        return set()
+    nothing = Answers({}, {})
+    asks = {
+        one
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and _named_form(node, nothing)
+        for one in node.targets
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node not in asks:
+            found.add(node.id)
+        elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            found.add(node.name)
+        elif isinstance(node, ast.alias):
+            found.add(node.asname or node.name.partition(".")[0])
+    return found
+
+
+def _named_form(node: ast.Assign, answers: Answers) -> bool:
+    try:
+        return _named(node.value, answers)[1]
+    except (ValueError, TypeError):
+        return _form(node.value, answers) is not None
 
 
 def _parse(code: str) -> ast.Module:
@@ -61,10 +100,15 @@ def _method(node: ast.AST) -> str:
     return ""
 
 
+def _kind(method: str) -> str:
+    """The kind of form that a method asks for; z.noteSelect is z.select for the whole note."""
+    return _KINDS.get(method.removeprefix("note").lower(), "")
+
+
 def _form(node: ast.AST, answers: Answers) -> Form | None:
     """The form that a call asks for, if all that it says is written out."""
     name = _method(node)
-    kind = _KINDS.get(name.removeprefix("note").lower(), "")
+    kind = _kind(name)
     if not kind or not isinstance(node, ast.Call):
         return None
     order = ("name", "options", "default") if kind in ("select", "checkbox") else ("name", "default")
@@ -151,7 +195,7 @@ def _adopted(code: str, tree: ast.Module, answers: Answers, parameters: Paramete
         except (ValueError, TypeError):
             return None
         if is_form:
-            edits.append((*_span(code, statement.value), repr(found[target.id])))
+            edits.append((*_span(code, statement.value), literal(found[target.id])))
     if not edits:
         return None
     parameters.adopt(source := _edited(code, edits), found)

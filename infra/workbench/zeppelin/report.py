@@ -16,7 +16,7 @@ class Report:
     cells: Counter[str] = field(default_factory=Counter)
     notebooks: list[dict[str, str]] = field(default_factory=list)
     problems: list[dict[str, str]] = field(default_factory=list)
-    unread: list[dict[str, str]] = field(default_factory=list)
+    failed: list[dict[str, str]] = field(default_factory=list)
 
     def add(self, note: str, paragraph: str, why: str) -> None:
         """Notes a thing that could not be turned; without a paragraph it concerns the whole note."""
@@ -29,7 +29,7 @@ class Report:
             "cells": {kind: self.cells[kind] for kind in _KINDS},
             "notebooks": self.notebooks,
             "problems": self.problems,
-            "unread": self.unread,
+            "failed": self.failed,
         }
         return json.dumps(fields, indent=2).encode() + b"\n"
 
@@ -38,8 +38,8 @@ class Report:
         for problem in self.problems:
             where = f", paragraph {problem['paragraph']}" if problem["paragraph"] else ""
             yield _printable(f"{problem['note']}{where}: {problem['why']}")
-        for file in self.unread:
-            yield _printable(f"could not be read: {file['file']} {file['why']}")
+        for file in self.failed:
+            yield _printable(f"failed: {file['file']} {file['why']}")
         yield f"cells: {', '.join(f'{self.cells[kind]} {kind}' for kind in _KINDS)}"
         outcomes = Counter(notebook["outcome"] for notebook in self.notebooks)
         yield (
@@ -48,7 +48,7 @@ class Report:
         )
         yield (
             f"notes: {self.notes['found']} found, {len(self.notebooks)} turned, {self.notes['trash']} in the trash, "
-            f"{len(self.unread)} could not be read"
+            f"{len(self.failed)} failed"
         )
 
 

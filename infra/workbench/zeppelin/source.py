@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,7 @@ def _listed(folder: Path) -> Iterator[File]:
 def _fetched(place: str, scratch: Path) -> Iterator[File]:
     if not (found := _PLACE.fullmatch(place)):
         raise SourceError(f"{place} names no bucket: write s3://bucket/prefix")
+    numbers = count()
     bucket, prefix = found[1], found[2].rstrip("/") + "/" if found[2] else ""
     try:
         s3 = boto3.client("s3", config=Config(connect_timeout=10, read_timeout=60, retries={"total_max_attempts": 3}))
@@ -110,7 +112,7 @@ def _fetched(place: str, scratch: Path) -> Iterator[File]:
                 path = entry["Key"].removeprefix(prefix)
                 if _is_wanted(path):
                     # Numbered, because a key may hold "..", or be too long for a file's name.
-                    local = scratch / str(len(list(scratch.iterdir())))
+                    local = scratch / str(next(numbers))
                     yield File(_below_notebook(path), local, _fetch(s3, bucket, entry, local))
     except (BotoCoreError, ClientError, ValueError) as error:
         raise SourceError(f"{place} cannot be read, so nothing was imported: {error}") from error

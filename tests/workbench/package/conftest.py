@@ -6,12 +6,15 @@ import subprocess
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infra import schema
 from infra.local.config import ROOT, Stack
+from infra.local.sample import week
 from infra.local.sample.load import drop, load
 from infra.local.sample.places import Place
 from infra.local.servers import sql, trino
@@ -71,6 +74,27 @@ def over(engine: sql.Engine, database: str, access: Path) -> dict[str, str]:
         "STOREWATCH_ACCESS": str(access),
         "STOREWATCH_TRINO_URL": engine.url,
     }
+
+
+@pytest.fixture(scope="session")
+def young(
+    stack: Stack, lake: lakes.Lake, analyst: sql.Engine, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
+    """A lake in which a country has ticked for two hours today: nothing is compacted."""
+    today = datetime.now(UTC).date()
+    moved = today - week.FIRST_DAY
+    rows = week.rows()
+    with lakes.bench(stack, lake.engine) as bench:
+        for table in schema.tables():
+            if table.name in ("store_schedules", "outages", "missed_looks"):
+                continue
+            found = [
+                {name: value + moved if isinstance(value, date) else value for name, value in row.items()}
+                for row in rows[table.name].get(("es", f"{week.FIRST_DAY}"), [])
+                if row["slot"] - timedelta(hours=10) < row["slot"].replace(hour=0, minute=0)
+            ]
+            bench.put(table, f"{today}", week.file(table, found))
+        yield over(analyst, bench.database, tmp_path_factory.mktemp("access"))
 
 
 @dataclass(frozen=True)

@@ -28,12 +28,13 @@ def plain(value):
 answers = sys.stdout
 for line in sys.stdin:
     names, printed, answer = {"pd": pd}, io.StringIO(), {}
-    with contextlib.redirect_stdout(printed), warnings.catch_warnings(record=True) as warned:
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         try:
             exec(json.loads(line), names)
         except BaseException as error:
             shown = getattr(error, "_render_traceback_", lambda: [repr(error)])()
+            shown = [printed.getvalue(), *shown] if printed.getvalue() else shown
             answer["error"] = [type(error).__name__, str(error), type(error.__cause__).__name__, "\\n".join(shown)]
     answer |= {"result": names.get("result"), "printed": printed.getvalue(), "warned": [str(w.message) for w in warned]}
     print(json.dumps(answer, default=plain), file=answers, flush=True)

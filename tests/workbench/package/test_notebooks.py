@@ -2,20 +2,16 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infra import schema
-from infra.local.config import ROOT, Stack
-from infra.local.sample import week
+from infra.local.config import ROOT
 from infra.local.servers.sql import Engine
 from tests.harness import lakes
-from tests.workbench.package.conftest import over
+from tests.workbench.package.conftest import Sources, over
 from tests.workbench.package.notebook import environment
 
 NOTEBOOKS = sorted((ROOT / "infra" / "workbench" / "notebooks").glob("*.ipynb"))
@@ -95,6 +91,15 @@ def test_the_worst_stores_notebook_has_the_worst_store(python: str, settings: di
     assert "Bar 106" in texts and "3360.0" in texts  # as the query of docs/tables.md has it
 
 
+def test_the_tour_shows_the_sources_to_who_may_see_them(
+    python: str, analyst: Engine, lake: lakes.Lake, sources: Sources, tmp_path: Path
+) -> None:
+    [file] = [file for file in NOTEBOOKS if file.stem == "tour"]
+    texts = _texts(_run(python, file, over(analyst, lake.database, sources.access), tmp_path, country="es"))
+    assert "is_online" in texts and "timezone" in texts and "You may not reach" not in texts
+    assert "Only the first 5 rows were read" in texts
+
+
 def test_why_judged_so_shows_the_exception_that_closed_a_store(
     python: str, settings: dict[str, str], tmp_path: Path
 ) -> None:
@@ -127,24 +132,3 @@ def test_every_cell_has_a_sentence_before_it() -> None:
         for before, (kind, _) in pairwise(kinds):
             # The cell of parameters and the one that uses them have one in common.
             assert kind == "markdown" or before[0] == "markdown" or before[1] == ["parameters"], file.name
-
-
-@pytest.fixture(scope="module")
-def young(
-    stack: Stack, lake: lakes.Lake, analyst: Engine, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[dict[str, str]]:
-    """A lake in which a country has ticked for two hours today: nothing is compacted."""
-    today = datetime.now(UTC).date()
-    moved = today - week.FIRST_DAY
-    rows = week.rows()
-    with lakes.bench(stack, lake.engine) as bench:
-        for table in schema.tables():
-            if table.name in ("store_schedules", "outages", "missed_looks"):
-                continue
-            found = [
-                {name: value + moved if isinstance(value, date) else value for name, value in row.items()}
-                for row in rows[table.name].get(("es", f"{week.FIRST_DAY}"), [])
-                if row["slot"] - timedelta(hours=10) < row["slot"].replace(hour=0, minute=0)
-            ]
-            bench.put(table, f"{today}", week.file(table, found))
-        yield over(analyst, bench.database, tmp_path_factory.mktemp("access"))
