@@ -83,7 +83,7 @@ class Handler(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]
 class Listing(Handler):
     """All that a user may read, and what is scheduled for the user."""
 
-    @web.authenticated
+    @web.authenticated  # type: ignore[untyped-decorator]
     async def get(self) -> None:
         user = self.known()
         entries = await self.ask(self.catalog.entries, user)
@@ -101,7 +101,7 @@ class Listing(Handler):
 class Showing(Handler):
     """A run or a page."""
 
-    @web.authenticated
+    @web.authenticated  # type: ignore[untyped-decorator]
     async def get(self, kind: str, owner: str, path: str) -> None:
         user = self.known()
         is_notebook = kind == RUNS and path.endswith("/notebook.ipynb")

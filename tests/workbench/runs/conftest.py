@@ -27,7 +27,7 @@ def aws() -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def python() -> Path:
     """The workbench's Python."""
-    command = [ROOT / "infra" / "environment", "workbench"]
+    command: list[Path | str] = [ROOT / "infra" / "environment", "workbench"]
     return Path(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
 
 

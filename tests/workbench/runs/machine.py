@@ -172,7 +172,7 @@ def peopled(machine: Machine) -> Machine:
 
 def notebook(*cells: str) -> str:
     """A notebook of code cells. The first holds parameters if it begins so."""
-    made = [
+    made: list[dict[str, Any]] = [
         {
             "cell_type": "code",
             "id": f"cell-{number}",
@@ -200,6 +200,16 @@ def look(scheduler: Scheduler, *, seconds: float = 90) -> None:
             return
         assert time.monotonic() < deadline, f"the scheduler is not done after {seconds} s"
         time.sleep(0.05)
+
+
+def until(scheduler: Scheduler, condition: Callable[[], Any], what: str, *, seconds: float = 30) -> None:
+    """Lets a scheduler look until a condition holds."""
+
+    def met() -> Any:
+        scheduler.look()
+        return condition()
+
+    wait(met, what, seconds=seconds)
 
 
 def wait(condition: Callable[[], Any], what: str, *, seconds: float = 30) -> Any:

@@ -12,7 +12,7 @@ import pytest
 from infra.workbench.hub import contained, tell
 from infra.workbench.hub.contained import Run
 from tests.harness import mail
-from tests.workbench.runs.machine import Machine, look, scheduler, wait
+from tests.workbench.runs.machine import Machine, look, scheduler, until
 from tests.workbench.runs.test_scheduler import MONDAY, SAVED, WEEKLY, processes
 
 TELL = 'tell = ["ana@example.com", "ops@example.com"]\n'
@@ -73,14 +73,14 @@ def test_a_mail_host_that_says_nothing_holds_up_no_run(machine: Machine, monkeyp
         machine = replace(machine, settings=replace(machine.settings, smtp=host.address))
         machine.schedule("ana", "weekly", ["1"], WEEKLY + TELL, at=SAVED)
         one = scheduler(machine, lambda: now[0], lambda _job, _stop: contained.Ended("it failed"))
-        wait(lambda: one.look() or machine.keys(f"{FOLDER}/run.json"), "the result")
-        wait(lambda: one.look() or host.silenced, "a mail is tried")
+        until(one, lambda: machine.keys(f"{FOLDER}/run.json"), "the result")
+        until(one, lambda: host.silenced, "a mail is tried")
         begun = time.monotonic()
         machine.schedule("ben", "other", ["1"], WEEKLY, at=SAVED)
-        wait(lambda: one.look() or machine.keys("runs/ben/other/"), "another run begins")
+        until(one, lambda: machine.keys("runs/ben/other/"), "another run begins")
         assert time.monotonic() - begun < 2
         host.silent = False
-        wait(lambda: one.look() or host.mails, "the mail comes once the host speaks", seconds=20)
+        until(one, lambda: host.mails, "the mail comes once the host speaks", seconds=20)
         look(one)
     assert len(host.mails) == 1
 
@@ -90,7 +90,7 @@ def test_a_mail_that_no_host_takes_is_left_after_an_hour(machine: Machine) -> No
     machine.schedule("ana", "weekly", ["1"], WEEKLY + TELL, at=SAVED)
     now = [MONDAY]
     one = scheduler(machine, lambda: now[0], lambda _job, _stop: contained.Ended("it failed"))
-    wait(lambda: one.look() or machine.keys(f"{FOLDER}/run.json"), "the result")
+    until(one, lambda: machine.keys(f"{FOLDER}/run.json"), "the result")
     assert list((machine.state / "runs").iterdir())
     now[0] = datetime(2026, 11, 23, 8, 1, tzinfo=UTC)
     look(one)

@@ -15,7 +15,7 @@ from infra.workbench.hub.users import changed
 from tests.faults.listener import Loop
 from tests.faults.routes import before
 from tests.workbench.runs import machine as machines
-from tests.workbench.runs.machine import Machine, look, scheduler, wait
+from tests.workbench.runs.machine import Machine, look, scheduler, until, wait
 
 SAVED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 MONDAY = datetime(2026, 11, 23, 7, 0, tzinfo=UTC)  # 8 in Madrid
@@ -226,8 +226,8 @@ def test_what_came_out_during_an_outage_of_s3_is_kept_and_delivered(
         wait(lambda: len(counted.jobs) == 2, "both run")
         with proxy.refusing():
             counted.go.set()
-            wait(lambda: one.look() or len(runs.waiting(machine.state / "runs")) == 2, "both are done")
-            wait(lambda: one.look() or one.down, "the scheduler notices")
+            until(one, lambda: len(runs.waiting(machine.state / "runs")) == 2, "both are done")
+            until(one, lambda: one.down, "the scheduler notices")
             with pytest.raises(Unavailable):
                 machine.keys()
             # A scheduler that is killed and started again keeps what waits.
