@@ -183,8 +183,8 @@ def _first_user(settings: Settings, countries: list[str]) -> None:
 
 def _uid_base(state: Path) -> int:
     """Where the ids of users begin: far from those that systems give, and kept."""
-    file = state / "settings.json"
-    return Settings.load(file).uid_base if file.exists() else 700_000_000 + 1000 * random.randrange(100_000)
+    found = jupyterhub.uid_base(state)
+    return 700_000_000 + 1000 * random.randrange(100_000) if found is None else found
 
 
 def _ports(stack: Stack, name: str) -> dict[str, int]:
