@@ -11,7 +11,8 @@ from .frames import frame
 from .parameters import fill, literal
 
 MAX_ROWS = 1_000_000
-TIMEOUT_SECONDS = 1800  # as Athena's own limit is
+# As long as Athena lets a query run: https://docs.aws.amazon.com/athena/latest/ug/service-limits.html
+TIMEOUT_SECONDS = 1800
 
 
 def sql(text: str, /, *, max_rows: int = MAX_ROWS, timeout: float = TIMEOUT_SECONDS, **parameters: Any) -> pd.DataFrame:
