@@ -1,9 +1,10 @@
 """`postgres`: a country's own PostgreSQL, read-only."""
 
 import warnings
+from collections.abc import Generator
 from contextlib import closing
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pandas as pd
@@ -65,7 +66,7 @@ class Postgres:
                 cursor = connection.cursor()
                 # A stream is one statement by protocol, so no text can end the transaction and begin another. Closed, it
                 # stops what the server still sends.
-                with closing(cursor.stream(statement, values, size=_PAGE)) as stream:
+                with closing(cast(Generator[Any, None, None], cursor.stream(statement, values, size=_PAGE))) as stream:
                     rows = list(islice(stream, max_rows + 1))
                 described = cursor.description or []
                 types = [_type(connection, column.type_code) for column in described]
