@@ -74,7 +74,11 @@ class Scheduler:
         users = Users.load(self._settings.folder)
         found = list(schedules.find(self._settings.folder, users))
         for file in found:
-            self._note(file, users)
+            # Nothing that one user lays down may keep the others' notebooks from being run.
+            try:
+                self._note(file, users)
+            except Exception as error:  # noqa: BLE001
+                say(f"{file.owner}/{file.path}: {type(error).__name__}: {error}")
         self._status(found, now)
         due = [one for file in found if (one := self._due(file, users, now))]
         self._settled = {key: self._settled[key] for key in {one.prefix for one in due} & set(self._settled)}
@@ -217,7 +221,8 @@ class Scheduler:
 
 def say(text: str) -> None:
     """A line for the hub's log."""
-    print(f"scheduler: {text}", flush=True)
+    # A file's name may have bytes that are no text.
+    print(f"scheduler: {text}".encode(errors="replace").decode(), flush=True)
 
 
 def _place(state: Path, file: File, users: Users) -> tuple[Path, int, int]:

@@ -1,6 +1,7 @@
 """Notebooks that fail, run for ever, fill the memory or print without end: their owner reads why, and nobody else is hurt."""
 
 import os
+import socket
 import threading
 import time
 from dataclasses import replace
@@ -8,6 +9,7 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
+from playwright.sync_api import Browser
 
 from infra.workbench.hub import contained, tell
 from infra.workbench.hub.contained import Run
@@ -209,9 +211,31 @@ def test_what_a_notebook_puts_into_its_output_is_not_loaded_either(machine: Mach
     look(scheduler(machine, lambda: MONDAY))
     parsed = Outside()
     parsed.feed(machine.text(f"{FOLDER}/page.html"))
-    # It is there, and the policy before it forbids it. tests of the pages in Chromium see that nothing is asked for.
+    # It is there, and the policy before it forbids it.
     assert "img https://example.com/x.png" in parsed.found
     assert parsed.policy.startswith("default-src 'none'; img-src data:;")
+
+
+def test_a_browser_loads_nothing_for_a_page(machine: Machine, chromium: Browser) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as outside:
+        outside.settimeout(2)
+        url = f"http://127.0.0.1:{outside.getsockname()[1]}"
+        html = f'<img src="{url}/a.png"><link rel="stylesheet" href="{url}/a.css"><iframe src="{url}"></iframe>'
+        html += f'<script src="{url}/a.js"></script><script>fetch("{url}")</script><style>@import "{url}/b.css"</style>'
+        machine.schedule("ana", "weekly", [f"from IPython.display import HTML\nHTML({html!r})"], WEEKLY, at=SAVED)
+        look(scheduler(machine, lambda: MONDAY))
+        text = machine.text(f"{FOLDER}/page.html")
+        file = machine.state / "page.html"
+        file.write_text(text)
+        page = chromium.new_page()
+        page.goto(file.as_uri(), wait_until="load")
+        with pytest.raises(TimeoutError):
+            outside.accept()
+        # Without the policy it would.
+        file.write_text(text.replace("Content-Security-Policy", "X"))
+        page.goto(file.as_uri(), wait_until="commit")
+        outside.accept()[0].close()
+        page.close()
 
 
 def test_a_run_sees_only_its_owners_files(machine: Machine) -> None:

@@ -33,14 +33,6 @@ def machine(aws: Stack, python: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 @pytest.fixture(scope="module")
-def loop() -> Iterator[Loop]:
-    """The event loop of the proxy."""
-    made = Loop()
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def hub(machine: Machine, loop: Loop) -> Iterator[Hub]:
     """Its hub, with a run of ana's for ben and one for nobody; S3 is reached through a proxy."""
     for prefix, readers, error in ((RUN, ["ben"], None), ("runs/ana/private/20261124T070000Z", [], ERROR)):
