@@ -33,8 +33,9 @@ def install() -> tuple[Path, Path]:
         wanted = {"bwrap": "bubblewrap", "setpriv": "util-linux", "nft": "nftables"}
         packages.install(NAME, [wanted[name] for name in missing], "what contains users is missing")
     proxy = npm.install(NAME, _FILES / "proxy", CACHE / "workbench-proxy") / "configurable-http-proxy"
-    command = [ROOT / "infra" / "environment", NAME]
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [ROOT / "infra" / "environment", NAME], check=False, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
     if done.returncode:
         raise StackError(f"{NAME}: its Python packages could not be installed, see above")
     return Path(done.stdout.strip()), proxy

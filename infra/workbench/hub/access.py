@@ -13,6 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.errors import DeployError
 from infra.workbench.hub.sandbox import ACCESS
 from infra.workbench.hub.settings import Settings
 from infra.workbench.hub.users import User, Users
@@ -137,7 +140,7 @@ def main() -> None:
     while True:
         try:
             renew(Settings.load())
-        except Exception as error:  # tried again in time
+        except (DeployError, OSError, BotoCoreError, ClientError) as error:  # tried again, in time
             print(f"access: {error}", flush=True)
         time.sleep(_RENEW_SECONDS)
 
