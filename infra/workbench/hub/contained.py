@@ -62,6 +62,7 @@ def run(settings: Settings, job: Job, stop: threading.Event) -> Ended:
     argv += [json.dumps(dict(job.parameters)), job.title]
     command = sandbox.command(settings, job.user, argv, binds={job.work: _INSIDE})
     environment = {**sandbox.environment(job.user), **access.variables(settings)}
+    limits.end(settings, job.user.name, _PURPOSE)  # what a killed scheduler may have left
     before = limits.killed(settings, job.user.name, _PURPOSE)
     with _PROGRAM.open("rb") as program:
         # bwrap ends with the thread that started it, and everything inside with bwrap.
@@ -77,6 +78,7 @@ def run(settings: Settings, job: Job, stop: threading.Event) -> Ended:
             preexec_fn=sandbox.preexec(settings, job.user, _PURPOSE),  # noqa: PLW1509
         )
     ended = wait(process, job.seconds, stop)
+    limits.end(settings, job.user.name, _PURPOSE)
     if limits.killed(settings, job.user.name, _PURPOSE) > before:
         return replace(ended, full=f"It took more memory than a notebook may have, {settings.memory}.")
     return ended
