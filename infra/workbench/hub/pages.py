@@ -39,7 +39,7 @@ _FRAME = template.Template(Path(__file__).with_name("pages.html").read_text(), w
 T = TypeVar("T")
 
 
-class Handler(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]
+class Handler(HubOAuthenticated, web.RequestHandler):
     """What all of them share."""
 
     def initialize(self, settings: Settings, catalog: Catalog) -> None:
@@ -83,7 +83,7 @@ class Handler(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]
 class Listing(Handler):
     """All that a user may read, and what is scheduled for the user."""
 
-    @web.authenticated  # type: ignore[untyped-decorator]
+    @web.authenticated
     async def get(self) -> None:
         user = self.known()
         entries = await self.ask(self.catalog.entries, user)
@@ -101,7 +101,7 @@ class Listing(Handler):
 class Showing(Handler):
     """A run or a page."""
 
-    @web.authenticated  # type: ignore[untyped-decorator]
+    @web.authenticated
     async def get(self, kind: str, owner: str, path: str) -> None:
         user = self.known()
         is_notebook = kind == RUNS and path.endswith("/notebook.ipynb")

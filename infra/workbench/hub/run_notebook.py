@@ -27,7 +27,7 @@ _CUT = f"\n[Output cut: this notebook printed more than {_MOST_OUTPUT // 1_000_0
 _PRINTS = ("stream", "display_data", "execute_result", "update_display_data", "error")
 
 
-class Client(PapermillNotebookClient):  # type: ignore[misc]
+class Client(PapermillNotebookClient):
     """Papermill's client, with a kernel that only its own user reaches, and an end to output and time."""
 
     seconds = 0.0
@@ -70,7 +70,7 @@ class Client(PapermillNotebookClient):  # type: ignore[misc]
                 os.kill(manager.provisioner.pid, signal.SIGKILL)
 
 
-class Engine(NBClientEngine):  # type: ignore[misc]
+class Engine(NBClientEngine):
     """Papermill's engine with that client."""
 
     @classmethod

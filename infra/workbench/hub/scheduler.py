@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.workbench.hub import contained, files, runs, schedules, tell
-from infra.workbench.hub.runs import Claimed, Due, Held
+from infra.workbench.hub.runs import Claimed, Due, Held, Lost
 from infra.workbench.hub.schedules import File
 from infra.workbench.hub.settings import Settings
 from infra.workbench.hub.store import Store, Unavailable
@@ -74,15 +74,19 @@ class Scheduler:
         users = Users.load(self._settings.folder)
         found = list(schedules.find(self._settings.folder, users))
         for file in found:
-            self._note(file, users)
+            # Nothing that one user lays down may keep the others' notebooks from being run.
+            try:
+                self._note(file, users)
+            except Exception as error:  # noqa: BLE001
+                say(f"{file.owner}/{file.path}: {type(error).__name__}: {error}")
         self._status(found, now)
         due = [one for file in found if (one := self._due(file, users, now))]
         self._settled = {key: self._settled[key] for key in {one.prefix for one in due} & set(self._settled)}
         for one in sorted(due, key=lambda one: (self._turns.get(one.user.name, 0), one.at)):
             if self.stop.is_set() or len(self._running) >= AT_ONCE:
                 return
-            if one.user.name not in self._running and self._is_open(one, now):
-                self._start(one, now)
+            if one.user.name not in self._running and self._is_open(one, now) and not self._start(one, now):
+                return
 
     def idle(self) -> bool:
         """Whether nothing runs and nothing waits for delivery."""
@@ -106,22 +110,22 @@ class Scheduler:
         until = self._settled[due.prefix]
         return until is not None and now >= until
 
-    def _start(self, due: Due, now: datetime) -> None:
+    def _start(self, due: Due, now: datetime) -> bool:
+        """Claims and starts a run. False if S3 is down: each question would take long, and nothing can be claimed."""
         try:
             found = self._claims.take(due, now)
         except Unavailable as error:
             self._say_down(error)
-            return
+            return False
         self._say_up()
         self._settled[due.prefix] = found.until if isinstance(found, Held) else None
-        if isinstance(found, Held):
-            return
         if isinstance(found, Claimed):
             self._turns[due.user.name] = next(self._count)
             self._running[due.user.name] = self._pool.submit(self._execute, due, found.attempt)
-            return
-        error_text = "It was begun twice, and each time the machine or the scheduler was ended before it was done."
-        runs.keep(self._kept, due, None, runs.record(due, None, now, error_text))
+        elif isinstance(found, Lost):
+            problem = "It was begun twice, and each time the machine or the scheduler was ended before it was done."
+            runs.keep(self._kept, due, None, runs.record(due, None, now, problem))
+        return True
 
     def _execute(self, due: Due, attempt: int) -> None:
         started = self._clock()
@@ -211,13 +215,14 @@ class Scheduler:
 
     def _say_up(self) -> None:
         if self.down:
-            say("S3 is back")
+            say("AWS answers again")
         self.down = False
 
 
 def say(text: str) -> None:
     """A line for the hub's log."""
-    print(f"scheduler: {text}", flush=True)
+    # A file's name may have bytes that are no text.
+    print(f"scheduler: {text}".encode(errors="replace").decode(), flush=True)
 
 
 def _place(state: Path, file: File, users: Users) -> tuple[Path, int, int]:

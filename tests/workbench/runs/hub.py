@@ -82,6 +82,7 @@ class Hub:
 
     machine: Machine
     proxy: HttpProxy  # before S3
+    visitors: dict[str, Visitor] = field(default_factory=dict)
 
     @property
     def pages(self) -> str:
@@ -90,7 +91,9 @@ class Hub:
 
     def visitor(self, name: str) -> Visitor:
         """A user who has signed in."""
-        return Visitor(self.machine.settings.address).sign_in(name)
+        if name not in self.visitors:
+            self.visitors[name] = Visitor(self.machine.settings.address).sign_in(name)
+        return self.visitors[name]
 
     def token(self, name: str) -> str:
         """A token that may do what that of a user's server may."""

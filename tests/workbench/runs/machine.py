@@ -3,11 +3,12 @@
 import json
 import os
 import random
-import shutil
 import subprocess
+import tempfile
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from infra.local.config import Stack
 from infra.local.servers.ports import any_free
-from infra.workbench.hub import contained, sandbox, users
+from infra.workbench.hub import contained, limits, sandbox, users
 from infra.workbench.hub.scheduler import Scheduler
 from infra.workbench.hub.settings import VARIABLE, Settings
 from infra.workbench.hub.store import Store
@@ -221,6 +222,18 @@ def wait(condition: Callable[[], Any], what: str, *, seconds: float = 30) -> Any
     return found
 
 
-def remove(machine: Machine) -> None:
-    """Removes its folder."""
-    shutil.rmtree(machine.state, ignore_errors=True)
+@contextmanager
+def maker(stack: Stack, python: Path) -> Iterator[Callable[..., Machine]]:
+    """Makes machines, in a folder that other users of the system may pass, and removes them."""
+    machines: list[Machine] = []
+
+    def make(**more: Any) -> Machine:
+        machines.append(made(stack, folder, python, **more))
+        return machines[-1]
+
+    with tempfile.TemporaryDirectory(prefix="workbench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        yield make
+        for machine in machines:
+            limits.end_all(machine.settings)

@@ -3,11 +3,15 @@
 import os
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from playwright.sync_api import Browser
 
 from infra.workbench.hub import contained, tell
 from infra.workbench.hub.contained import Run
@@ -209,9 +213,51 @@ def test_what_a_notebook_puts_into_its_output_is_not_loaded_either(machine: Mach
     look(scheduler(machine, lambda: MONDAY))
     parsed = Outside()
     parsed.feed(machine.text(f"{FOLDER}/page.html"))
-    # It is there, and the policy before it forbids it. tests of the pages in Chromium see that nothing is asked for.
+    # It is there, and the policy before it forbids it.
     assert "img https://example.com/x.png" in parsed.found
     assert parsed.policy.startswith("default-src 'none'; img-src data:;")
+
+
+def test_a_browser_asks_nobody_for_anything_to_show_a_page(machine: Machine, chromium: Browser) -> None:
+    with asked() as (url, lines):
+        html = f'<img src="{url}/a.png"><link rel="stylesheet" href="{url}/a.css"><iframe src="{url}/frame"></iframe>'
+        html += f'<script src="{url}/a.js"></script><script>fetch("{url}")</script><style>@import "{url}/b.css"</style>'
+        machine.schedule("ana", "weekly", [f"from IPython.display import HTML\nHTML({html!r})"], WEEKLY, at=SAVED)
+        look(scheduler(machine, lambda: MONDAY))
+        text = machine.text(f"{FOLDER}/page.html")
+        for policy, found in (("Content-Security-Policy", False), ("X-None", True)):
+            file = machine.state / f"{policy}.html"
+            file.write_text(text.replace("Content-Security-Policy", policy))
+            page = chromium.new_page()
+            page.goto(file.as_uri(), wait_until="load")
+            page.close()
+            # Of the second page, which has no policy, everything is asked for.
+            assert bool(lines) == found, lines
+    assert {"GET /a.png", "GET /a.css", "GET /frame", "GET /a.js", "GET /b.css"} <= lines
+
+
+@contextmanager
+def asked() -> Iterator[tuple[str, set[str]]]:
+    """A server elsewhere, and what it was asked for."""
+    lines: set[str] = set()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            lines.add(f"GET {self.path}")
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Says nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", lines
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_a_run_sees_only_its_owners_files(machine: Machine) -> None:

@@ -21,23 +21,10 @@ ERROR = "ValueError: <b>no such week</b>"
 
 
 @pytest.fixture(scope="module")
-def machine(aws: Stack, python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+def machine(aws: Stack, python: Path) -> Iterator[Machine]:
     """One machine for all of these tests."""
-    folder = tmp_path_factory.mktemp("pages")
-    for parent in (folder, *folder.parents):
-        if parent.owner() == "root" and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o111)
-    made = machines.peopled(machines.made(aws, folder, python))
-    yield made
-    machines.remove(made)
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[Loop]:
-    """The event loop of the proxy."""
-    made = Loop()
-    yield made
-    made.close()
+    with machines.maker(aws, python) as make:
+        yield machines.peopled(make())
 
 
 @pytest.fixture(scope="module")

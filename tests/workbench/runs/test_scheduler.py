@@ -289,6 +289,24 @@ def test_a_schedule_that_cannot_be_read_is_counted_once_and_others_go_on(machine
     assert not note.exists()
 
 
+def test_what_one_user_lays_down_keeps_nobody_else_from_being_run(machine: Machine) -> None:
+    hostile = os.fsdecode(b"not \xff text")
+    machine.schedule("ana", hostile, ["1"], WEEKLY, at=SAVED)
+    machine.schedule("ana", "x" * 200, ["1"], "schedule = " + "[" * 20_000, at=SAVED)
+    machine.schedule("ana", "number", ["1"], f"timeout_minutes = {'9' * 90_000}", at=SAVED)
+    machine.put("ana", "large.schedule.toml", "#" * 200_000, at=SAVED)
+    for number in range(250):
+        machine.put("ana", f"many/{number}.schedule.toml", "", at=SAVED)
+    (machine.home("ana") / "folder.schedule.toml").mkdir()
+    os.mkfifo(machine.home("ana") / "pipe.schedule.toml")
+    machine.schedule("ben", "weekly", ["1"], WEEKLY, at=SAVED)
+    counted = Counted()
+    look(scheduler(machine, lambda: MONDAY, counted))
+    assert counted.names == ["weekly.ipynb"]
+    assert "cannot be printed" in (machine.home("ana") / f"{hostile}.schedule.error.txt").read_text()
+    assert len(list(machine.home("ana").rglob("*.schedule.error.txt"))) <= 201
+
+
 def test_a_note_is_not_written_through_a_link(machine: Machine) -> None:
     machine.schedule("ana", "bad", ["1"], "schedule = ", at=SAVED)
     victim = machine.state / "victim"
