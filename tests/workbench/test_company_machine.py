@@ -92,7 +92,7 @@ def machine(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         )
         settings.file.write_text(settings.text())
         yield Machine(stack, settings, lake["LakeBucket"], python)
-        firewall.remove(settings)
+        firewall.remove(settings.name)
     finally:
         drop(stack, prefix=prefix)
         deployer.remove()
