@@ -236,4 +236,4 @@ def maker(stack: Stack, python: Path) -> Iterator[Callable[..., Machine]]:
         folder.chmod(0o711)
         yield make
         for machine in machines:
-            limits.end_all(machine.settings)
+            limits.end_all(machine.settings.name)
