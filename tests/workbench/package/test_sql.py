@@ -207,6 +207,7 @@ def test_a_query_that_is_interrupted_stops_in_the_engine(notebook: Notebook, lak
     # As the Stop button does: SIGINT in the middle of the query.
     failure = notebook.fail(f"""
         import os, signal, threading
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, if the tests run in the background
         threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
         sql('select count(*) /* interrupted */ from {_MANY}')
     """)
