@@ -97,6 +97,7 @@ class Hub:
 
     def token(self, name: str) -> str:
         """A token that may do what that of a user's server may."""
+        self.visitor(name)  # until somebody has signed in, the hub does not know the user
         url = f"http://127.0.0.1:{self.machine.settings.hub_port}/hub/api/users/{name}/tokens"
         body = json.dumps({"roles": ["server"]}).encode()
         request = urllib.request.Request(url, body, {"Authorization": f"token {_ADMIN}"})

@@ -192,7 +192,7 @@ def scheduler(machine: Machine, clock: Callable[[], datetime], run: contained.Ru
     return Scheduler(machine.settings, machine.store, run or contained.runner(machine.settings), clock)
 
 
-def look(scheduler: Scheduler, *, seconds: float = 90) -> None:
+def look(scheduler: Scheduler, *, seconds: float = 180) -> None:
     """Lets it look until nothing is due, running or waiting."""
     deadline = time.monotonic() + seconds
     while True:
@@ -203,7 +203,7 @@ def look(scheduler: Scheduler, *, seconds: float = 90) -> None:
         time.sleep(0.05)
 
 
-def until(scheduler: Scheduler, condition: Callable[[], Any], what: str, *, seconds: float = 30) -> None:
+def until(scheduler: Scheduler, condition: Callable[[], Any], what: str, *, seconds: float = 60) -> None:
     """Lets a scheduler look until a condition holds."""
 
     def met() -> Any:
@@ -213,7 +213,7 @@ def until(scheduler: Scheduler, condition: Callable[[], Any], what: str, *, seco
     wait(met, what, seconds=seconds)
 
 
-def wait(condition: Callable[[], Any], what: str, *, seconds: float = 30) -> Any:
+def wait(condition: Callable[[], Any], what: str, *, seconds: float = 60) -> Any:
     """Waits for a condition, and returns what it gave."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

@@ -116,6 +116,22 @@ def test_a_page_that_is_published_is_read_by_whom_it_is_for(hub: Hub, tmp_path: 
     assert [hub.visitor(name).get(path).status for name in ("ana", "cam", "dora")] == [404, 404, 404]
 
 
+def test_a_page_that_is_not_published_is_told_in_the_notebook(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "week.ipynb").write_text(machines.notebook("1"))
+    (tmp_path / "broken.ipynb").write_text("{}")
+    wanted = {
+        "publish('week.ipynb', to=['nobody'])": "StorewatchError: the page was not changed: There is no reader nobody",
+        "publish('week.ipynb', name='../x')": "ValueError: '../x' is no name for a page",
+        "publish('broken.ipynb')": "ValueError: broken.ipynb is no notebook",
+        "os.environ.pop('JUPYTERHUB_API_TOKEN'); publish('week.ipynb')": "StorewatchError: pages are published from",
+    }
+    tries = "".join(f"try: {code}\nexcept Exception as e: print(type(e).__name__ + ':', e)\n" for code in wanted)
+    done = hub.python(f"import os\nfrom storewatch.publish import publish\n{tries}", "ana", tmp_path)
+    assert done.returncode == 0, done.stderr
+    for line, message in zip(done.stdout.splitlines(), wanted.values(), strict=True):
+        assert line.startswith(message)
+
+
 def test_a_page_is_the_owners_of_the_token_and_changed_by_nobody_else(hub: Hub) -> None:
     ana, ben = hub.token("ana"), hub.token("ben")
     assert hub.ask("PUT", "api/mine", ana, b"ana's").status == 200

@@ -143,7 +143,7 @@ def test_a_run_whose_scheduler_was_killed_is_repeated_once(machine: Machine) -> 
     process = machine.start("scheduler")
     try:
         uid = machine.users["ana"].uid
-        wait(lambda: any("ipykernel" in one for one in processes(uid)), "the kernel")
+        wait(lambda: any("ipykernel" in one for one in processes(uid)), "the kernel", seconds=120)
     finally:
         process.kill()
         process.wait(10)
@@ -202,7 +202,7 @@ def test_a_scheduler_that_is_stopped_gives_its_run_to_the_next_one(machine: Mach
     one = scheduler(machine, lambda: MONDAY)
     one.look()
     uid = machine.users["ana"].uid
-    wait(lambda: any("ipykernel" in one for one in processes(uid)), "the kernel")
+    wait(lambda: any("ipykernel" in one for one in processes(uid)), "the kernel", seconds=120)
     one.close()
     wait(lambda: not processes(uid), "nothing of it is left")
     assert machine.keys("runs/") == []
