@@ -11,6 +11,8 @@ from infra.local.sample.places import read_places
 from infra.workbench.hub import limits
 from tests.workbench.conftest import Workbench
 
+pytestmark = pytest.mark.smoke
+
 
 def test_a_user_sees_no_home_but_its_own(workbench: Workbench) -> None:
     workbench.python("ana", "open('mine.txt', 'w').write('secret of ana')")
