@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from infra.errors import DeployError
-from infra.workbench.hub import access, firewall, sandbox, users
+from infra.workbench.hub import access, firewall, limits, sandbox, users
 from infra.workbench.hub.settings import Settings
 
 
@@ -41,18 +41,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def change(settings: Settings, args: argparse.Namespace) -> str | None:
-    """Writes users.json. Returns the password if there is a new one."""
+    """Writes users.json. Returns the password if there is a new one.
+
+    Who loses a group, a source or everything loses the server that runs too, so that it counts at once.
+    """
     lists = {key: tuple(value.split()) for key in ("groups", "sources") if (value := getattr(args, key)) is not None}
     rights = {**lists, **({"admin": args.admin == "yes"} if args.admin else {})}
     rights |= {"mail": args.mail} if args.mail else {}
     password = None
     with users.changed(settings.folder, settings.uid_base) as change:
+        before = change.users[args.name] if args.name in change.users else None
         if args.remove:
             change.remove(args.name)
         else:
-            if args.new_password or args.name not in change.users:
+            if args.new_password or before is None:
                 password, rights["password"] = users.new_password()
             change.put(args.name, **rights)
+    if before and (args.remove or any(set(getattr(before, key)) - set(kept) for key, kept in lists.items())):
+        for purpose in (sandbox.SERVER, sandbox.RUN):
+            limits.end(settings, args.name, purpose)
     return password
 
 
@@ -62,7 +69,7 @@ def told(settings: Settings, name: str) -> str:
     if name not in known:
         return f"user {name}: removed; the home stays"
     rights = [*(["administrator"] if known[name].admin else []), *(f"group {one}" for one in known[name].groups)]
-    rights += [f"sources of {country}" for country in known[name].sources]
+    rights += [f"sources of {' '.join(known[name].sources)}"] if known[name].sources else []
     return f"user {name}: {', '.join(rights) or 'the lake'}"
 
 

@@ -1,5 +1,6 @@
 """A user's processes see and reach what is theirs, take no more than their share, and hold no secret of anybody else."""
 
+import argparse
 import socket
 import subprocess
 import urllib.parse
@@ -8,7 +9,8 @@ import psycopg
 import pytest
 
 from infra.local.sample.places import read_places
-from infra.workbench.hub import limits
+from infra.workbench import __main__ as people
+from infra.workbench.hub import limits, sandbox
 from tests.workbench.conftest import Workbench
 
 pytestmark = pytest.mark.smoke
@@ -99,6 +101,22 @@ def test_an_analyst_asks_the_lake_with_a_login_of_its_own(workbench: Workbench) 
     code = "from storewatch import sql; print(sql('select current_user as me').me[0])"
     for name in ("ana", "ben"):
         assert workbench.user(name).name in workbench.python(name, code)
+
+
+def test_who_loses_a_group_loses_the_server_that_still_sees_its_folder(workbench: Workbench) -> None:
+    name = f"dan-{workbench.suffix}"
+    kept = {"name": name, "sources": None, "admin": None, "mail": None, "new_password": False, "remove": False}
+    people.change(workbench.settings, argparse.Namespace(groups="ops", **kept))
+    workbench.run("dan", "true")  # makes the home
+    user = workbench.user("dan")
+    server = subprocess.Popen(
+        sandbox.command(workbench.settings, user, ["sleep", "1000"], outlives=True),
+        preexec_fn=sandbox.preexec(workbench.settings, user),
+    )
+    people.change(workbench.settings, argparse.Namespace(groups="ops", **kept))
+    assert server.poll() is None
+    people.change(workbench.settings, argparse.Namespace(groups="", **kept))
+    server.wait(10)
 
 
 def test_memory_beyond_the_limit_ends_the_process_that_takes_it_and_no_other(workbench: Workbench) -> None:

@@ -17,7 +17,6 @@ from infra.workbench.hub.users import User, Users
 
 _PROGRAM = Path(__file__).with_name("run_notebook.py")
 _INSIDE = "/run/notebook"
-_PURPOSE = "run"
 # After the notebook's time: to end the kernel, and to write the notebook and its page.
 GRACE_SECONDS = 90.0
 _LOG_BYTES = 20_000
@@ -62,8 +61,8 @@ def run(settings: Settings, job: Job, stop: threading.Event) -> Ended:
     argv += [json.dumps(dict(job.parameters)), job.title]
     command = sandbox.command(settings, job.user, argv, binds={job.work: _INSIDE})
     environment = {**sandbox.environment(job.user), **access.variables(settings)}
-    limits.end(settings, job.user.name, _PURPOSE)  # what a killed scheduler may have left
-    before = limits.killed(settings, job.user.name, _PURPOSE)
+    limits.end(settings, job.user.name, sandbox.RUN)  # what a killed scheduler may have left
+    before = limits.killed(settings, job.user.name, sandbox.RUN)
     with _PROGRAM.open("rb") as program:
         # bwrap ends with the thread that started it, and everything inside with bwrap.
         process = subprocess.Popen(
@@ -75,11 +74,11 @@ def run(settings: Settings, job: Job, stop: threading.Event) -> Ended:
             cwd="/",
             start_new_session=True,
             # It only writes to files and sets limits, which is safe beside other threads.
-            preexec_fn=sandbox.preexec(settings, job.user, _PURPOSE),  # noqa: PLW1509
+            preexec_fn=sandbox.preexec(settings, job.user, sandbox.RUN),  # noqa: PLW1509
         )
     ended = wait(process, job.seconds, stop)
-    limits.end(settings, job.user.name, _PURPOSE)
-    if limits.killed(settings, job.user.name, _PURPOSE) > before:
+    limits.end(settings, job.user.name, sandbox.RUN)
+    if limits.killed(settings, job.user.name, sandbox.RUN) > before:
         return replace(ended, full=f"It took more memory than a notebook may have, {settings.memory}.")
     return ended
 

@@ -22,6 +22,7 @@ ACCESS = "/run/storewatch"
 GROUPS = "/groups"
 # What a process is for: each has limits of its own.
 SERVER = "server"
+RUN = "run"
 _ETC = (
     "ssl",
     "ca-certificates",
