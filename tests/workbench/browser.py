@@ -63,6 +63,14 @@ class Lab:
         """Runs the first cell, and waits for what it shows."""
         self._execute(0, shows)
 
+    def write_text(self, name: str, text: str) -> None:
+        """Makes a text file with the launcher's card, and saves it under a name."""
+        self.page.locator(".jp-LauncherCard", has_text="Text File").click()
+        editor = self.page.locator(".jp-FileEditor .cm-content")
+        editor.click()
+        self.page.keyboard.insert_text(text)
+        self.save_as(name)
+
     def _execute(self, number: int, shows: str) -> None:
         output = self.page.locator(".jp-NotebookPanel .jp-OutputArea-output", has_text=shows).last
         deadline = time.monotonic() + _MILLISECONDS / 1000
@@ -78,7 +86,7 @@ class Lab:
                     raise
 
     def save_as(self, name: str) -> None:
-        """Saves the notebook for the first time, under a name in the folder that is shown."""
+        """Saves what is open for the first time, under a name in the folder that is shown."""
         self.page.keyboard.press("Control+s")
         dialog = self.page.locator(".jp-Dialog")
         dialog.locator("input").first.fill(name)

@@ -246,7 +246,7 @@ def _changes(folders: list[Path], state: Path, stop: threading.Event) -> Iterato
         yield from watch(
             *(folder for folder in folders if folder.is_dir()),
             # Beside homes and groups the hub itself writes all the time.
-            watch_filter=lambda _, path: Path(path).parent != state or Path(path).name == _USERS,
+            watch_filter=lambda _, path: Path(path).parent != state or Path(path).name in (_USERS, "homes", "groups"),
             recursive=False,
             debounce=_QUIET_MILLISECONDS,
             rust_timeout=_IDLE_MILLISECONDS,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from infra.errors import DeployError
-from infra.workbench.hub import files, tell
+from infra.workbench.hub import files, sandbox, tell, users
 from infra.workbench.hub import mirror as mirrors
 from infra.workbench.hub import restore as restores
 from infra.workbench.hub.mirror import Mirror
@@ -97,6 +97,18 @@ def test_every_save_is_on_s3_within_seconds(machine: Machine) -> None:
     versions = [(one.deleted, one.latest) for one in machine.store.versions("homes/ana/a.ipynb")]
     assert sorted(versions) == [(False, False), (True, True)]
     assert Users.parse(machine.text("users.json")).groups == machine.users.groups
+
+
+@pytest.mark.smoke
+def test_the_first_home_of_a_machine_is_on_s3_within_seconds(make: Callable[..., Machine]) -> None:
+    machine = make()
+    with users.changed(machine.state, machine.settings.uid_base) as change:
+        change.put("ana")
+    with following(machine):
+        wait(lambda: machine.keys("backup/"), "the first full pass, without any home")
+        sandbox.prepare(machine.settings, machine.users["ana"], {})
+        machine.put("ana", "a.ipynb", "1")
+        wait(lambda: machine.keys("homes/ana/a.ipynb"), "a file of a new home", seconds=6)
 
 
 def test_a_full_pass_leaves_a_heartbeat_and_counts_itself(machine: Machine) -> None:
