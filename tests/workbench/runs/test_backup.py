@@ -106,6 +106,9 @@ def test_the_first_home_of_a_machine_is_on_s3_within_seconds(make: Callable[...,
         change.put("ana")
     with following(machine):
         wait(lambda: machine.keys("backup/"), "the first full pass, without any home")
+        with users.changed(machine.state, machine.settings.uid_base) as change:
+            change.put("ben")
+        wait(lambda: "ben" in machine.text("users.json"), "what it watches for", seconds=6)
         sandbox.prepare(machine.settings, machine.users["ana"], {})
         machine.put("ana", "a.ipynb", "1")
         wait(lambda: machine.keys("homes/ana/a.ipynb"), "a file of a new home", seconds=6)
