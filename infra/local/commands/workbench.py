@@ -138,6 +138,8 @@ def provide(stack: Stack, settings: Settings) -> None:
     )
     for user in known:
         trino.set_password(stack, user.name, access.trino_password(settings, user.name))
+    # The hub's code finds AWS in the environment.
+    os.environ.update(stack.aws.environment())
     access.renew(settings)
 
 

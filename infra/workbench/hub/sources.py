@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.country_file import LOGINS, CountryFile
 from infra.country_secrets import workbench_name
@@ -42,10 +42,10 @@ def read_login(secretsmanager: Any, prefix: str, country: str) -> dict[str, dict
     name = workbench_name(prefix, country)
     try:
         text = secretsmanager.get_secret_value(SecretId=name)["SecretString"]
-    except ClientError as error:
-        if error.response["Error"]["Code"] == "ResourceNotFoundException":
-            return {}
-        raise DeployError(f"the secret {name} cannot be read: {error.response['Error']['Message']}") from None
+    except secretsmanager.exceptions.ResourceNotFoundException:
+        return {}
+    except (BotoCoreError, ClientError) as error:
+        raise DeployError(f"the secret {name} cannot be read: {error}") from error
     try:
         found: dict[str, dict[str, str]] = json.loads(text)
     except ValueError:
