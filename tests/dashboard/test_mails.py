@@ -14,8 +14,8 @@ from infra.dashboard.client import Client
 from infra.dashboard.importer import bring
 from infra.local.servers.processes import wait_for
 from tests.dashboard import lake as lakes
-from tests.harness import mail
 from tests.dashboard.conftest import Shown
+from tests.harness import mail
 
 REPORTS = files.load().reports
 LOW, WEEKLY = REPORTS["availability_low"], REPORTS["trends_weekly"]

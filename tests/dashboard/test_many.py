@@ -15,9 +15,9 @@ from infra.local.commands import dashboard
 from infra.local.config import Stack
 from infra.local.servers import superset
 from infra.local.servers.processes import wait_for
-from tests.harness import mail
 from tests.dashboard.browser import Viewer
 from tests.dashboard.conftest import Shown
+from tests.harness import mail
 
 VIEWERS = 50
 SLUG = "storewatch-live"

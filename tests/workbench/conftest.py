@@ -80,7 +80,7 @@ class Workbench:
 
 def notebook(*cells: str, **metadata: object) -> str:
     """A notebook of some cells of code."""
-    made = [
+    made: list[dict[str, object]] = [
         {"cell_type": "code", "id": f"cell-{n}", "source": text, "metadata": {}, "outputs": [], "execution_count": None}
         for n, text in enumerate(cells)
     ]

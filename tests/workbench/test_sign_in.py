@@ -11,6 +11,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from http.cookiejar import CookieJar
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -128,6 +129,15 @@ def hub(stack: Stack, provider: Provider, tmp_path_factory: pytest.TempPathFacto
         jupyterhub.stop(stack, name)
         deployer.remove()
         shutil.rmtree(home, ignore_errors=True)
+
+
+def test_the_page_s_settings_can_be_read(tmp_path: Path) -> None:
+    page = (ROOT / "docs/workbench.md").read_text()
+    (text,) = re.findall(r'```json\n(\s*\{\n\s*"state".*?)```', page, re.DOTALL)
+    (tmp_path / "settings.json").write_text(text)
+    settings = Settings.load(tmp_path / "settings.json")
+    assert (settings.engine, settings.address) == ("athena", "https://workbench.company.example")
+    assert settings.analysts_role and settings.workgroup
 
 
 def sign_in(hub: Settings) -> tuple[urllib.request.OpenerDirector, str]:

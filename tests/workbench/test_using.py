@@ -38,6 +38,7 @@ def test_a_wrong_password_and_an_unknown_user_are_refused_alike(chromium: Browse
     assert told[0] == told[1] and "Invalid username or password" in told[0]
 
 
+@pytest.mark.smoke
 def test_a_notebook_is_written_run_and_saved(ana: Lab, workbench: Workbench) -> None:
     ana.open()
     ana.new_notebook()
@@ -49,6 +50,7 @@ def test_a_notebook_is_written_run_and_saved(ana: Lab, workbench: Workbench) -> 
     assert ana.left == []
 
 
+@pytest.mark.smoke
 def test_what_is_in_the_groups_folder_is_shared_and_nothing_else(ana: Lab, ben: Lab, workbench: Workbench) -> None:
     for path in ("groups/ops/shared.ipynb", "own.ipynb"):
         workbench.write("ana", path, notebook("print('shared by ana')"))

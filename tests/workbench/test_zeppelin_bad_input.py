@@ -3,6 +3,7 @@
 import copy
 import json
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,27 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     assert ended.status == 2
     assert ended.errors.startswith(f"import-notes: {tmp_path}/out/zeppelin/Note.ipynb cannot be written: ")
     assert ended.errors.count("\n") == 1
+
+
+HOSTILE = {
+    "remarks": "%athena select 1;" + "/**/" * 20_000 + "x",
+    "quotes": "%spark.sql " + "'\\" * 45_000,
+    "forms": "%athena " + "${" * 45_000,
+    "markdown": "%md " + "${a=" * 20_000,
+    "parentheses": "%python " + "(" * 90_000,
+    "minuses": "%python " + "-" * 90_000 + "1",
+    "properties": "%jdbc(" + '"' * 90_001,
+    "dots": "%python " + "a." * 45_000 + "b",
+    "long": "%athena " + "x" * 10_000_000,
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_no_paragraph_takes_the_import_long(kind: str, tmp_path: Path) -> None:
+    bad = {"code": "SUCCESS", "msg": [{"type": "HTML", "data": "<a href='https://" + "x" * 900_000 + "'>"}]}
+    started = time.monotonic()
+    assert one(tmp_path, paragraph(HOSTILE[kind], results=bad)).status == 0
+    assert time.monotonic() - started < 60
 
 
 def damaged(draw: random.Random, value: Any) -> Any:

@@ -25,6 +25,7 @@ from infra.local.prefix import add_prefix_argument
 from infra.local.servers import jupyterhub, ports, trino
 from infra.local.servers.locks import exclusive
 from infra.local.servers.processes import Server
+from infra.workbench import __main__ as people
 from infra.workbench.hub import access, firewall, users
 from infra.workbench.hub.settings import Settings
 
@@ -39,12 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--at", help="restore: as of this instant, such as 2026-11-26T12:00Z")
     parser.add_argument("--force", action="store_true", help="restore: write over homes that are not empty")
     parser.add_argument("--name", help="the user")
-    parser.add_argument("--groups", help="groups whose folders the user shares, separated by spaces")
-    parser.add_argument("--sources", help="countries whose PostgreSQL and Elasticsearch the user may read")
-    parser.add_argument("--mail", help="where the user is told of runs")
-    parser.add_argument("--admin", choices=["yes", "no"], help="may manage the hub's servers and see all pages")
-    parser.add_argument("--new-password", action="store_true", help="give the user another password")
-    parser.add_argument("--remove", action="store_true", help="remove the user, and keep the home")
+    people.add_arguments(parser)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -150,20 +146,11 @@ def change_user(stack: Stack, args: argparse.Namespace) -> None:
     settings = running(stack)
     if not args.name:
         raise StackError("name the user, as in make workbench-user NAME=ben")
-    lists = {key: tuple(value.split()) for key in ("groups", "sources") if (value := getattr(args, key)) is not None}
-    rights = {**lists, **({"admin": args.admin == "yes"} if args.admin else {})}
-    rights |= {"mail": args.mail} if args.mail else {}
-    password = None
-    with users.changed(settings.folder, settings.uid_base) as change:
-        if args.remove:
-            change.remove(args.name)
-            trino.remove_user(stack, args.name)
-        else:
-            if args.new_password or args.name not in change.users:
-                password, rights["password"] = users.new_password()
-            change.put(args.name, **rights)
+    password = people.change(settings, args)
+    if args.remove:
+        trino.remove_user(stack, args.name)
     provide(stack, settings)
-    say(jupyterhub.NAME, f"user {args.name} removed; the home stays" if args.remove else _told(settings, args.name))
+    say(jupyterhub.NAME, people.told(settings, args.name))
     if password:
         print(f"user      {args.name}\npassword  {password}")
 
@@ -180,17 +167,10 @@ def show(settings: Settings) -> None:
     known = users.Users.load(settings.folder)
     first = settings.folder / "first-password"
     for user in known:
-        print(_told(settings, user.name))
+        print(people.told(settings, user.name))
     if first.exists() and FIRST_USER in known and users.fits(first.read_text(), known[FIRST_USER].password):
         print(f"user      {FIRST_USER}\npassword  {first.read_text()}")
     print(settings.address)
-
-
-def _told(settings: Settings, name: str) -> str:
-    user = users.Users.load(settings.folder)[name]
-    rights = [*(["administrator"] if user.admin else []), *(f"group {group}" for group in user.groups)]
-    rights += [f"sources of {country}" for country in user.sources]
-    return f"user {name}: {', '.join(rights) or 'the lake'}"
 
 
 def _first_user(settings: Settings, countries: list[str]) -> None:
@@ -203,8 +183,8 @@ def _first_user(settings: Settings, countries: list[str]) -> None:
 
 def _uid_base(state: Path) -> int:
     """Where the ids of users begin: far from those that systems give, and kept."""
-    file = state / "settings.json"
-    return Settings.load(file).uid_base if file.exists() else 700_000_000 + 1000 * random.randrange(100_000)
+    found = jupyterhub.uid_base(state)
+    return 700_000_000 + 1000 * random.randrange(100_000) if found is None else found
 
 
 def _ports(stack: Stack, name: str) -> dict[str, int]:

@@ -1,5 +1,6 @@
 """JupyterHub, the hub of the analysts' workbench: its own Python environment, its proxy from npm, run as root."""
 
+import json
 import os
 import subprocess
 import urllib.error
@@ -13,7 +14,7 @@ from infra.local.errors import StackError
 from infra.local.servers import npm, packages
 from infra.local.servers.processes import Server
 from infra.workbench.hub import firewall, limits, sandbox
-from infra.workbench.hub.settings import VARIABLE, Settings
+from infra.workbench.hub.settings import VARIABLE, Settings, kernel_name
 
 NAME = "workbench"
 _START_SECONDS = 90
@@ -33,8 +34,9 @@ def install() -> tuple[Path, Path]:
         wanted = {"bwrap": "bubblewrap", "setpriv": "util-linux", "nft": "nftables"}
         packages.install(NAME, [wanted[name] for name in missing], "what contains users is missing")
     proxy = npm.install(NAME, _FILES / "proxy", CACHE / "workbench-proxy") / "configurable-http-proxy"
-    command = [ROOT / "infra" / "environment", NAME]
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [ROOT / "infra" / "environment", NAME], check=False, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
     if done.returncode:
         raise StackError(f"{NAME}: its Python packages could not be installed, see above")
     return Path(done.stdout.strip()), proxy
@@ -66,13 +68,22 @@ def stop(stack: Stack, name: str = NAME) -> bool:
 
 def clean(folder: Path) -> None:
     """Ends what users' servers a stopped workbench left, and takes its rules back."""
-    if (folder / "settings.json").exists():
+    if (base := uid_base(folder)) is not None:
         try:
-            settings = Settings.load(folder / "settings.json")
-            limits.end_all(settings)
-            firewall.remove(settings)
+            limits.end_all(kernel_name(base))
+            firewall.remove(kernel_name(base))
         except DeployError as error:
             raise StackError(f"{NAME}: {error}") from None
+
+
+def uid_base(folder: Path) -> int | None:
+    """Where the ids of a workbench's users begin; None if it never ran. The settings may be of an earlier release."""
+    try:
+        return int(json.loads((folder / "settings.json").read_text())["uid_base"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise StackError(f"{folder / 'settings.json'} cannot be read ({error!r}): delete it") from None
 
 
 def variables(stack: Stack, python: Path, settings: Settings) -> dict[str, str]:

@@ -13,6 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.errors import DeployError
 from infra.workbench.hub.sandbox import ACCESS
 from infra.workbench.hub.settings import Settings
 from infra.workbench.hub.users import User, Users
@@ -101,7 +104,11 @@ def _sources(settings: Settings, user: User) -> dict[str, str]:
 
     found: dict[str, str] = {}
     for country in user.sources:
-        found |= sources.files(settings, country, f"{ACCESS}/sources")
+        try:
+            found |= sources.files(settings, country, f"{ACCESS}/sources")
+        except DeployError as error:
+            # One country's secret or file is wrong. Nobody loses more by it than that country's sources.
+            print(f"access: {user.name} does not get the sources of {country}: {error}", flush=True)
     return found
 
 
@@ -137,7 +144,7 @@ def main() -> None:
     while True:
         try:
             renew(Settings.load())
-        except Exception as error:  # tried again in time
+        except (DeployError, OSError, BotoCoreError, ClientError) as error:  # tried again, in time
             print(f"access: {error}", flush=True)
         time.sleep(_RENEW_SECONDS)
 

@@ -7,7 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Ended:
 
     problem: str | None = None  # why it was ended from outside, or did not start
     stopped: bool = False  # because the scheduler stops
+    full: str | None = None  # a process of it was killed, because its memory was full
     log: str = ""  # the end of what it wrote beside the notebook
 
 
@@ -61,6 +62,7 @@ def run(settings: Settings, job: Job, stop: threading.Event) -> Ended:
     argv += [json.dumps(dict(job.parameters)), job.title]
     command = sandbox.command(settings, job.user, argv, binds={job.work: _INSIDE})
     environment = {**sandbox.environment(job.user), **access.variables(settings)}
+    limits.end(settings, job.user.name, _PURPOSE)  # what a killed scheduler may have left
     before = limits.killed(settings, job.user.name, _PURPOSE)
     with _PROGRAM.open("rb") as program:
         # bwrap ends with the thread that started it, and everything inside with bwrap.
@@ -76,8 +78,9 @@ def run(settings: Settings, job: Job, stop: threading.Event) -> Ended:
             preexec_fn=sandbox.preexec(settings, job.user, _PURPOSE),  # noqa: PLW1509
         )
     ended = wait(process, job.seconds, stop)
+    limits.end(settings, job.user.name, _PURPOSE)
     if limits.killed(settings, job.user.name, _PURPOSE) > before:
-        return Ended(f"It took more memory than a notebook may have, {settings.memory}.", ended.stopped, ended.log)
+        return replace(ended, full=f"It took more memory than a notebook may have, {settings.memory}.")
     return ended
 
 
@@ -102,7 +105,7 @@ def wait(process: "subprocess.Popen[bytes]", seconds: float, stop: threading.Eve
             process.wait()
         time.sleep(_POLL_SECONDS)
     reader.join(5)
-    return Ended(problem, stop.is_set() and process.returncode != 0, b"".join(last).decode(errors="replace"))
+    return Ended(problem, stop.is_set() and process.returncode != 0, log=b"".join(last).decode(errors="replace"))
 
 
 def _mark() -> dict[str, str]:

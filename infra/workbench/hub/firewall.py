@@ -29,9 +29,9 @@ def apply(settings: Settings, ports: Iterable[int], more: Mapping[int, Iterable[
     _nft(f"table inet {table} {{}}\ndelete table inet {table}\ntable inet {table} {{\n{chain}}}\n")
 
 
-def remove(settings: Settings) -> None:
-    """Takes the rules away."""
-    _nft(f"table inet {settings.name} {{}}\ndelete table inet {settings.name}\n")
+def remove(name: str) -> None:
+    """Takes the rules of the workbench of this kernel_name away."""
+    _nft(f"table inet {name} {{}}\ndelete table inet {name}\n")
 
 
 def _list(ports: Iterable[int]) -> str:

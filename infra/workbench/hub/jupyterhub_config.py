@@ -14,7 +14,7 @@ from infra.workbench.hub.spawner import SandboxSpawner
 os.umask(0o077)
 settings = Settings.load()
 state = settings.folder
-c = get_config()  # noqa: F821
+c = get_config()  # type: ignore[name-defined]  # noqa: F821
 
 c.JupyterHub.bind_url = f"http://127.0.0.1:{settings.port}"
 c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{settings.hub_port}"
@@ -73,4 +73,4 @@ c.JupyterHub.load_roles = [
 ]
 
 if (state / "jupyterhub_config.py").exists():
-    load_subconfig(str(state / "jupyterhub_config.py"))  # noqa: F821
+    load_subconfig(str(state / "jupyterhub_config.py"))  # type: ignore[name-defined]  # noqa: F821

@@ -58,10 +58,10 @@ def end(settings: Settings, user: str, purpose: str) -> None:
         _end(folder)
 
 
-def end_all(settings: Settings) -> None:
-    """Ends every process of every user, and removes the groups."""
+def end_all(name: str) -> None:
+    """Ends every process of every user of the workbench of this kernel_name, and removes the groups."""
     for root in (_ROOT, *(_ROOT / name for name in ("memory", "cpu", "pids"))):
-        for folder in sorted((root / settings.name).glob("**/"), reverse=True):
+        for folder in sorted((root / name).glob("**/"), reverse=True):
             _end(folder)
             folder.rmdir()
 

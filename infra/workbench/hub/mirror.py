@@ -219,11 +219,11 @@ def follow(mirror: Mirror, stop: threading.Event, *, full_seconds: float = _FULL
     while not stop.is_set():
         begun = time.monotonic()
         made = mirror.look(full=begun >= full_at)
+        if begun >= full_at and not made.failed:
+            full_at = begun + full_seconds
         if made.failed or made.torn:
             stop.wait(_AGAIN_SECONDS if made.failed else _TORN_SECONDS)
             continue
-        if begun >= full_at:
-            full_at = begun + full_seconds
         if mirror.folders != watched:
             # Once they are watched, looks again: something may have changed in between.
             watched = mirror.folders

@@ -39,7 +39,7 @@ _FRAME = template.Template(Path(__file__).with_name("pages.html").read_text(), w
 T = TypeVar("T")
 
 
-class Handler(HubOAuthenticated, web.RequestHandler):  # type: ignore[misc]
+class Handler(HubOAuthenticated, web.RequestHandler):
     """What all of them share."""
 
     def initialize(self, settings: Settings, catalog: Catalog) -> None:

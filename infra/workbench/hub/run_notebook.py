@@ -51,9 +51,10 @@ class Client(PapermillNotebookClient):
         """Keeps output up to the limit."""
         if message["msg_type"] in _PRINTS:
             content = message["content"]
-            self._printed += (
-                100 + len(content.get("text", "")) + sum(len(str(v)) for v in content.get("data", {}).values())
-            )
+            text = content.get("text", "")
+            # A notebook's file has each line of text by itself, in quotes and indented.
+            self._printed += 100 + len(text) + 10 * text.count("\n")
+            self._printed += sum(len(str(value)) for value in content.get("data", {}).values())
             # The error that ends the notebook is kept.
             if self._printed > _MOST_OUTPUT and message["msg_type"] != "error":
                 if not self._cut:

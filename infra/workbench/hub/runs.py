@@ -138,9 +138,9 @@ def outcome(work: Path, ended: Ended) -> str | None:
         return ended.problem
     try:
         error = json.loads(files.read(work, "result.json", _MOST_BYTES)[0])["error"]
-        return None if error is None else str(error)
+        return None if error is None else ended.full or str(error)
     except (OSError, ValueError, KeyError, TypeError):
-        return f"It ended without a result.\n{ended.log}"
+        return ended.full or f"It ended without a result.\n{ended.log}"
 
 
 def keep(folder: Path, due: Due, work: Path | None, content: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Runs notebooks when their schedules say so, outside of the users' servers: python -m infra.workbench.hub.scheduler"""
 
 import fcntl
+import itertools
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.workbench.hub import contained, files, runs, schedules, tell
-from infra.workbench.hub.runs import Claimed, Due, Held
+from infra.workbench.hub.runs import Claimed, Due, Held, Lost
 from infra.workbench.hub.schedules import File
 from infra.workbench.hub.settings import Settings
 from infra.workbench.hub.store import Store, Unavailable
@@ -44,10 +45,11 @@ class Scheduler:
         self._delivery = ThreadPoolExecutor(1, thread_name_prefix="delivery")
         self._delivering: Future[None] | None = None
         self._running: dict[str, Future[None]] = {}
-        self._last: dict[str, datetime] = {}  # when a user's turn was
+        self._turns: dict[str, int] = {}  # when each user's last turn was, counted
+        self._count = itertools.count(1)
         self._settled: dict[str, datetime | None] = {}  # runs that are held until then, or done
         self._told: set[tuple[str, str, str]] = set()
-        self._down = False
+        self.down = False
         self.stop = threading.Event()
         self.wake = threading.Event()
         self._kept, self._work = settings.folder / "runs", settings.folder / "work"
@@ -72,15 +74,19 @@ class Scheduler:
         users = Users.load(self._settings.folder)
         found = list(schedules.find(self._settings.folder, users))
         for file in found:
-            self._note(file, users)
+            # Nothing that one user lays down may keep the others' notebooks from being run.
+            try:
+                self._note(file, users)
+            except Exception as error:  # noqa: BLE001
+                say(f"{file.owner}/{file.path}: {type(error).__name__}: {error}")
         self._status(found, now)
         due = [one for file in found if (one := self._due(file, users, now))]
         self._settled = {key: self._settled[key] for key in {one.prefix for one in due} & set(self._settled)}
-        for one in sorted(due, key=lambda one: (self._last.get(one.user.name, one.at), one.at)):
+        for one in sorted(due, key=lambda one: (self._turns.get(one.user.name, 0), one.at)):
             if self.stop.is_set() or len(self._running) >= AT_ONCE:
                 return
-            if one.user.name not in self._running and self._is_open(one, now):
-                self._start(one, now)
+            if one.user.name not in self._running and self._is_open(one, now) and not self._start(one, now):
+                return
 
     def idle(self) -> bool:
         """Whether nothing runs and nothing waits for delivery."""
@@ -104,22 +110,22 @@ class Scheduler:
         until = self._settled[due.prefix]
         return until is not None and now >= until
 
-    def _start(self, due: Due, now: datetime) -> None:
+    def _start(self, due: Due, now: datetime) -> bool:
+        """Claims and starts a run. False if S3 is down: each question would take long, and nothing can be claimed."""
         try:
             found = self._claims.take(due, now)
         except Unavailable as error:
             self._say_down(error)
-            return
+            return False
         self._say_up()
         self._settled[due.prefix] = found.until if isinstance(found, Held) else None
-        if isinstance(found, Held):
-            return
         if isinstance(found, Claimed):
-            self._last[due.user.name] = now
+            self._turns[due.user.name] = next(self._count)
             self._running[due.user.name] = self._pool.submit(self._execute, due, found.attempt)
-            return
-        error_text = "It was begun twice, and each time the machine or the scheduler was ended before it was done."
-        runs.keep(self._kept, due, None, runs.record(due, None, now, error_text))
+        elif isinstance(found, Lost):
+            problem = "It was begun twice, and each time the machine or the scheduler was ended before it was done."
+            runs.keep(self._kept, due, None, runs.record(due, None, now, problem))
+        return True
 
     def _execute(self, due: Due, attempt: int) -> None:
         started = self._clock()
@@ -203,19 +209,20 @@ class Scheduler:
         partial.replace(whole)
 
     def _say_down(self, error: Exception) -> None:
-        if not self._down:
+        if not self.down:
             say(f"{error}; tries again until it is back, and keeps all results until then")
-        self._down = True
+        self.down = True
 
     def _say_up(self) -> None:
-        if self._down:
-            say("S3 is back")
-        self._down = False
+        if self.down:
+            say("AWS answers again")
+        self.down = False
 
 
 def say(text: str) -> None:
     """A line for the hub's log."""
-    print(f"scheduler: {text}", flush=True)
+    # A file's name may have bytes that are no text.
+    print(f"scheduler: {text}".encode(errors="replace").decode(), flush=True)
 
 
 def _place(state: Path, file: File, users: Users) -> tuple[Path, int, int]:

@@ -25,6 +25,9 @@ zoneinfo.reset_tzpath(to=())
 
 ENDING = ".schedule.toml"
 _MOST_BYTES = 100_000
+_MOST_SCHEDULES = 200  # in a home
+# Names become part of keys on S3, which have at most 1024 bytes.
+_LONGEST = 600
 _KEYS = ("schedule", "timezone", "parameters", "readers", "tell", "timeout_minutes")
 _MAIL = re.compile(r"[^@\s,;<>\"\x00-\x1f]+@[^@\s,;<>\"\x00-\x1f]+")
 READER = re.compile(r"(group:)?[a-z][a-z0-9-]{0,30}")
@@ -107,9 +110,13 @@ def find(state: Path, users: Users) -> Iterator[File]:
     for user in users:
         root = state / "homes" / user.name
         there = {found.path: found.stat for found in files.walk(root)}
-        for path, stat in there.items():
-            if path.endswith(ENDING):
-                yield _read(root, user.name, path, datetime.fromtimestamp(stat.st_mtime, UTC), user.uid, there)
+        paths = [path for path in there if path.endswith(ENDING)]
+        for number, path in enumerate(paths[: _MOST_SCHEDULES + 1]):
+            saved = datetime.fromtimestamp(there[path].st_mtime, UTC)
+            if number == _MOST_SCHEDULES:
+                yield File(user.name, path, saved, None, f"A home can have {_MOST_SCHEDULES} schedules. Remove some.")
+            else:
+                yield _read(root, user.name, path, saved, user.uid, there)
     for group in users.groups:
         for found in files.walk(state / "groups" / group):
             if found.path.endswith(ENDING):
@@ -129,6 +136,8 @@ def _read(root: Path, owner: str, path: str, saved: datetime, uid: int, there: M
         body, stat = files.read(root, path, _MOST_BYTES)
         if stat.st_uid != uid:
             raise Unreadable("The schedule belongs to another user. Save it anew as your own.")
+        if not path.isprintable() or len(path.encode()) > _LONGEST:
+            raise Unreadable("Its name is too long, or has characters that cannot be printed. Give it another.")
         if f"{path.removesuffix(ENDING)}.ipynb" not in there:
             raise Unreadable(f"There is no notebook {Path(path).name.removesuffix(ENDING)}.ipynb beside this schedule.")
         return File(owner, path, saved, parse(body))
@@ -142,7 +151,7 @@ def parse(body: bytes) -> Schedule:
     """Reads a schedule, or says what is wrong with it."""
     try:
         content = tomllib.loads(body.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of an endless number, or of a list in a list in a list
         raise Unreadable(f"This is no TOML: {error}.") from None
     if unknown := sorted(set(content) - set(_KEYS)):
         raise Unreadable(f"There is no setting {unknown[0]!r}. There are {', '.join(_KEYS)}.")

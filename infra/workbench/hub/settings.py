@@ -11,6 +11,11 @@ from infra.errors import DeployError
 VARIABLE = "STOREWATCH_WORKBENCH"
 
 
+def kernel_name(uid_base: int) -> str:
+    """What control groups and rules of the workbench with these ids are called."""
+    return f"storewatch-{uid_base}"
+
+
 @dataclass(frozen=True)
 class Settings:
     """Where everything is, and what a user may take."""
@@ -61,7 +66,7 @@ class Settings:
     @property
     def name(self) -> str:
         """A name for what the kernel knows of this workbench: its control groups and its firewall's table."""
-        return f"storewatch-{self.uid_base}"
+        return kernel_name(self.uid_base)
 
     @property
     def last_uid(self) -> int:

@@ -21,6 +21,8 @@ from infra.errors import DeployError
 
 # As user names and folders. `group:` in a list of readers names a group.
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
+# Users of the engine or of the system.
+_TAKEN = ("root", "storewatch", "analysts")
 _LEAST_PASSWORD = 12
 
 
@@ -136,6 +138,8 @@ class Change:
 
 
 def _check(name: str, what: str) -> None:
+    if name in _TAKEN:
+        raise DeployError(f"{name!r} is a name that the workbench needs itself: choose another one for the {what}")
     if not _NAME.fullmatch(name):
         raise DeployError(f"{name!r} is no name for a {what}: use up to 31 lower case letters, digits and dashes")
 

@@ -1,30 +1,18 @@
 """`sql`: the lake asked through its engine, Athena on AWS and Trino elsewhere."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from . import access
-from .errors import QueryError, ScanLimitError, StorewatchError
+from .answer import size
+from .errors import StorewatchError
 from .frames import frame
 from .parameters import fill, literal
 
 MAX_ROWS = 1_000_000
-TIMEOUT_SECONDS = 1800  # as Athena's own limit is
-CATALOG = "awsdatacatalog"
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What an engine returns."""
-
-    names: list[str]
-    types: list[str]
-    rows: list[Any]
-    seconds: float
-    bytes_read: int
-    scan_limit: int | None  # None if it cannot be told
+# As long as Athena lets a query run: https://docs.aws.amazon.com/athena/latest/ug/service-limits.html
+TIMEOUT_SECONDS = 1800
 
 
 def sql(text: str, /, *, max_rows: int = MAX_ROWS, timeout: float = TIMEOUT_SECONDS, **parameters: Any) -> pd.DataFrame:
@@ -55,36 +43,3 @@ def sql(text: str, /, *, max_rows: int = MAX_ROWS, timeout: float = TIMEOUT_SECO
     rows = "1 row" if len(answer.rows) == 1 else f"{len(answer.rows):,} rows"
     print(f"{rows} in {answer.seconds:.1f} s, {size(answer.bytes_read)} read{limit}")
     return frame(answer.names, answer.types, answer.rows)
-
-
-def scan_limit_error(limit: int | None) -> ScanLimitError:
-    """The refusal of a query that would read too much."""
-    allowed = f"the {size(limit)} that a query may" if limit else "a query may"
-    return ScanLimitError(
-        f"The query was stopped because it would read more than {allowed}. Filter by country and day, as in "
-        "country = 'es' and day between '2026-03-23' and '2026-03-29', and name only the columns that you need."
-    )
-
-
-def too_many_rows(max_rows: int) -> QueryError:
-    """The refusal of a result that is too large."""
-    return QueryError(
-        f"The result has more than {max_rows:,} rows, which may fill your server's memory. Sum in the query (group by), "
-        "filter more, or allow more by max_rows=…"
-    )
-
-
-def too_long(timeout: float) -> QueryError:
-    """The end of a query that takes too long."""
-    return QueryError(f"The query was stopped after {timeout:g} seconds: filter more, or allow more by timeout=…")
-
-
-def size(count: float) -> str:
-    """Bytes as people read them, 1024 to the next unit as AWS counts."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1024:
-            break
-        count /= 1024
-    else:
-        unit = "TB"
-    return f"{count:.0f} {unit}" if unit == "bytes" or count >= 100 else f"{count:.1f} {unit}".replace(".0 ", " ")

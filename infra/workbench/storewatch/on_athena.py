@@ -11,7 +11,7 @@ import pyathena
 from botocore.exceptions import BotoCoreError, ClientError
 
 from . import access
-from .engine import CATALOG, Answer, scan_limit_error, too_long, too_many_rows
+from .answer import CATALOG, Answer, scan_limit_error, too_long, too_many_rows
 from .errors import AccessError, QueryError, StorewatchError, UnavailableError
 
 _PAGE = 1000

@@ -11,7 +11,7 @@ import trino
 from trino import exceptions
 
 from . import access
-from .engine import CATALOG, Answer, scan_limit_error, too_long, too_many_rows
+from .answer import CATALOG, Answer, scan_limit_error, too_long, too_many_rows
 from .errors import AccessError, QueryError, StorewatchError, UnavailableError
 
 _PAGE = 10_000

@@ -103,7 +103,7 @@ def outages(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
 def slots(frame: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """The 96 slots of a day as a strip for each store, coloured by status: rows of judged_by or store_availability.
 
-    A slot without a row was missed, and is hatched.
+    A slot without a row was missed, or is still to come: it is hatched.
     """
     if missing := {"slot", "store_id", "status"} - set(frame):
         raise StorewatchError(f"the frame has no {', '.join(sorted(missing))}: select slot, store_id and status")

@@ -1,8 +1,10 @@
 """`postgres`: a country's own PostgreSQL, read-only."""
 
 import warnings
+from collections.abc import Generator
+from contextlib import closing
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pandas as pd
@@ -18,6 +20,7 @@ MAX_ROWS = 10_000
 TIMEOUT_SECONDS = 60
 _CONNECT_SECONDS = 10
 _PAGE = 1000
+_SETTINGS = "select set_config('statement_timeout', %s, true), set_config('TimeZone', 'UTC', true)"
 
 
 class Postgres:
@@ -51,18 +54,20 @@ class Postgres:
         try:
             with psycopg.connect(
                 login["url"],
-                user=login["username"],
-                password=login["password"],
+                user=login.get("username"),  # none for a server that asks for none
+                password=login.get("password"),
                 connect_timeout=_CONNECT_SECONDS,
-                options=f"-c statement_timeout={timeout * 1000:.0f} -c TimeZone=UTC",
                 application_name="storewatch-workbench",
             ) as connection:
                 connection.read_only = True
                 connection.adapters.register_loader("time", TextLoader)
+                # For this transaction only, and not as options of the connection, which PgBouncer refuses.
+                connection.execute(_SETTINGS, [f"{timeout * 1000:.0f}"])
                 cursor = connection.cursor()
-                # A stream is one statement by protocol, so no text can end the transaction and begin another.
-                with_one_more = islice(cursor.stream(statement, values, size=_PAGE), max_rows + 1)
-                rows = list(with_one_more)
+                # A stream is one statement by protocol, so no text can end the transaction and begin another. Closed, it
+                # stops what the server still sends.
+                with closing(cast(Generator[Any, None, None], cursor.stream(statement, values, size=_PAGE))) as stream:
+                    rows = list(islice(stream, max_rows + 1))
                 described = cursor.description or []
                 types = [_type(connection, column.type_code) for column in described]
         except psycopg.Error as error:

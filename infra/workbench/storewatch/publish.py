@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from .errors import StorewatchError, UnavailableError
+
 LARGEST = 20_000_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}")
 _SECONDS = 60
@@ -78,7 +80,7 @@ def _checked(name: str) -> str:
 def _ask(method: str, name: str, to: Sequence[str] = (), body: bytes | None = None) -> Any:
     token, pages = os.environ.get("JUPYTERHUB_API_TOKEN"), os.environ.get("STOREWATCH_PAGES")
     if not token or not pages:
-        raise RuntimeError(
+        raise StorewatchError(
             "pages are published from a server of the workbench. For a scheduled run, name its readers in its schedule"
         )
     query = urlencode([("to", one) for one in to])
@@ -88,9 +90,11 @@ def _ask(method: str, name: str, to: Sequence[str] = (), body: bytes | None = No
         with urllib.request.urlopen(request, timeout=_SECONDS) as answer:
             return json.loads(answer.read())
     except urllib.error.HTTPError as error:
-        raise RuntimeError(f"the page was not changed: {_reason(error)}") from None
+        raise StorewatchError(f"the page was not changed: {_reason(error)}") from None
     except OSError as error:
-        raise RuntimeError(f"the page was not changed, because the workbench's pages do not answer: {error}") from None
+        raise UnavailableError(
+            f"the page was not changed, because the workbench's pages do not answer: {error}"
+        ) from None
 
 
 def _reason(error: urllib.error.HTTPError) -> str:

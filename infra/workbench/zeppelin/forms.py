@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-FORM = re.compile(r"_?(\$\$?)\{([^=}]*(?:=[^}]*)?)\}")
+# With bounds, so that a long text without a closing brace is not read over and over.
+FORM = re.compile(r"_?(\$\$?)\{([^=}]{0,500}(?:=[^}]{0,5000})?)\}")
 _TYPE = re.compile(r"([^:()]*?)\s*(?:\(([^()]*)\))?\s*:(.*)", re.DOTALL)
 _LABELLED = re.compile(r"([^(]*?)\s*\(([^)]*)\)")
 # Names that a notebook's own code needs.

@@ -16,6 +16,8 @@ from infra.workbench.zeppelin.interpreters import Fate, fate
 from infra.workbench.zeppelin.note import Note, Paragraph
 
 _IMPORTS_SQL = re.compile(r"from storewatch import \(?[\w\s,]*\bsql\b")
+# Longer ones are no queries, and are not searched for forms.
+_LONGEST_CODE = 100_000
 _DISABLED = "# Disabled in Zeppelin. To run it, delete this line and the # before the others."
 
 
@@ -79,6 +81,8 @@ def _add(made: Converted, note: Note, paragraph: Paragraph) -> None:
         made.cells.append(new_markdown_cell(f"### {' '.join(paragraph.title.split())}", id=f"{name}-title"))
     kept, problems = results.kept(paragraph)
     chosen = fate(note, paragraph)
+    if len(code) > _LONGEST_CODE:
+        chosen = Fate("text", "", f"It has {len(code):,} characters. Copy from it what you need.")
     cell = _cell(made, chosen, code, paragraph, answers, problems)
     cell.id = name
     if cell.cell_type == "code":

@@ -16,6 +16,8 @@ _CONTEXT = {
     *("put", "get", "getAsDataFrame", "remove", "contains", "add", "getInterpreterContext", "configure_mpl"),
     *("run", "runNote", "runAll", "angular", "angularBind", "angularUnbind", "registerHook", "unregisterHook"),
 }
+# What ast.parse raises; the last two for code that is nested too deeply.
+_UNPARSED = (SyntaxError, ValueError, RecursionError, MemoryError)
 # IPython's lines: %timeit f(), !ls, help?
 _MAGIC = re.compile(r"\s*[%!?]|\s*[\w.]+\?{1,2}\s*$")
 
@@ -33,7 +35,7 @@ def convert(code: str, answers: Answers, parameters: Parameters, may_adopt: bool
     """The paragraph's code for Jupyter. With `may_adopt`, one that only sets parameters becomes the parameters' cell."""
     try:
         tree = _parse(code)
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except _UNPARSED as error:
         # %%bash and the like are not Python, and run all the same.
         what = getattr(error, "msg", "") or str(error)
         return Converted(code, "" if code.startswith("%%") else f"kept as it was: it is not valid Python 3 ({what})")
@@ -55,7 +57,7 @@ def names(code: str) -> set[str]:
     """The names that the paragraph's code gives to other things than forms."""
     try:
         tree = _parse(code)
-    except (SyntaxError, ValueError, RecursionError):
+    except _UNPARSED:
         return set()
     nothing = Answers({}, {})
     asks = {

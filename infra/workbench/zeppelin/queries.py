@@ -7,11 +7,14 @@ from infra.workbench.zeppelin.forms import FORM, Answers, Form, Parameters, pars
 
 # What SQL has that may contain a semicolon or a quote, for Trino and for Spark and Hive, whose strings know
 # backslashes and may stand between double quotes, and whose names stand between backticks.
-_TRINO = re.compile(r"""--[^\n]*|/\*.*?(?:\*/|$)|'(?:[^']|'')*'|"(?:[^"]|"")*"|;|[^-/'";]+|.""", re.DOTALL)
+# A quote or remark without its end reaches to the end, so that no text is read over and over.
+_REMARK = r"--[^\n]*|/\*(?:[^*]|\*(?!/))*(?:\*/|$)"
+_TRINO = re.compile(_REMARK + r"""|'(?:[^']|'')*(?:'|$)|"(?:[^"]|"")*(?:"|$)|;|[^-/'";]+|.""", re.DOTALL)
 _SPARK = re.compile(
-    r"""--[^\n]*|/\*.*?(?:\*/|$)|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`|;|[^-/'"`;]+|.""", re.DOTALL
+    _REMARK + r"""|'(?:[^'\\]|\\(?:.|$))*(?:'|$)|"(?:[^"\\]|\\(?:.|$))*(?:"|$)|`[^`]*(?:`|$)|;|[^-/'"`;]+|.""",
+    re.DOTALL,
 )
-_COMMENT = re.compile(r"(?:\s|--[^\n]*(?:\n|$)|/\*.*?(?:\*/|$))*", re.DOTALL)
+_COMMENT = re.compile(rf"(?:\s|{_REMARK})*")
 _READS = {"select", "with", "show", "describe", "desc", "explain", "values", "table"}
 # Forms stand between NULs while the SQL around them is read: they may be in strings, and note.py has removed all NULs.
 _HELD = re.compile("\0(\\d+)\0")
@@ -61,9 +64,11 @@ def _statements(code: str, spark: bool) -> Iterator[str]:
 
 def _in_trino(token: str) -> str:
     """A token of Spark's SQL with Trino's quotes: ' around texts and " around names."""
-    if token[0] == "`" and len(token) > 1:
+    if len(token) == 1 or token[-1] != token[0]:
+        return token
+    if token[0] == "`":
         return '"' + token[1:-1].replace('"', '""') + '"'
-    if token[0] in "'\"" and len(token) > 1:
+    if token[0] in "'\"":
         return "'" + re.sub(r"\\(['\"\\])", r"\1", token[1:-1]).replace("'", "''") + "'"
     return token
 

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from infra.local.servers.processes import wait_for
 from tests.workbench.package.conftest import Sources
 from tests.workbench.package.notebook import Notebook
 
@@ -74,6 +75,13 @@ def test_the_default_limit_is_ten_thousand_rows(reader: Notebook) -> None:
         assert len(whole) == 10000 and not whole.attrs["is_cut"]
     """)
     assert (len(ran.dicts), len(ran.warned)) == (10_000, 1)
+
+
+def test_an_answer_that_is_cut_is_stopped_in_the_server(reader: Notebook, sources: Sources) -> None:
+    ran = reader.run("result = postgres('es').sql('select generate_series(1, 100000000) as endless', max_rows=5)")
+    assert [row["endless"] for row in ran.dicts] == [1, 2, 3, 4, 5]
+    running = "select count(*) from pg_stat_activity where application_name = 'storewatch-workbench'"
+    assert wait_for(lambda: _rows(sources, running) == [(0,)], seconds=10)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import re
 import socket
+import uuid
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,20 +199,23 @@ def test_a_certificate_that_is_not_trusted_gets_no_password(
 
 
 def test_a_query_that_takes_too_long_is_stopped(notebook: Notebook, lake: Lake) -> None:
-    failure = notebook.fail(f"sql('select count(*) /* too long */ from {_MANY}', timeout=1)")
+    mark = uuid.uuid4().hex
+    failure = notebook.fail(f"sql('select count(*) /* {mark} */ from {_MANY}', timeout=1)")
     assert (failure.kind, "stopped after 1 seconds" in failure.message) == ("QueryError", True)
-    assert wait_for(lambda: _states(lake, "too long") == {"FAILED"}, seconds=10)
+    assert wait_for(lambda: _states(lake, mark) == {"FAILED"}, seconds=10)
 
 
 def test_a_query_that_is_interrupted_stops_in_the_engine(notebook: Notebook, lake: Lake) -> None:
+    mark = uuid.uuid4().hex
     # As the Stop button does: SIGINT in the middle of the query.
     failure = notebook.fail(f"""
         import os, signal, threading
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, if the tests run in the background
         threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT)).start()
-        sql('select count(*) /* interrupted */ from {_MANY}')
+        sql('select count(*) /* {mark} */ from {_MANY}')
     """)
     assert failure.kind == "KeyboardInterrupt"
-    assert wait_for(lambda: _states(lake, "interrupted") == {"FAILED"}, seconds=10)
+    assert wait_for(lambda: _states(lake, mark) == {"FAILED"}, seconds=10)
 
 
 def test_an_engine_that_is_down_is_named(python: str, settings: dict[str, str]) -> None:

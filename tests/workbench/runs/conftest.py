@@ -1,7 +1,6 @@
 """Machines for these tests, on the stack's S3."""
 
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -27,17 +26,15 @@ def aws() -> Iterator[Stack]:
 @pytest.fixture(scope="session")
 def python() -> Path:
     """The workbench's Python."""
-    command = [ROOT / "infra" / "environment", "workbench"]
+    command: list[Path | str] = [ROOT / "infra" / "environment", "workbench"]
     return Path(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
 
 
 @pytest.fixture
 def make(aws: Stack, python: Path) -> Iterator[Callable[..., Machine]]:
-    """Makes machines, in a folder that other users of the system may pass."""
-    with tempfile.TemporaryDirectory(prefix="workbench-") as name:
-        folder = Path(name)
-        folder.chmod(0o711)
-        yield lambda **more: machines.made(aws, folder, python, **more)
+    """Makes machines."""
+    with machines.maker(aws, python) as made:
+        yield made
 
 
 @pytest.fixture

@@ -3,11 +3,12 @@
 import json
 import os
 import random
-import shutil
 import subprocess
+import tempfile
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 from infra.local.config import Stack
 from infra.local.servers.ports import any_free
-from infra.workbench.hub import contained, sandbox, users
+from infra.workbench.hub import contained, limits, sandbox, users
 from infra.workbench.hub.scheduler import Scheduler
 from infra.workbench.hub.settings import VARIABLE, Settings
 from infra.workbench.hub.store import Store
@@ -172,7 +173,7 @@ def peopled(machine: Machine) -> Machine:
 
 def notebook(*cells: str) -> str:
     """A notebook of code cells. The first holds parameters if it begins so."""
-    made = [
+    made: list[dict[str, Any]] = [
         {
             "cell_type": "code",
             "id": f"cell-{number}",
@@ -191,7 +192,7 @@ def scheduler(machine: Machine, clock: Callable[[], datetime], run: contained.Ru
     return Scheduler(machine.settings, machine.store, run or contained.runner(machine.settings), clock)
 
 
-def look(scheduler: Scheduler, *, seconds: float = 90) -> None:
+def look(scheduler: Scheduler, *, seconds: float = 180) -> None:
     """Lets it look until nothing is due, running or waiting."""
     deadline = time.monotonic() + seconds
     while True:
@@ -202,7 +203,17 @@ def look(scheduler: Scheduler, *, seconds: float = 90) -> None:
         time.sleep(0.05)
 
 
-def wait(condition: Callable[[], Any], what: str, *, seconds: float = 30) -> Any:
+def until(scheduler: Scheduler, condition: Callable[[], Any], what: str, *, seconds: float = 60) -> None:
+    """Lets a scheduler look until a condition holds."""
+
+    def met() -> Any:
+        scheduler.look()
+        return condition()
+
+    wait(met, what, seconds=seconds)
+
+
+def wait(condition: Callable[[], Any], what: str, *, seconds: float = 60) -> Any:
     """Waits for a condition, and returns what it gave."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
@@ -211,6 +222,18 @@ def wait(condition: Callable[[], Any], what: str, *, seconds: float = 30) -> Any
     return found
 
 
-def remove(machine: Machine) -> None:
-    """Removes its folder."""
-    shutil.rmtree(machine.state, ignore_errors=True)
+@contextmanager
+def maker(stack: Stack, python: Path) -> Iterator[Callable[..., Machine]]:
+    """Makes machines, in a folder that other users of the system may pass, and removes them."""
+    machines: list[Machine] = []
+
+    def make(**more: Any) -> Machine:
+        machines.append(made(stack, folder, python, **more))
+        return machines[-1]
+
+    with tempfile.TemporaryDirectory(prefix="workbench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        yield make
+        for machine in machines:
+            limits.end_all(machine.settings.name)

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from infra.errors import DeployError
+from infra.workbench.hub import files, tell
 from infra.workbench.hub import mirror as mirrors
 from infra.workbench.hub import restore as restores
-from infra.workbench.hub import tell
 from infra.workbench.hub.mirror import Mirror
 from infra.workbench.hub.store import Unavailable
 from infra.workbench.hub.users import Users
@@ -47,11 +48,11 @@ def following(machine: Machine) -> Iterator[Mirror]:
     assert not thread.is_alive() and not failed
 
 
-def tree(machine: Machine) -> dict[str, tuple[bytes, int, int, str, int | None]]:
+def tree(machine: Machine) -> dict[str, tuple[bytes, int, int, str, str]]:
     """All files of homes and groups: content, mode, time, owner, group."""
     names = {user.uid: user.name for user in machine.users}
     groups = {gid: name for name, gid in machine.users.groups.items()} | {0: "root"}
-    found = {}
+    found: dict[str, tuple[bytes, int, int, str, str]] = {}
     for top in ("homes", "groups"):
         for path in sorted((machine.state / top).rglob("*")):
             if path.is_file() and not path.is_symlink():
@@ -131,7 +132,7 @@ def test_a_file_that_becomes_a_link_is_not_read(machine: Machine, monkeypatch: p
     victim = machine.state / "secret"
     victim.write_text("root's own")
     file = machine.put("ana", "folder/secret", "hers")
-    real = mirrors.files.read
+    real = files.read
 
     def swapped(root: Path, path: str, most: int) -> tuple[bytes, os.stat_result]:
         if path == "ana/folder/secret" and not file.parent.is_symlink():
@@ -139,7 +140,7 @@ def test_a_file_that_becomes_a_link_is_not_read(machine: Machine, monkeypatch: p
             file.parent.symlink_to(machine.state)
         return real(root, path, most)
 
-    monkeypatch.setattr(mirrors.files, "read", swapped)
+    monkeypatch.setattr(files, "read", swapped)
     made = Mirror(machine.settings, machine.store).look()
     assert made.torn
     assert not machine.keys("homes/ana/folder/")
@@ -248,16 +249,16 @@ def test_a_restore_that_was_killed_is_run_again(
         machine.put("ana", f"{number}.txt", f"{number}")
     Mirror(machine.settings, machine.store).look()
     other = make(bucket=machine.settings.bucket)
-    real, written = restores.files.write, []
+    real, written = files.write, []
 
-    def killed(*words: object, **more: object) -> None:
+    def killed(*words: Any, **more: Any) -> None:
         written.append(words)
         if len(written) > 7:
             raise KeyboardInterrupt
-        real(*words, **more)  # type: ignore[arg-type]
+        real(*words, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(restores.files, "write", killed)
+        patch.setattr(files, "write", killed)
         with pytest.raises(KeyboardInterrupt):
             restores.restore(other.settings, other.store)
     assert 0 < len(tree(other)) < len(tree(machine))

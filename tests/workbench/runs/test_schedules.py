@@ -1,5 +1,6 @@
 """What a schedule file may say, and when a notebook is due, over changes of the clocks too."""
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -21,7 +22,7 @@ def minutes(schedule: Schedule, first: str, hours: int) -> list[str]:
     """The instants that a scheduler finds due which looks every minute, since it last did."""
     start = at(first)
     looks = [start + timedelta(minutes=number) for number in range(hours * 60 + 1)]
-    found = [schedule.due(before, now) for before, now in zip(looks, looks[1:], strict=False)]
+    found = [schedule.due(before, now) for before, now in itertools.pairwise(looks)]
     return [f"{one:%H:%M}" for one in found if one]
 
 

@@ -1,0 +1,90 @@
+"""What root does for the workbench on a company's machine. On the local stack `make workbench` and `make workbench-user` do it.
+
+python -m infra.workbench start                       checks the machine, and limits what users' processes may reach
+python -m infra.workbench user ana --groups "ops"     adds a user, or changes what a user may do
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from infra.errors import DeployError
+from infra.workbench.hub import access, firewall, sandbox, users
+from infra.workbench.hub.settings import Settings
+
+
+def start(settings: Settings, _: argparse.Namespace) -> None:
+    """What must be done before the hub starts, after each boot."""
+    if missing := sandbox.missing():
+        raise DeployError(f"{', '.join(missing)} is missing: install bubblewrap, util-linux and nftables")
+    firewall.apply(settings, [settings.port, settings.hub_port])
+
+
+def user(settings: Settings, args: argparse.Namespace) -> None:
+    """Adds, changes or removes a user."""
+    password = change(settings, args)
+    access.renew(settings)
+    print(told(settings, args.name))
+    if password:
+        print(f"user      {args.name}\npassword  {password}")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds a user's rights."""
+    parser.add_argument("--groups", help="groups whose folders the user shares, separated by spaces")
+    parser.add_argument("--sources", help="countries whose PostgreSQL and Elasticsearch the user may read")
+    parser.add_argument("--mail", help="where the user is told of runs")
+    parser.add_argument("--admin", choices=["yes", "no"], help="may manage the hub's servers and see all pages")
+    parser.add_argument("--new-password", action="store_true", help="give the user another password")
+    parser.add_argument("--remove", action="store_true", help="remove the user, and keep the home")
+
+
+def change(settings: Settings, args: argparse.Namespace) -> str | None:
+    """Writes users.json. Returns the password if there is a new one."""
+    lists = {key: tuple(value.split()) for key in ("groups", "sources") if (value := getattr(args, key)) is not None}
+    rights = {**lists, **({"admin": args.admin == "yes"} if args.admin else {})}
+    rights |= {"mail": args.mail} if args.mail else {}
+    password = None
+    with users.changed(settings.folder, settings.uid_base) as change:
+        if args.remove:
+            change.remove(args.name)
+        else:
+            if args.new_password or args.name not in change.users:
+                password, rights["password"] = users.new_password()
+            change.put(args.name, **rights)
+    return password
+
+
+def told(settings: Settings, name: str) -> str:
+    """A user and the rights, in a line."""
+    known = users.Users.load(settings.folder)
+    if name not in known:
+        return f"user {name}: removed; the home stays"
+    rights = [*(["administrator"] if known[name].admin else []), *(f"group {one}" for one in known[name].groups)]
+    rights += [f"sources of {country}" for country in known[name].sources]
+    return f"user {name}: {', '.join(rights) or 'the lake'}"
+
+
+def main(argv: Sequence[str]) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m infra.workbench", description=(__doc__ or "").partition("\n")[0])
+    actions = parser.add_subparsers(required=True)
+    actions.add_parser("start", help=start.__doc__).set_defaults(does=start)
+    person = actions.add_parser("user", help=user.__doc__)
+    person.add_argument("name", help="the user")
+    add_arguments(person)
+    person.set_defaults(does=user)
+    args = parser.parse_args(argv)
+    try:
+        if os.geteuid() != 0:
+            raise DeployError("each user's processes have a Unix user of their own, so run this as root")
+        args.does(Settings.load(), args)
+    except (DeployError, OSError) as error:
+        print(f"workbench: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
