@@ -51,10 +51,12 @@ def main(args: argparse.Namespace) -> int:
             say(jupyterhub.NAME, "stopped" if jupyterhub.stop(stack) else "was not running")
         elif args.action == "user":
             change_user(stack, args)
-        elif args.action == "restore" and (status := restore(stack, args)):
-            return status
         else:
-            show(up(stack, args.prefix, database(stack, args.prefix)))
+            was_running = Server(jupyterhub.NAME, stack.run_dir).pid() is not None
+            status = restore(stack, args) if args.action == "restore" else 0
+            if not status or was_running:
+                show(up(stack, args.prefix, database(stack, args.prefix)))
+            return status
     except DeployError as error:
         raise StackError(str(error)) from None
     return 0

@@ -24,6 +24,7 @@ from infra.workbench.hub.store import Store, Unavailable, Version
 from infra.workbench.hub.users import Users
 
 _USERS = "users.json"
+_FORCE = "--force, or FORCE=1 for make workbench-restore"
 _AT_ONCE = 8
 
 
@@ -93,11 +94,9 @@ def _age(version: Version) -> tuple[datetime, bool, bool]:
 def _refuse_to_overwrite(state: Path) -> None:
     for folder in [*(state / "homes").glob("*"), *(state / "groups").glob("*")]:
         if folder.is_dir() and any(folder.iterdir()):
-            raise DeployError(f"{folder} is not empty. To write the backup's files over it, say so with --force")
+            raise DeployError(f"{folder} is not empty. To write the backup's files over it, say so: {_FORCE}")
     if (state / _USERS).exists() and list(Users.load(state)):
-        raise DeployError(
-            f"{state / _USERS} has users already. To put the backup's in their place, say so with --force"
-        )
+        raise DeployError(f"{state / _USERS} has users already. To put the backup's in their place, say so: {_FORCE}")
 
 
 def _on_this_machine(users: Users, settings: Settings) -> Users:
