@@ -71,21 +71,21 @@ DEPLOYMENT = "$$($(ENVIRONMENT) deploy)" -m infra
 CHANGE = $(COUNTRIES) --prefix $(PREFIX) --database $(DATABASE) --architecture $(ARCHITECTURE) $(if $(SECRETS),--secrets $(SECRETS)) $(if $(filter undefined file,$(origin EMAIL)),,--email "$(EMAIL)") $(if $(ANALYSTS),--analyst-countries $(ANALYSTS)) $(foreach parameter,$(PARAMETERS),--parameter $(parameter)) $(foreach tag,$(TAGS),--tag $(tag)) $(if $(ROLE),--role-arn $(ROLE)) $(foreach etl,$(ETLS),--etl $(etl)) $(if $(LAKE_ACCOUNT),--lake-account $(LAKE_ACCOUNT)) $(if $(WORKBENCH),--workbench) $(if $(filter undefined,$(origin COUNTRY_ACCOUNTS)),,--country-accounts $(COUNTRY_ACCOUNTS))
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  STACK_NAME=other in front of make uses another stack beside the first. Everything is under .stack/ and target/."
 
 run: ## Do everything from a fresh clone: servers, build, sample, deployment, a tick, its result (STORES, COUNTRIES, SECRETS)
 	@$(STACK) run --stores $(STORES) --countries $(subst $(space),$(comma),$(strip $(COUNTRIES))) $(if $(SECRETS),--secrets $(SECRETS))
 
-test: ## Run the test suite on real servers, also from a fresh clone; all of the dashboard's tests are test-dashboard
+test: ## Run the test suite on real servers, also from a fresh clone; all tests of the dashboard and the workbench are test-dashboard and test-workbench
 	@$(STACK) build
 	@$(MAKE) --no-print-directory test-rust test-e2e
 
 test-rust: ## Run only the Rust tests, on the running stack
 	@eval "$$($(STACK) env)"; cargo test --workspace
 
-test-e2e: ## Run only the end-to-end tests: of the deployed templates, and a few of the dashboard's, on the running stack
+test-e2e: ## Run only the end-to-end tests: of the deployed templates, and a few of the dashboard's and the workbench's, on the running stack
 	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e; $(TESTS) -m pytest tests/dashboard tests/workbench -m smoke
 
 test-dashboard: ## Run all of the dashboard's tests, in Chromium on the running stack

@@ -50,7 +50,7 @@ def change(settings: Settings, args: argparse.Namespace) -> str | None:
     rights |= {"mail": args.mail} if args.mail else {}
     password = None
     with users.changed(settings.folder, settings.uid_base) as change:
-        before = change.users[args.name] if args.name in change.users else None
+        before = change.users.by_name.get(args.name)
         if args.remove:
             change.remove(args.name)
         else:

@@ -6,6 +6,7 @@ import subprocess
 import urllib.parse
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +88,16 @@ def notebook(*cells: str, **metadata: object) -> str:
     kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
     content = {"cells": made, "metadata": {"kernelspec": kernel, **metadata}, "nbformat": 4, "nbformat_minor": 5}
     return json.dumps(content)
+
+
+def processes(uid: int) -> list[int]:
+    """The processes of a user of the system."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(FileNotFoundError):
+            if entry.name.isdigit() and entry.stat().st_uid == uid:
+                found.append(int(entry.name))
+    return found
 
 
 @pytest.fixture(scope="session")

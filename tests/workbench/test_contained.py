@@ -111,7 +111,7 @@ def test_who_loses_a_group_loses_the_server_that_still_sees_its_folder(workbench
     user = workbench.user("dan")
     server = subprocess.Popen(
         sandbox.command(workbench.settings, user, ["sleep", "1000"], outlives=True),
-        preexec_fn=sandbox.preexec(workbench.settings, user),
+        preexec_fn=sandbox.preexec(workbench.settings, user),  # noqa: PLW1509
     )
     people.change(workbench.settings, argparse.Namespace(groups="ops", **kept))
     assert server.poll() is None

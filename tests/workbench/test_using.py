@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from playwright.sync_api import Browser, expect
 from infra.local.servers import jupyterhub
 from infra.local.servers.processes import Server, wait_for
 from tests.workbench.browser import Lab
-from tests.workbench.conftest import Workbench, notebook
+from tests.workbench.conftest import Workbench, notebook, processes
 
 
 @pytest.fixture
@@ -110,6 +111,20 @@ def test_a_server_outlives_the_hub(ana: Lab, workbench: Workbench) -> None:
     ana.run("print(kept * 2)", "keptkept")
 
 
+def test_a_server_that_nobody_uses_ends_and_starts_again_when_it_is_wanted(ana: Lab, workbench: Workbench) -> None:
+    ana.open()
+    assert _processes(workbench, "ana")
+    ana.page.goto("about:blank")
+    python = Path(workbench.settings.environment, "bin", "python")
+    jupyterhub.start(workbench.stack, python, replace(workbench.settings, idle_seconds=10, cull_seconds=2))
+    try:
+        assert wait_for(lambda: not _processes(workbench, "ana"), 120)
+    finally:
+        jupyterhub.start(workbench.stack, python, workbench.settings)
+    ana.open()
+    assert _processes(workbench, "ana")
+
+
 def _listening(uid: int) -> list[int]:
     """The ports on which a user's processes listen."""
     entries = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
@@ -117,10 +132,4 @@ def _listening(uid: int) -> list[int]:
 
 
 def _processes(workbench: Workbench, name: str) -> list[int]:
-    """A user's processes."""
-    uid, found = workbench.user(name).uid, []
-    for entry in Path("/proc").iterdir():
-        with suppress(FileNotFoundError):
-            if entry.name.isdigit() and entry.stat().st_uid == uid:
-                found.append(int(entry.name))
-    return found
+    return processes(workbench.user(name).uid)

@@ -25,7 +25,6 @@ c.JupyterHub.db_url = f"sqlite:///{state / 'hub.sqlite'}"
 c.JupyterHub.cookie_secret_file = str(state / "cookie_secret")
 # Users keep their servers when the hub is started again.
 c.JupyterHub.cleanup_servers = False
-c.JupyterHub.template_vars = {"announcement": ""}
 
 c.JupyterHub.authenticator_class = PasswordAuthenticator
 c.Authenticator.allow_all = True  # everybody whom with_rights lets in
@@ -34,7 +33,6 @@ c.Authenticator.manage_groups = True
 
 c.JupyterHub.spawner_class = SandboxSpawner
 c.Spawner.ip = "127.0.0.1"
-c.Spawner.notebook_dir = ""
 c.Spawner.default_url = "/lab"
 c.Spawner.mem_limit = settings.memory  # shown; limits.py holds to it
 c.Spawner.cpu_limit = settings.processors
