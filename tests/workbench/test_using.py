@@ -121,6 +121,8 @@ def test_a_server_that_nobody_uses_ends_and_starts_again_when_it_is_wanted(ana: 
         assert wait_for(lambda: not _processes(workbench, "ana"), 120)
     finally:
         jupyterhub.start(workbench.stack, python, workbench.settings)
+    # The page that she left says that the server is not running, with a button that leads here.
+    ana.page.goto(f"{workbench.settings.address}/hub/spawn/{ana.name}")
     ana.open()
     assert _processes(workbench, "ana")
 
