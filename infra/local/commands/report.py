@@ -117,6 +117,7 @@ def show(stack: Stack, prefix: str, slot: datetime | None) -> None:
         "  make invoke FUNCTION=observe   runs one function on a sample event, against this stack\n"
         "  make logs                      the functions' logs; make logs FUNCTION=plan for one function\n"
         "  make dashboard                 shows it in Superset; make query SQL=… asks the lake\n"
+        "  make workbench                 notebooks over it in JupyterLab, as root\n"
         "  make status                    the servers, their addresses and logs\n"
         "  make tick                      ticks again; make report SLOT=… shows another slot\n"
         "  make stop                      stops the servers"

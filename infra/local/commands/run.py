@@ -13,7 +13,7 @@ from infra.local.console import elapsed, say
 from infra.local.prefix import DEFAULT_PREFIX
 from infra.local.sample.countries import COUNTRIES
 from infra.local.sample.load import load, refresh
-from infra.local.sample.places import parameters_file, read_parameters
+from infra.local.sample.places import parameters_file, read_parameters, read_places
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +64,9 @@ def _sample(stack: Stack, count: int, countries: list[str]) -> None:
     known = read_parameters(stack) if parameters_file(stack, None).exists() else {}
     loaded = [known[country] for country in countries if country in known]
     # Each country's share is rounded. Holidays only exist for the weeks around one day.
-    if len(loaded) == len(countries) and sum(entry.stores for entry in loaded) == count and loaded[0].today == today:
+    is_same = len(loaded) == len(countries) and sum(one.stores for one in loaded) == count and loaded[0].today == today
+    # Earlier releases made no login for the workbench.
+    if is_same and all(place.workbench_password for place in read_places(stack).values()):
         say("sample", f"{count:,} stores are loaded already: updating their live view")
         refresh(stack)
     else:
