@@ -86,7 +86,7 @@ test-rust: ## Run only the Rust tests, on the running stack
 	@eval "$$($(STACK) env)"; cargo test --workspace
 
 test-e2e: ## Run only the end-to-end tests: of the deployed templates, and a few of the dashboard's and the workbench's, on the running stack
-	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e; $(TESTS) -m pytest tests/dashboard tests/workbench -m smoke
+	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e; $(TESTS) -m pytest tests/dashboard -m smoke; $(TESTS) -m pytest tests/workbench -m smoke
 
 test-dashboard: ## Run all of the dashboard's tests, in Chromium on the running stack
 	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/dashboard
