@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from infra.local.sample.places import read_places
-from infra.workbench import __main__ as people
+from infra.workbench import people
 from infra.workbench.hub import limits, sandbox
 from tests.workbench.conftest import Workbench
 

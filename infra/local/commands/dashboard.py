@@ -99,7 +99,7 @@ def lake(stack: Stack, prefix: str) -> Lake:
     cloudformation = stack.aws.client("cloudformation")
     made = stacks.outputs(cloudformation, f"{prefix}-lake")
     if made is None:
-        raise StackError(f"there is no stack {prefix}-lake, so no lake to show: deploy it with `make run`")
+        raise StackError(f"there is no stack {prefix}-lake, so there is no lake: deploy it with `make run`")
     countries = stacks.parameters(cloudformation, f"{prefix}-country-")
     codes = sorted(name.removeprefix(f"{prefix}-country-") for name in countries)
     return Lake(made["Database"], codes, made["LakeBucket"])

@@ -15,8 +15,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from infra import stacks
 from infra.errors import DeployError
+from infra.local.commands.dashboard import lake
 from infra.local.commands.deploy import deploy_workbench
 from infra.local.config import Stack, lock_file, write_private
 from infra.local.console import say
@@ -25,7 +25,7 @@ from infra.local.prefix import add_prefix_argument
 from infra.local.servers import jupyterhub, ports, trino
 from infra.local.servers.locks import exclusive
 from infra.local.servers.processes import Server
-from infra.workbench import __main__ as people
+from infra.workbench import people
 from infra.workbench.hub import access, firewall, users
 from infra.workbench.hub.settings import Settings
 
@@ -55,19 +55,11 @@ def main(args: argparse.Namespace) -> int:
             was_running = Server(jupyterhub.NAME, stack.run_dir).pid() is not None
             status = restore(stack, args) if args.action == "restore" else 0
             if not status or was_running:
-                show(up(stack, args.prefix, database(stack, args.prefix)))
+                show(up(stack, args.prefix, lake(stack, args.prefix).database))
             return status
     except DeployError as error:
         raise StackError(str(error)) from None
     return 0
-
-
-def database(stack: Stack, prefix: str) -> str:
-    """The database of a deployment's lake."""
-    made = stacks.outputs(stack.aws.client("cloudformation"), f"{prefix}-lake")
-    if made is None:
-        raise StackError(f"there is no stack {prefix}-lake, so no lake to ask: deploy it with `make run`")
-    return made["Database"]
 
 
 def up(
@@ -123,7 +115,7 @@ def restore(stack: Stack, args: argparse.Namespace) -> int:
     """Brings users and files back, in the workbench's environment and while it is stopped. 0 if it is done."""
     python, proxy = jupyterhub.install()
     with exclusive(lock_file(f"{stack.name}-{jupyterhub.NAME}"), jupyterhub.NAME):
-        settings = _settings(stack, args.prefix, database(stack, args.prefix), jupyterhub.NAME, python, proxy)
+        settings = _settings(stack, args.prefix, lake(stack, args.prefix).database, jupyterhub.NAME, python, proxy)
         jupyterhub.stop(stack)
         write_private(settings.file, settings.text())
         words = [*(["--at", args.at] if args.at else []), *(["--force"] if args.force else [])]

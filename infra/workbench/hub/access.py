@@ -17,6 +17,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import DeployError
+from infra.workbench.hub import sources
 from infra.workbench.hub.sandbox import ACCESS
 from infra.workbench.hub.settings import Settings
 from infra.workbench.hub.users import User, Users
@@ -101,8 +102,6 @@ def _session(settings: Settings, user: User) -> dict[str, Any]:
 
 
 def _sources(settings: Settings, user: User) -> dict[str, str]:
-    from infra.workbench.hub import sources
-
     found: dict[str, str] = {}
     for country in user.sources:
         try:

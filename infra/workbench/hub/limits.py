@@ -87,7 +87,7 @@ def _processes(folder: Path) -> list[int]:
 
 def _groups(settings: Settings, user: str, purpose: str) -> Iterator[tuple[Path, dict[str, int | str]]]:
     """The folders, with what to write into them."""
-    memory, share = megabytes(settings.memory) * 1024 * 1024, int(settings.processors * _PERIOD)
+    memory, share = _bytes(settings.memory), int(settings.processors * _PERIOD)
     path = Path(settings.name, user, purpose)
     if (_ROOT / "cgroup.controllers").exists():
         for folder in (_ROOT, _ROOT / settings.name, _ROOT / settings.name / user):
@@ -101,9 +101,9 @@ def _groups(settings: Settings, user: str, purpose: str) -> Iterator[tuple[Path,
     yield _ROOT / "pids" / path, {"pids.max": settings.processes}
 
 
-def megabytes(text: str) -> int:
-    """A size such as 512M or 2G in megabytes."""
+def _bytes(text: str) -> int:
+    """A size such as 512M or 2G."""
     unit = _UNITS.get(text[-1:])
     if not unit or not text[:-1].isdigit():
         raise DeployError(f"{text!r} is no size of memory: write it as 512M or 2G")
-    return int(text[:-1]) * unit // _UNITS["M"]
+    return int(text[:-1]) * unit

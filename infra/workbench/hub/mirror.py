@@ -24,6 +24,7 @@ from watchfiles import watch
 from infra.workbench.hub import files, tell
 from infra.workbench.hub.settings import Settings
 from infra.workbench.hub.store import Store, Unavailable
+from infra.workbench.hub.users import FILE as _USERS
 from infra.workbench.hub.users import Users
 
 LARGEST = 50_000_000
@@ -35,7 +36,6 @@ _QUIET_MILLISECONDS = 300
 _IDLE_MILLISECONDS = 1000
 _TORN_SECONDS = 0.5
 _NAMED = 100
-_USERS = "users.json"
 
 
 @dataclass

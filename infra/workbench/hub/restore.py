@@ -21,9 +21,9 @@ from infra.errors import DeployError
 from infra.workbench.hub import files, sandbox
 from infra.workbench.hub.settings import Settings
 from infra.workbench.hub.store import Store, Unavailable, Version
+from infra.workbench.hub.users import FILE as _USERS
 from infra.workbench.hub.users import Users
 
-_USERS = "users.json"
 _FORCE = "--force, or FORCE=1 for make workbench-restore"
 _AT_ONCE = 8
 
@@ -61,12 +61,12 @@ def restore(
     kept = store.get(_USERS, found[_USERS][_USERS].id)
     assert kept, "a version that was listed"
     users = _on_this_machine(Users.parse(kept.body.decode()), settings)
-    _put_users(state, users)
+    users.save(state)
     owners = _owners(state, users)
     wanted = [one for prefix in ("homes/", "groups/") for one in found[prefix].values()]
     there = [one for one in wanted if _top(one) in owners]
     for top in sorted({_top(one) for one in there}):
-        _make(owners[top], users)
+        _make(owners[top])
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         list(pool.map(lambda one: _bring(store, one, owners[_top(one)], users), there))
     marker.unlink()
@@ -109,14 +109,6 @@ def _on_this_machine(users: Users, settings: Settings) -> Users:
     return Users(by_name, {name: new[old] for name, old in users.groups.items()}, len(ids))
 
 
-def _put_users(state: Path, users: Users) -> None:
-    partial = state / "users.json.restored"
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(users.text())
-    partial.replace(state / _USERS)
-
-
 def _owners(state: Path, users: Users) -> dict[str, Owner]:
     homes = {f"homes/{user.name}": Owner(state / "homes" / user.name, user.uid, user.uid, 0o700) for user in users}
     groups = {f"groups/{name}": Owner(state / "groups" / name, 0, gid, 0o2770) for name, gid in users.groups.items()}
@@ -127,7 +119,7 @@ def _top(version: Version) -> str:
     return "/".join(version.key.split("/")[:2])
 
 
-def _make(owner: Owner, users: Users) -> None:
+def _make(owner: Owner) -> None:
     """Makes a home or a group's folder as the hub does."""
     owner.root.parent.mkdir(mode=0o700, exist_ok=True)
     owner.root.mkdir(exist_ok=True)

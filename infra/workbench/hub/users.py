@@ -19,6 +19,7 @@ from typing import Any
 
 from infra.errors import DeployError
 
+FILE = "users.json"
 # As user names and folders. `group:` in a list of readers names a group.
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,30}")
 # Users of the engine or of the system.
@@ -62,7 +63,7 @@ class Users:
     def load(cls, state: Path) -> "Users":
         """Reads users.json; nobody if it is not there."""
         try:
-            return cls.parse((state / "users.json").read_text())
+            return cls.parse((state / FILE).read_text())
         except FileNotFoundError:
             return cls({}, {}, 0)
 
@@ -75,6 +76,14 @@ class Users:
             return cls(by_name, dict(content["groups"]), content["last_id"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DeployError(f"users.json cannot be read ({error!r}): restore it (docs/workbench.md)") from None
+
+    def save(self, state: Path) -> None:
+        """Writes users.json, for root alone and in one step."""
+        partial = state / f"{FILE}.tmp"
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as stream:
+            stream.write(self.text())
+        partial.replace(state / FILE)
 
     def text(self) -> str:
         """The text of users.json."""
@@ -95,11 +104,7 @@ def changed(state: Path, uid_base: int) -> Iterator["Change"]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         change = Change(Users.load(state), uid_base)
         yield change
-        partial = state / "users.json.tmp"
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(change.users.text())
-        partial.replace(state / "users.json")
+        change.users.save(state)
 
 
 class Change:

@@ -20,6 +20,16 @@ class Answer:
     scan_limit: int | None  # None if it cannot be told
 
 
+def fetch(cursor: Any, page: int, max_rows: int) -> list[Any]:
+    """All rows of a cursor, `page` at a time. Refuses more than `max_rows`, since a part would be a wrong answer."""
+    rows: list[Any] = []
+    while found := cursor.fetchmany(page):
+        rows += found
+        if len(rows) > max_rows:
+            raise _too_many_rows(max_rows)
+    return rows
+
+
 def scan_limit_error(limit: int | None) -> ScanLimitError:
     """The refusal of a query that would read too much."""
     allowed = f"the {size(limit)} that a query may" if limit else "a query may"
@@ -29,7 +39,7 @@ def scan_limit_error(limit: int | None) -> ScanLimitError:
     )
 
 
-def too_many_rows(max_rows: int) -> QueryError:
+def _too_many_rows(max_rows: int) -> QueryError:
     """The refusal of a result that is too large."""
     return QueryError(
         f"The result has more than {max_rows:,} rows, which may fill your server's memory. Sum in the query (group by), "

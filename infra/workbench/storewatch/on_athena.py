@@ -11,7 +11,7 @@ import pyathena
 from botocore.exceptions import BotoCoreError, ClientError
 
 from . import access
-from .answer import CATALOG, Answer, scan_limit_error, too_long, too_many_rows
+from .answer import CATALOG, Answer, fetch, scan_limit_error, too_long
 from .errors import AccessError, QueryError, StorewatchError, UnavailableError
 
 _PAGE = 1000
@@ -33,11 +33,7 @@ def run(statement: str, max_rows: int, timeout: float) -> Answer:
         # PyAthena stops the query in Athena if it is interrupted.
         with _connect() as connection, connection.cursor(on_poll=look_at_clock) as cursor:
             cursor.execute(statement)
-            rows: list[Any] = []
-            while page := cursor.fetchmany(_PAGE):
-                rows += page
-                if len(rows) > max_rows:
-                    raise too_many_rows(max_rows)
+            rows = fetch(cursor, _PAGE, max_rows)
             described = cursor.description or []
             seconds = (cursor.total_execution_time_in_millis or 0) / 1000
             read = cursor.data_scanned_in_bytes or 0

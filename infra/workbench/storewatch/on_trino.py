@@ -11,7 +11,7 @@ import trino
 from trino import exceptions
 
 from . import access
-from .answer import CATALOG, Answer, scan_limit_error, too_long, too_many_rows
+from .answer import CATALOG, Answer, fetch, scan_limit_error, too_long
 from .errors import AccessError, QueryError, StorewatchError, UnavailableError
 
 _PAGE = 10_000
@@ -31,11 +31,7 @@ def run(statement: str, max_rows: int, timeout: float) -> Answer:
     cursor = connection.cursor(stats_callback=look_at_clock)
     try:
         cursor.execute(statement)
-        rows: list[Any] = []
-        while page := cursor.fetchmany(_PAGE):
-            rows += page
-            if len(rows) > max_rows:
-                raise too_many_rows(max_rows)
+        rows = fetch(cursor, _PAGE, max_rows)
         described = cursor.description or []
         seconds, read = cursor.stats["elapsedTimeMillis"] / 1000, cursor.stats.get("physicalInputBytes", 0)
         return Answer([c.name for c in described], [c.type_code for c in described], rows, seconds, read, _limit())
