@@ -39,8 +39,11 @@ pub(crate) async fn once(
 ) -> Result<Option<Merged>, FunctionError> {
     let (objects, slot) = (ports.objects, event.slot);
     let now = ports.clock.now();
-    let (standing, basis) =
-        tokio::join!(Standing::look(objects, event.country, slot), basis(objects, event.country, slot, now));
+    let (standing, basis, items) = tokio::join!(
+        Standing::look(objects, event.country, slot),
+        basis(objects, event.country, slot, now),
+        items(objects, event, manifest)
+    );
     let (standing, basis) = (standing?, basis?);
     let partitions = partitions(objects, event.country, slot, &Table::TICKED);
     if let Some(record) = standing.record.as_ref().filter(|record| record.outcome == Outcome::Complete) {
@@ -48,12 +51,14 @@ pub(crate) async fn once(
         follow(objects, event.country, slot, now, None).await?;
         return Ok(Some(Merged::standing(partitions, record)));
     }
-    let items = items(objects, event, manifest).await?;
-    let (tick, before) = tokio::join!(
+    let items = items?;
+    // The note is there before anything is written. If nothing is, it only has the partitions registered again.
+    let pending = keys::pending(event.country, slot);
+    let (tick, before, ()) = tokio::try_join!(
         Tick::gather(objects, country, event, manifest, &items),
-        Before::read(objects, event.country, basis.clone())
-    );
-    let (tick, before) = (tick?, before?);
+        async { Ok(Before::read(objects, event.country, basis.clone()).await?) },
+        note_pending(objects, &pending, &partitions)
+    )?;
     let summary = tick.gathered.rows.summary().map_err(unwritable)?;
     let counts = summary.counts;
     let record = tick.record(event, counts, started_at, ports.clock.now());
@@ -73,7 +78,6 @@ pub(crate) async fn once(
             (Table::CurrentOutages, current.write().map_err(unwritable)?),
             (Table::CountryTicks, record.write().map_err(unwritable)?),
         ];
-        note_pending(objects, &keys::pending(event.country, slot), &partitions).await?;
         if commit(objects, &standing, event.country, slot, files).await? == Put::Conflict {
             return Ok(None);
         }
@@ -142,9 +146,10 @@ impl Tick {
         // Every item has the zones that the tick was planned with.
         let key = items.first().and_then(|item| item.zones.clone());
         let rules = country.rules(&zones::of(objects, event.country, key).await?.zones)?;
-        let mut gathered = gather(objects, &rules, manifest, items).await?;
+        let (gathered, last) =
+            tokio::join!(gather(objects, &rules, manifest, items), levels::last(objects, event.country));
+        let mut gathered = gathered?;
         let meeting = gathered.rows.meeting().map_err(unwritable)?;
-        let last = levels::last(objects, event.country).await;
         let has_met = match &last {
             Ok(last) => last.as_ref().is_some_and(|last| last.has_met_in(&view(country))),
             Err(_) => true,

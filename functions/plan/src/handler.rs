@@ -73,23 +73,54 @@ pub async fn plan(
     event: &Event,
 ) -> Result<Planned, FunctionError> {
     let (objects, manifest) = (ports.objects, keys::manifest(event.country, event.slot));
-    if let Some(items) = planned_before(objects, &manifest).await? {
+    let (before, zones, known) = tokio::join!(
+        planned_before(objects, &manifest),
+        zones::current(objects, event.country),
+        known(objects, country, event)
+    );
+    if let Some(items) = before? {
         tracing::info!("the slot was planned before; using its manifest");
         return answer(objects, country, event, manifest, &items).await;
     }
-    let zones = zones::current(objects, event.country).await?;
+    let zones = zones?;
     country.rules(&zones.zones)?;
-    let snapshot = match read(ports, country, schedules, &zones.zones, event).await {
-        Ok(snapshot) => snapshot,
-        Err(error) => last_good::instead_of(error, ports, country, event).await?,
+    let read = async { read(ports, country, schedules, &zones.zones, event, known?).await };
+    let (snapshot, is_new) = match read.await {
+        Ok(read) => read,
+        Err(error) => (last_good::instead_of(error, ports, country, event).await?, false),
     };
     let mut items = items(event, &snapshot, &zones);
-    if objects.put_if(&manifest, json(objects, &manifest, &items)?, Condition::Absent).await? == Put::Conflict
-    {
+    let body = json(objects, &manifest, &items)?;
+    let latest = async {
+        match is_new && LATEST_OF.contains(&days_since(event, snapshot.schedule_as_of)) {
+            true => snapshots::set_latest(objects, event.country, &snapshot).await,
+            false => Ok(()),
+        }
+    };
+    let (put, latest) = tokio::join!(objects.put_if(&manifest, body, Condition::Absent), latest);
+    latest?;
+    if put? == Put::Conflict {
         // Another run has planned the slot meanwhile, and its chunks may be under way.
         items = planned_before(objects, &manifest).await?.unwrap_or(items);
     }
     answer(objects, country, event, manifest, &items).await
+}
+
+/// Days from a reading to the slot.
+fn days_since(event: &Event, read: Instant) -> i32 {
+    event.slot.day().date().days() - Day::containing(read).date().days()
+}
+
+/// The last good snapshot, if the country has a query for a version to compare it by.
+async fn known(
+    objects: &dyn Objects,
+    country: &CountryFile,
+    event: &Event,
+) -> Result<Option<Snapshot>, FunctionError> {
+    match country.schedule.version {
+        Some(_) => snapshots::latest(objects, event.country).await,
+        None => Ok(None),
+    }
 }
 
 async fn planned_before(
@@ -100,32 +131,27 @@ async fn planned_before(
     Ok(Some(serde_json::from_slice(&body).map_err(|error| damaged(objects, manifest, error))?))
 }
 
-/// Reads the schedules, or returns the last snapshot if they have not changed since.
+/// Reads the schedules, or returns the last snapshot if they have not changed since; and whether it is new.
 async fn read(
     ports: &Ports<'_>,
     country: &CountryFile,
     schedules: &dyn Schedules,
     zones: &Zones,
     event: &Event,
-) -> Result<Snapshot, FunctionError> {
+    known: Option<Snapshot>,
+) -> Result<(Snapshot, bool), FunctionError> {
     let as_of = ports.clock.now();
-    let known = match country.schedule.version {
-        Some(_) => snapshots::latest(ports.objects, event.country).await?,
-        None => None,
-    };
-    let (date, basis) = (event.slot.day().date(), Basis::of(country));
-    // Days from the reading to the slot.
-    let days_since = |read: Instant| date.days() - Day::containing(read).date().days();
+    let basis = Basis::of(country);
     let known = known.filter(|known| known.basis.as_ref() == Some(&basis)).filter(|known| {
         let read = known.schedule_as_of;
-        (0..REUSE_MICROS).contains(&as_of.micros_since(read)) && REUSED_ON.contains(&days_since(read))
+        (0..REUSE_MICROS).contains(&as_of.micros_since(read)) && REUSED_ON.contains(&days_since(event, read))
     });
     let request = ReadRequest {
         exceptions: exception_dates(event.slot),
         known_version: known.as_ref().and_then(|known| known.version.clone()),
     };
     let (stores, version) = match (schedules.read(&request).await?, known) {
-        (Read::Unchanged, Some(known)) => return Ok(known),
+        (Read::Unchanged, Some(known)) => return Ok((known, false)),
         (Read::Unchanged, None) => {
             let problem = "the version is called unchanged, but none was known".to_owned();
             return Err(ScheduleError::Config { field: "version", problem, source: None }.into());
@@ -137,11 +163,7 @@ async fn read(
         .map_err(|error| FunctionError::bad_part("[live_view].id_type", error))?;
     report_problems(&chunks, zones);
     let chunks = snapshots::write(ports.objects, event.country, event.slot, as_of, &chunks).await?;
-    let snapshot = Snapshot { schedule_as_of: as_of, version, basis: Some(basis), chunks };
-    if LATEST_OF.contains(&days_since(as_of)) {
-        snapshots::set_latest(ports.objects, event.country, &snapshot).await?;
-    }
-    Ok(snapshot)
+    Ok((Snapshot { schedule_as_of: as_of, version, basis: Some(basis), chunks }, true))
 }
 
 /// Logs how many stores cannot be judged, and the first few with the reason.

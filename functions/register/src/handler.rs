@@ -60,10 +60,14 @@ pub async fn register(
     let done = catalog::register(ports.catalog, &noted).await;
     // A note that waits has one partition at least.
     let pending = (waiting + if done.is_ok() { 0 } else { noted.len() }) as u64;
-    ports.metrics.put(country, &[Metric::count("PartitionsPending", pending)]).await;
+    let metrics = [Metric::count("PartitionsPending", pending)];
+    let told = ports.metrics.put(country, &metrics);
+    let handled = if done.is_ok() { notes } else { Vec::new() };
+    let deleted = stream::iter(handled).map(|key| async move { objects.delete(&key).await });
+    let deleted = deleted.buffer_unordered(PARALLEL).try_collect::<()>();
+    let ((), deleted) = tokio::join!(told, deleted);
     let done = done?;
-    let deleted = stream::iter(notes).map(|key| async move { objects.delete(&key).await });
-    deleted.buffer_unordered(PARALLEL).try_collect::<()>().await?;
+    deleted?;
     tracing::info!(
         country = country.as_str(),
         created = done.created,

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::ops::AddAssign;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use storewatch_domain::{CountryCode, Day};
 
@@ -131,6 +133,14 @@ pub struct Registered {
     pub unchanged: usize,
 }
 
+impl AddAssign for Registered {
+    fn add_assign(&mut self, other: Self) {
+        self.created += other.created;
+        self.updated += other.updated;
+        self.unchanged += other.unchanged;
+    }
+}
+
 /// Makes the catalog hold exactly these partitions: creates what is missing, updates what differs, and
 /// leaves the rest alone. If someone else creates a partition meanwhile, it is compared too.
 ///
@@ -145,12 +155,17 @@ pub async fn register(catalog: &dyn Catalog, partitions: &[Partition]) -> Result
         let key = (partition.country, partition.day);
         tables.entry(partition.table).or_default().insert(key, partition);
     }
+    let tables = tables
+        .into_iter()
+        .map(|(table, wanted)| register_table(catalog, table, wanted.into_values().cloned().collect()));
+    // If one table fails, still register the others.
     let (mut done, mut failure) = (Registered::default(), None);
-    for (table, wanted) in tables {
-        let open = wanted.into_values().cloned().collect();
-        // If one table fails, still register the others.
-        if let Err(error) = register_table(catalog, table, open, &mut done).await {
-            failure.get_or_insert(error);
+    for result in join_all(tables).await {
+        match result {
+            Ok(of_table) => done += of_table,
+            Err(error) => {
+                failure.get_or_insert(error);
+            }
         }
     }
     failure.map_or(Ok(done), Err)
@@ -160,8 +175,8 @@ async fn register_table(
     catalog: &dyn Catalog,
     table: Table,
     mut open: Vec<Partition>,
-    done: &mut Registered,
-) -> Result<(), CatalogError> {
+) -> Result<Registered, CatalogError> {
+    let mut done = Registered::default();
     // The second round handles partitions that were created between our get and our create.
     for round in 0..2 {
         let held = catalog.get(table, &open).await?;
@@ -211,5 +226,5 @@ async fn register_table(
             Some(_) => {}
         }
     }
-    Ok(())
+    Ok(done)
 }
