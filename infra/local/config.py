@@ -12,6 +12,9 @@ from infra.local.errors import StackError
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".stack" / "cache"
 VENV = CACHE / "venv"
+# The functions that are deployed here: those that `make build` compiles, or as STOREWATCH_BINARIES says the zips of
+# `make release`, in target/lambda.
+BINARIES = Path(os.environ.get("STOREWATCH_BINARIES") or ROOT / "target/debug")
 DEFAULT_NAME = "main"
 
 

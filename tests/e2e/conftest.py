@@ -18,11 +18,11 @@ from infra.local.commands import tick
 from infra.local.commands.deploy import deploy
 from infra.local.commands.undeploy import undeploy
 from infra.local.commands.up import up
-from infra.local.config import Stack
+from infra.local.config import BINARIES, Stack
 from infra.local.sample.load import drop, load
 from infra.local.sample.places import Place
 from infra.local.servers.sql import Engine
-from infra.packaging import FUNCTIONS, ROOT
+from infra.packaging import FUNCTIONS
 from tests.harness import lakes
 from tests.harness.deployer import Deployer
 from tests.harness.deployment import Deployed
@@ -62,8 +62,8 @@ class Ticked:
 @pytest.fixture(scope="session")
 def stack() -> Stack:
     """The local servers, started if they are down. No test is skipped because a server is missing."""
-    missing = [name for name in FUNCTIONS if not (ROOT / "target/debug" / name).is_file()]
-    assert not missing, f"target/debug has no {', '.join(missing)}: run `make build` first"
+    missing = [name for name in FUNCTIONS if not (BINARIES / name).exists()]
+    assert not missing, f"{BINARIES} has no {', '.join(missing)}: run `make build` or `make release` first"
     return up()
 
 

@@ -1,6 +1,6 @@
 """A release deploys from an empty folder with nothing but Python, and its bill of materials says what is in it.
 
-It is made of the development binaries here. `make dist` makes the same of those for AWS, which take 20 minutes to build.
+It is made of the functions that the other tests deploy. `make dist` makes the same of those that `make release` builds.
 """
 
 import base64
@@ -27,7 +27,7 @@ from cyclonedx.validation.json import JsonStrictValidator
 from infra import dist, etl, packaging, sbom, version
 from infra.country_file import CountryFile
 from infra.local.commands import tick
-from infra.local.config import CACHE, Stack
+from infra.local.config import BINARIES, CACHE, Stack
 from infra.local.local_aws import LocalAws
 from tests.e2e.conftest import Sources, remove, slot_with_time_left
 
@@ -54,9 +54,9 @@ sys.exit(command.main(sys.argv[2:]))
 
 @contextmanager
 def made() -> Iterator[Path]:
-    """A release of the development binaries, as long as it is needed: pytest would keep its 300 MB."""
+    """A release, as long as it is needed: pytest would keep its 300 MB if it is of development binaries."""
     with TemporaryDirectory() as target:
-        yield dist.make(ROOT / "target/debug", ARCHITECTURE, Path(target), CACHE / "zips")
+        yield dist.make(BINARIES, ARCHITECTURE, Path(target), CACHE / "zips")
 
 
 @pytest.fixture(scope="module")
@@ -208,14 +208,15 @@ def crates_of(bill: dict[str, Any]) -> set[tuple[str, str]]:
     return {(part["name"], part["version"]) for part in found}
 
 
-def test_the_bill_has_every_crate_that_a_function_s_binary_shows(bill: dict[str, Any]) -> None:
+def test_the_bill_has_every_crate_that_a_function_s_binary_shows(bill: dict[str, Any], unpacked: Path) -> None:
     uses = {entry["ref"]: set(entry.get("dependsOn", [])) for entry in bill["dependencies"]}
     for name in FUNCTIONS:
         ahead, reached = {f"{name}.zip"}, set()
         while ahead:
             reached |= ahead
             ahead = set().union(*(uses[ref] for ref in ahead)) - reached
-        binary = (ROOT / "target/debug" / name).read_bytes()
+        with zipfile.ZipFile(unpacked / "target/lambda" / name / "bootstrap.zip") as packed:
+            binary = packed.read("bootstrap")
         shown = {f"cargo:{crate.decode()}@{number.decode()}" for crate, number in CRATE_PATH.findall(binary)}
         assert len(shown) > 50
         assert shown - reached == set(), name

@@ -21,10 +21,9 @@ from infra.errors import DeployError
 from infra.local import slots
 from infra.local.commands import tick
 from infra.local.commands.deploy import deploy
-from infra.local.config import CACHE, Stack
+from infra.local.config import BINARIES, CACHE, Stack
 from infra.local.local_aws import LocalAws
 from infra.local.sample.load import drop, load
-from infra.packaging import ROOT
 from tests.e2e.conftest import remove, slot_with_time_left
 from tests.e2e.test_isolation import allowed, reaches_nothing_of, session_of
 from tests.harness.deployment import Deployed
@@ -77,8 +76,8 @@ def state_of(deployed: Deployed) -> dict[str, Any]:
 
 
 def add(deployment: Deployment, country: str) -> None:
-    """Adds the ETL to a country, of the development binaries."""
-    etl.deploy(deployment, ETL, country, ROOT / "target/debug", CACHE / "zips")
+    """Adds the ETL to a country."""
+    etl.deploy(deployment, ETL, country, BINARIES, CACHE / "zips")
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 
 from infra import etl
 from infra.local.checks.retries import states_of
-from infra.local.config import Stack
+from infra.local.config import BINARIES, Stack
 from infra.packaging import ROOT, STATE_MACHINES, WORKBENCH_MACHINES
 from tests.harness.deployer import Deployer
 from tests.harness.deployment import Deployed
@@ -20,7 +20,7 @@ from tests.harness.deployment import Deployed
 def lake(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """A lake without countries, whose dispatch works."""
     prefix = f"machines-{uuid.uuid4().hex[:6]}"
-    working = {"dispatch": ROOT / "target/debug/dispatch"}
+    working = {"dispatch": BINARIES / "dispatch"}
     deployer = Deployer(stack, prefix, tmp_path_factory.mktemp("machines"), working)
     try:
         deployment = deployer.deployment()

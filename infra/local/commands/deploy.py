@@ -16,14 +16,13 @@ from infra import etl, stacks
 from infra.country_file import DIRECTORY, CountryFile
 from infra.deploy import Deployment
 from infra.errors import DeployError
-from infra.local.config import CACHE, Stack, write_private
+from infra.local.config import BINARIES, CACHE, Stack, write_private
 from infra.local.console import say
 from infra.local.errors import StackError
 from infra.local.local_aws import LocalAws
 from infra.local.prefix import DEFAULT_PREFIX, add_prefix_argument
 from infra.local.sample.places import Place, read_places
 from infra.local.servers.packages import install
-from infra.packaging import ROOT
 from infra.workbench import deployment as workbench
 
 Secrets = Mapping[str, Mapping[str, Mapping[str, str]]]  # country -> postgres or elasticsearch -> value
@@ -38,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--country-files", type=Path, default=DIRECTORY, metavar="DIR", help="their folder (default: infra/countries)"
     )
     parser.add_argument(
-        "--binaries", type=Path, default=ROOT / "target/debug", metavar="DIR", help="default: target/debug"
+        "--binaries", type=Path, default=BINARIES, metavar="DIR", help="folder of the functions (%(default)s)"
     )
     parser.add_argument("--rule", choices=["ENABLED", "DISABLED"], default="ENABLED", help="whether it keeps ticking")
     parser.add_argument(
@@ -74,7 +73,7 @@ def deploy(
     database: str = "storewatch",
     countries: list[str],
     country_files: Path = DIRECTORY,
-    binaries: Path = ROOT / "target/debug",
+    binaries: Path = BINARIES,
     rule: str = "ENABLED",
     secrets: Secrets | None = None,
     sample: str | None = None,
