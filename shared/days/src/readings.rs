@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use storewatch_domain::{Chunk, Day, Instant, Store};
 use storewatch_lake::objects::damaged;
@@ -90,7 +91,67 @@ fn by_instant(listed: Vec<ListedObject>) -> Readings {
     readings
 }
 
-/// The stores of a reading's chunks, except the chunks in `same`.
+/// A chunk of a reading that differs from the reading before.
+pub(crate) struct ChangedChunk {
+    pub(crate) number: u32,
+    key: String,
+    /// `None` if it is to be read again.
+    body: Option<Bytes>,
+    /// Its first and last id as texts; `None` if it has no stores.
+    ids: Option<(String, String)>,
+    /// How many stores it has, and a sample of their ids.
+    pub(crate) stores: usize,
+    pub(crate) sample: Vec<String>,
+}
+
+/// One in so many stores is in the sample.
+const SAMPLED: usize = 100;
+
+impl ChangedChunk {
+    async fn read(objects: &dyn Objects, number: u32, key: String) -> Result<Self, LakeError> {
+        let body = objects.get(&key).await?;
+        let stores = snapshot::read(body.clone()).map_err(|error| damaged(objects, &key, error))?;
+        let ids = || stores.iter().map(|store| &store.id);
+        let sample = ids().step_by(SAMPLED).cloned().collect();
+        let (ids, stores) = (ids().min().cloned().zip(ids().max().cloned()), stores.len());
+        Ok(Self { number, key, body: Some(body), ids, stores, sample })
+    }
+
+    /// Its size, as far as it is held.
+    pub(crate) fn held(&self) -> usize {
+        self.body.as_ref().map_or(0, Bytes::len)
+    }
+
+    /// Lets go of its bytes.
+    pub(crate) fn release(&mut self) {
+        self.body = None;
+    }
+
+    /// Its stores from an id, included, to another, not included.
+    ///
+    /// # Errors
+    /// S3 failed, or the chunk was changed or removed since it was first read.
+    pub(crate) async fn stores(
+        &self,
+        objects: &dyn Objects,
+        (from, to): (Option<&str>, Option<&str>),
+    ) -> Result<Vec<Store>, LakeError> {
+        let is_in = |id: &str| from.is_none_or(|from| from <= id) && to.is_none_or(|to| id < to);
+        let Some((first, last)) = &self.ids else { return Ok(Vec::new()) };
+        if from.is_some_and(|from| **last < *from) || to.is_some_and(|to| to <= &**first) {
+            return Ok(Vec::new());
+        }
+        let body = match &self.body {
+            Some(body) => body.clone(),
+            None => objects.get(&self.key).await?,
+        };
+        let mut stores = snapshot::read(body).map_err(|error| damaged(objects, &self.key, error))?;
+        stores.retain(|store| is_in(&store.id));
+        Ok(stores)
+    }
+}
+
+/// Reads a reading's chunks, except those in `same`.
 ///
 /// # Errors
 /// A chunk is missing or damaged, or S3 failed.
@@ -98,13 +159,10 @@ pub(crate) async fn fetch(
     objects: &dyn Objects,
     reading: &Reading,
     same: &BTreeSet<u32>,
-) -> Result<Vec<(u32, Vec<Store>)>, LakeError> {
+) -> Result<Vec<ChangedChunk>, LakeError> {
     let changed = reading.iter().filter(|(number, _)| !same.contains(number));
     let changed: Vec<(u32, String)> = changed.map(|(number, chunk)| (*number, chunk.key.clone())).collect();
-    let fetched = stream::iter(changed).map(|(number, key)| async move {
-        let body = objects.get(&key).await?;
-        Ok((number, snapshot::read(body).map_err(|error| damaged(objects, &key, error))?))
-    });
+    let fetched = stream::iter(changed).map(|(number, key)| ChangedChunk::read(objects, number, key));
     fetched.buffered(PARALLEL).try_collect().await
 }
 

@@ -5,15 +5,14 @@
 //! it says how the ticks went. The first judgement is kept.
 
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Serialize;
-use storewatch_domain::{Chunk, CountryCode, Day, Instant, Rules, Slot, Store, cut};
-use storewatch_lake::availability::{AvailabilityRows, by_city};
-use storewatch_lake::compaction::{self, RANGE_ROWS, Rows, Source};
+use storewatch_domain::{Chunk, CountryCode, Day, Instant, Rules, Store, cut};
+use storewatch_lake::compaction;
 use storewatch_lake::objects::damaged;
-use storewatch_lake::rejudged::{Changes, judged_again};
-use storewatch_lake::{Objects, ParquetError, Put, Table};
+use storewatch_lake::rejudged::{Changes, RejudgedDay, Rejudging};
+use storewatch_lake::{Objects, Put, Table};
 use storewatch_sources::{Read, ReadRequest, Schedules};
 
 use crate::compact::{CompactRequest, Compacted, compact};
@@ -76,10 +75,10 @@ pub async fn restate(
     let wanted = request.stores.as_ref().map(|stores| stores.iter().collect::<HashSet<_>>());
     let is_wanted = |store: &Store| wanted.as_ref().is_none_or(|wanted| wanted.contains(&store.id));
     let stores: Vec<Store> = chunks.into_iter().flat_map(|chunk| chunk.stores).filter(is_wanted).collect();
-    let judging = Judging { rules: &request.rules, stores: &stores, read_at };
+    let judging = Rejudging::new(&request.rules, stores, read_at);
     for _ in 0..TRIES {
         let Found { record: before, condition } = Record::find(lake.objects, id).await?;
-        let (versions, changes) = judging.versions(lake.objects, &before, &reading).await?;
+        let (versions, changes) = versions(lake.objects, &before, &judging, &reading).await?;
         let restated = Restatement {
             schedule_as_of: read_at,
             tzdb: Some(request.rules.zones.release().to_owned()),
@@ -93,9 +92,12 @@ pub async fn restate(
             continue;
         }
         let first = record.first.into_iter().map(|(table, version)| (table, version.location)).collect();
+        let stores = judging.stores();
+        // The outages need the memory.
+        drop(judging);
         // Compacting publishes what is recorded.
         let compacted = compact(lake, id, compacting).await?;
-        tracing::info!(day = %id.day, stores = stores.len(), changes = ?restated.changes, "judged again");
+        tracing::info!(day = %id.day, stores, changes = ?restated.changes, "judged again");
         return Ok(Restated { compacted, restated, first });
     }
     Err(crossed(lake.objects, id).into())
@@ -142,61 +144,27 @@ fn next_record(mut record: Record, versions: Vec<(Table, Version)>, restated: Re
     record
 }
 
-/// The schedules and rules by which a day is judged again.
-struct Judging<'a> {
-    rules: &'a Rules,
-    stores: &'a [Store],
-    /// When the schedules were read.
-    read_at: Instant,
-}
-
-impl Judging<'_> {
-    /// The next versions of the two tables, and how many rows changed their status.
-    async fn versions(
-        &self,
-        objects: &dyn Objects,
-        record: &Record,
-        reading: &BTreeMap<String, String>,
-    ) -> Result<(Vec<(Table, Version)>, Changes), DaysError> {
-        let (mut rows, mut cities, mut changes) = (Vec::new(), Vec::new(), Changes::default());
-        if let Some(old) = record.tables.get(&Table::StoreAvailability) {
-            let unreadable = |error| damaged(objects, &old.file, error);
-            let body = objects.get(&old.file).await?;
-            for slots in batches(old) {
-                for (slot, before) in compaction::rows_of(body.clone(), slots).map_err(unreadable)? {
-                    let (one, by_city) = self.slot(slot, before, &mut changes).map_err(unreadable)?;
-                    rows.push(one);
-                    cities.push(by_city);
-                }
-            }
-        }
-        let mut versions = Vec::new();
-        for (table, sources) in [(Table::StoreAvailability, rows), (Table::AvailabilityByCity, cities)] {
-            let Some(old) = record.tables.get(&table) else { continue };
-            let mut inputs = old.inputs.clone();
-            inputs.extend(reading.clone());
-            versions.push((table, write_version(objects, record.id(), table, sources, inputs).await?));
-        }
-        Ok((versions, changes))
+/// The next versions of the two tables, and how many rows changed their status. `reading` are the chunks of
+/// the schedules.
+async fn versions(
+    objects: &dyn Objects,
+    record: &Record,
+    judging: &Rejudging<'_>,
+    reading: &BTreeMap<String, String>,
+) -> Result<(Vec<(Table, Version)>, Changes), DaysError> {
+    let Some(old) = record.tables.get(&Table::StoreAvailability) else {
+        return Ok((Vec::new(), Changes::default()));
+    };
+    let unreadable = |error| damaged(objects, &old.file, error);
+    let RejudgedDay { rows, cities, changes } =
+        judging.day(objects.get(&old.file).await?).map_err(unreadable)?;
+    let cities = compaction::compact(Table::AvailabilityByCity, &cities).map_err(unreadable)?;
+    let mut versions = Vec::new();
+    for (table, made) in [(Table::StoreAvailability, rows), (Table::AvailabilityByCity, cities)] {
+        let Some(old) = record.tables.get(&table) else { continue };
+        let mut inputs = old.inputs.clone();
+        inputs.extend(reading.clone());
+        versions.push((table, write_version(objects, record.id(), table, made, inputs).await?));
     }
-
-    /// The rows of a slot and of its cities.
-    fn slot(
-        &self,
-        slot: Slot,
-        before: AvailabilityRows,
-        changes: &mut Changes,
-    ) -> Result<(Source, Source), ParquetError> {
-        let rows = judged_again(before, slot, self.rules, self.stores, self.read_at, changes)?;
-        let cities = by_city(slot, &rows.summary()?)?;
-        let source = |body| Source { body, rows: Rows::Of(slot) };
-        Ok((source(rows.write()?), source(cities)))
-    }
-}
-
-/// The slots of a version, in batches that fit in memory.
-fn batches(version: &Version) -> Vec<BTreeSet<Slot>> {
-    let each = (version.rows as usize / version.slots.len().max(1)).max(1);
-    let slots = (RANGE_ROWS / each).max(1);
-    version.slots.chunks(slots).map(|slots| slots.iter().copied().collect()).collect()
+    Ok((versions, changes))
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use storewatch_domain::Slot;
 use storewatch_lake::compaction::{self, Rows, RowsDigest, Source};
@@ -124,31 +125,31 @@ pub(crate) async fn next_version(
         .buffered(PARALLEL)
         .try_collect()
         .await?;
-    Ok((write_version(objects, id, ticks.table, sources, inputs).await?, files))
+    let made = compaction::compact(ticks.table, &sources).map_err(|source| {
+        damaged(objects, &keys::partition_prefix(ticks.table, id.country, id.day), source)
+    })?;
+    drop(sources);
+    Ok((write_version(objects, id, ticks.table, made, inputs).await?, files))
 }
 
-/// Writes a version of a table beside the others and reads it back. `inputs` are the files that its rows
-/// come from, with their entity tags.
+/// Writes a version of a table beside the others and reads it back. `made` is its file and the digest of the
+/// rows that it was made from; `inputs` are the files that these come from, with their entity tags.
 ///
 /// # Errors
-/// A source is damaged, or the version cannot be written or does not hold the sources' rows.
+/// The version cannot be written or does not hold these rows.
 pub(crate) async fn write_version(
     objects: &dyn Objects,
     id: CountryDay,
     table: Table,
-    sources: Vec<Source>,
+    (body, wanted): (Bytes, RowsDigest),
     inputs: BTreeMap<String, String>,
 ) -> Result<Version, DaysError> {
-    let unreadable = |source| damaged(objects, &keys::partition_prefix(table, id.country, id.day), source);
-    let files = sources.len();
-    let (body, wanted) = compaction::compact(table, &sources).map_err(unreadable)?;
-    drop(sources);
     let (name, bytes) = (version_name(&inputs, &body), body.len());
     let file = keys::compacted_file(table, id.country, id.day, &name);
     // An existing object with this key has the same bytes. Putting it again removes a mark for removal.
     objects.put(&file, body).await?;
     check(objects, table, &file, &wanted).await?;
-    tracing::info!(table = table.name(), files, rows = wanted.rows, bytes, key = file, "wrote a version");
+    tracing::info!(table = table.name(), rows = wanted.rows, bytes, key = file, "wrote a version");
     Ok(Version {
         location: keys::compacted_location(objects.bucket(), table, id.country, id.day, &name),
         file,

@@ -70,6 +70,21 @@ pub struct CitySummary {
     pub unseen: u64,
 }
 
+impl CitySummary {
+    /// Adds the sums of more stores of the city, which come after those that are already in it.
+    pub fn merge(&mut self, more: &Self) {
+        if self.local_date.is_none() {
+            (self.local_date, self.local_hour) = (more.local_date, more.local_hour);
+        }
+        for (own, more) in self.counts.0.iter_mut().zip(more.counts.0) {
+            *own += more;
+        }
+        self.scheduled_seconds += more.scheduled_seconds;
+        self.available_seconds += more.available_seconds;
+        self.unseen += more.unseen;
+    }
+}
+
 /// The sums of a country's stores in one slot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary<'a> {

@@ -1,6 +1,8 @@
 //! The files of `store_availability` and `availability_by_city`: makes rows of judged stores, merges chunks
 //! into one file, and sums it up.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use polars::prelude::*;
 use storewatch_domain::current::Row;
@@ -119,6 +121,29 @@ impl AvailabilityRows {
     /// Polars cannot write it.
     pub fn write(&self) -> Result<Bytes, ParquetError> {
         parquet::write(&mut self.0.drop(OPENED_AT)?)
+    }
+
+    /// The rows with the table's columns only.
+    pub(crate) fn into_table(mut self) -> Result<DataFrame, ParquetError> {
+        self.0.drop_in_place(OPENED_AT)?;
+        Ok(self.0)
+    }
+
+    /// The rows of each slot.
+    ///
+    /// # Errors
+    /// A slot is null.
+    pub fn by_slot(self) -> Result<Vec<(Slot, Self)>, ParquetError> {
+        let mut places = BTreeMap::<Option<i64>, Vec<IdxSize>>::new();
+        for (n, slot) in self.0.column("slot")?.datetime()?.physical().iter().enumerate() {
+            places.entry(slot).or_default().push(n as IdxSize);
+        }
+        let rows_of = |(slot, places): (Option<i64>, Vec<IdxSize>)| {
+            let slot = slot.ok_or_else(|| ParquetError::Content("a slot is null".to_owned()))?;
+            let rows = self.0.take(&IdxCa::from_vec("rows".into(), places))?;
+            Ok((Slot::of(parquet::instant(slot)?), Self(rows)))
+        };
+        places.into_iter().map(rows_of).collect()
     }
 
     /// Writes the rows as a staged chunk.

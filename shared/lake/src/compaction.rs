@@ -1,54 +1,27 @@
 //! Compacts a day's files into one: the same rows, sorted so that rows that are queried together are close.
 //!
-//! A day of 100,000 stores is 9.6 million rows, a few gigabytes as data frames. So the files stay
-//! compressed in memory, and the day is built in ranges of store ids: for each range, every file is read
-//! again, and its rows in the range are sorted and written.
+//! A day of a million stores is 96 million rows, tens of gigabytes as data frames. So the files stay
+//! compressed in memory, and the day is built in ranges of store ids ([`blocks`](crate::blocks)).
 
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
+use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
 use storewatch_domain::Slot;
 
-use crate::availability::AvailabilityRows;
+use crate::blocks::Blocks;
+pub use crate::blocks::{Rows, Source};
 use crate::hash;
-use crate::parquet::{self, ParquetError};
+use crate::parquet::{self, Body, ParquetError};
 use crate::tables::Table;
 
 /// Rows sorted at once. This bounds the memory: about 400 bytes per row, plus the files.
-pub const RANGE_ROWS: usize = 1_000_000;
+pub(crate) const RANGE_ROWS: usize = 1_000_000;
 
 /// Rows in a row group of a compacted file: small enough for readers to skip most groups by their
 /// statistics, and large enough for dictionaries to pay off.
 pub(crate) const ROW_GROUP: usize = 65_536;
-
-/// Rows read from a file at once. A multiple of the row group, so that no group is read twice.
-pub(crate) const BLOCK: usize = 4 * ROW_GROUP;
-
-/// Blocks held at once before their selected rows are copied.
-const BLOCKS_AT_ONCE: usize = 8;
-
-/// To find even ranges, one row in this many is sampled. It does not divide the 96 rows that a store has in
-/// a day, so a file that is sorted already is sampled evenly.
-pub(crate) const SAMPLED: usize = 61;
-
-/// A file, and which of its rows to take.
-#[derive(Debug, Clone)]
-pub struct Source {
-    pub body: Bytes,
-    pub rows: Rows,
-}
-
-/// Selects rows of a file by slot.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Rows {
-    /// All rows, which must be of this slot.
-    Of(Slot),
-    /// All rows except those of these slots.
-    Without(BTreeSet<Slot>),
-    /// Only the rows of these slots.
-    Only(BTreeSet<Slot>),
-}
 
 /// Identifies a set of rows in any order: equal digests mean the same rows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -92,31 +65,57 @@ pub fn compact(table: Table, sources: &[Source]) -> Result<(Bytes, RowsDigest), 
 }
 
 fn compact_by(table: Table, sources: &[Source], range: usize) -> Result<(Bytes, RowsDigest), ParquetError> {
-    let (wanted, cuts) = survey(table, sources, range)?;
-    let schema = parquet::schema(table)?;
-    let mut body = Vec::new();
-    let mut writer = parquet::writer(&mut body).batched(&schema)?;
-    let (sorted_by, _) = order(table);
-    for n in 0..=cuts.len() {
-        let (from, to) = (n.checked_sub(1).map(|n| &cuts[n]), cuts.get(n));
-        let mut rows = DataFrame::empty_with_schema(&schema);
-        for source in sources {
-            each_block(table, source, None, |block| {
-                let block =
-                    if cuts.is_empty() { block } else { block.filter(&between(&block, from, to)?)? };
-                append(&mut rows, block)
-            })?;
-        }
-        rows.rechunk_mut();
+    let (mut blocks, wanted) = survey(table, sources)?;
+    let cuts = blocks.cuts(ranges(wanted.rows, range));
+    let mut day = DayWriter::new(table)?;
+    blocks.each_range(&cuts, None, |rows, _| day.range(rows))?;
+    Ok((day.finish()?, wanted))
+}
+
+/// The sources' row groups, and the digest of their rows.
+pub(crate) fn survey(table: Table, sources: &[Source]) -> Result<(Blocks<'_>, RowsDigest), ParquetError> {
+    let (_, keys) = order(table);
+    let columns = key_columns(table);
+    let mut content = RowsDigest::default();
+    let blocks = Blocks::survey(table, sources, &columns, |block| content.add(block, keys))?;
+    Ok((blocks, content))
+}
+
+/// How many ranges so many rows are cut into, each of at most about `most` rows.
+pub(crate) fn ranges(rows: u64, most: usize) -> usize {
+    let groups = rows.div_ceil(ROW_GROUP as u64);
+    rows.div_ceil(most as u64).max(groups.isqrt()).max(1) as usize
+}
+
+/// Writes a table's day, range by range.
+pub(crate) struct DayWriter {
+    table: Table,
+    writer: BatchedWriter<Body>,
+    body: Body,
+}
+
+impl DayWriter {
+    pub(crate) fn new(table: Table) -> Result<Self, ParquetError> {
+        let body = Body::default();
+        let writer = parquet::writer(body.clone()).batched(&parquet::schema(table)?)?;
+        Ok(Self { table, writer, body })
+    }
+
+    /// Sorts the rows of the next range and writes them.
+    pub(crate) fn range(&mut self, mut rows: DataFrame) -> Result<(), ParquetError> {
+        let (sorted_by, _) = order(self.table);
         let sorting = SortMultipleOptions::default().with_nulls_last(true).with_maintain_order(true);
         rows.sort_in_place(sorted_by, sorting)?;
         for start in (0..rows.height()).step_by(ROW_GROUP) {
-            writer.write_batch(&rows.slice(start as i64, ROW_GROUP))?;
+            self.writer.write_batch(&rows.slice(start as i64, ROW_GROUP))?;
         }
+        Ok(())
     }
-    writer.finish()?;
-    drop(writer);
-    Ok((body.into(), wanted))
+
+    pub(crate) fn finish(self) -> Result<Bytes, ParquetError> {
+        self.writer.finish()?;
+        Ok(self.body.take())
+    }
 }
 
 /// The digest of a compacted file, computed from its bytes.
@@ -124,116 +123,23 @@ fn compact_by(table: Table, sources: &[Source], range: usize) -> Result<(Bytes, 
 /// # Errors
 /// It is not a file of the table.
 pub fn digest(table: Table, body: Bytes) -> Result<RowsDigest, ParquetError> {
-    let (_, keys) = order(table);
-    let mut content = RowsDigest::default();
-    let source = Source { body, rows: Rows::Without(BTreeSet::new()) };
-    each_block(table, &source, Some(&[&["slot"], keys].concat()), |block| content.add(&block, keys))?;
-    Ok(content)
+    Ok(survey(table, &[Source::whole(body)])?.1)
 }
 
-/// The digest of all sources' rows, and the ids at which to cut the ranges.
-fn survey(table: Table, sources: &[Source], range: usize) -> Result<(RowsDigest, Vec<String>), ParquetError> {
-    let (sorted_by, keys) = order(table);
-    let mut columns = [sorted_by, keys].concat();
+/// The columns that a digest is made of.
+fn key_columns(table: Table) -> Vec<&'static str> {
+    let mut columns = [&["slot"], order(table).1].concat();
     columns.sort_unstable();
     columns.dedup();
-    let (mut content, mut sample) = (RowsDigest::default(), Vec::new());
-    for source in sources {
-        each_block(table, source, Some(&columns), |block| {
-            content.add(&block, keys)?;
-            if table == Table::StoreAvailability {
-                let ids = block.column("store_id")?.str()?;
-                let rows = (0..block.height()).step_by(SAMPLED);
-                sample.extend(rows.filter_map(|n| Some(ids.get(n)?.to_owned())));
-            }
-            Ok(())
-        })?;
-    }
-    sample.sort_unstable();
-    let groups = content.rows.div_ceil(ROW_GROUP as u64);
-    let ranges = content.rows.div_ceil(range as u64).max(groups.isqrt()).max(1) as usize;
-    let mut cuts: Vec<String> =
-        (1..ranges).filter_map(|n| sample.get(n * sample.len() / ranges).cloned()).collect();
-    cuts.dedup();
-    Ok((content, cuts))
-}
-
-/// Reads a source in blocks of rows, and passes on the selected rows of each.
-fn each_block(
-    table: Table,
-    source: &Source,
-    columns: Option<&[&str]>,
-    mut take: impl FnMut(DataFrame) -> Result<(), ParquetError>,
-) -> Result<(), ParquetError> {
-    let height = parquet::height(&source.body)?;
-    for start in (0..height).step_by(BLOCK) {
-        let block = parquet::read_part(table, source.body.clone(), columns, (start, BLOCK))?;
-        let slots = block.column("slot")?.datetime()?.physical();
-        match &source.rows {
-            Rows::Of(slot) => {
-                if let Some(other) = slots.iter().find(|own| *own != Some(slot.start_micros())) {
-                    let other = other.map(parquet::instant).transpose()?.map(|at| Slot::of(at).to_string());
-                    let what = format!("it has rows of the slot {other:?}, but is the file of {slot}");
-                    return Err(ParquetError::Content(what));
-                }
-                take(block)?;
-            }
-            Rows::Without(left_out) if left_out.is_empty() => take(block)?,
-            Rows::Without(left_out) => take(of_slots(&block, left_out, false)?)?,
-            Rows::Only(wanted) => take(of_slots(&block, wanted, true)?)?,
-        }
-    }
-    Ok(())
-}
-
-/// Appends the selected rows of a block. Adjacent rows are a view of the block and keep all of it in memory
-/// until they are copied.
-fn append(rows: &mut DataFrame, picked: DataFrame) -> Result<(), ParquetError> {
-    rows.vstack_mut_owned(picked)?;
-    if rows.first_col_n_chunks() > BLOCKS_AT_ONCE {
-        rows.rechunk_mut();
-    }
-    Ok(())
-}
-
-/// The rows that are in one of the slots, or those that are in none.
-fn of_slots(block: &DataFrame, slots: &BTreeSet<Slot>, are: bool) -> Result<DataFrame, ParquetError> {
-    let micros: BTreeSet<i64> = slots.iter().map(|slot| slot.start_micros()).collect();
-    let own = block.column("slot")?.datetime()?.physical();
-    let kept: BooleanChunked =
-        own.iter().map(|slot| slot.is_some_and(|slot| micros.contains(&slot)) == are).collect();
-    Ok(block.filter(&kept)?)
-}
-
-/// The rows of some slots of a day of `store_availability`, by slot.
-///
-/// # Errors
-/// It is not a file of the table.
-pub fn rows_of(body: Bytes, slots: BTreeSet<Slot>) -> Result<Vec<(Slot, AvailabilityRows)>, ParquetError> {
-    let table = Table::StoreAvailability;
-    let mut rows = DataFrame::empty_with_schema(&parquet::schema(table)?);
-    let source = Source { body, rows: Rows::Only(slots.clone()) };
-    each_block(table, &source, None, |block| append(&mut rows, block))?;
-    rows.rechunk_mut();
-    let one = |slot: Slot| Ok((slot, AvailabilityRows::of(of_slots(&rows, &BTreeSet::from([slot]), true)?)?));
-    slots.into_iter().map(one).collect()
-}
-
-/// Which rows are in a range of ids. The first id is included, the last is not.
-pub(crate) fn between(
-    block: &DataFrame,
-    from: Option<&String>,
-    to: Option<&String>,
-) -> Result<BooleanChunked, ParquetError> {
-    let ids = block.column("store_id")?.str()?;
-    let inside = |id: Option<&str>| {
-        // A null lies before every id, so that no row is lost.
-        from.is_none_or(|from| Some(from.as_str()) <= id) && to.is_none_or(|to| id < Some(to))
-    };
-    Ok(ids.iter().map(inside).collect())
+    columns
 }
 
 impl RowsDigest {
+    /// Adds the digest of some rows of a table.
+    pub(crate) fn add_rows(&mut self, table: Table, rows: &DataFrame) -> Result<(), ParquetError> {
+        self.add(rows, order(table).1)
+    }
+
     fn add(&mut self, block: &DataFrame, keys: &[&str]) -> Result<(), ParquetError> {
         let slots = block.column("slot")?.datetime()?.physical();
         let texts: Vec<&StringChunked> =
@@ -260,6 +166,7 @@ impl RowsDigest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::availability::AvailabilityRows;
     use storewatch_domain::{IdType, Labels, MissingHours, Observation, Rules, Store, Zones, judge_chunk};
 
     fn slot(n: i64) -> Slot {

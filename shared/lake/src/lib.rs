@@ -2,12 +2,14 @@
 //! Glue catalog. Each service is behind a trait that also has an in-memory implementation.
 
 pub mod availability;
+mod blocks;
 pub mod catalog;
 pub mod compaction;
 pub mod current;
 pub mod delivery;
 pub mod glue;
 mod hash;
+mod in_order;
 pub mod keys;
 pub mod memory;
 pub mod objects;

@@ -8,11 +8,13 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
 use storewatch_domain::{Instant, Labels, LocalDate, Store, Zones};
 
 use crate::hash;
-use crate::parquet::{self, ParquetError};
+use crate::in_order::InOrder;
+use crate::parquet::{self, Body, ParquetError};
 use crate::schedule_texts::{exceptions, weekly};
 use crate::tables::Table;
 
@@ -111,7 +113,6 @@ pub struct ScheduleIntervals {
     texts: HashSet<Arc<str>>,
     /// What is wrong with a zone's name, by name.
     zone_problems: HashMap<String, Option<String>>,
-    last: Option<Instant>,
 }
 
 impl ScheduleIntervals {
@@ -124,39 +125,25 @@ impl ScheduleIntervals {
             closed: Vec::new(),
             texts: HashSet::new(),
             zone_problems: HashMap::new(),
-            last: None,
         }
     }
 
-    /// The schedules of a UTC day, continued from a file of the table.
+    /// Continues from a file of the table: takes its next rows up to an id that is not included, or all.
     ///
     /// # Errors
     /// It is not a file of the table.
-    pub fn resume(day: LocalDate, zones: Zones, body: Bytes) -> Result<Self, ParquetError> {
-        let mut schedules = Self::of(day, zones);
-        each_row(body, |row| {
+    pub fn resume(&mut self, file: &mut Told, to: Option<&str>) -> Result<(), ParquetError> {
+        while let Some(row) = file.0.next_if(|row| to.is_none_or(|to| &*row.store_id < to))? {
             let Row { store_id, schedule: told, from, until } = row;
             let texts = told.texts();
-            let schedule = Schedule::of(|n| schedules.text(texts[n]));
-            schedules.last = schedules.last.max(Some(until.unwrap_or(from)));
+            let schedule = Schedule::of(|n| self.text(texts[n]));
             if until.is_some() {
-                schedules.closed.push(Row { store_id, schedule, from, until });
+                self.closed.push(Row { store_id, schedule, from, until });
             } else {
-                schedules.open.insert(store_id, Open { schedule, from, chunk: None, seen: from });
+                self.open.insert(store_id, Open { schedule, from, chunk: None, seen: from });
             }
-        })?;
-        Ok(schedules)
-    }
-
-    /// The last reading that was added; for a file, the last one that changed something. `None` if there
-    /// was none.
-    pub fn last(&self) -> Option<Instant> {
-        self.last
-    }
-
-    /// The number of rows so far.
-    pub fn rows(&self) -> usize {
-        self.open.len() + self.closed.len()
+        }
+        Ok(())
     }
 
     /// Adds a reading made at `at`, which must be later than those before. `same` are the numbers of the
@@ -165,12 +152,21 @@ impl ScheduleIntervals {
     ///
     /// The first reading after a file must bring all of its chunks in `others`.
     pub fn take(&mut self, at: Instant, same: &BTreeSet<u32>, others: &[(u32, Vec<Store>)]) {
-        self.last = Some(at);
         for (chunk, stores) in others {
-            for store in stores {
-                self.take_store(at, *chunk, store);
-            }
+            self.take_chunk(at, *chunk, stores);
         }
+        self.end_reading(at, same);
+    }
+
+    /// Adds one of the other chunks of a reading.
+    pub fn take_chunk(&mut self, at: Instant, chunk: u32, stores: &[Store]) {
+        for store in stores {
+            self.take_store(at, chunk, store);
+        }
+    }
+
+    /// Ends a reading whose other chunks were all added.
+    pub fn end_reading(&mut self, at: Instant, same: &BTreeSet<u32>) {
         let gone = |open: &Open| open.seen != at && open.chunk.is_none_or(|chunk| !same.contains(&chunk));
         let closed = self.open.extract_if(|_, open| gone(open));
         self.closed.extend(closed.map(|(store_id, open)| Row {
@@ -242,28 +238,83 @@ impl ScheduleIntervals {
     ///
     /// # Errors
     /// Polars cannot make or write the file.
-    pub fn write(mut self) -> Result<(Bytes, SchedulesDigest), ParquetError> {
-        let mut rows = std::mem::take(&mut self.closed);
-        rows.extend(self.open.drain().map(|(store_id, open)| Row {
+    pub fn write(self) -> Result<(Bytes, SchedulesDigest), ParquetError> {
+        let mut file = SchedulesWriter::new()?;
+        file.write(self)?;
+        file.finish()
+    }
+}
+
+/// Writes a file of the table, part by part in the order of ids.
+pub struct SchedulesWriter {
+    writer: BatchedWriter<Body>,
+    body: Body,
+    content: SchedulesDigest,
+}
+
+impl SchedulesWriter {
+    /// A file without rows.
+    ///
+    /// # Errors
+    /// Polars cannot write it.
+    pub fn new() -> Result<Self, ParquetError> {
+        let body = Body::default();
+        let writer = parquet::writer(body.clone()).batched(&parquet::schema(Table::StoreSchedules)?)?;
+        Ok(Self { writer, body, content: SchedulesDigest::default() })
+    }
+
+    /// Writes the schedules of the next stores, sorted by store and time.
+    ///
+    /// # Errors
+    /// Polars cannot make or write the rows.
+    pub fn write(&mut self, schedules: ScheduleIntervals) -> Result<(), ParquetError> {
+        let ScheduleIntervals { open, closed: mut rows, .. } = schedules;
+        rows.extend(open.into_iter().map(|(store_id, open)| Row {
             store_id,
             schedule: open.schedule,
             from: open.from,
             until: None,
         }));
         rows.sort_unstable_by(|a, b| (&a.store_id, a.from).cmp(&(&b.store_id, b.from)));
-        let schema = parquet::schema(Table::StoreSchedules)?;
-        let mut body = Vec::new();
-        let mut writer = parquet::writer(&mut body).batched(&schema)?;
-        let mut content = SchedulesDigest::default();
         for group in rows.chunks(ROW_GROUP) {
             let frame = frame(group)?;
-            content.add(&frame)?;
-            writer.write_batch(&frame)?;
+            self.content.add(&frame)?;
+            self.writer.write_batch(&frame)?;
         }
-        writer.finish()?;
-        drop(writer);
-        Ok((body.into(), content))
+        Ok(())
     }
+
+    /// The file and its digest.
+    ///
+    /// # Errors
+    /// Polars cannot write it.
+    pub fn finish(self) -> Result<(Bytes, SchedulesDigest), ParquetError> {
+        self.writer.finish()?;
+        Ok((self.body.take(), self.content))
+    }
+}
+
+/// The rows of a file of the table, in the order of ids.
+pub struct Told(InOrder<Row>);
+
+impl Told {
+    /// The rows of this file.
+    ///
+    /// # Errors
+    /// It is not a file of the table.
+    pub fn new(body: Bytes) -> Result<Self, ParquetError> {
+        Ok(Self(InOrder::new(body, read_part)?))
+    }
+}
+
+/// The last reading that changed something in a file of the table. `None` if there was none.
+///
+/// # Errors
+/// It is not a file of the table.
+pub fn last_reading(body: Bytes) -> Result<Option<Instant>, ParquetError> {
+    let mut last = None;
+    each_row(body, |row| last = last.max(Some(row.until.unwrap_or(row.from))))?;
+    Ok(last)
 }
 
 /// The digest of a file of the table, computed from its bytes.
@@ -287,28 +338,35 @@ pub fn read(body: Bytes) -> Result<Vec<Row>, ParquetError> {
 }
 
 fn each_row(body: Bytes, mut take: impl FnMut(Row)) -> Result<(), ParquetError> {
+    for rows in parquet::row_groups(&body)? {
+        read_part(body.clone(), rows)?.into_iter().for_each(&mut take);
+    }
+    Ok(())
+}
+
+/// Reads some rows of a file of the table.
+pub(crate) fn read_part(body: Bytes, rows: (usize, usize)) -> Result<Vec<Row>, ParquetError> {
     let missing = |name: &str| ParquetError::Content(format!("{name} is null"));
-    each_block(body, |block| {
-        let (ids, texts, (from, until)) =
-            (block.column("store_id")?.str()?, text_columns(&block)?, times(&block)?);
-        for n in 0..block.height() {
-            take(Row {
-                store_id: ids.get(n).ok_or_else(|| missing("store_id"))?.into(),
-                schedule: Schedule::of(|column| texts[column].get(n).map(Into::into)),
-                from: parquet::instant(from.get(n).ok_or_else(|| missing("valid_from"))?)?,
-                until: until.get(n).map(parquet::instant).transpose()?,
-            });
-        }
-        Ok(())
-    })
+    let block = parquet::read_part(Table::StoreSchedules, body, None, rows)?;
+    let (ids, texts, (from, until)) =
+        (block.column("store_id")?.str()?, text_columns(&block)?, times(&block)?);
+    let row = |n: usize| {
+        Ok(Row {
+            store_id: ids.get(n).ok_or_else(|| missing("store_id"))?.into(),
+            schedule: Schedule::of(|column| texts[column].get(n).map(Into::into)),
+            from: parquet::instant(from.get(n).ok_or_else(|| missing("valid_from"))?)?,
+            until: until.get(n).map(parquet::instant).transpose()?,
+        })
+    };
+    (0..block.height()).map(row).collect()
 }
 
 fn each_block(
     body: Bytes,
     mut take: impl FnMut(DataFrame) -> Result<(), ParquetError>,
 ) -> Result<(), ParquetError> {
-    for start in (0..parquet::height(&body)?).step_by(ROW_GROUP) {
-        take(parquet::read_part(Table::StoreSchedules, body.clone(), None, (start, ROW_GROUP))?)?;
+    for rows in parquet::row_groups(&body)? {
+        take(parquet::read_part(Table::StoreSchedules, body.clone(), None, rows)?)?;
     }
     Ok(())
 }

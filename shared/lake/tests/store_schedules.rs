@@ -8,7 +8,7 @@ use storewatch_domain::{
     ExceptionHours, Instant, Labels, LocalDate, Slot, Store, StoreHours, WallTime, WeeklyHours, Zones,
 };
 use storewatch_lake::snapshot;
-use storewatch_lake::store_schedules::{self, ScheduleIntervals};
+use storewatch_lake::store_schedules::{self, ScheduleIntervals, SchedulesWriter, Told};
 
 /// 2026-11-23, a Monday.
 const DAY: LocalDate = LocalDate::from_days(20_780);
@@ -184,7 +184,6 @@ fn a_store_whose_owner_changes_gets_a_new_row() {
 fn a_reading_without_stores_ends_all_rows_and_a_day_of_such_readings_has_none() {
     let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
     schedules.take(read(10), &BTreeSet::new(), &whole(Vec::new()));
-    assert_eq!(schedules.rows(), 0);
     schedules.take(read(20), &BTreeSet::new(), &whole(vec![store("1")]));
     schedules.take(read(30), &BTreeSet::new(), &[]);
     let found = written(schedules);
@@ -285,14 +284,14 @@ fn rows_equal_those_of_whole_snapshots_for_any_changes_chunks_and_resumes() {
         let wanted = naive(&wholes);
 
         let file = |stores: &Vec<Store>| snapshot::write(stores).unwrap();
-        let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
+        let (mut body, mut steps) = (None::<Bytes>, Vec::<Step>::new());
         let mut before: Vec<Bytes> = Vec::new();
         for (read_at, chunks) in &readings {
-            if random.below(6) == 0 && schedules.last().is_some() {
+            if random.below(6) == 0 && !steps.is_empty() {
                 // Resume from the file, as on another day; the next reading comes whole.
-                let (body, _) = schedules.write().unwrap();
-                schedules = ScheduleIntervals::resume(DAY, Zones::embedded(), body).unwrap();
-                assert!(schedules.last().is_none_or(|last| last < read(*read_at)));
+                body = Some(in_parts(&mut random, body, &std::mem::take(&mut steps)));
+                let last = store_schedules::last_reading(body.clone().unwrap()).unwrap();
+                assert!(last.is_none_or(|last| last < read(*read_at)));
                 before.clear();
             }
             let bodies: Vec<Bytes> = chunks.iter().map(file).collect();
@@ -302,11 +301,38 @@ fn rows_equal_those_of_whole_snapshots_for_any_changes_chunks_and_resumes() {
                 .filter(|n| !same.contains(&(*n as u32)))
                 .map(|n| (n as u32, snapshot::read(bodies[n].clone()).unwrap()))
                 .collect();
-            schedules.take(read(*read_at), &same, &others);
+            steps.push((*read_at, same, others));
             before = bodies;
         }
-        assert_eq!(written(schedules), wanted, "seed {seed}");
+        assert_eq!(rows(&in_parts(&mut random, body, &steps)), wanted, "seed {seed}");
     }
+}
+
+/// A reading, its chunks that are as before, and the others.
+type Step = (i64, BTreeSet<u32>, Vec<(u32, Vec<Store>)>);
+
+/// The file of some readings, continued from another file, made in up to three parts.
+fn in_parts(random: &mut Random, before: Option<Bytes>, steps: &[Step]) -> Bytes {
+    let cuts: BTreeSet<String> = (0..random.below(3)).map(|_| random.below(25).to_string()).collect();
+    let mut told = before.map(|body| Told::new(body).unwrap());
+    let (mut file, mut from) = (SchedulesWriter::new().unwrap(), None);
+    for to in cuts.iter().map(|cut| Some(cut.as_str())).chain([None]) {
+        let is_in = |store: &&Store| {
+            from.is_none_or(|from| from <= &*store.id) && to.is_none_or(|to| &*store.id < to)
+        };
+        let mut schedules = ScheduleIntervals::of(DAY, Zones::embedded());
+        told.iter_mut().for_each(|told| schedules.resume(told, to).unwrap());
+        for (read_at, same, others) in steps {
+            let of_part = |stores: &Vec<Store>| stores.iter().filter(is_in).cloned().collect();
+            let others: Vec<_> = others.iter().map(|(n, stores)| (*n, of_part(stores))).collect();
+            schedules.take(read(*read_at), same, &others);
+        }
+        file.write(schedules).unwrap();
+        from = to;
+    }
+    let (body, content) = file.finish().unwrap();
+    assert_eq!(store_schedules::digest(body.clone()).unwrap(), content);
+    body
 }
 
 #[test]
@@ -340,6 +366,7 @@ fn files_that_are_not_of_the_table_are_refused() {
     let other = snapshot::write(&[store("1")]).unwrap();
     for body in [other, Bytes::from_static(b"PAR1")] {
         assert!(store_schedules::digest(body.clone()).is_err());
-        assert!(ScheduleIntervals::resume(DAY, Zones::embedded(), body).is_err());
+        let told = |mut told| ScheduleIntervals::of(DAY, Zones::embedded()).resume(&mut told, None);
+        assert!(Told::new(body).and_then(told).is_err());
     }
 }

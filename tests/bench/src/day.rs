@@ -1,10 +1,10 @@
 //! A generated day: the files of its ticks, and the readings of the schedules by which they were judged.
 //! Every run makes the same bytes.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
 use storewatch_domain::current::down_at;
 use storewatch_domain::{
     CountryCode, Day, IdType, Instant, Labels, LiveStore, MissingHours, Observation, Rules, Slot, Store,
@@ -54,13 +54,16 @@ pub fn make(folder: &Path, count: usize) {
         (0..count).map(|n| store(n, count, &mut draw)).unzip();
     let mut offline = vec![0_usize; count];
     let changed: usize = std::env::var("CHANGED").map_or(20, |changed| changed.parse().unwrap());
-    let (mut snapshots, mut down) = (Vec::<(PathBuf, Bytes)>::new(), None);
+    let (mut snapshots, mut down) = (Vec::<PathBuf>::new(), None);
     for n in 0..SLOTS {
+        let mut touched = BTreeSet::new();
         for k in 0..changed {
-            stores[(n * changed + k) * 7 % count].name = Some(format!("Bar {n} {k}"));
+            let place = (n * changed + k) * 7 % count;
+            stores[place].name = Some(format!("Bar {n} {k}"));
+            touched.insert(place / CHUNK);
         }
         let as_of = slot(n).first_instant().plus_micros(1_000_000);
-        snapshots = write_snapshot(folder, slot(n), as_of, &stores, &snapshots);
+        snapshots = write_snapshot(folder, (slot(n), as_of), &stores, &snapshots, &touched);
         let parts = stores.chunks(CHUNK).enumerate().map(|(chunk, stores)| {
             let from = chunk * CHUNK;
             let at = slot(n).first_instant().plus_micros(3_000_000 + chunk as i64 * 137_911);
@@ -179,27 +182,26 @@ fn write_tables(folder: &Path, slot: Slot, as_of: Instant, rows: &AvailabilityRo
     }
 }
 
-/// Writes a reading, chunk by chunk. A chunk with the bytes of the reading before is a link to its file,
-/// so that both have the same entity tag.
+/// Writes a reading, chunk by chunk. A chunk that was not touched since the reading before is a link to its
+/// file, so that both have the same entity tag.
 fn write_snapshot(
     folder: &Path,
-    slot: Slot,
-    read_at: Instant,
+    (slot, read_at): (Slot, Instant),
     stores: &[Store],
-    before: &[(PathBuf, Bytes)],
-) -> Vec<(PathBuf, Bytes)> {
+    before: &[PathBuf],
+    touched: &BTreeSet<usize>,
+) -> Vec<PathBuf> {
     let chunks = stores.chunks(CHUNK).enumerate();
     let written = chunks.map(|(chunk, stores)| {
         let path = folder.join(keys::snapshot_chunk(country(), slot, read_at, chunk as u32));
-        let body = snapshot::write(stores).unwrap();
         match before.get(chunk) {
-            Some((same, old)) if *old == body => {
+            Some(same) if !touched.contains(&chunk) => {
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
                 fs::hard_link(same, &path).unwrap();
             }
-            _ => write(&path, &body),
+            _ => write(&path, &snapshot::write(stores).unwrap()),
         }
-        (path, body)
+        path
     });
     written.collect()
 }

@@ -2,7 +2,7 @@
 //! kept, whatever comes in between.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt;
@@ -10,7 +10,8 @@ use restate::{Event, Ports, restate};
 use storewatch_days::record::Record;
 use storewatch_days::{CountryDay, Lake, REPLACED, Restated, compact};
 use storewatch_domain::{Day, Slot, Store, WallTime, WeeklyHours};
-use storewatch_lake::{Catalog, Objects, Table, compaction, keys};
+use storewatch_lake::availability::AvailabilityRows;
+use storewatch_lake::{Catalog, Objects, Table, keys};
 use storewatch_pipeline_tests::disturbed::{Disturbed, End};
 use storewatch_pipeline_tests::{Away, World};
 use storewatch_runtime::{ErrorName, FunctionError};
@@ -90,11 +91,10 @@ async fn restate_all(world: &World) -> Restated {
 }
 
 async fn statuses_at(world: &World, location: &str) -> Statuses {
-    let slots: BTreeSet<Slot> = (0..96).map(slot).collect();
     let mut statuses = Statuses::new();
     for object in world.objects.list(location.strip_prefix("s3://memory/").unwrap()).await.unwrap() {
         let body = world.objects.get(&object.key).await.unwrap();
-        for (slot, rows) in compaction::rows_of(body, slots.clone()).unwrap() {
+        for (slot, rows) in AvailabilityRows::read(body).unwrap().by_slot().unwrap() {
             let found = rows.statuses().unwrap().into_iter().map(|status| status.to_string());
             for (id, status) in rows.store_ids().unwrap().into_iter().zip(found) {
                 assert_eq!(statuses.insert((slot, id), status), None, "a store has one row per slot");

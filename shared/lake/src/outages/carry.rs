@@ -10,6 +10,7 @@ use crate::parquet::{self, ParquetError};
 use crate::tables::{self, OF_STORE};
 
 use super::OfStore;
+use super::files::FileRow;
 use super::hours::History;
 
 /// The columns, in order. The last two are JSON.
@@ -49,43 +50,57 @@ impl Carried {
     }
 }
 
-/// Writes the stores, which are sorted by their ids.
-pub(super) fn write(stores: &[Carried]) -> Result<Bytes, ParquetError> {
-    let text = |name: &str, value: &dyn Fn(&Carried) -> Option<String>| {
-        Series::new(name.into(), stores.iter().map(value).collect::<Vec<_>>()).into_column()
-    };
-    let last = stores.iter().map(|store| store.track.last.map(Slot::first_instant)).collect();
-    let mut columns = vec![text("store_id", &|store| Some(store.store_id.clone()))];
-    for (n, name) in OF_STORE.into_iter().enumerate() {
-        columns.push(text(name, &|store| store.labels[n].clone()));
+impl FileRow for Carried {
+    const NAME: &'static str = "the carried outages";
+
+    fn schema() -> &'static [tables::Column] {
+        &COLUMNS
     }
-    columns.push(parquet::timestamps("last_slot", last)?);
-    let last_good = stores.iter().map(|store| store.track.last_good).collect();
-    columns.push(parquet::timestamps("last_good", last_good)?);
-    let recent: Vec<i16> = stores.iter().map(|store| i16::from(store.track.recent.0)).collect();
-    columns.push(Series::new("recent".into(), recent).into_column());
-    let json = |name: &str, value: &dyn Fn(&Carried) -> serde_json::Result<Option<String>>| {
-        let values = stores.iter().map(value).collect::<Result<Vec<_>, _>>();
-        let values = values.map_err(|error| ParquetError::Content(error.to_string()))?;
-        Ok::<_, ParquetError>(Series::new(name.into(), values).into_column())
-    };
-    columns.push(json("hours", &|store| serde_json::to_string(&store.history).map(Some))?);
-    columns.push(json("outage", &|store| {
-        let open = store.track.open.as_ref().map(|outage| (outage, &store.bad_labels));
-        open.map(|open| serde_json::to_string(&open)).transpose()
-    })?);
-    let mut frame = DataFrame::new(stores.len(), columns)?;
-    parquet::check_columns("the carried outages", &COLUMNS, &frame)?;
-    parquet::write(&mut frame)
+
+    fn store(&self) -> (&str, &OfStore) {
+        (&self.store_id, &self.labels)
+    }
+
+    fn columns(rows: &[Self]) -> Result<(Vec<Column>, Vec<Column>), ParquetError> {
+        let last = rows.iter().map(|store| store.track.last.map(Slot::first_instant)).collect();
+        let last_good = rows.iter().map(|store| store.track.last_good).collect();
+        let recent: Vec<i16> = rows.iter().map(|store| i16::from(store.track.recent.0)).collect();
+        let json = |name: &str, value: &dyn Fn(&Self) -> serde_json::Result<Option<String>>| {
+            let values = rows.iter().map(value).collect::<Result<Vec<_>, _>>();
+            let values = values.map_err(|error| ParquetError::Content(error.to_string()))?;
+            Ok::<_, ParquetError>(Series::new(name.into(), values).into_column())
+        };
+        let rest = vec![
+            parquet::timestamps("last_slot", last)?,
+            parquet::timestamps("last_good", last_good)?,
+            Series::new("recent".into(), recent).into_column(),
+            json("hours", &|store| serde_json::to_string(&store.history).map(Some))?,
+            json("outage", &|store| {
+                let open = store.track.open.as_ref().map(|outage| (outage, &store.bad_labels));
+                open.map(|open| serde_json::to_string(&open)).transpose()
+            })?,
+        ];
+        Ok((Vec::new(), rest))
+    }
 }
 
-/// Reads the stores, sorted by their ids.
+/// The last slot of any store in the file.
+pub(super) fn last_slot(body: &Bytes) -> Result<Option<Slot>, ParquetError> {
+    let mut last = None;
+    for group in parquet::row_groups(body)? {
+        let rows = parquet::read_rows(body.clone(), group)?;
+        last = last.max(rows.column("last_slot")?.datetime()?.physical().iter().flatten().max());
+    }
+    Ok(last.map(parquet::instant).transpose()?.map(Slot::of))
+}
+
+/// Some rows of a file, sorted by their ids.
 ///
 /// # Errors
 /// It is not such a file.
-pub(super) fn read(body: Bytes) -> Result<Vec<Carried>, ParquetError> {
-    let frame = parquet::read(body)?;
-    parquet::check_columns("the carried outages", &COLUMNS, &frame)?;
+pub(super) fn read(body: Bytes, rows: (usize, usize)) -> Result<Vec<Carried>, ParquetError> {
+    let frame = parquet::read_rows(body, rows)?;
+    parquet::check_columns(Carried::NAME, &COLUMNS, &frame)?;
     let missing = |name: &str| ParquetError::Content(format!("{name} is null"));
     let text = |name: &str| -> PolarsResult<_> { Ok(frame.column(name)?.str()?.clone()) };
     let time = |name: &str| -> PolarsResult<_> { Ok(frame.column(name)?.datetime()?.physical().clone()) };

@@ -1,7 +1,5 @@
-//! The files of the tables `outages` and `missed_looks`, written in row groups as the rows come.
-
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+//! The files of the tables `outages` and `missed_looks`, and of what a day carries over, written in row groups
+//! as the rows come.
 
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::*;
@@ -9,14 +7,18 @@ use storewatch_domain::outages::Outage;
 use storewatch_domain::{LocalDate, Slot};
 
 use crate::compaction::ROW_GROUP;
-use crate::parquet::{self, ParquetError};
-use crate::tables::{OF_STORE, Table};
+use crate::parquet::{self, Body, ParquetError};
+use crate::tables::{self, OF_STORE, Table};
 
 use super::{File, OfStore};
 
-/// A row of one of the tables.
-pub(super) trait TableRow: Sized {
-    const TABLE: Table;
+/// A row of one of the files.
+pub(super) trait FileRow: Sized {
+    /// What the file is, for messages.
+    const NAME: &'static str;
+
+    /// The columns, in order.
+    fn schema() -> &'static [tables::Column];
 
     /// The store's id and its labels.
     fn store(&self) -> (&str, &OfStore);
@@ -49,30 +51,10 @@ pub(super) struct Rows<R> {
     body: Body,
 }
 
-/// The bytes written so far, which stay readable when the writer is done.
-#[derive(Clone, Default)]
-struct Body(Arc<Mutex<Vec<u8>>>);
-
-impl Body {
-    fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Write for Body {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bytes().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<R: TableRow> Rows<R> {
+impl<R: FileRow> Rows<R> {
     pub(super) fn new() -> Result<Self, ParquetError> {
         let body = Body::default();
-        let writer = parquet::writer(body.clone()).batched(&parquet::schema(R::TABLE)?)?;
+        let writer = parquet::writer(body.clone()).batched(&parquet::schema_of(R::schema())?)?;
         Ok(Self { waiting: Vec::new(), count: 0, writer, body })
     }
 
@@ -93,7 +75,7 @@ impl<R: TableRow> Rows<R> {
         }
         columns.extend(rest);
         let frame = DataFrame::new(rows.len(), columns)?;
-        parquet::check(R::TABLE, &frame)?;
+        parquet::check_columns(R::NAME, R::schema(), &frame)?;
         self.writer.write_batch(&frame)?;
         Ok(())
     }
@@ -103,8 +85,7 @@ impl<R: TableRow> Rows<R> {
             self.flush()?;
         }
         self.writer.finish()?;
-        let body = std::mem::take(&mut *self.body.bytes()).into();
-        Ok(File { body, rows: self.count })
+        Ok(File { body: self.body.take(), rows: self.count })
     }
 }
 
@@ -113,8 +94,12 @@ fn numbers(name: &str, values: Vec<Option<u64>>) -> Column {
     Series::new(name.into(), values).into_column()
 }
 
-impl TableRow for OutageRow {
-    const TABLE: Table = Table::Outages;
+impl FileRow for OutageRow {
+    const NAME: &'static str = "outages";
+
+    fn schema() -> &'static [tables::Column] {
+        Table::Outages.columns()
+    }
 
     fn store(&self) -> (&str, &OfStore) {
         (&self.store_id, &self.labels)
@@ -163,8 +148,12 @@ fn reasons(outage: &Outage) -> Option<String> {
     (!all.is_empty()).then(|| format!("{{{}}}", all.join(",")))
 }
 
-impl TableRow for MissedRow {
-    const TABLE: Table = Table::MissedLooks;
+impl FileRow for MissedRow {
+    const NAME: &'static str = "missed_looks";
+
+    fn schema() -> &'static [tables::Column] {
+        Table::MissedLooks.columns()
+    }
 
     fn store(&self) -> (&str, &OfStore) {
         (&self.store_id, &self.labels)

@@ -4,9 +4,11 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use storewatch_domain::{Instant, LocalDate, MissingHours, Opening, Slot, SlotClock, StoreHours, Zones};
 
+use crate::in_order::InOrder;
 use crate::parquet::ParquetError;
 use crate::schedule_texts;
 use crate::store_schedules::{self, Schedule};
@@ -70,17 +72,22 @@ impl History {
 }
 
 /// A day of `store_schedules`, read in the order of ids.
-pub(super) struct Schedules(std::iter::Peekable<std::vec::IntoIter<store_schedules::Row>>);
+pub(super) struct Schedules(Option<InOrder<store_schedules::Row>>);
 
 impl Schedules {
-    pub(super) fn new(rows: Vec<store_schedules::Row>) -> Self {
-        Self(rows.into_iter().peekable())
+    pub(super) fn new(body: Option<Bytes>) -> Result<Self, ParquetError> {
+        Ok(Self(body.map(|body| InOrder::new(body, store_schedules::read_part)).transpose()?))
     }
 
     /// The schedules of the next store. Those of stores before it are skipped.
-    pub(super) fn of(&mut self, store_id: &str) -> Vec<store_schedules::Row> {
-        while self.0.next_if(|row| &*row.store_id < store_id).is_some() {}
-        std::iter::from_fn(|| self.0.next_if(|row| &*row.store_id == store_id)).collect()
+    pub(super) fn of(&mut self, store_id: &str) -> Result<Vec<store_schedules::Row>, ParquetError> {
+        let mut found = Vec::new();
+        let Some(rows) = &mut self.0 else { return Ok(found) };
+        while rows.next_if(|row| &*row.store_id < store_id)?.is_some() {}
+        while let Some(row) = rows.next_if(|row| &*row.store_id == store_id)? {
+            found.push(row);
+        }
+        Ok(found)
     }
 }
 

@@ -10,15 +10,13 @@ mod hours;
 mod rows;
 
 use std::collections::BTreeSet;
-use std::iter::Peekable;
-use std::vec::IntoIter;
 
 use bytes::Bytes;
 use storewatch_domain::outages::{Outage, Sight};
 use storewatch_domain::{Day, MissingHours, Slot, Zones};
 
+use crate::in_order::InOrder;
 use crate::parquet::ParquetError;
-use crate::store_schedules;
 use crate::tables::OF_STORE;
 
 use carry::Carried;
@@ -76,20 +74,19 @@ pub struct DayOutages {
 /// # Errors
 /// An input is damaged, or polars cannot write a file.
 pub fn of_day(inputs: Inputs) -> Result<DayOutages, ParquetError> {
-    let schedules = inputs.schedules.map(store_schedules::read).transpose()?.unwrap_or_default();
-    let carried = inputs.carried.map(carry::read).transpose()?;
+    let before = inputs.carried.as_ref().map(carry::last_slot).transpose()?;
     let slots = inputs.rows.as_ref().map(|(_, slots)| slots.clone()).unwrap_or_default();
-    let missed = missed_slots(inputs.day, &slots, carried.as_deref(), inputs.first_tick);
+    let missed = missed_slots(inputs.day, &slots, before, inputs.first_tick);
     let mut making = Making {
         day: inputs.day,
         end: Slot::containing(inputs.day.first_slot().start() + 86_400),
-        carried: carried.unwrap_or_default().into_iter().peekable(),
-        schedules: Schedules::new(schedules),
+        carried: inputs.carried.map(|body| InOrder::new(body, carry::read)).transpose()?,
+        schedules: Schedules::new(inputs.schedules)?,
         openings: Openings::new(inputs.zones, inputs.missing_hours),
         missed,
         outages: Rows::new()?,
         missed_looks: Rows::new()?,
-        next: Vec::new(),
+        next: Rows::new()?,
     };
     if let Some((body, _)) = &inputs.rows {
         each_store(body, |store_id, rows| making.take(store_id, rows))?;
@@ -104,22 +101,22 @@ struct MissedSlot {
 }
 
 /// The day's slots without rows, from the country's first tick on. The stores are those of the nearest tick
-/// with rows before it, or else after it.
+/// with rows before it, or else after it. `before` is the last slot with rows that is carried over, if a day
+/// before carries over anything.
 fn missed_slots(
     day: Day,
     slots: &BTreeSet<Slot>,
-    carried: Option<&[Carried]>,
+    before: Option<Option<Slot>>,
     first_tick: Option<Slot>,
 ) -> Vec<MissedSlot> {
     let start = day.first_slot();
-    let before = carried.into_iter().flatten().filter_map(|store| store.track.last).max();
     // Without a day before, the country's first tick is of this day.
     let ticks = first_tick.into_iter().chain(slots.first().copied());
-    let first = if carried.is_some() { Some(start) } else { ticks.min() };
+    let first = if before.is_some() { Some(start) } else { ticks.min() };
     let all = (0..96).map(|n| Slot::containing(start.start() + n * Slot::SECONDS));
     let missed = all.filter(|slot| first.is_some_and(|first| first <= *slot) && !slots.contains(slot));
     let with_stores = missed.filter_map(|slot| {
-        let nearest = slots.range(..slot).next_back().copied().or(before);
+        let nearest = slots.range(..slot).next_back().copied().or(before.flatten());
         Some(MissedSlot { slot, stores_of: nearest.or_else(|| slots.first().copied())? })
     });
     with_stores.collect()
@@ -130,29 +127,37 @@ struct Making {
     day: Day,
     /// The slot after the day.
     end: Slot,
-    carried: Peekable<IntoIter<Carried>>,
+    carried: Option<InOrder<Carried>>,
     schedules: Schedules,
     openings: Openings,
     missed: Vec<MissedSlot>,
     outages: Rows<OutageRow>,
     missed_looks: Rows<MissedRow>,
-    next: Vec<Carried>,
+    next: Rows<Carried>,
 }
 
 impl Making {
     /// Takes the rows of a store, and the stores before it that have no rows in the day.
     fn take(&mut self, store_id: &str, rows: &[Row<'_>]) -> Result<(), ParquetError> {
-        while let Some(other) = self.carried.next_if(|carried| *carried.store_id < *store_id) {
+        while let Some(other) = self.carried_if(|carried| *carried.store_id < *store_id)? {
             self.store(other, &[])?;
         }
-        let carried = self.carried.next_if(|carried| *carried.store_id == *store_id);
+        let carried = self.carried_if(|carried| *carried.store_id == *store_id)?;
         let carried = carried.unwrap_or_else(|| Carried::new(store_id));
         self.store(carried, rows)
     }
 
+    /// The next store that is carried over, if it is one that is wanted.
+    fn carried_if(&mut self, wanted: impl FnOnce(&Carried) -> bool) -> Result<Option<Carried>, ParquetError> {
+        match &mut self.carried {
+            Some(carried) => carried.next_if(wanted),
+            None => Ok(None),
+        }
+    }
+
     fn store(&mut self, mut store: Carried, rows: &[Row<'_>]) -> Result<(), ParquetError> {
         let before = store.track.last.map(|slot| (slot, store.labels.clone()));
-        let schedules = if rows.is_empty() { Vec::new() } else { self.schedules.of(&store.store_id) };
+        let schedules = if rows.is_empty() { Vec::new() } else { self.schedules.of(&store.store_id)? };
         let (mut schedule, mut last_bad, mut last) = (None, None, None);
         for row in rows {
             let Some(look) = row.look()? else { continue };
@@ -235,20 +240,20 @@ impl Making {
         if store.track.last.is_some_and(|last| self.end.start() - last.start() <= days) {
             // An opening is looked for up to a day, and a second, before a look of the next day.
             store.history.forget_before(Slot::containing(self.day.first_slot().start() - 1));
-            self.next.push(store);
+            self.next.push(store)?;
         }
         Ok(())
     }
 
     fn finish(mut self) -> Result<DayOutages, ParquetError> {
-        while let Some(other) = self.carried.next() {
+        while let Some(other) = self.carried_if(|_| true)? {
             self.store(other, &[])?;
         }
         self.openings.check()?;
         Ok(DayOutages {
             outages: self.outages.finish()?,
             missed_looks: self.missed_looks.finish()?,
-            carried: carry::write(&self.next)?,
+            carried: self.next.finish()?.body,
         })
     }
 }

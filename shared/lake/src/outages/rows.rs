@@ -13,11 +13,16 @@ use storewatch_domain::outages::{Look, Sight};
 use storewatch_domain::{Instant, Slot, Status};
 
 use crate::availability::status;
-use crate::compaction::{BLOCK, RANGE_ROWS, SAMPLED, between};
+use crate::blocks::{Blocks, Source};
+use crate::compaction::RANGE_ROWS;
 use crate::parquet::{self, ParquetError};
 use crate::tables::{OF_STORE, Table};
 
 use super::OfStore;
+
+/// The columns that outages are told of, without [`OF_STORE`].
+const COLUMNS: [&str; 7] =
+    ["slot", "observed_at", "schedule_as_of", "scheduled_seconds", "store_id", "status", "reason"];
 
 /// A block of rows, by column.
 struct Block {
@@ -117,19 +122,17 @@ fn each_store_by(
     most: usize,
     mut take: impl FnMut(&str, &[Row<'_>]) -> Result<(), ParquetError>,
 ) -> Result<(), ParquetError> {
-    for range in ranges(body, most)? {
-        let mut blocks = Vec::with_capacity(range.blocks.len());
-        for start in &range.blocks {
-            let block = parquet::read_part(Table::StoreAvailability, body.clone(), None, (*start, BLOCK))?;
-            let is_whole = range.from.is_none() && range.to.is_none();
-            let mut block = match is_whole {
-                true => block,
-                false => block.filter(&between(&block, range.from.as_ref(), range.to.as_ref())?)?,
-            };
-            block.rechunk_mut();
-            blocks.push(Block::new(&block)?);
-        }
-        let mut stores = gather(&blocks)?;
+    let table = Table::StoreAvailability;
+    let (sources, mut rows) = ([Source::whole(body.clone())], 0);
+    let mut blocks = Blocks::survey(table, &sources, &["slot", "store_id"], |block| {
+        rows += block.height();
+        Ok(())
+    })?;
+    let cuts = blocks.cuts(rows.div_ceil(most).max(1));
+    let columns = [&COLUMNS[..], &OF_STORE].concat();
+    blocks.each_range(&cuts, Some(&columns), |rows, _| {
+        let block = Block::new(&rows)?;
+        let mut stores = gather(&block)?;
         stores.sort_unstable_by(|a, b| a.0.cmp(b.0));
         for (id, mut rows) in stores {
             if !rows.is_sorted_by_key(|row| row.slot) {
@@ -137,73 +140,30 @@ fn each_store_by(
             }
             take(id, &rows)?;
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
-/// The rows of each store, in the order of the blocks.
-fn gather(blocks: &[Block]) -> Result<Vec<(&str, Vec<Row<'_>>)>, ParquetError> {
+/// The rows of each store.
+fn gather(block: &Block) -> Result<Vec<(&str, Vec<Row<'_>>)>, ParquetError> {
     let missing = |name: &str| ParquetError::Content(format!("{name} is null"));
     let (mut stores, mut known) = (Vec::<(&str, Vec<Row<'_>>)>::new(), HashMap::new());
     let mut current = None;
-    for block in blocks {
-        for n in 0..block.slot.len() {
-            let id = block.store_id.get(n).ok_or_else(|| missing("store_id"))?;
-            // Nearly every row is of the same store as the one before.
-            let place = match current {
-                Some((last, place)) if last == id => place,
-                _ => *known.entry(id).or_insert_with(|| {
-                    stores.push((id, Vec::new()));
-                    stores.len() - 1
-                }),
-            };
-            current = Some((id, place));
-            let slot = block.slot.get(n).ok_or_else(|| missing("slot"))?;
-            stores[place].1.push(Row { slot: Slot::of(parquet::instant(slot)?), block, n });
-        }
+    for n in 0..block.slot.len() {
+        let id = block.store_id.get(n).ok_or_else(|| missing("store_id"))?;
+        // Nearly every row is of the same store as the one before.
+        let place = match current {
+            Some((last, place)) if last == id => place,
+            _ => *known.entry(id).or_insert_with(|| {
+                stores.push((id, Vec::new()));
+                stores.len() - 1
+            }),
+        };
+        current = Some((id, place));
+        let slot = block.slot.get(n).ok_or_else(|| missing("slot"))?;
+        stores[place].1.push(Row { slot: Slot::of(parquet::instant(slot)?), block, n });
     }
     Ok(stores)
-}
-
-/// Ids from one, included, to another, not included, and the starts of the blocks that have any of them.
-struct Range {
-    from: Option<String>,
-    to: Option<String>,
-    blocks: Vec<usize>,
-}
-
-/// The ranges of ids, each of about `most` rows.
-fn ranges(body: &Bytes, most: usize) -> Result<Vec<Range>, ParquetError> {
-    let height = parquet::height(body)?;
-    let starts = (0..height).step_by(BLOCK);
-    if height <= most {
-        return Ok(vec![Range { from: None, to: None, blocks: starts.collect() }]);
-    }
-    let (mut sample, mut bounds) = (Vec::new(), Vec::new());
-    for start in starts {
-        let columns = Some(&["store_id"][..]);
-        let block = parquet::read_part(Table::StoreAvailability, body.clone(), columns, (start, BLOCK))?;
-        let ids = block.column("store_id")?.str()?;
-        sample.extend((0..ids.len()).step_by(SAMPLED).filter_map(|n| Some(ids.get(n)?.to_owned())));
-        let ids = || ids.iter().flatten();
-        bounds.push((start, ids().min().map(str::to_owned), ids().max().map(str::to_owned)));
-    }
-    sample.sort_unstable();
-    let count = height.div_ceil(most);
-    let mut cuts: Vec<Option<String>> =
-        (1..count).map(|n| sample.get(n * sample.len() / count).cloned()).collect();
-    cuts.dedup();
-    let froms = std::iter::once(None).chain(cuts.iter().cloned());
-    let tos = cuts.iter().cloned().chain([None]);
-    let range = |(from, to): (Option<String>, Option<String>)| {
-        let has = |(start, least, most): &(usize, Option<String>, Option<String>)| {
-            let overlaps = from.is_none() || *most >= from;
-            (overlaps && (to.is_none() || *least < to)).then_some(*start)
-        };
-        let blocks = bounds.iter().filter_map(has).collect();
-        Range { from, to, blocks }
-    };
-    Ok(froms.zip(tos).map(range).collect())
 }
 
 #[cfg(test)]
@@ -265,13 +225,5 @@ mod tests {
             let cities = |id: &str| by_id[id].iter().map(|city| city.as_deref().unwrap()).collect::<Vec<_>>();
             assert_eq!(cities("102"), ["Lugo", "Lugo", "Lugo", "Ávila", "Ávila", "Ávila"]);
         }
-    }
-
-    #[test]
-    fn a_range_holds_about_as_many_rows_as_it_may() {
-        let body = day(6, 200);
-        let ranges = ranges(&body, 300).unwrap();
-        assert_eq!(ranges.len(), 4);
-        assert!(ranges.windows(2).all(|pair| pair[0].to == pair[1].from && pair[0].to.is_some()));
     }
 }
