@@ -110,7 +110,6 @@ async fn compared(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use storewatch_domain::Instant;
     use storewatch_lake::memory::MemoryObjects;
 
     fn levels(slot: &str, stores: u64, listed_share: Option<f64>) -> Levels {
@@ -179,8 +178,7 @@ mod tests {
         let (objects, es) = (MemoryObjects::default(), "es".parse().unwrap());
         let first: Slot = "2026-11-02T20:00:00Z".parse().unwrap();
         let tick = async |week: i64, availability| {
-            let micros = first.start_micros() + week * 7 * 86_400_000_000;
-            let slot = Slot::containing(Instant::from_micros(micros).unwrap());
+            let slot = Slot::containing(first.start() + week * 7 * 86_400);
             let seen = Some(Seen { availability, rated: 4_000 });
             next(&objects, es, Levels { slot, seen, ..levels("04:00", 10, None) }).await
         };
