@@ -12,11 +12,24 @@ from infra.local.checks import links
 from infra.local.config import Stack
 from infra.packaging import ROOT
 from tests.e2e.conftest import COUNTRIES, Ticked
-from tests.harness.alarm_stories import COUNTRY, PREFIX, Alarms, alarm_names, put
-from tests.harness.cloudwatch import rule_holds
+from tests.harness.alarm_stories import COUNTRY, NAMESPACE, PREFIX, Alarms, alarm_names, put
+from tests.harness.cloudwatch import metric_of, rule_holds
 from tests.harness.templates import Template
 
 DAY = 24 * 3600
+# What a country's functions send only when it goes wrong. The tests of tests/pipeline send each.
+FAULTS = {
+    "AvailabilityFall",
+    "ConfigErrors",
+    "Coverage",
+    "IdsUnmet",
+    "ListedShareFall",
+    "SchedulesStale",
+    "StoresChange",
+    "TicksFailed",
+    "TicksPartial",
+    "TicksPending",
+}
 
 
 @pytest.fixture(scope="module")
@@ -25,14 +38,16 @@ def alarms() -> Alarms:
     return Alarms()
 
 
-def test_only_composite_alarms_tell_the_topic_and_each_alarm_belongs_to_one(alarms: Alarms) -> None:
-    told: set[str] = set()
+def test_each_alarm_tells_the_topic_or_belongs_to_a_composite_one_that_does(alarms: Alarms) -> None:
+    belong: set[str] = set()
     for alarm in alarms.composite.values():
+        belong |= set(re.findall(r'ALARM\("([^"]+)"\)', alarm["AlarmRule"]))
+    assert alarms.single.keys() - belong == {f"{PREFIX}-function-throttles"}
+    assert alarms.telling.keys() == alarms.composite.keys() | alarms.single.keys() - belong
+    for alarm in alarms.telling.values():
         assert alarm["AlarmActions"] == alarm["OKActions"] == ["Alerts"]
-        told |= set(re.findall(r'ALARM\("([^"]+)"\)', alarm["AlarmRule"]))
-    assert told == alarms.single.keys()
     actions = {"AlarmActions", "OKActions", "InsufficientDataActions"}
-    assert [name for name, alarm in alarms.single.items() if actions & alarm.keys()] == []
+    assert [name for name in belong if actions & alarms.single[name].keys()] == []
 
 
 def test_a_country_far_from_the_lake_is_not_suppressed() -> None:
@@ -41,15 +56,15 @@ def test_a_country_far_from_the_lake_is_not_suppressed() -> None:
     assert not [key for key in far["CountryAlarm"] if key.startswith("ActionsSuppressor")]
 
 
-def test_availability_is_compared_with_the_country_s_own_band(alarms: Alarms) -> None:
-    """The structure only: what the band is, CloudWatch learns from two weeks of data."""
-    alarm = alarms.single[f"{PREFIX}-{COUNTRY}-availability-low"]
-    value, band = alarm["Metrics"]
-    assert value["MetricStat"]["Metric"]["MetricName"] == "Availability"
-    assert value["MetricStat"]["Metric"]["Dimensions"] == [{"Name": "Country", "Value": COUNTRY}]
-    assert band["Expression"] == f"ANOMALY_DETECTION_BAND({value['Id']}, 4)"
-    assert (alarm["ThresholdMetricId"], alarm["ComparisonOperator"]) == (band["Id"], "LessThanLowerThreshold")
-    assert "Threshold" not in alarm and value["ReturnData"] is True
+def test_alarms_watch_only_what_functions_send(alarms: Alarms) -> None:
+    named = [metric_of(one) for alarm in alarms.single.values() for one in _watched(alarm)]
+    assert {name for namespace, name, _ in named if namespace == NAMESPACE} == FAULTS - {"TicksFailed"}
+
+
+def _watched(alarm: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "MetricName" in alarm:
+        yield alarm
+    yield from (query["MetricStat"]["Metric"] for query in alarm.get("Metrics", []) if "MetricStat" in query)
 
 
 def test_every_alarm_is_described_by_a_link_to_its_entry_and_every_entry_has_an_alarm(alarms: Alarms) -> None:
@@ -82,7 +97,7 @@ def _periods(alarm: dict[str, Any]) -> Iterator[int]:
 def test_the_local_cloudwatch_takes_the_rules_and_comes_to_the_same_states(stack: Stack) -> None:
     """Its reading of the rules is not ours. Every single alarm is raised alone, and the two that count together."""
     own, cloudwatch = f"test{uuid.uuid4().hex[:8]}", stack.aws.client("cloudwatch")
-    alarms = Alarms(Prefix=own)
+    alarms = Alarms(Prefix=own, MetricsNamespace=own)
     states = dict.fromkeys(alarms.single, "OK")
     with put(cloudwatch, alarms.single, alarms.composite.values()):
         for raised in [*([name] for name in states), [f"{own}-tick-failed", f"{own}-dispatch-throttles"], []]:
@@ -94,7 +109,10 @@ def test_the_local_cloudwatch_takes_the_rules_and_comes_to_the_same_states(stack
             found = {alarm["AlarmName"] for alarm in answer if alarm["StateValue"] == "ALARM"}
             expected = {name for name, alarm in alarms.composite.items() if rule_holds(alarm["AlarmRule"], states)}
             assert found == expected, raised
-            alone = {f"{own}-{name}" for name in ("tick-failed", "dispatch-errors", "dispatch-throttles")}
+            alone = {
+                f"{own}-{name}"
+                for name in ("tick-failed", "dispatch-errors", "dispatch-throttles", "function-throttles")
+            }
             assert len(found) == (0 if not raised or (len(raised) == 1 and raised[0] in alone) else 1), raised
 
 
@@ -120,13 +138,11 @@ def test_an_event_that_a_rule_cannot_deliver_goes_to_its_queue(ticked: Ticked, n
     }
 
 
-def test_the_dashboard_shows_metrics_that_ticks_send(ticked: Ticked) -> None:
+def test_the_dashboard_shows_metrics_that_ticks_send_when_something_is_wrong(ticked: Ticked) -> None:
     deployed = ticked.deployed
     cloudwatch = deployed.stack.aws.client("cloudwatch")
     region = cloudwatch.meta.region_name
     body = json.loads(cloudwatch.get_dashboard(DashboardName=f"{deployed.prefix}-{region}")["DashboardBody"])
-    pages = cloudwatch.get_paginator("list_metrics").paginate(Namespace=deployed.namespace)
-    sent = {found["MetricName"] for page in pages for found in page["Metrics"]}
     searched, namespaces = set(), set()
     for widget in body["widgets"]:
         assert 0 < widget["width"] <= 24
@@ -141,7 +157,7 @@ def test_the_dashboard_shows_metrics_that_ticks_send(ticked: Ticked) -> None:
                 assert row[0]["label"].startswith("${PROP('Dim.Country')}")
             else:
                 assert row == ["AWS/States", "ExecutionTime", "StateMachineArn", deployed.machine("tick")]
-    assert {"Availability", "Coverage", "Stores", "PartitionsPending", "TicksFailed"} <= searched <= sent
+    assert {"AvailabilityFall", "Coverage", "TicksPending", "TicksFailed"} <= searched <= FAULTS
     assert namespaces == {f"Storewatch/{deployed.prefix}"}
 
 
@@ -165,7 +181,4 @@ def test_each_country_has_its_alarms_on_its_own_metrics(ticked: Ticked, country:
     assert {alarm["AlarmName"].removeprefix(begin) for alarm in found} == plain
     for alarm in found:
         (dimension,) = alarm["Dimensions"]
-        if alarm["Namespace"] == "AWS/States":
-            assert dimension["Value"] == deployed.machine(f"country-{country}")
-        else:
-            assert (alarm["Namespace"], dimension) == (deployed.namespace, {"Name": "Country", "Value": country})
+        assert (alarm["Namespace"], dimension["Value"]) == ("AWS/States", deployed.machine(f"country-{country}"))

@@ -2,7 +2,7 @@
 
 import io
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -170,28 +170,17 @@ def test_the_country_tick_row_summarises_the_tick(ticked: Ticked, sources: Sourc
     assert row["started_at"] <= row["schedule_as_of"] <= row["finished_at"]
 
 
-@each_country
-def test_cloudwatch_metrics_equal_the_rows(ticked: Ticked, country: str) -> None:
-    counts = Counter(row["status"] for row in rows_of(ticked, "store_availability", country))
-    (row,) = rows_of(ticked, "country_ticks", country)
-    rated = sum(counts[status] for status in RATED)
-    expected = {
-        "TicksComplete": 1,
-        "TicksPartial": 0,
-        "TicksFailed": 0,
-        "SchedulesStale": 0,
-        "ConfigErrors": 0,
-        "IdsUnmet": 0,
-        "Stores": row["stores"],
-        "Coverage": row["coverage"],
-        "Availability": counts["available"] / rated,
-        **{status.capitalize(): counts[status] for status in STATUSES},
+def test_a_tick_that_goes_well_sends_no_metric(ticked: Ticked) -> None:
+    """CloudWatch bills every metric that is sent. Those of what goes wrong: tests/pipeline, test_broken_countries.py."""
+    pages = ticked.deployed.stack.aws.client("cloudwatch").get_paginator("list_metrics")
+    sent = {
+        (dimension["Value"], found["MetricName"])
+        for page in pages.paginate(Namespace=ticked.deployed.namespace)
+        for found in page["Metrics"]
+        for dimension in found["Dimensions"]
     }
-    since, until = ticked.slot - timedelta(minutes=1), ticked.slot + timedelta(hours=1)
-    found = {name: ticked.deployed.metric(name, country, since, until) for name in expected}
-    assert {name: len(values) for name, values in found.items()} == dict.fromkeys(expected, 1)
-    assert {name: values[0] for name, values in found.items()} == pytest.approx(expected)
-    assert set(ticked.deployed.metric("PartitionsPending", country, since, until)) == {0}
+    # pt has stores at the edges of the rules, and some schedules are bad.
+    assert sent <= {("pt", "Coverage")}
 
 
 def test_the_functions_log_json_lines_with_country_slot_and_chunk(ticked: Ticked) -> None:

@@ -170,19 +170,18 @@ class Alarms:
         return self._all("AWS::CloudWatch::Alarm")
 
     @cached_property
-    def evaluated(self) -> dict[str, dict[str, Any]]:
-        """Those that can be evaluated here: nobody but CloudWatch knows a band."""
-        return {name: alarm for name, alarm in self.single.items() if "ThresholdMetricId" not in alarm}
-
-    @cached_property
     def composite(self) -> dict[str, dict[str, Any]]:
         """The composite alarms, by name."""
         return self._all("AWS::CloudWatch::CompositeAlarm")
 
+    @cached_property
+    def telling(self) -> dict[str, dict[str, Any]]:
+        """The alarms that tell the topic, by name."""
+        return {name: alarm for name, alarm in {**self.single, **self.composite}.items() if "AlarmActions" in alarm}
+
     def raised(self, watch: CloudWatch, now: int) -> set[str]:
         """The alarms that are in the state ALARM."""
-        states = {name: watch.state(alarm, now) for name, alarm in self.evaluated.items()}
-        states |= {name: "OK" for name in self.single.keys() - states.keys()}
+        states = {name: watch.state(alarm, now) for name, alarm in self.single.items()}
         composite = {name for name, alarm in self.composite.items() if rule_holds(alarm["AlarmRule"], states)}
         return composite | {name for name, state in states.items() if state == "ALARM"}
 
@@ -192,12 +191,12 @@ class Alarms:
             name: Suppression(
                 alarm.get("ActionsSuppressorWaitPeriod", 0), alarm.get("ActionsSuppressorExtensionPeriod", 0)
             )
-            for name, alarm in self.composite.items()
+            for name, alarm in self.telling.items()
         }
         rung = []
         for minute in minutes:
             raised = self.raised(watch, minute * 60)
-            for name, alarm in self.composite.items():
+            for name, alarm in self.telling.items():
                 suppressor = alarm.get("ActionsSuppressor") in raised
                 if suppressions[name].rings(alarm=name in raised, suppressor=suppressor, now=minute * 60):
                     rung.append(Rung(name.removeprefix(f"{PREFIX}-"), minute))
@@ -216,6 +215,9 @@ def string(ticks: Sequence[Recording], delay: float = 90, *, others: Sequence[Po
         begin = number * SLOT_SECONDS + 5 + number * 7 % 20
         for point in recording:
             points[point.metric].append((begin + point.second, point.value))
+            if point.metric[0] == "AWS/Lambda":
+                # Lambda also counts for all functions of the account.
+                points["AWS/Lambda", point.name, frozenset()].append((begin + point.second, point.value))
     return CloudWatch(points, delay)
 
 
@@ -225,26 +227,42 @@ def alarm_names(alarms: Iterable[str]) -> set[str]:
     return {name.removesuffix(f"-{COUNTRY}") for name in short}
 
 
+def _without_math(alarm: Mapping[str, Any]) -> dict[str, Any]:
+    """The alarm on the one metric that it fills; if it is no such alarm, on one that nobody sends."""
+    match alarm.get("Metrics"):
+        case [{"MetricStat": stat}, {"Expression": str(expression)}] if expression.startswith("FILL("):
+            kept = {key: alarm[key] for key in ("ComparisonOperator", "TreatMissingData")}
+            return {
+                **stat["Metric"],
+                "Statistic": stat["Stat"],
+                "Period": stat["Period"],
+                "Threshold": float(alarm["Threshold"]),
+                **kept,
+            }
+    return {
+        "Namespace": "Nobody",
+        "MetricName": alarm["AlarmName"],
+        "Statistic": "Sum",
+        "Period": 60,
+        "Threshold": 1,
+        "ComparisonOperator": "GreaterThanOrEqualToThreshold",
+    }
+
+
 @contextmanager
-def put(cloudwatch: Any, singles: Iterable[str], composites: Iterable[Mapping[str, Any]]) -> Iterator[None]:
+def put(
+    cloudwatch: Any, singles: Mapping[str, Mapping[str, Any]], composites: Iterable[Mapping[str, Any]]
+) -> Iterator[None]:
     """Puts composite alarms into the local CloudWatch, which its CloudFormation does not, and removes them in the end.
 
-    For a single alarm that is not there, because it is on metric math, one on a metric that nobody sends stands in.
+    For a single alarm that is not there, because it is on metric math, one without it stands in: on the metric that the
+    alarm fills, or else on one that nobody sends.
     """
     pages = cloudwatch.get_paginator("describe_alarms").paginate(AlarmTypes=["MetricAlarm"])
     there = {alarm["AlarmName"] for page in pages for alarm in page["MetricAlarms"]}
-    absent, made = sorted(set(singles) - there), list(composites)
+    absent, made = sorted(singles.keys() - there), list(composites)
     for name in absent:
-        cloudwatch.put_metric_alarm(
-            AlarmName=name,
-            Namespace="Nobody",
-            MetricName=name,
-            Statistic="Sum",
-            Period=60,
-            EvaluationPeriods=1,
-            Threshold=1,
-            ComparisonOperator="GreaterThanOrEqualToThreshold",
-        )
+        cloudwatch.put_metric_alarm(AlarmName=name, EvaluationPeriods=1, **_without_math(singles[name]))
     try:
         for alarm in made:
             given = {key: alarm[key] for key in ("AlarmName", "AlarmRule", "AlarmActions", "OKActions")}

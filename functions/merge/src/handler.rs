@@ -9,7 +9,7 @@ use storewatch_runtime::{Clock, CountryFile, FunctionError, Metrics};
 use crate::commit::{Standing, commit, note_pending, partitions};
 use crate::current::follow;
 use crate::look::Look;
-use crate::measure::outcome_metrics;
+use crate::measure::outcome_metric;
 use crate::tick::once;
 
 /// What merging needs from outside.
@@ -141,7 +141,9 @@ async fn failed(
     if commit(objects, &standing, event.country, slot, files).await? == Put::Conflict {
         return Ok(None);
     }
-    ports.metrics.put(event.country, &outcome_metrics(Outcome::Failed)).await;
+    if let Some(metric) = outcome_metric(Outcome::Failed) {
+        ports.metrics.put(event.country, &[metric]).await;
+    }
     if standing.has_rows() {
         follow(objects, event.country, slot, ports.clock.now(), None).await?;
     }

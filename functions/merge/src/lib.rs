@@ -8,6 +8,7 @@ pub mod levels;
 pub mod look;
 mod measure;
 mod tick;
+mod usual;
 
 use std::sync::Arc;
 

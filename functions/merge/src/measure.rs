@@ -1,36 +1,36 @@
 //! The metrics of a country tick, which its alarms watch.
+//!
+//! CloudWatch bills a metric for every hour in which it gets a value. So only what alarms watch is sent, and only when
+//! something is wrong. That ticks end well, Step Functions counts by itself; the numbers of stores are in the tables.
 
-use storewatch_domain::{Counts, Status};
+use storewatch_domain::Counts;
 use storewatch_lake::Outcome;
 use storewatch_runtime::Metric;
 
-/// One of the three is 1.
-pub(crate) fn outcome_metrics(outcome: Outcome) -> Vec<Metric> {
-    let each = [
-        ("TicksComplete", Outcome::Complete),
-        ("TicksPartial", Outcome::Partial),
-        ("TicksFailed", Outcome::Failed),
-    ];
-    each.map(|(name, of)| Metric::count(name, u64::from(of == outcome))).into()
-}
+/// A smaller share is not sent. The templates allow no alarm a lower threshold.
+const SLIGHT: f64 = 0.01;
 
-/// The number of stores by status, and the shares that follow from it.
-pub(crate) fn count_metrics(counts: Counts) -> Vec<Metric> {
-    let mut metrics = vec![Metric::count("Stores", counts.stores())];
-    metrics.extend(counts.iter().map(|(status, n)| Metric::count(metric_name(status), n)));
-    metrics.extend(counts.coverage().map(|value| Metric::ratio("Coverage", value)));
-    metrics.extend(counts.availability().map(|value| Metric::ratio("Availability", value)));
-    metrics
-}
-
-fn metric_name(status: Status) -> &'static str {
-    match status {
-        Status::Available => "Available",
-        Status::Unavailable => "Unavailable",
-        Status::Unlisted => "Unlisted",
-        Status::Unexpected => "Unexpected",
-        Status::Closed => "Closed",
-        Status::Orphan => "Orphan",
-        Status::Unknown => "Unknown",
+/// That a tick was not complete.
+pub(crate) fn outcome_metric(outcome: Outcome) -> Option<Metric> {
+    match outcome {
+        Outcome::Complete => None,
+        Outcome::Partial => Some(Metric::count("TicksPartial", 1)),
+        Outcome::Failed => Some(Metric::count("TicksFailed", 1)),
     }
+}
+
+/// The coverage, if more than a few stores are unknown.
+pub(crate) fn coverage_metric(counts: Counts) -> Option<Metric> {
+    let coverage = counts.coverage().filter(|coverage| 1.0 - coverage >= SLIGHT)?;
+    Some(Metric::ratio("Coverage", coverage))
+}
+
+/// Something that went wrong, if it did.
+pub(crate) fn fault_metric(name: &'static str, count: u64) -> Option<Metric> {
+    (count > 0).then(|| Metric::count(name, count))
+}
+
+/// A change since the tick before, unless it is slight.
+pub(crate) fn change_metric(name: &'static str, share: f64) -> Option<Metric> {
+    (share >= SLIGHT).then(|| Metric::ratio(name, share))
 }

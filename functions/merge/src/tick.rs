@@ -13,7 +13,8 @@ use crate::gather::{Gathered, Missing, all_unknown, gather};
 use crate::handler::{Event, Merged, Ports};
 use crate::levels::{self, Levels, compare};
 use crate::look;
-use crate::measure::{count_metrics, outcome_metrics};
+use crate::measure::{coverage_metric, fault_metric, outcome_metric};
+use crate::usual::{Seen, Usual};
 
 /// Characters of an error that are kept: it can contain a query.
 const LONGEST_ERROR: usize = 2_000;
@@ -220,10 +221,12 @@ impl Tick {
     ) -> Result<Option<look::Look>, FunctionError> {
         let again = self.again(ports, event, observing_until).await?;
         if let Some((record, counts)) = counted.filter(|_| again.is_none()) {
-            let mut metrics = outcome_metrics(record.outcome);
-            metrics.extend(count_metrics(counts));
-            metrics.extend(self.metrics(ports.objects, country, event.slot, counts.stores()).await);
-            ports.metrics.put(event.country, &metrics).await;
+            let mut metrics: Vec<Metric> = outcome_metric(record.outcome).into_iter().collect();
+            metrics.extend(coverage_metric(counts));
+            metrics.extend(self.metrics(ports.objects, country, event.slot, counts).await);
+            if !metrics.is_empty() {
+                ports.metrics.put(event.country, &metrics).await;
+            }
         }
         Ok(again)
     }
@@ -249,16 +252,17 @@ impl Tick {
         objects: &dyn Objects,
         country: &CountryFile,
         slot: Slot,
-        stores: u64,
+        counts: Counts,
     ) -> Vec<Metric> {
         let config_errors = self.gathered.missing.iter().filter(|one| one.is_config()).count();
         let listed_share = self.meeting.listed_share().filter(|_| !self.is_unmet);
         let met_in = (self.meeting.listed > 0).then(|| view(country));
-        let levels = Levels { slot, stores, listed_share, met_in };
+        let (stores, seen, usual) = (counts.stores(), Seen::of(counts), Usual::default());
+        let levels = Levels { slot, stores, listed_share, met_in, seen, usual };
         let mut metrics = compare(objects, country.country, self.last, levels).await;
-        metrics.push(Metric::count("SchedulesStale", u64::from(self.gathered.stale.is_some())));
-        metrics.push(Metric::count("ConfigErrors", config_errors as u64));
-        metrics.push(Metric::count("IdsUnmet", u64::from(self.meeting.is_empty())));
+        metrics.extend(fault_metric("SchedulesStale", u64::from(self.gathered.stale.is_some())));
+        metrics.extend(fault_metric("ConfigErrors", config_errors as u64));
+        metrics.extend(fault_metric("IdsUnmet", u64::from(self.meeting.is_empty())));
         metrics
     }
 }

@@ -34,7 +34,7 @@ pub async fn register(
 ) -> Result<Registered, FunctionError> {
     let objects = ports.objects;
     let listed = objects.list(&keys::pending_prefix(country)).await?;
-    let waiting = listed.len().saturating_sub(MOST_NOTES);
+    let ticks = listed.len();
     let read = stream::iter(listed.into_iter().take(MOST_NOTES)).map(|note| async move {
         match objects.get(&note.key).await {
             // Another `register` has handled it since the listing.
@@ -58,16 +58,14 @@ pub async fn register(
     noted.sort();
     noted.dedup();
     let done = catalog::register(ports.catalog, &noted).await;
-    // A note that waits has one partition at least.
-    let pending = (waiting + if done.is_ok() { 0 } else { noted.len() }) as u64;
-    let metrics = [Metric::count("PartitionsPending", pending)];
-    let told = ports.metrics.put(country, &metrics);
-    let handled = if done.is_ok() { notes } else { Vec::new() };
-    let deleted = stream::iter(handled).map(|key| async move { objects.delete(&key).await });
-    let deleted = deleted.buffer_unordered(PARALLEL).try_collect::<()>();
-    let ((), deleted) = tokio::join!(told, deleted);
+    // Each tick leaves one note. CloudWatch bills a metric only for hours in which it gets a value.
+    let pending = if done.is_ok() { ticks.saturating_sub(MOST_NOTES) } else { ticks.max(1) };
+    if pending > 0 {
+        ports.metrics.put(country, &[Metric::count("TicksPending", pending as u64)]).await;
+    }
     let done = done?;
-    deleted?;
+    let deleted = stream::iter(notes).map(|key| async move { objects.delete(&key).await });
+    deleted.buffer_unordered(PARALLEL).try_collect::<()>().await?;
     tracing::info!(
         country = country.as_str(),
         created = done.created,

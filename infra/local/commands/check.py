@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable
 
 from infra import tables_page
+from infra.cost import page as cost_page
 from infra.local.checks import dashboard, dependencies, links, newest_zones, python, retries, state_machines, templates
 from infra.local.console import say
 
@@ -14,6 +15,7 @@ CHECKS: dict[str, Callable[[], list[str]]] = {
     "requirements.lock": python.packages,
     "templates": templates.lint,
     "docs/tables.md": tables_page.problems,
+    "docs/scale-and-cost.md": cost_page.problems,
     "state machines": state_machines.validate,
     "substitutions": state_machines.check_substitutions,
     "errors and time limits": state_machines.check_states,

@@ -275,7 +275,9 @@ def _country_tick(step_functions: Any, machine: str, prefix: str, entry: dict[st
     seconds = (found["stopDate"] - found["startDate"]).total_seconds() if found.get("stopDate") else None
     output = json.loads(found["output"]) if found["status"] == "SUCCEEDED" else {}
     error = _told(found.get("cause") or entry.get("error", "")) if entry["failed"] else output.get("error") or ""
-    registered, coverage = output.get("registered"), output.get("coverage")
+    coverage = output.get("coverage")
+    # What was registered; null if the catalog was away.
+    registered = output["registered"] is not None if "registered" in output else None
     return CountryTick(entry["country"], found["status"], entry["outcome"], seconds, registered, coverage, error)
 
 

@@ -8,8 +8,9 @@ use serde::Deserialize;
 use storewatch_sources::{Credentials, Secret, SecretError};
 use tokio::sync::Mutex;
 
-/// How long [`Secret::read`] answers from memory. If a source refuses the value, it is read again at once.
-const FRESH: Duration = Duration::from_secs(300);
+/// How long [`Secret::read`] answers from memory: a few ticks, because each reading is billed. If a source refuses the value,
+/// it is read again at once.
+const FRESH: Duration = Duration::from_secs(3_600);
 
 /// The source that a secret's login is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

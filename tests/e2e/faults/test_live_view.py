@@ -88,8 +88,7 @@ def test_a_live_view_that_recovers_within_the_slot_loses_nothing_and_raises_no_a
     faulty.assert_holds(slot)
     back = len(faulty.aws.seen(r"PUT /.*/staging/.*/missing-2\.json"))
     assert back == 1
-    counted = [(name, value) for name, value in faulty.metrics_sent() if name in ("TicksComplete", "TicksPartial")]
-    assert counted == [("TicksComplete", 1), ("TicksPartial", 0)]
+    assert "TicksPartial" not in dict(faulty.metrics_sent())
 
 
 def test_an_unreadable_mapping_does_not_count_as_a_wrong_country_file(faulty: Faulty) -> None:

@@ -159,9 +159,9 @@ async fn what_a_closed_lake_could_not_take_is_delivered_by_a_later_tick_as_if_no
             Err(error) => {
                 assert_eq!(error.name(), ErrorName::CatalogUnavailable);
                 assert!(storewatch_runtime::describe(&error).contains("403 AccessDenied"), "{error}");
-                // The tick is whole at home, its partitions count as pending, and queries see what they saw.
+                // The tick is whole at home, it counts as pending, and queries see what they saw.
                 assert_eq!(world.record().await.stores, Some(8));
-                assert_eq!(world.sent("PartitionsPending").last(), Some(&4.0));
+                assert_eq!(world.sent("TicksPending").last(), Some(&(number as f64)));
                 assert_eq!(away.seen(&world).await, before);
             }
         }

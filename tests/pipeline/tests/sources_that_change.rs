@@ -63,7 +63,7 @@ async fn after_a_good_reading_the_snapshot_is_used_for_any_postgresql_error_and_
     assert_eq!(error.name(), ErrorName::BadConfig, "a country file that never worked is rejected");
     let first = world.plan(&world.schedules).await.unwrap();
     finish(&world).await;
-    assert_eq!(world.sent("SchedulesStale"), [0.0]);
+    assert!(world.sent("SchedulesStale").is_empty());
     next(&mut world);
     let stale = world.plan(&Refusing).await.unwrap();
     assert!(stale.stale);
@@ -75,7 +75,7 @@ async fn after_a_good_reading_the_snapshot_is_used_for_any_postgresql_error_and_
         first.schedule_as_of
     );
     assert_eq!(world.record().await.error, Some(said));
-    assert_eq!(world.sent("SchedulesStale"), [0.0, 1.0]);
+    assert_eq!(world.sent("SchedulesStale"), [1.0]);
     next(&mut world);
     assert!(!world.plan(&world.schedules).await.unwrap().stale);
 }
@@ -224,7 +224,7 @@ async fn ids_that_never_matched_make_no_store_unlisted_and_the_first_tick_report
         assert_eq!((merged.outcome, merged.error.is_none()), (Outcome::Complete, listed));
     }
     assert_eq!(count(&world.statuses().await, "unlisted"), 8);
-    assert_eq!((world.sent("IdsUnmet"), world.sent("ListedShareFall")), (vec![1.0, 0.0, 1.0], vec![1.0]));
+    assert_eq!((world.sent("IdsUnmet"), world.sent("ListedShareFall")), (vec![1.0, 1.0], vec![1.0]));
     // With a file that names another live view, they have not matched yet.
     next(&mut world);
     world.file = file(&[("index = \"stores-es\"", "index = \"stores-new\"")]);
@@ -246,5 +246,5 @@ async fn an_empty_live_view_is_believed_and_a_country_without_stores_has_no_cove
     world.plan(&world.schedules).await.unwrap();
     let merged = finish(&world).await;
     assert_eq!((merged.outcome, merged.coverage, merged.error), (Outcome::Complete, None, None));
-    assert_eq!((world.record().await.coverage, world.sent("Coverage")), (None, vec![1.0]));
+    assert_eq!((world.record().await.coverage, world.sent("Coverage")), (None, vec![]));
 }
