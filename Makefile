@@ -124,6 +124,9 @@ bench-repair: ## Measure time and requests of a catalog repair (defaults here: C
 	@$(STACK) build
 	@$(TESTS) -m tests.measure.repair $(if $(filter file,$(origin COUNTRIES)),,--countries $(COUNTRIES)) $(if $(DAYS),--days $(DAYS))
 
+bench-reads: ## Measure what each way of reading the live view costs Elasticsearch (minutes)
+	@$(TESTS) -m tests.measure.reads
+
 accuracy: ## Print the tables of docs/accuracy.md: how far what is told is from the truth, in simulated worlds (minutes)
 	@$(TESTS) -m tests.measure.accuracy
 
