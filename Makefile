@@ -131,6 +131,9 @@ bench-cost: ## Count what a tick uses that AWS bills, on 10,000 and 100,000 stor
 cost: ## Print what a month costs on AWS at list prices, and write the tables of docs/scale-and-cost.md
 	@"$$($(ENVIRONMENT) deploy)" -m infra.cost
 
+bench-reads: ## Measure what each way of reading the live view costs Elasticsearch (minutes)
+	@$(TESTS) -m tests.measure.reads
+
 accuracy: ## Print the tables of docs/accuracy.md: how far what is told is from the truth, in simulated worlds (minutes)
 	@$(TESTS) -m tests.measure.accuracy
 

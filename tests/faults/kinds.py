@@ -24,6 +24,7 @@ class Answer:
     status: int
     body: bytes = b""
     content_type: str = "application/json"
+    retry_after: int | None = None  # seconds
 
     @property
     def name(self) -> str:
@@ -31,6 +32,8 @@ class Answer:
 
     async def apply(self, exchange: Exchange) -> None:
         headers = [(b"content-type", self.content_type.encode()), (b"x-elastic-product", b"Elasticsearch")]
+        if self.retry_after is not None:
+            headers.append((b"retry-after", str(self.retry_after).encode()))
         await exchange.respond(Response(self.status, headers, self.body))
 
 

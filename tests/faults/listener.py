@@ -51,6 +51,7 @@ class Listener:
         self.loop = loop
         self.upstream = (host, port)
         self.port = any_free()
+        self.accepted = 0  # connections
         self._server: asyncio.Server | None = None
         self._serving: set[asyncio.Task[None]] = set()
         loop.call(self._listen())
@@ -87,6 +88,7 @@ class Listener:
         task = asyncio.current_task()
         assert task
         self._serving.add(task)
+        self.accepted += 1
         try:
             await self.serve(reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):

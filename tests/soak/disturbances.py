@@ -115,7 +115,8 @@ KINDS: tuple[Disturbance, ...] = (
     _passing("Elasticsearch partial", _ES, _PARTIAL, _SEARCH),
     _passing("Elasticsearch reset", _ES, Reset(), _SEARCH),
     _passing("Elasticsearch hanging", _ES, Hold(), _SEARCH),
-    _lasting("Elasticsearch 429", Answer(429, b"{}"), UNAVAILABLE),
+    # A lasting 429 is left out: chunks wait for their turn, and a tick takes minutes.
+    _lasting("Elasticsearch 503", Answer(503, b"no master"), UNAVAILABLE),
     _lasting("Elasticsearch 500", Answer(500, b"{}"), UNAVAILABLE, where=_of_first_chunk, weight=2),
     _lasting("Elasticsearch truncated", CutAnswer(), INCOMPLETE, where=_of_first_chunk),
     _lasting("Elasticsearch partial", _PARTIAL, INCOMPLETE),

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use storewatch_domain::{
-    Counts, IdRange, IdType, Instant, Observation, Reason, Status, Store, StoreKey, ViewFailure, judge_chunk,
-};
+use storewatch_domain::{Counts, IdRange, IdType, Reason, Status, Store, StoreKey, ViewFailure, judge_chunk};
 use storewatch_lake::availability::AvailabilityRows;
 use storewatch_lake::objects::{damaged, json};
 use storewatch_lake::{Condition, Objects, Put, keys, snapshot, zones};
 use storewatch_runtime::events::{Cause, ChunkItem, Unobserved};
-use storewatch_runtime::{Clock, CountryFile, ErrorName, FunctionError, describe};
+use storewatch_runtime::{Clock, CountryFile, ErrorName, FunctionError, describe, observe_in_turn};
 use storewatch_sources::LiveView;
 
 /// What observing needs from outside.
@@ -62,7 +60,7 @@ pub async fn observe(
         let note = failure(item, Reason::LiveViewUnavailable, cause, message);
         return unobserved(ports, item, &note).await;
     }
-    match in_time(ports, country, view, item, observed_at).await {
+    match in_time(ports, country, view, item).await {
         Ok(Some(observed)) => Ok(observed),
         Ok(None) => late(ports, item).await,
         Err(error) => Err(noted(ports, item, error).await),
@@ -112,18 +110,17 @@ async fn in_time(
     country: &CountryFile,
     view: &dyn LiveView,
     item: &ChunkItem,
-    observed_at: Instant,
 ) -> Result<Option<Observed>, FunctionError> {
     check_cut(country.live_view.id_type, item)?;
     let range = IdRange { first: item.first.clone(), last: item.last.clone() };
-    let seen = async { view.observe(&range).await.map(|seen| (seen, ports.clock.now())) };
+    let seen =
+        async { observe_in_turn(ports.clock, view, &range).await.map(|seen| (seen, ports.clock.now())) };
     let zones = zones::of(ports.objects, item.country, item.zones.clone());
     let (stores, zones, seen) = tokio::join!(stores(ports.objects, item), zones, seen);
     let (stores, rules, (seen, answered_at)) = (stores?, country.rules(&zones?.zones)?, seen?);
     if !item.slot.contains(answered_at) {
         return Ok(None);
     }
-    let seen = Observation { at: observed_at, stores: seen };
     let judged = judge_chunk(item.slot, &rules, &stores, Ok::<_, ViewFailure>(&seen));
     let mut counts = Counts::default();
     judged.iter().for_each(|store| counts.add(store.judged.status));

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use storewatch_domain::{CountryCode, Instant, Slot, Store, StoreKey, cut};
 use storewatch_lake::{Catalog, Condition, Objects, Partition, Put, keys, register, zones};
 use storewatch_runtime::config::exception_dates;
-use storewatch_runtime::{Clock, CountryFile, FunctionError};
+use storewatch_runtime::{Clock, CountryFile, FunctionError, observe_in_turn};
 use storewatch_sources::{LiveView, Read, ReadRequest, ScheduleError, Schedules};
 
 use crate::ahead::Ahead;
@@ -70,9 +70,9 @@ pub async fn openings(
         if opening.is_empty() {
             continue;
         }
-        let observed_at = ports.clock.now();
-        let listed: BTreeSet<StoreKey> =
-            view.observe(&chunk.range).await?.into_iter().map(|(key, _)| key).collect();
+        let seen = observe_in_turn(ports.clock, view, &chunk.range).await?;
+        let observed_at = seen.at;
+        let listed: BTreeSet<StoreKey> = seen.stores.into_iter().map(|(key, _)| key).collect();
         rows.extend(opening.into_iter().map(|(store, opens_at)| Opening {
             observed_at,
             store_id: &store.id,

@@ -11,6 +11,7 @@ mod exact_ids;
 pub mod metrics;
 pub mod secrets;
 pub mod serve;
+mod turn;
 
 pub use clock::{Clock, SystemClock};
 pub use config::CountryFile;
@@ -19,3 +20,4 @@ pub use error::{ConfigPlace, FunctionError, describe};
 pub use error_name::{ErrorName, InvalidErrorName};
 pub use metrics::{Metric, Metrics};
 pub use serve::serve;
+pub use turn::observe_in_turn;

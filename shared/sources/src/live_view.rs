@@ -1,6 +1,7 @@
 //! The interface of a live view.
 
 use std::error::Error;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use storewatch_domain::{IdRange, LiveStore, StoreKey};
@@ -17,9 +18,24 @@ pub enum LiveViewError {
     Incomplete { host: String, index: String, what: String, source: Option<Box<dyn Error + Send + Sync>> },
     #[error("[live_view].{field}: {problem}")]
     Config { field: &'static str, problem: String },
+    /// The server has no room for the request now. Whoever asks waits, at least for `after` if the server names a
+    /// time, and asks again; if there is no time for that, `error` is what happened.
+    #[error("{error}")]
+    Busy { error: Box<LiveViewError>, after: Option<Duration> },
     /// The secret could not be read, or the source cannot use its value.
     #[error(transparent)]
     Secret { source: SecretError },
+}
+
+impl LiveViewError {
+    /// The error for somebody who does not wait.
+    #[must_use]
+    pub fn without_waiting(self) -> Self {
+        match self {
+            Self::Busy { error, .. } => *error,
+            error => error,
+        }
+    }
 }
 
 /// A country's live view.

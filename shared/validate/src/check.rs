@@ -5,7 +5,7 @@ use storewatch_domain::{
 };
 use storewatch_runtime::config::exception_dates;
 use storewatch_runtime::context::Country;
-use storewatch_runtime::{Clock, FunctionError, describe};
+use storewatch_runtime::{Clock, FunctionError, SystemClock, describe, observe_in_turn};
 use storewatch_sources::{Read, ReadRequest, ScheduleError};
 
 use crate::report::Report;
@@ -48,7 +48,7 @@ async fn live_view(
     let view = country.live_view().await?;
     let mut seen = Vec::with_capacity(chunks.len());
     for chunk in chunks {
-        seen.push(view.observe(&chunk.range).await?);
+        seen.push(observe_in_turn(&SystemClock, view, &chunk.range).await?.stores);
     }
     Ok(seen)
 }

@@ -33,7 +33,7 @@ def counted_in_part(answer: Any) -> Any:
 
 
 REJECTED = json.dumps({"error": {"root_cause": [{"reason": "rejected execution"}]}, "status": 429}).encode()
-FAILURE = {"shard": 0, "reason": {"type": "circuit_breaking_exception"}}
+FAILURE = {"shard": 0, "reason": {"type": "null_pointer_exception"}}
 KINDS: list[tuple[Kind, str]] = [
     (Answer(429, REJECTED), UNAVAILABLE),
     (Answer(500, b"{}"), UNAVAILABLE),
@@ -105,7 +105,7 @@ def test_passing_failures_are_retried_with_growing_pauses_until_the_tick_is_comp
     faulty.plan(slot)
     items = faulty.items(slot)
     # The first two tries of two chunks. An existing plan is kept, so their ranges are known.
-    kinds: dict[int, Kind] = {0: Answer(429, REJECTED), 2: Rewrite("failed shard", with_shards(total=2, failed=1))}
+    kinds: dict[int, Kind] = {0: Answer(503), 2: Rewrite("failed shard", with_shards(total=2, failed=1))}
     with ExitStack() as faults:
         for number, kind in kinds.items():
             where = where_chunk(items[number])

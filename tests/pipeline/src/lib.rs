@@ -5,6 +5,7 @@ pub mod disturbed;
 pub mod noting;
 
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 use storewatch_days::CompactRequest;
@@ -50,9 +51,14 @@ pub struct World {
     pub look_again_seconds: u64,
 }
 
+#[async_trait::async_trait]
 impl Clock for World {
     fn now(&self) -> Instant {
         Instant::from_micros(self.now.fetch_add(1, Ordering::Relaxed)).unwrap()
+    }
+
+    async fn wait(&self, time: Duration) {
+        self.now.fetch_add(time.as_micros() as i64, Ordering::Relaxed);
     }
 }
 

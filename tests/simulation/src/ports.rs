@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use storewatch_domain::{CountryCode, IdRange, Instant, LiveStore, StoreKey};
@@ -88,11 +89,17 @@ impl Run {
     }
 }
 
+#[async_trait]
 impl Clock for Run {
     fn now(&self) -> Instant {
         let now = self.world.pass(1);
         let _ = self.began.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
         Instant::from_micros(now).unwrap()
+    }
+
+    async fn wait(&self, time: Duration) {
+        self.world.pass(time.as_micros() as i64);
+        give_way().await;
     }
 }
 

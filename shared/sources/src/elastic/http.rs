@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use elasticsearch::http::StatusCode;
 use elasticsearch::http::headers::{
-    ACCEPT, CONTENT_TYPE, DEFAULT_ACCEPT, DEFAULT_CONTENT_TYPE, DEFAULT_USER_AGENT, LOCATION,
+    ACCEPT, CONTENT_TYPE, DEFAULT_ACCEPT, DEFAULT_CONTENT_TYPE, DEFAULT_USER_AGENT, LOCATION, RETRY_AFTER,
 };
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method, Response};
@@ -115,6 +115,9 @@ impl Http {
         let status = response.status();
         let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
         let target = location.and_then(|location| url.join(location).ok());
+        // A date instead of seconds would need the server's clock.
+        let after =
+            response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
         let bytes = response
             .bytes()
             .await
@@ -130,7 +133,8 @@ impl Http {
             );
             return Err(self.place.unavailable(during, None).into());
         }
-        let refusal = Refusal::read(status, &bytes, |text| authorization.redact(text));
+        let refusal =
+            Refusal::read(status, after.map(Duration::from_secs), &bytes, |text| authorization.redact(text));
         if is_credentials(status) {
             let during = format!("answered {refusal}; {}", self.authorizer.advice());
             return Err(self.place.unavailable(during, None).into());
@@ -153,10 +157,17 @@ impl Http {
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, DEFAULT_CONTENT_TYPE).body(body.clone());
         }
-        match request.send().await {
-            Ok(response) => Ok((authorization, response)),
-            Err(error) => Err(self.no_answer(error)),
-        }
+        let again = request.try_clone();
+        let error = match (request.send().await, again) {
+            (Ok(response), _) => return Ok((authorization, response)),
+            // A kept connection may have ended while the function was frozen, between two ticks. Only sending tells.
+            (Err(error), Some(again)) if has_broken(&error) => match again.send().await {
+                Ok(response) => return Ok((authorization, response)),
+                Err(error) => error,
+            },
+            (Err(error), _) => error,
+        };
+        Err(self.no_answer(error))
     }
 
     fn no_answer(&self, error: reqwest::Error) -> LiveViewError {
@@ -174,8 +185,18 @@ impl Http {
     }
 }
 
+/// Whether the connection ended before an answer. Every request reads only, so it may be sent twice.
+fn has_broken(error: &reqwest::Error) -> bool {
+    error.is_request() && !error.is_timeout() && !error.is_connect()
+}
+
 fn is_credentials(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+/// The error, for a server that may have room later.
+pub(super) fn busy(error: LiveViewError, after: Option<Duration>) -> LiveViewError {
+    LiveViewError::Busy { error: Box::new(error), after }
 }
 
 impl Place {

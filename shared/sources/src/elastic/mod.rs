@@ -34,7 +34,7 @@ pub use access::{Access, is_loopback};
 use crate::live_view::{LiveView, LiveViewError};
 use crate::unicode::unicode;
 use history::History;
-use http::{Failure, Http};
+use http::{Failure, Http, busy};
 use mapping::{Caps, Layout, Mapping};
 use refusal::Refusal;
 use search::{Answer, Bounds, Id};
@@ -172,6 +172,7 @@ impl ElasticLiveView {
             place.incomplete("the response is not a search result in JSON".to_owned(), Some(error.into()))
         })?;
         match answer.missing(self.config.page, bounds) {
+            Some(missing) if answer.is_busy() => Err(busy(place.incomplete(missing, None), None).into()),
             Some(missing) => Err(place.incomplete(missing, None).into()),
             None => Ok(answer),
         }
@@ -254,7 +255,10 @@ impl ElasticLiveView {
             Failure::Refused(refusal) if refusal.status() == StatusCode::NOT_FOUND => {
                 place.unavailable(format!("answered {refusal}; check [live_view].index"), None)
             }
-            Failure::Refused(refusal) => place.unavailable(format!("answered {refusal}"), None),
+            Failure::Refused(refusal) => {
+                let error = place.unavailable(format!("answered {refusal}"), None);
+                if refusal.is_busy() { busy(error, refusal.after()) } else { error }
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! What an error response of the server means: a mistake in the country file, or a state that can pass.
 
 use std::fmt;
+use std::time::Duration;
 
 use elasticsearch::http::StatusCode;
 use serde_json::Value;
@@ -25,17 +26,34 @@ const MISTAKES: [&str; 12] = [
     "script_exception",
 ];
 
+/// Error types for which a node has no room now: a breaker guards its memory, or a queue is full. The last one is
+/// OpenSearch's.
+const BUSY: [&str; 3] =
+    ["circuit_breaking_exception", "es_rejected_execution_exception", "rejected_execution_exception"];
+
+/// Whether an error type means that the node has no room now.
+pub(super) fn is_busy(kind: &str) -> bool {
+    BUSY.contains(&kind)
+}
+
 /// A response with an HTTP error status. Displays as "HTTP 400: reason".
 pub(super) struct Refusal {
     status: StatusCode,
     /// Elasticsearch's type of the first cause, such as `parsing_exception`; empty if there is none.
     kind: String,
     reason: String,
+    /// The seconds of `Retry-After`.
+    after: Option<Duration>,
 }
 
 impl Refusal {
     /// Reads the body of a response. `redact` removes secrets from messages.
-    pub(super) fn read(status: StatusCode, body: &[u8], redact: impl Fn(String) -> String) -> Self {
+    pub(super) fn read(
+        status: StatusCode,
+        after: Option<Duration>,
+        body: &[u8],
+        redact: impl Fn(String) -> String,
+    ) -> Self {
         let body_json = serde_json::from_slice::<Value>(body).ok();
         // AWS, in front of the engine, sends { "message": … }.
         let error = body_json.as_ref().and_then(|body| body.get("error").or_else(|| body.get("message")));
@@ -49,7 +67,19 @@ impl Refusal {
             None => String::from_utf8_lossy(body).into_owned(),
         });
         // Shorten after redacting: half a secret is not recognized.
-        Self { status, kind, reason: redact(reason).chars().take(QUOTED).collect() }
+        Self { status, kind, reason: redact(reason).chars().take(QUOTED).collect(), after }
+    }
+
+    /// Whether the server has no room for the request now. A 503 alone can also be a server that is down.
+    pub(super) fn is_busy(&self) -> bool {
+        self.status == StatusCode::TOO_MANY_REQUESTS
+            || is_busy(&self.kind)
+            || (self.status == StatusCode::SERVICE_UNAVAILABLE && self.after.is_some())
+    }
+
+    /// How long the server asks to wait.
+    pub(super) fn after(&self) -> Option<Duration> {
+        self.after
     }
 
     /// Whether the request itself is wrong.

@@ -8,6 +8,7 @@ use storewatch_domain::{IdRange, StoreKey};
 
 use super::ElasticConfig;
 use super::mapping::{IdKind, Layout};
+use super::refusal;
 
 /// The parts of the response to request.
 const PARTS: &str = "timed_out,_shards,_clusters,hits.total,hits.hits.sort,hits.hits.fields";
@@ -155,6 +156,12 @@ pub(super) enum Id {
 }
 
 impl Answer {
+    /// Whether a shard failed because its node has no room now.
+    pub(super) fn is_busy(&self) -> bool {
+        let kinds = self.shards.failures.iter().filter_map(|failure| failure["reason"]["type"].as_str());
+        kinds.into_iter().any(refusal::is_busy)
+    }
+
     /// What is missing from the response; `None` if it is complete. A search can return HTTP 200 with only some
     /// of the documents: no shard took part, one failed, a cluster was skipped, or time ran out.
     pub(super) fn missing(&self, page: usize, bounds: Bounds) -> Option<String> {

@@ -1,10 +1,12 @@
 //! Failures of a server, from a test server: a real one does not fail on demand.
 
+use std::sync::atomic::Ordering;
+
 use serde_json::{Value, json};
 use storewatch_domain::{IdRange, IdType, LiveStore, StoreKey};
 use storewatch_sources::{ElasticConfig, ElasticLiveView, LiveView, LiveViewError};
 
-use crate::support::Server;
+use crate::support::{Server, ending_after};
 use crate::{config, store};
 
 fn answer(change: impl FnOnce(&mut Value)) -> String {
@@ -85,9 +87,53 @@ async fn error_responses_of_a_busy_or_broken_server_are_unavailable() {
     for status in [401, 403, 429, 500, 502, 503] {
         let (seen, _) =
             served(status, "{\"error\":{\"reason\":\"not now\"}}", config("stores", IdType::Long)).await;
-        let error = seen.unwrap_err();
+        let error = seen.unwrap_err().without_waiting();
         assert!(matches!(error, LiveViewError::Unavailable { .. }), "{status}: {error}");
         assert!(error.to_string().contains(&format!("HTTP {status}: not now")), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_room_is_busy_and_says_when_to_come_again() {
+    let tripped = |kind: &str| {
+        json!({ "error": { "root_cause": [{ "type": kind, "reason": "Data too large" }] } }).to_string()
+    };
+    let full = answer(|body| {
+        body["_shards"] = json!({ "total": 2, "successful": 1, "failed": 1, "failures":
+            [{ "shard": 1, "reason": { "type": "circuit_breaking_exception", "reason": "Data too large" } }] });
+    });
+    // The status, the header, the body, and the seconds to wait; `None` if it is not busy.
+    let cases = [
+        (429, "", "slow down".to_owned(), Some(0)),
+        (429, "retry-after: 7\r\n", tripped("es_rejected_execution_exception"), Some(7)),
+        (503, "", tripped("circuit_breaking_exception"), Some(0)),
+        (503, "", tripped("rejected_execution_exception"), Some(0)),
+        (503, "retry-after: 3\r\n", "<html>".to_owned(), Some(3)),
+        (503, "retry-after: Fri, 27 Nov 2026 16:00:00 GMT\r\n", "<html>".to_owned(), None),
+        (503, "", "no master".to_owned(), None),
+        (500, "", tripped("null_pointer_exception"), None),
+        (200, "", full, Some(0)),
+    ];
+    for (status, header, body, wanted) in cases {
+        for asks_mapping in [false, true] {
+            // A node without room refuses the request for the mapping too.
+            if asks_mapping && status == 200 {
+                continue;
+            }
+            let (header, body) = (header.to_owned(), body.clone());
+            let server = Server::mapping("long", asks_mapping, move || {
+                (status, header.clone(), body.clone().into_bytes())
+            });
+            let server = server.await;
+            let url = server.url.parse().unwrap();
+            let view = ElasticLiveView::new(ElasticConfig { url, ..config("stores", IdType::Long) }).unwrap();
+            let error = view.observe(&IdRange::default()).await.unwrap_err();
+            let found = match &error {
+                LiveViewError::Busy { after, .. } => Some(after.map_or(0, |after| after.as_secs())),
+                _ => None,
+            };
+            assert_eq!(found, wanted, "{status}, mapping {asks_mapping}: {error}");
+        }
     }
 }
 
@@ -117,5 +163,21 @@ async fn http_400_is_a_mistake_in_the_country_file_only_if_the_request_is_wrong(
         let error = seen.unwrap_err();
         assert_eq!(matches!(error, LiveViewError::Config { .. }), wanted, "{kind}: {error}");
         assert!(error.to_string().contains("HTTP 400: why"), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_has_ended_is_replaced_and_one_that_works_is_kept() {
+    // Each observation is two requests. So the fourth and the seventh meet a connection that has ended.
+    let body = answer(|_| ());
+    let server =
+        Server::mapping("long", false, move || (200, String::new(), body.clone().into_bytes())).await;
+    let (url, accepted) = ending_after(3, &server.url).await;
+    let url = url.parse().unwrap();
+    let view = ElasticLiveView::new(ElasticConfig { url, ..config("stores", IdType::Long) }).unwrap();
+    for connections in [1, 2, 2, 3] {
+        let seen = view.observe(&IdRange::default()).await;
+        assert_eq!(seen.unwrap(), [(StoreKey::Long(1), store(true, None))]);
+        assert_eq!(accepted.load(Ordering::Relaxed), connections);
     }
 }

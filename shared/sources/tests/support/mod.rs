@@ -3,6 +3,7 @@
 pub(crate) mod domain;
 pub(crate) mod tls;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
@@ -60,6 +61,16 @@ impl Drop for Server {
 impl Server {
     /// Maps the ids of any index as `kind`, and answers every search with this status and body.
     pub(crate) async fn answering(kind: &str, status: u16, body: &[u8]) -> Self {
+        let body = body.to_owned();
+        Self::mapping(kind, false, move || (status, String::new(), body.clone())).await
+    }
+
+    /// Answers searches as `answer` says, and with `always` the request for the mapping too.
+    pub(crate) async fn mapping(
+        kind: &str,
+        always: bool,
+        answer: impl Fn() -> (u16, String, Vec<u8>) + Send + 'static,
+    ) -> Self {
         let mapped = json!({ "stores": { "mappings": {
             "store_id": { "full_name": "store_id", "mapping": { "store_id": { "type": kind } } },
             "online": { "full_name": "online", "mapping": { "online": { "type": "boolean" } } },
@@ -68,10 +79,9 @@ impl Server {
                 { "full_name": "offline_reason", "mapping": { "offline_reason": { "type": "keyword" } } },
         } } })
         .to_string();
-        let body = body.to_owned();
-        Self::serving(move |request| match request.contains("/_mapping/") {
+        Self::serving(move |request| match request.contains("/_mapping/") && !always {
             true => (200, String::new(), mapped.clone().into_bytes()),
-            false => (status, String::new(), body.clone()),
+            false => answer(),
         })
         .await
     }
@@ -120,6 +130,34 @@ impl Server {
     pub(crate) fn is_untouched(&self) -> bool {
         self.count() == 0
     }
+}
+
+/// A proxy before a server, and how many connections it has accepted. It keeps a connection open for some requests, and
+/// resets it at the next one.
+pub(crate) async fn ending_after(requests: usize, upstream: &str) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let (counted, host) = (Arc::clone(&accepted), upstream.trim_start_matches("http://").to_owned());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            let host = host.clone();
+            tokio::spawn(async move {
+                for _ in 0..requests {
+                    let request = read(&mut stream).await;
+                    let mut server = TcpStream::connect(&host).await.unwrap();
+                    server.write_all(request.as_bytes()).await.unwrap();
+                    let mut answer = String::new();
+                    server.read_to_string(&mut answer).await.unwrap();
+                    let kept = answer.replace("connection: close\r\n", "");
+                    stream.write_all(kept.as_bytes()).await.unwrap();
+                }
+                read(&mut stream).await;
+            });
+        }
+    });
+    (url, accepted)
 }
 
 async fn read(stream: &mut TcpStream) -> String {
