@@ -2,23 +2,20 @@
 
 import argparse
 import json
-import re
 import sys
-from pathlib import Path
 
 from infra.local import cli
 from infra.local.config import ROOT
 from infra.local.console import say
 from infra.local.errors import StackError
+from tests.measure.bench import page
 from tests.measure.bench.plot import svg
 from tests.measure.bench.report import markdown
 from tests.measure.bench.rounds import measure
 from tests.measure.bench.setting import prepare
 
 RESULTS = ROOT / "tests/bench/results"
-_PAGE, _PICTURE = ROOT / "docs/benchmarks.md", ROOT / "docs/pictures/bench.svg"
-# What is between these lines of the page is written here.
-_BEGIN, _END = "<!-- make bench writes this -->", "<!-- until here -->"
+_PICTURE = ROOT / "docs/pictures/bench.svg"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,19 +39,10 @@ def main(args: argparse.Namespace) -> int:
     text = markdown(results)
     print(text)
     if args.stores == 10_000:
-        _write(text)
+        page.write("make bench", text)
         _PICTURE.write_text(svg(results))
-        say("bench", f"wrote {_PAGE} and {_PICTURE} from {file}")
+        say("bench", f"wrote {page.PAGE} and {_PICTURE} from {file}")
     return 0
-
-
-def _write(text: str, page: Path = _PAGE) -> None:
-    """Replaces the table in the page."""
-    old = page.read_text()
-    new, found = re.subn(f"(?s){_BEGIN}.*?{_END}", lambda _: f"{_BEGIN}\n\n{text}\n{_END}", old)
-    if found != 1:
-        raise StackError(f"{page} must have the lines {_BEGIN} and {_END} once: it was not changed")
-    page.write_text(new)
 
 
 if __name__ == "__main__":
