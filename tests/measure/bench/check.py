@@ -65,6 +65,8 @@ def main(args: argparse.Namespace) -> int:
         for part in PARTS
         if counts[part] > (1 + ALLOWED) * recorded[part]
     ]
+    if not problems and any(counts[part] < (1 - ALLOWED) * recorded[part] for part in PARTS):
+        print("some of it is faster now: record that with make bench-check RECORD=1, so that it stays so")
     for problem in problems:
         print(f"make bench-check: {problem}", file=sys.stderr)
     if problems:

@@ -1,6 +1,7 @@
 """CPU time and peak memory of processes, as the kernel counts them."""
 
 import os
+import re
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,11 +23,14 @@ def cpu(pid: int) -> float:
 
 
 def peak_mib(pid: int) -> float:
-    """The most memory that a process has had so far."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise StackError(f"process {pid} has ended: its peak memory is not known")
+    """The most memory that a process has had so far. 0 if it has ended."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    # A process that nobody has waited for yet has no memory, and no such line.
+    found = re.search(r"(?m)^VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) / 1024 if found else 0.0
 
 
 def children(pid: int) -> list[int]:
