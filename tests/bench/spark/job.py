@@ -27,12 +27,9 @@ def session(args: argparse.Namespace) -> SparkSession:
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": "4",
         "spark.sql.session.timeZone": "UTC",
-        "spark.sql.warehouse.dir": f"{args.out}/warehouse",
     }
     builder = SparkSession.builder.master("local[2]")
-    for name, value in settings.items():
-        builder = builder.config(name, value)
-    made = builder.getOrCreate()
+    made = builder.config(map=settings).getOrCreate()
     made.sparkContext.setLogLevel("ERROR")
     return made
 
@@ -77,7 +74,7 @@ class Job:
         exceptions = self.hours(f"select store_id, date, {seconds} from store_exceptions where {dates}", None)
         weekly = weekly.withColumn("bad", F.col("bad") | ~F.col("weekday").between(1, 7))
         bad = weekly.union(exceptions.select(weekly.columns[0], F.lit(1), *weekly.columns[2:])).where("bad")
-        bad = bad.select("store_id").distinct().withColumn("spoilt", F.lit(True))
+        bad = bad.select("store_id", F.lit(True).alias("spoilt")).distinct()
         stores = stores.withColumn("known", F.col("tz").isin(self.zones))
         zone = F.when(F.col("known"), F.col("tz")).otherwise("UTC")
         local = stores.withColumn("local", F.from_utc_timestamp(now, zone))
@@ -97,8 +94,8 @@ class Job:
         rows = stores.join(bad, "store_id", "left").join(scheduled, "store_id", "left")
         rows = rows.join(self.live_view().withColumn("listed", F.lit(True)), "store_id", "full")
         rows = rows.withColumn("status", status()).withColumn("observed_at", now).drop("known", "spoilt")
-        write = rows.coalesce(1).sortWithinPartitions("store_id").write.mode("overwrite")
-        write.option("compression", "zstd").parquet(f"{self.args.out}/rows")
+        write = rows.coalesce(1).sortWithinPartitions("store_id").write.option("compression", "zstd")
+        write.mode("overwrite").parquet(f"{self.args.out}/rows")
 
 
 def status() -> Column:
