@@ -80,7 +80,7 @@ run: ## Do everything from a fresh clone: servers, build, sample, deployment, a 
 
 test: ## Run the test suite on real servers, also from a fresh clone; all tests of the dashboard and the workbench are test-dashboard and test-workbench
 	@$(STACK) build
-	@$(MAKE) --no-print-directory test-rust test-e2e
+	@$(MAKE) --no-print-directory test-rust bench-check test-e2e
 
 test-rust: ## Run only the Rust tests, on the running stack
 	@eval "$$($(STACK) env)"; cargo test --workspace
@@ -110,8 +110,17 @@ soak: ## Run a day of ticks in minutes, with faults, then audit everything they 
 mutants: $(CARGO_MUTANTS) ## Show the changes to shared/domain that no test notices (an hour)
 	HOURS_CASES=6000 $(CARGO_MUTANTS) mutants -p storewatch-domain --timeout 60 --output .stack/mutants
 
-bench: ## Measure how fast a million stores are judged, and how fast their bytes can be read
-	cargo bench -p storewatch-bench
+bench: ## Measure a tick, the Spark job that it replaces and the floor side by side, and write docs/benchmarks.md (STORES, ROUNDS; REPORT=1 only writes)
+	@$(TESTS) -m tests.measure.bench --stores $(STORES) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(REPORT),--report)
+
+bench-growth: ## Measure how ticks grow with stores and countries (STORES="10000 100000", COUNTRIES="1 10"; defaults up to a million and 30)
+	@$(TESTS) -m tests.measure.bench.growth $(if $(filter file,$(origin STORES)),,--stores $(STORES)) $(if $(filter file,$(origin COUNTRIES)),,--countries $(COUNTRIES))
+
+bench-check: ## Compare the instructions of a tick's critical parts with the recorded counts, on the running stack (RECORD=1 records them)
+	@$(TESTS) -m tests.measure.bench.check $(if $(RECORD),--record)
+
+bench-judge: ## Measure how fast a million stores are judged, and how fast their bytes can be read
+	cargo bench -p storewatch-bench --bench judge
 
 bench-compact: ## Measure memory, time and bytes of compacting a day (STORES, default here 100000)
 	$(if $(filter file,$(origin STORES)),,STORES=$(STORES)) cargo bench --workspace --profile dev --bench day

@@ -1,73 +1,18 @@
 //! Measures how fast one core judges a million stores, and compares it with the least possible: reading
 //! once the bytes that must be read (the stores with their ids, zones and rows, and the observation).
 //!
-//! `cargo bench -p storewatch-bench`. The crate's README has the figures.
+//! `make bench-judge`. The crate's README has the figures.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use storewatch_domain::{
-    ExceptionHours, IdType, Instant, Labels, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot,
-    Store, StoreHours, StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
-};
+use storewatch_bench::stores::{observation, rules, store, today};
+use storewatch_domain::{Observation, Slot, Store, StoreKey, judge_chunk};
 
 const STORES: usize = 1_000_000;
 const CHUNK: usize = 10_000;
-const ZONES: [&str; 12] = [
-    "Europe/Madrid",
-    "Atlantic/Canary",
-    "America/Mexico_City",
-    "America/Tijuana",
-    "America/Cancun",
-    "Asia/Kathmandu",
-    "Australia/Lord_Howe",
-    "Africa/Casablanca",
-    "Europe/Dublin",
-    "Europe/Lisbon",
-    "America/Sao_Paulo",
-    "Asia/Calcutta",
-];
-
-fn time(minutes: usize) -> Option<WallTime> {
-    WallTime::from_seconds(minutes as u32 * 60)
-}
-
-/// A store that opens twice a day: 14 intervals. One store in 20 has an exception today.
-fn store(n: usize, today: LocalDate) -> Store {
-    let rows = (1..=7).flat_map(|day| {
-        let shift = (n * 7 + day) % 90;
-        let lunch = WeeklyHours::new(day as i64, time(9 * 60 + shift), time(14 * 60 + shift)).unwrap();
-        // In the evening, past midnight for some.
-        let dinner = WeeklyHours::new(day as i64, time(17 * 60 + shift), time((23 * 60 + 2 * shift) % 1440));
-        [lunch, dinner.unwrap()]
-    });
-    let exception = || ExceptionHours::new(today, time(600), time(900)).unwrap();
-    Store {
-        id: (1_000_000 + n).to_string(),
-        name: Some(format!("Store {n}")),
-        city: Some(format!("City {}", n % 200)),
-        timezone: Some(ZONES[n * 31 % ZONES.len()].to_owned()),
-        labels: Labels::NONE,
-        hours: StoreHours {
-            weekly: rows.collect(),
-            exceptions: n.is_multiple_of(20).then(exception).into_iter().collect(),
-        },
-        problem: None,
-    }
-}
-
-fn observation(stores: &[Store], at: Instant) -> Observation {
-    let listed = stores.iter().enumerate().filter(|(n, _)| !n.is_multiple_of(50));
-    let listed = listed.map(|(n, store)| {
-        let offline = n.is_multiple_of(10);
-        let reason = offline.then(|| "paused".to_owned());
-        (StoreKey::new(&store.id, IdType::Long).unwrap(), LiveStore { online: !offline, reason })
-    });
-    Observation { at, stores: listed.collect() }
-}
-
 /// Reads once every byte that judging the chunk needs, and does nothing else.
 fn read_once(stores: &[Store], view: &Observation) -> u64 {
     let bytes = |text: &str| text.bytes().fold(0_u64, |sum, byte| sum.wrapping_add(u64::from(byte)));
@@ -93,14 +38,7 @@ fn read_once(stores: &[Store], view: &Observation) -> u64 {
 
 fn judge_a_million(c: &mut Criterion) {
     let slot: Slot = "2026-11-23T12:15:00Z".parse().unwrap();
-    let today = LocalDate::from_days((slot.start() / 86_400) as i32);
-    let zones = Zones::embedded();
-    let rules = Rules {
-        default_timezone: zones.get("Europe/Madrid").unwrap(),
-        zones,
-        missing_hours: MissingHours::Closed,
-        id_type: IdType::Long,
-    };
+    let (today, rules) = (today(slot), rules());
     let mut chunks: Vec<(Vec<Store>, Observation)> = (0..STORES / CHUNK)
         .map(|chunk| {
             let stores: Vec<Store> = (chunk * CHUNK..(chunk + 1) * CHUNK).map(|n| store(n, today)).collect();
