@@ -65,6 +65,8 @@ impl Http {
         let builder = Client::builder()
             .no_proxy()
             .redirect(Policy::none())
+            // Compressing an answer costs the server a sixth of the CPU of a search (docs/benchmarks.md).
+            .no_gzip()
             .timeout(config.timeout)
             .connect_timeout(config.timeout.min(Duration::from_secs(10)))
             .user_agent(DEFAULT_USER_AGENT);

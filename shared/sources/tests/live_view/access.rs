@@ -48,7 +48,7 @@ async fn credentials_are_sent_with_every_search_and_never_appear_in_messages() {
         let view = ElasticConfig { access: secret(credentials), ..config("stores", IdType::Long) };
         let (seen, request) = served(503, "", view).await;
         assert!(request.to_lowercase().contains(header), "{request}");
-        assert!(request.to_lowercase().contains("accept-encoding: gzip"), "{request}");
+        assert!(!request.to_lowercase().contains("accept-encoding"), "the server would compress: {request}");
         let error = format!("{:?}", seen.unwrap_err());
         assert!(!error.contains("s3cr3t") && !error.contains("a2V5"), "{error}");
     }
