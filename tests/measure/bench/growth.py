@@ -13,7 +13,8 @@ import string
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -24,6 +25,7 @@ from infra.local import cli
 from infra.local.config import ROOT, Stack
 from infra.local.console import say
 from infra.local.local_aws import LocalAws
+from infra.local.sample.load import drop
 from infra.local.sample.places import Place
 from infra.local.servers.processes import Server
 from tests.faults.http import Request, Response
@@ -79,13 +81,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Measures, writes the results, and prints the tables."""
     stack = prepare()
-    found: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    found.setdefault("stores", {}).update({str(count): stores(stack, count) for count in args.stores})
-    found.setdefault("countries", {}).update({str(count): countries(stack, count) for count in args.countries})
-    for one in found.values():
-        one |= dict(sorted(one.items(), key=lambda item: int(item[0])))
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    found: dict[str, dict[str, Any]] = {"stores": {}, "countries": {}}
+    if RESULTS.exists():
+        found = json.loads(RESULTS.read_text())
+    for kind, measure, counts in (("stores", stores, args.stores), ("countries", countries, args.countries)):
+        for count in counts:
+            found[kind][str(count)] = measure(stack, count)
+            found[kind] = dict(sorted(found[kind].items(), key=lambda item: int(item[0])))
+            # After each, so that a failure of a large one loses nothing.
+            RESULTS.parent.mkdir(parents=True, exist_ok=True)
+            RESULTS.write_text(json.dumps(found, indent=1) + "\n")
     text = report(found)
     print(text)
     page.write("make bench-growth", text)
@@ -98,7 +103,7 @@ def stores(stack: Stack, count: int) -> dict[str, Any]:
     sample(stack, count)
     # A large tick takes most of a minute.
     seconds = max(30, count / 5_000)
-    with ours.lake(stack, [COUNTRY], DIRECTORY, f"bench-{count}") as lake:
+    with ours.lake(stack, [COUNTRY], DIRECTORY, f"bench-{count}") as lake, _dropped(stack, count):
         rounds = []
         with ours.Direct(lake, COUNTRY) as direct:
             for n in range(1 + _ROUNDS):
@@ -124,6 +129,16 @@ def stores(stack: Stack, count: int) -> dict[str, Any]:
             "servers_ms": {name: 1e3 * sum(used[name] for _, used in rounds) / len(rounds) for name in rounds[0][1]},
             **_requests(stack, lake, seconds),
         }
+
+
+@contextmanager
+def _dropped(stack: Stack, count: int) -> Iterator[None]:
+    """Drops a large sample in the end: the local Elasticsearch has little memory, and the next one is larger."""
+    try:
+        yield
+    finally:
+        if count > _EACH:
+            drop(stack, prefix=f"bench-{count}")
 
 
 def _requests(stack: Stack, lake: ours.Lake, seconds: float) -> dict[str, Any]:
