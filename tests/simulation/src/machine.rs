@@ -66,6 +66,9 @@ impl Execution {
                         None => input,
                     };
                     put(&mut data, state.get("ResultPath"), result);
+                    if state.get("End").is_some() {
+                        return Ended::Succeeded;
+                    }
                     &state["Next"]
                 }
                 "Choice" => {
