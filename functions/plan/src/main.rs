@@ -3,7 +3,7 @@
 use lambda_runtime::Error;
 use storewatch_runtime::serve;
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     serve(plan::Context::new().await, plan::invoke).await
 }
