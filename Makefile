@@ -16,6 +16,8 @@ TOOLS := .stack/cache/tools
 FUZZ := shared/domain/fuzz
 CARGO_FUZZ := $(TOOLS)/bin/cargo-fuzz
 CARGO_MUTANTS := $(TOOLS)/bin/cargo-mutants
+# Those that are deployed.
+FUNCTIONS := $(wildcard functions/*/)
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -290,7 +292,7 @@ logs: ## Show the functions' logs (FUNCTION for one of them)
 
 release: ## Build the functions for AWS (ARCHITECTURE=arm64 for Graviton)
 	@$(ENVIRONMENT) release >/dev/null
-	PATH="$(CURDIR)/$(VENV)-deploy/bin:$$PATH" cargo lambda build --workspace --release --output-format zip $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
+	PATH="$(CURDIR)/$(VENV)-deploy/bin:$$PATH" cargo lambda build $(FUNCTIONS:functions/%/=-p %) --release --output-format zip $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
 
 dist: release ## Make a release that deploys without Rust: archive, sums, bill of materials, in target/dist (ARCHITECTURE)
 	@"$$($(ENVIRONMENT) release)" -m infra.dist --architecture $(ARCHITECTURE)
