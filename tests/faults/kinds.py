@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -160,5 +161,7 @@ class Kill:
     async def apply(self, exchange: Exchange) -> None:
         if self.after:
             await exchange.forward()
-        os.kill(process_of(exchange.client_port, exchange.proxy.port, self.prefix), signal.SIGKILL)
+        # A process that sends several such requests at once is killed by the first.
+        with suppress(ProcessLookupError):
+            os.kill(process_of(exchange.client_port, exchange.proxy.port, self.prefix), signal.SIGKILL)
         exchange.reset()

@@ -7,7 +7,7 @@ from pathlib import Path
 def process_of(port: int, peer_port: int, prefix: str) -> int:
     """The function's process that has the connection from one port to another.
 
-    Only finds processes of the deployment with this prefix.
+    Only finds processes of the deployment with this prefix. Raises ProcessLookupError if it has ended.
     """
     socket = f"socket:[{_inode(port, peer_port)}]"
     for entry in Path("/proc").iterdir():
@@ -20,7 +20,7 @@ def process_of(port: int, peer_port: int, prefix: str) -> int:
             continue  # it has ended, or belongs to another user
         if any(one.startswith(f"AWS_LAMBDA_FUNCTION_NAME={prefix}-".encode()) for one in variables):
             return int(entry.name)
-    raise AssertionError(f"no function of {prefix} has port {port}")
+    raise ProcessLookupError(f"no function of {prefix} has port {port}")
 
 
 def _inode(port: int, peer_port: int) -> str:
@@ -29,4 +29,4 @@ def _inode(port: int, peer_port: int) -> str:
         fields = line.split()
         if [int(address.partition(":")[2], 16) for address in fields[1:3]] == [port, peer_port]:
             return fields[9]
-    raise AssertionError(f"no connection is from port {port} to {peer_port}")
+    raise ProcessLookupError(f"no connection is from port {port} to {peer_port}")
