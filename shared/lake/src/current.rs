@@ -173,9 +173,8 @@ impl EarlierLooks {
     /// # Errors
     /// The file is not one of the table.
     pub fn read(slot: Slot, body: Bytes) -> Result<Self, ParquetError> {
-        let rows = parquet::height(&body)?;
         let columns = ["store_id", "status", "observed_at"];
-        let mut frame = parquet::read_part(Table::StoreAvailability, body, Some(&columns), (0, rows))?;
+        let mut frame = parquet::read_table(Table::StoreAvailability, body, Some(&columns))?;
         frame.rechunk_mut();
         Ok(Self { slot, frame })
     }

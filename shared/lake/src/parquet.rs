@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
+use polars::io::parquet::metadata::FileMetadataRef;
 use polars::prelude::*;
 use storewatch_domain::{Instant, Labels};
 
@@ -74,43 +75,68 @@ pub(crate) fn read(body: Bytes) -> Result<DataFrame, ParquetError> {
     Ok(ParquetReader::new(io::Cursor::new(body)).finish()?)
 }
 
-/// The number of rows in a file.
-pub(crate) fn height(body: &Bytes) -> Result<usize, ParquetError> {
-    Ok(ParquetReader::new(io::Cursor::new(body.clone())).num_rows()?)
+/// A row group of a file, which is read alone.
+#[derive(Debug, Clone)]
+pub(crate) struct RowGroup {
+    body: Bytes,
+    /// The file's, with only this row group in it: polars begins to decode each row group that it is told of,
+    /// even if none of its rows is wanted.
+    metadata: FileMetadataRef,
 }
 
-/// The first row of each row group of a file, and how many rows it has.
-pub(crate) fn row_groups(body: &Bytes) -> Result<Vec<(usize, usize)>, ParquetError> {
+/// The row groups of a file, in its order.
+pub(crate) fn row_groups(body: &Bytes) -> Result<Vec<RowGroup>, ParquetError> {
     let mut reader = ParquetReader::new(io::Cursor::new(body.clone()));
-    let mut start = 0;
-    let groups = reader.get_metadata()?.row_groups.iter().map(|group| {
-        let rows = group.num_rows();
-        start += rows;
-        (start - rows, rows)
+    let mut file = reader.get_metadata()?.as_ref().clone();
+    let groups = std::mem::take(&mut file.row_groups);
+    let alone = groups.into_iter().map(|group| {
+        let mut alone = file.clone();
+        alone.num_rows = group.num_rows();
+        alone.row_groups = vec![group];
+        RowGroup { body: body.clone(), metadata: alone.into() }
     });
-    Ok(groups.collect())
+    Ok(alone.collect())
 }
 
-/// Reads a range of rows from a file.
-pub(crate) fn read_rows(body: Bytes, rows: (usize, usize)) -> Result<DataFrame, ParquetError> {
-    Ok(ParquetReader::new(io::Cursor::new(body)).with_slice(Some(rows)).finish()?)
+impl RowGroup {
+    /// Its rows.
+    pub(crate) fn rows(&self) -> Result<DataFrame, ParquetError> {
+        Ok(self.reader().finish()?)
+    }
+
+    /// Its rows, if it is of a table's file, with these columns or all. Columns that were added to the table
+    /// after the file was written are null, or left out of those that are named.
+    pub(crate) fn rows_of(&self, table: Table, columns: Option<&[&str]>) -> Result<DataFrame, ParquetError> {
+        rows_of(table, self.reader(), columns)
+    }
+
+    fn reader(&self) -> ParquetReader<io::Cursor<Bytes>> {
+        let mut reader = ParquetReader::new(io::Cursor::new(self.body.clone()));
+        reader.set_metadata(self.metadata.clone());
+        // Other strategies decode one row group on one core.
+        reader.read_parallel(ParallelStrategy::Columns)
+    }
 }
 
-/// Reads a range of rows from a table's file, with these columns or all. Columns that were added to the
-/// table after the file was written are null, or left out of those that are named.
-pub(crate) fn read_part(
+/// Reads a table's file, with these columns or all. Columns that were added to the table after the file was
+/// written are null, or left out of those that are named.
+pub(crate) fn read_table(
     table: Table,
     body: Bytes,
     columns: Option<&[&str]>,
-    rows: (usize, usize),
 ) -> Result<DataFrame, ParquetError> {
-    let mut reader = ParquetReader::new(io::Cursor::new(body));
+    rows_of(table, ParquetReader::new(io::Cursor::new(body)), columns)
+}
+
+fn rows_of(
+    table: Table,
+    mut reader: ParquetReader<io::Cursor<Bytes>>,
+    columns: Option<&[&str]>,
+) -> Result<DataFrame, ParquetError> {
     let own = reader.schema()?;
     let names = columns
         .map(|names| names.iter().filter(|name| own.contains(name)).map(|name| (*name).to_owned()).collect());
-    // Other strategies decode one row group on one core.
-    let reader = reader.read_parallel(ParallelStrategy::Columns);
-    let mut frame = reader.with_columns(names).with_slice(Some(rows)).finish()?;
+    let mut frame = reader.with_columns(names).finish()?;
     if columns.is_none() {
         for (name, glue) in table.columns().iter().skip(frame.width()) {
             frame.with_column(nulls(name, glue, frame.height())?)?;

@@ -14,7 +14,7 @@ use storewatch_domain::{Instant, Labels, LocalDate, Store, Zones};
 
 use crate::hash;
 use crate::in_order::InOrder;
-use crate::parquet::{self, Body, ParquetError};
+use crate::parquet::{self, Body, ParquetError, RowGroup};
 use crate::schedule_texts::{exceptions, weekly};
 use crate::tables::Table;
 
@@ -303,7 +303,7 @@ impl Told {
     /// # Errors
     /// It is not a file of the table.
     pub fn new(body: Bytes) -> Result<Self, ParquetError> {
-        Ok(Self(InOrder::new(body, read_part)?))
+        Ok(Self(InOrder::new(&body, rows_of)?))
     }
 }
 
@@ -338,16 +338,16 @@ pub fn read(body: Bytes) -> Result<Vec<Row>, ParquetError> {
 }
 
 fn each_row(body: Bytes, mut take: impl FnMut(Row)) -> Result<(), ParquetError> {
-    for rows in parquet::row_groups(&body)? {
-        read_part(body.clone(), rows)?.into_iter().for_each(&mut take);
+    for group in parquet::row_groups(&body)? {
+        rows_of(&group)?.into_iter().for_each(&mut take);
     }
     Ok(())
 }
 
-/// Reads some rows of a file of the table.
-pub(crate) fn read_part(body: Bytes, rows: (usize, usize)) -> Result<Vec<Row>, ParquetError> {
+/// Reads the rows of a row group of the table.
+pub(crate) fn rows_of(group: &RowGroup) -> Result<Vec<Row>, ParquetError> {
     let missing = |name: &str| ParquetError::Content(format!("{name} is null"));
-    let block = parquet::read_part(Table::StoreSchedules, body, None, rows)?;
+    let block = group.rows_of(Table::StoreSchedules, None)?;
     let (ids, texts, (from, until)) =
         (block.column("store_id")?.str()?, text_columns(&block)?, times(&block)?);
     let row = |n: usize| {
@@ -365,8 +365,8 @@ fn each_block(
     body: Bytes,
     mut take: impl FnMut(DataFrame) -> Result<(), ParquetError>,
 ) -> Result<(), ParquetError> {
-    for rows in parquet::row_groups(&body)? {
-        take(parquet::read_part(Table::StoreSchedules, body.clone(), None, rows)?)?;
+    for group in parquet::row_groups(&body)? {
+        take(group.rows_of(Table::StoreSchedules, None)?)?;
     }
     Ok(())
 }

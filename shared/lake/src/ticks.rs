@@ -133,8 +133,7 @@ impl TickRecord {
     /// # Errors
     /// The file is not Parquet, or does not hold rows of the table.
     pub fn read_all(body: Bytes) -> Result<Vec<Self>, ParquetError> {
-        let rows = parquet::height(&body)?;
-        let frame = parquet::read_part(Table::CountryTicks, body, None, (0, rows))?;
+        let frame = parquet::read_table(Table::CountryTicks, body, None)?;
         (0..frame.height()).map(|n| Self::row(&frame, n)).collect()
     }
 

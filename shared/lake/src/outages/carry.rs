@@ -6,7 +6,7 @@ use polars::prelude::*;
 use storewatch_domain::Slot;
 use storewatch_domain::outages::{Outage, Recent, Track};
 
-use crate::parquet::{self, ParquetError};
+use crate::parquet::{self, ParquetError, RowGroup};
 use crate::tables::{self, OF_STORE};
 
 use super::OfStore;
@@ -88,18 +88,18 @@ impl FileRow for Carried {
 pub(super) fn last_slot(body: &Bytes) -> Result<Option<Slot>, ParquetError> {
     let mut last = None;
     for group in parquet::row_groups(body)? {
-        let rows = parquet::read_rows(body.clone(), group)?;
+        let rows = group.rows()?;
         last = last.max(rows.column("last_slot")?.datetime()?.physical().iter().flatten().max());
     }
     Ok(last.map(parquet::instant).transpose()?.map(Slot::of))
 }
 
-/// Some rows of a file, sorted by their ids.
+/// The rows of a row group, sorted by their ids.
 ///
 /// # Errors
 /// It is not such a file.
-pub(super) fn read(body: Bytes, rows: (usize, usize)) -> Result<Vec<Carried>, ParquetError> {
-    let frame = parquet::read_rows(body, rows)?;
+pub(super) fn read(group: &RowGroup) -> Result<Vec<Carried>, ParquetError> {
+    let frame = group.rows()?;
     parquet::check_columns(Carried::NAME, &COLUMNS, &frame)?;
     let missing = |name: &str| ParquetError::Content(format!("{name} is null"));
     let text = |name: &str| -> PolarsResult<_> { Ok(frame.column(name)?.str()?.clone()) };

@@ -76,7 +76,7 @@ pub(super) struct Schedules(Option<InOrder<store_schedules::Row>>);
 
 impl Schedules {
     pub(super) fn new(body: Option<Bytes>) -> Result<Self, ParquetError> {
-        Ok(Self(body.map(|body| InOrder::new(body, store_schedules::read_part)).transpose()?))
+        Ok(Self(body.map(|body| InOrder::new(&body, store_schedules::rows_of)).transpose()?))
     }
 
     /// The schedules of the next store. Those of stores before it are skipped.

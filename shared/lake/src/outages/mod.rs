@@ -80,7 +80,7 @@ pub fn of_day(inputs: Inputs) -> Result<DayOutages, ParquetError> {
     let mut making = Making {
         day: inputs.day,
         end: Slot::containing(inputs.day.first_slot().start() + 86_400),
-        carried: inputs.carried.map(|body| InOrder::new(body, carry::read)).transpose()?,
+        carried: inputs.carried.map(|body| InOrder::new(&body, carry::read)).transpose()?,
         schedules: Schedules::new(inputs.schedules)?,
         openings: Openings::new(inputs.zones, inputs.missing_hours),
         missed,

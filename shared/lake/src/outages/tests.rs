@@ -93,7 +93,7 @@ fn one(file: &File, name: &str) -> Option<String> {
 
 /// The stores that are carried over.
 fn carried_over(made: &DayOutages) -> Vec<Carried> {
-    let mut stores = InOrder::new(made.carried.clone(), carry::read).unwrap();
+    let mut stores = InOrder::new(&made.carried, carry::read).unwrap();
     std::iter::from_fn(|| stores.next_if(|_| true).unwrap()).collect()
 }
 
