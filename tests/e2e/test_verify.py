@@ -42,7 +42,7 @@ def test_a_right_too_many_and_one_too_few_are_named(ticked: Ticked) -> None:
 
 def test_a_raised_alarm_is_named(ticked: Ticked) -> None:
     client, prefix = ticked.deployed.stack.aws.client, ticked.deployed.prefix
-    alarm, cloudwatch = f"{prefix}-es-ids-unmet", client("cloudwatch")
+    alarm, cloudwatch = f"{prefix}-es-timed-out", client("cloudwatch")
     cloudwatch.set_alarm_state(AlarmName=alarm, StateValue="ALARM", StateReason="test")
     try:
         assert f"{alarm} is raised" in verify.alarms(client, prefix)
