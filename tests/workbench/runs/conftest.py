@@ -1,13 +1,13 @@
 """Machines for these tests, on the stack's S3."""
 
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from infra.local.commands.up import up
-from infra.local.config import ROOT, Stack
+from infra.local.config import Stack
+from infra.local.servers import jupyterhub
 from tests.faults.listener import Loop
 from tests.workbench.runs import machine as machines
 from tests.workbench.runs.machine import Machine
@@ -25,9 +25,8 @@ def aws() -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def python() -> Path:
-    """The workbench's Python."""
-    command: list[Path | str] = [ROOT / "infra" / "environment", "workbench"]
-    return Path(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+    """The workbench's Python, with all that its runs need on this machine."""
+    return jupyterhub.install()[0]
 
 
 @pytest.fixture
