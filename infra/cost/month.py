@@ -23,8 +23,8 @@ _GB = 1e9
 _WHOLE_PROCESSOR_MB = 1769
 # The local AWS answers at once. On AWS a request takes about this long, as if all were sent one after another.
 _SECONDS_A_REQUEST = 0.03
-# The daily work of a country, from docs/benchmarks.md (development build), with the four tables' 96 files, read and tagged.
-_DAY_SECONDS_A_STORE = 0.002
+# The daily work of a country, from docs/benchmarks.md (release build), with the four tables' 96 files, read and tagged.
+_DAY_SECONDS_A_STORE = 0.0002
 _DAY_GETS = 96 * 4 + 105
 _DAY_PUTS = 96 * 4 + 20
 # A compacted day is this much smaller than its ticks' files: docs/benchmarks.md. A year of such days is kept.

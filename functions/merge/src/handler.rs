@@ -141,9 +141,7 @@ async fn failed(
     if commit(objects, &standing, event.country, slot, files).await? == Put::Conflict {
         return Ok(None);
     }
-    if let Some(metric) = outcome_metric(Outcome::Failed) {
-        ports.metrics.put(event.country, &[metric]).await;
-    }
+    ports.metrics.put(event.country, outcome_metric(Outcome::Failed).as_slice()).await;
     if standing.has_rows() {
         follow(objects, event.country, slot, ports.clock.now(), None).await?;
     }

@@ -1,7 +1,7 @@
 //! The metrics of a country tick, which its alarms watch.
 //!
 //! CloudWatch bills a metric for every hour in which it gets a value. So only what alarms watch is sent, and only when
-//! something is wrong. That ticks end well, Step Functions counts by itself; the numbers of stores are in the tables.
+//! something is wrong. Step Functions counts the ticks that end well, and the tables have the numbers of stores.
 
 use storewatch_domain::Counts;
 use storewatch_lake::Outcome;

@@ -117,7 +117,7 @@ def run(stack: Stack, *, prefix: str, slot: datetime | None = None, afresh: bool
     step_functions = stack.aws.client("stepfunctions")
     machine = _machine(step_functions, f"{prefix}-tick")
     if slot is None:
-        slot = _slot_with_time_left()
+        slot = slot_with_time_left()
     elif slot != slots.current():
         say(
             "tick",
@@ -164,16 +164,16 @@ def _start(stack: Stack, step_functions: Any, machine: str, prefix: str, slot: d
     return str(step_functions.start_execution(stateMachineArn=machine, name=name, input=event)["executionArn"])
 
 
-def _slot_with_time_left() -> datetime:
-    """The current slot, or the next one once it has begun if too little is left of the current one."""
+def slot_with_time_left(needed: float = _NEEDED_SECONDS) -> datetime:
+    """The current slot, or the next one once it has begun if fewer seconds than needed are left of the current one."""
     slot = slots.current()
     left = (slot + slots.SLOT - datetime.now(UTC)).total_seconds()
-    if left >= _NEEDED_SECONDS:
+    if left >= needed:
         return slot
     slot += slots.SLOT
     say(
         "tick",
-        f"this slot ends in {left:.0f} s, and a tick may take {_NEEDED_SECONDS:.0f}: waiting for {slots.iso(slot)}",
+        f"this slot ends in {left:.0f} s, and a tick may take {needed:.0f}: waiting for {slots.iso(slot)}",
     )
     while (left := (slot - datetime.now(UTC)).total_seconds()) > 0:
         # In short waits, to notice if the clock was set or the machine slept.

@@ -12,8 +12,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use storewatch_bench::day::{CHUNK, SLOTS, country, day, make, rules, slot};
+use storewatch_bench::day::{CHUNK, SLOTS, country, day, make, slot};
 use storewatch_bench::disk::DiskObjects;
+use storewatch_bench::stores::rules;
 use storewatch_days::{CompactRequest, CountryDay, Lake, RestateRequest, compact, restate};
 use storewatch_domain::{Day, Store};
 use storewatch_lake::memory::MemoryCatalog;

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use storewatch_bench::stores::{observation, rules, store, today};
+use storewatch_bench::stores::{observation, rules, store};
 use storewatch_domain::{Observation, Slot, Store, StoreKey, judge_chunk};
 
 const STORES: usize = 1_000_000;
@@ -38,7 +38,7 @@ fn read_once(stores: &[Store], view: &Observation) -> u64 {
 
 fn judge_a_million(c: &mut Criterion) {
     let slot: Slot = "2026-11-23T12:15:00Z".parse().unwrap();
-    let (today, rules) = (today(slot), rules());
+    let (today, rules) = (slot.day().date(), rules());
     let mut chunks: Vec<(Vec<Store>, Observation)> = (0..STORES / CHUNK)
         .map(|chunk| {
             let stores: Vec<Store> = (chunk * CHUNK..(chunk + 1) * CHUNK).map(|n| store(n, today)).collect();

@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 
 use storewatch_domain::current::down_at;
 use storewatch_domain::{
-    CountryCode, Day, IdType, Instant, Labels, LiveStore, MissingHours, Observation, Rules, Slot, Store,
-    StoreHours, StoreKey, WallTime, WeeklyHours, Zones, judge_chunk,
+    CountryCode, Day, IdType, Instant, Labels, LiveStore, Observation, Slot, Store, StoreHours, StoreKey,
+    WallTime, WeeklyHours, Zones, judge_chunk,
 };
 use storewatch_lake::availability::{AvailabilityRows, by_city};
 use storewatch_lake::current::CurrentRows;
 use storewatch_lake::{Outcome, Table, TickRecord, keys, snapshot};
+
+use crate::stores::rules;
 
 /// The number of slots in the day.
 pub const SLOTS: usize = 96;
@@ -32,17 +34,6 @@ pub fn day() -> Day {
 /// The day's slot number `n`, from 0.
 pub fn slot(n: usize) -> Slot {
     Slot::containing(day().first_slot().start() + n as i64 * Slot::SECONDS)
-}
-
-/// The rules by which the stores are judged.
-pub fn rules() -> Rules {
-    let zones = Zones::embedded();
-    Rules {
-        default_timezone: zones.get("Europe/Madrid").unwrap(),
-        zones,
-        missing_hours: MissingHours::Closed,
-        id_type: IdType::Long,
-    }
 }
 
 /// Writes the files of a day's ticks. Cities have very different sizes. A few stores are offline for some

@@ -1,8 +1,8 @@
 //! Stores with many hours in many zones, and what a live view says of them: for measuring how fast they are judged.
 
 use storewatch_domain::{
-    ExceptionHours, IdType, Instant, Labels, LiveStore, LocalDate, MissingHours, Observation, Rules, Slot,
-    Store, StoreHours, StoreKey, WallTime, WeeklyHours, Zones,
+    ExceptionHours, IdType, Instant, Labels, LiveStore, LocalDate, MissingHours, Observation, Rules, Store,
+    StoreHours, StoreKey, WallTime, WeeklyHours, Zones,
 };
 
 const ZONES: [&str; 12] = [
@@ -68,9 +68,4 @@ pub fn rules() -> Rules {
         missing_hours: MissingHours::Closed,
         id_type: IdType::Long,
     }
-}
-
-/// The day on which a slot begins, in UTC.
-pub fn today(slot: Slot) -> LocalDate {
-    LocalDate::from_days((slot.start() / 86_400) as i32)
 }

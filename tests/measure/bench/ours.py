@@ -6,11 +6,10 @@ with the environment that its deployment has. S3, Glue and CloudWatch are the st
 
 import json
 import tempfile
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +19,6 @@ from infra.local.commands import tick
 from infra.local.commands.deploy import Secrets, deploy
 from infra.local.commands.undeploy import undeploy
 from infra.local.config import ROOT, Stack
-from infra.local.console import say
 from infra.packaging import FUNCTIONS
 from infra.vocabulary import TICKED_TABLES
 from tests.harness.deployment import Deployed
@@ -78,20 +76,16 @@ class Lake:
 
     def slot(self, seconds: float = _LEFT_SECONDS) -> datetime:
         """The current slot, or the next one once it has begun if less than so many seconds are left."""
-        left = (slots.current() + slots.SLOT - datetime.now(UTC)).total_seconds()
-        if left < seconds:
-            say("bench", f"waiting {left:.0f} s for the next slot")
-            time.sleep(left + 0.05)
-        return slots.current()
+        return tick.slot_with_time_left(seconds)
 
-    def forget(self, slot: datetime, bucket: str | None = None) -> None:
+    def forget(self, slot: datetime) -> None:
         """Removes what a slot has written: functions do not redo what is complete."""
-        keys = [key for key, _ in self.written(slot, bucket)]
+        keys = [key for key, _ in self.written(slot)]
         if keys:
             objects = {"Objects": [{"Key": key} for key in keys]}
-            self.deployed.s3.delete_objects(Bucket=bucket or self.deployed.bucket, Delete=objects)
+            self.deployed.s3.delete_objects(Bucket=self.deployed.bucket, Delete=objects)
 
-    def written(self, slot: datetime, bucket: str | None = None) -> list[tuple[str, int]]:
+    def written(self, slot: datetime) -> list[tuple[str, int]]:
         """The keys and sizes of what a slot has written."""
         found = []
         for folder in ("staging", "schedules", *TICKED_TABLES):
@@ -99,7 +93,7 @@ class Lake:
                 day = "" if folder in ("staging", "schedules") else f"day={slot:%Y-%m-%d}/"
                 prefix = f"{folder}/country={country}/{day}"
                 pages = self.deployed.s3.get_paginator("list_objects_v2").paginate(
-                    Bucket=bucket or self.deployed.bucket, Prefix=prefix
+                    Bucket=self.deployed.bucket, Prefix=prefix
                 )
                 listed = (entry for page in pages for entry in page.get("Contents", []))
                 found += [(entry["Key"], entry["Size"]) for entry in listed if slots.compact(slot) in entry["Key"]]

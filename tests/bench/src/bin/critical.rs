@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use storewatch_bench::stores::{observation, rules, store, today};
+use storewatch_bench::stores::{observation, rules, store};
 use storewatch_domain::{IdRange, IdType, Instant, Slot, Store, judge_chunk};
 use storewatch_lake::availability::AvailabilityRows;
 use storewatch_sources::elastic::MAX_PAGE;
@@ -51,7 +51,7 @@ fn run(work: impl Future<Output = ()>) {
 }
 
 fn stores(slot: Slot) -> Vec<Store> {
-    (0..STORES).map(|n| store(n, today(slot))).collect()
+    (0..STORES).map(|n| store(n, slot.day().date())).collect()
 }
 
 fn observed_at(slot: Slot) -> Instant {
@@ -91,7 +91,7 @@ async fn schedules(slot: Slot, sources: &Sources, times: usize) {
         timeout: Duration::from_secs(60),
     });
     let source = source.unwrap();
-    let exceptions = (today(slot).plus_days(-3), today(slot).plus_days(14));
+    let exceptions = (slot.day().date().plus_days(-3), slot.day().date().plus_days(14));
     for _ in 0..times {
         let read = source.read(&ReadRequest { exceptions, known_version: None }).await.unwrap();
         let Read::Schedules { stores, .. } = read else { panic!("no version was asked for") };
