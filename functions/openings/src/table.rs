@@ -1,7 +1,7 @@
 //! The table `openings`. Its template, infra/etls/openings/table.yaml, has the same columns.
 
 use bytes::Bytes;
-use polars::prelude::*;
+use polars_core::prelude::*;
 use storewatch_domain::{Instant, Slot};
 use storewatch_lake::{EtlTable, ParquetError, Table, parquet};
 

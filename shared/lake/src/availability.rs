@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use polars::prelude::*;
+use polars_core::prelude::*;
 use storewatch_domain::current::Row;
 use storewatch_domain::{Instant, InvalidStatus, JudgedStore, Labels, LocalDate, Slot, Status, Summary};
 

@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use polars::prelude::*;
+use polars_core::prelude::*;
 use storewatch_domain::Slot;
 
 use crate::parquet::{self, ParquetError, RowGroup};

@@ -6,8 +6,8 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use polars::io::parquet::write::BatchedWriter;
-use polars::prelude::*;
+use polars_core::prelude::*;
+use polars_io::parquet::write::BatchedWriter;
 use storewatch_domain::Slot;
 
 use crate::blocks::Blocks;

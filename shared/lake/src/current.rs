@@ -2,7 +2,7 @@
 //! tick before and from the rows of both ticks.
 
 use bytes::Bytes;
-use polars::prelude::*;
+use polars_core::prelude::*;
 use storewatch_domain::current::{Down, Ongoing};
 use storewatch_domain::{Instant, Slot, Status};
 

@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use polars::io::parquet::metadata::FileMetadataRef;
-use polars::prelude::*;
+use polars_core::prelude::*;
+use polars_io::parquet::metadata::FileMetadataRef;
+use polars_io::prelude::*;
 use storewatch_domain::{Instant, Labels};
 
 use crate::tables::{self, Table};

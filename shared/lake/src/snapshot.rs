@@ -5,7 +5,7 @@
 //! since 1970-01-01 for exceptions. A row without hours has 131071 for both times.
 
 use bytes::Bytes;
-use polars::prelude::*;
+use polars_core::prelude::*;
 use storewatch_domain::{ExceptionHours, Labels, LocalDate, Store, StoreHours, WallTime, WeeklyHours};
 
 use crate::parquet::{self, ParquetError};

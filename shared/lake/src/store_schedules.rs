@@ -8,8 +8,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use polars::io::parquet::write::BatchedWriter;
-use polars::prelude::*;
+use polars_core::prelude::*;
+use polars_io::parquet::write::BatchedWriter;
 use storewatch_domain::{Instant, Labels, LocalDate, Store, Zones};
 
 use crate::hash;

@@ -2,7 +2,7 @@
 //! compacting reads it; it is no table of the catalog.
 
 use bytes::Bytes;
-use polars::prelude::*;
+use polars_core::prelude::*;
 use storewatch_domain::Slot;
 use storewatch_domain::outages::{Outage, Recent, Track};
 

@@ -1,8 +1,8 @@
 //! The files of the tables `outages` and `missed_looks`, and of what a day carries over, written in row groups
 //! as the rows come.
 
-use polars::io::parquet::write::BatchedWriter;
-use polars::prelude::*;
+use polars_core::prelude::*;
+use polars_io::parquet::write::BatchedWriter;
 use storewatch_domain::outages::Outage;
 use storewatch_domain::{LocalDate, Slot};
 

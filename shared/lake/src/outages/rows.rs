@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use polars::prelude::*;
+use polars_core::prelude::*;
 use storewatch_domain::outages::{Look, Sight};
 use storewatch_domain::{Instant, Slot, Status};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use polars::prelude::*;
+use polars_core::prelude::*;
 use storewatch_domain::outages::Track;
 use storewatch_domain::{
     IdType, Instant, LiveStore, Observation, Rules, Store, StoreHours, StoreKey, WallTime, WeeklyHours,

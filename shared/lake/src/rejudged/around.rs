@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use polars::prelude::*;
+use polars_core::prelude::*;
 use storewatch_domain::{IdType, Look, Slot, Store, StoreKey};
 
 use crate::availability::status;

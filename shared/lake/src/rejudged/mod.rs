@@ -7,7 +7,7 @@ use std::num::NonZero;
 use std::thread;
 
 use bytes::Bytes;
-use polars::prelude::*;
+use polars_core::prelude::*;
 use serde::{Deserialize, Serialize};
 use storewatch_domain::{
     CitySummary, Counts, Instant, Look, Looks, Rules, Slot, Status, Store, Summary, judge_again,

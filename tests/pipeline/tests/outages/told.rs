@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 
-use polars::prelude::*;
+use polars_core::prelude::*;
+use polars_io::prelude::*;
 use storewatch_domain::outages::{Look, Outage, Sight, Track};
 use storewatch_domain::{Day, Instant, MissingHours, Opening, Slot, SlotClock, Store, Zones};
 use storewatch_lake::{Objects, Table};
