@@ -16,6 +16,10 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Taken to be nothing, which is usual in a slot's first merge, and saves four listings. If it is wrong, the
+    /// commit conflicts.
+    pub const NOTHING: Self = Self { conditions: Vec::new(), record: None };
+
     /// Looks at the slot's files. Call it before the staged chunks are read: a file that has changed later
     /// then means that chunks may have changed too.
     pub async fn look(

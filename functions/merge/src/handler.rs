@@ -85,15 +85,17 @@ pub async fn merge(
         (None, Some(error)) => (None, said(error)),
         _ => return Err(bad("either \"manifest\" or \"error\" is wanted")),
     };
-    for _ in 0..TRIES {
+    let in_time = ports.clock.now().micros() < event.slot.end() * 1_000_000;
+    for number in 0..TRIES {
+        let is_first = number == 0 && event.look == 1 && in_time;
         let merged = match &tick {
-            Some((manifest, country)) => once(ports, country, event, manifest, started_at).await?,
+            Some((manifest, country)) => once(ports, country, event, manifest, started_at, is_first).await?,
             None => failed(ports, event, &error, started_at).await?,
         };
         if let Some(merged) = merged {
             return Ok(merged);
         }
-        tracing::warn!("another merge of the slot was faster; starting again");
+        tracing::info!("another merge of the slot was faster, or came before; starting again");
     }
     Err(LakeError::Failed {
         operation: "conditional put",

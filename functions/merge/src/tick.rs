@@ -30,21 +30,25 @@ struct Tick {
     last: Result<Option<Levels>, FunctionError>,
 }
 
-/// One try; `None` if another merge was faster.
+/// One try; `None` if the slot has something else than was taken. `is_first` takes it to have nothing.
 pub(crate) async fn once(
     ports: &Ports<'_>,
     country: &CountryFile,
     event: &Event,
     manifest: &str,
     started_at: Instant,
+    is_first: bool,
 ) -> Result<Option<Merged>, FunctionError> {
     let (objects, slot) = (ports.objects, event.slot);
     let now = ports.clock.now();
-    let (standing, basis, items) = tokio::join!(
-        Standing::look(objects, event.country, slot),
-        basis(objects, event.country, slot, now),
-        items(objects, event, manifest)
-    );
+    let standing = async {
+        match is_first {
+            true => Ok(Standing::NOTHING),
+            false => Standing::look(objects, event.country, slot).await,
+        }
+    };
+    let (standing, basis, items) =
+        tokio::join!(standing, basis(objects, event.country, slot, now), items(objects, event, manifest));
     let (standing, basis) = (standing?, basis?);
     let partitions = partitions(objects, event.country, slot, &Table::TICKED);
     if let Some(record) = standing.record.as_ref().filter(|record| record.outcome == Outcome::Complete) {

@@ -80,7 +80,8 @@ pub async fn plan(
     );
     if let Some(items) = before? {
         tracing::info!("the slot was planned before; using its manifest");
-        return answer(objects, country, event, manifest, &items).await;
+        let stale = last_good::is_noted(objects, event, &items).await?;
+        return answer(objects, country, event, manifest, &items, stale);
     }
     let zones = zones?;
     country.rules(&zones.zones)?;
@@ -99,11 +100,15 @@ pub async fn plan(
     };
     let (put, latest) = tokio::join!(objects.put_if(&manifest, body, Condition::Absent), latest);
     latest?;
-    if put? == Put::Conflict {
+    let put = put?;
+    if put == Put::Conflict {
         // Another run has planned the slot meanwhile, and its chunks may be under way.
         items = planned_before(objects, &manifest).await?.unwrap_or(items);
     }
-    answer(objects, country, event, manifest, &items).await
+    // A reading of now cannot have been noted.
+    let is_fresh = is_new && put == Put::Done;
+    let stale = !is_fresh && last_good::is_noted(objects, event, &items).await?;
+    answer(objects, country, event, manifest, &items, stale)
 }
 
 /// Days from a reading to the slot.
@@ -203,19 +208,20 @@ fn items(event: &Event, snapshot: &Snapshot, zones: &ZoneData) -> Vec<ChunkItem>
     numbered.map(item).collect()
 }
 
-async fn answer(
+fn answer(
     objects: &dyn Objects,
     country: &CountryFile,
     event: &Event,
     manifest: String,
     items: &[ChunkItem],
+    stale: bool,
 ) -> Result<Planned, FunctionError> {
     let first = items.first().ok_or_else(|| damaged(objects, &manifest, "it holds no chunk"))?;
     Ok(Planned {
         country: event.country,
         slot: event.slot,
         schedule_as_of: first.schedule_as_of,
-        stale: last_good::is_noted(objects, event, first.schedule_as_of).await?,
+        stale,
         stores: items.iter().map(|item| item.stores).sum(),
         chunks: items.len(),
         manifest,

@@ -1,9 +1,9 @@
 //! The last good snapshot, used when the schedules cannot be read.
 
-use storewatch_domain::{Instant, cut};
+use storewatch_domain::cut;
 use storewatch_lake::objects::json;
 use storewatch_lake::{Objects, keys};
-use storewatch_runtime::events::StaleSchedules;
+use storewatch_runtime::events::{ChunkItem, StaleSchedules};
 use storewatch_runtime::{CountryFile, ErrorName, FunctionError, describe};
 
 use crate::basis::Basis;
@@ -40,13 +40,14 @@ pub async fn instead_of(
     Ok(snapshot)
 }
 
-/// Whether the slot was planned on this snapshot because the schedules could not be read.
+/// Whether the slot was planned on these chunks because the schedules could not be read.
 pub async fn is_noted(
     objects: &dyn Objects,
     event: &Event,
-    schedule_as_of: Instant,
+    items: &[ChunkItem],
 ) -> Result<bool, FunctionError> {
-    let key = keys::stale_schedules(event.country, event.slot, schedule_as_of);
+    let Some(first) = items.first() else { return Ok(false) };
+    let key = keys::stale_schedules(event.country, event.slot, first.schedule_as_of);
     Ok(objects.list(&key).await?.iter().any(|object| object.key == key))
 }
 
