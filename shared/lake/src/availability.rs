@@ -151,7 +151,7 @@ impl AvailabilityRows {
     /// # Errors
     /// Polars cannot write it.
     pub fn stage(&mut self) -> Result<Bytes, ParquetError> {
-        parquet::write(&mut self.0)
+        parquet::write_staged(&mut self.0)
     }
 
     /// What `current_outages` needs of each row, in row order.

@@ -39,6 +39,16 @@ pub fn write(frame: &mut DataFrame) -> Result<Bytes, ParquetError> {
     Ok(body.into())
 }
 
+/// The data frame as a file that functions read whole: without statistics, which would help only who skips rows.
+///
+/// # Errors
+/// As [`write`].
+pub(crate) fn write_staged(frame: &mut DataFrame) -> Result<Bytes, ParquetError> {
+    let mut body = Vec::new();
+    writer(&mut body).with_statistics(StatisticsOptions::empty()).set_parallel(false).finish(frame)?;
+    Ok(body.into())
+}
+
 /// The writer of every file.
 pub(crate) fn writer<W: Write>(body: W) -> ParquetWriter<W> {
     ParquetWriter::new(body)

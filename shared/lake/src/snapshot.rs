@@ -35,7 +35,7 @@ pub fn write(stores: &[Store]) -> Result<Bytes, ParquetError> {
     ];
     columns.extend(parquet::labels(stores.iter().map(|store| &store.labels)));
     let mut frame = DataFrame::new(stores.len(), columns)?;
-    parquet::write(&mut frame)
+    parquet::write_staged(&mut frame)
 }
 
 /// Reads a chunk's stores. A snapshot of an earlier release has no labels.
