@@ -135,9 +135,8 @@ bench-repair: ## Measure time and requests of a catalog repair (defaults here: C
 	@$(STACK) build
 	@$(TESTS) -m tests.measure.repair $(if $(filter file,$(origin COUNTRIES)),,--countries $(COUNTRIES)) $(if $(DAYS),--days $(DAYS))
 
-bench-cost: ## Count what a tick uses that AWS bills, on 10,000 and 100,000 stores, for make cost
-	@$(STACK) build
-	@$(TESTS) -m tests.measure.costs
+bench-cost: release ## Count what a tick uses that AWS bills, on 10,000 and 100,000 stores, for make cost
+	@STOREWATCH_BINARIES=$(CURDIR)/target/lambda $(TESTS) -m tests.measure.costs
 
 cost: ## Print what a month costs on AWS at list prices, and write the tables of docs/scale-and-cost.md
 	@"$$($(ENVIRONMENT) deploy)" -m infra.cost
