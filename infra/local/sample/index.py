@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC
 from itertools import islice
@@ -12,6 +13,8 @@ from infra.local.errors import StackError
 from infra.local.sample.live_view import Document
 
 _BATCH = 5_000
+# While the server has no memory left for a batch, it is sent again.
+_BUSY_SECONDS, _PAUSE_SECONDS = 120, 1
 _SETTINGS = {
     "number_of_shards": 1,
     "number_of_replicas": 0,
@@ -28,6 +31,10 @@ _MAPPINGS = {
         "updated_at": {"type": "date"},
     },
 }
+
+
+class _BusyError(StackError):
+    """The server has no room for the request now: 429."""
 
 
 class Index:
@@ -63,13 +70,23 @@ class Index:
         for batch in _batches(documents):
             present += sum(document.present for document in batch)
             lines = "".join(_lines(country, document) for document in batch)
-            answer = self._call("POST", "/_bulk?filter_path=errors,items.*.error", lines)
+            answer = self._bulk(lines)
             if answer["errors"]:
                 raise StackError(
                     f"{self._url}/{self._name}: _bulk refused a document: {json.dumps(answer['items'][0])}"
                 )
         self._call("POST", "/_refresh")
         return present
+
+    def _bulk(self, lines: str) -> dict[str, Any]:
+        until = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                return self._call("POST", "/_bulk?filter_path=errors,items.*.error", lines)
+            except _BusyError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
 
     def _call(self, method: str, path: str, body: dict[str, Any] | str | None = None) -> dict[str, Any]:
         headers = (
@@ -89,7 +106,8 @@ class Index:
             ) from error
         if response.status >= http.client.BAD_REQUEST:
             text = content.decode(errors="replace")[:500]
-            raise StackError(f"{method} {self._url}/{self._name}{path} gave {response.status}: {text}")
+            kind = _BusyError if response.status == http.client.TOO_MANY_REQUESTS else StackError
+            raise kind(f"{method} {self._url}/{self._name}{path} gave {response.status}: {text}")
         return json.loads(content)
 
 

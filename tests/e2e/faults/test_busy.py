@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ import pytest
 
 from infra.local.config import Stack
 from infra.local.sample.index import Index
+from infra.local.sample.live_view import Document
 from infra.local.servers import elasticsearch
 from infra.local.servers.ports import any_free
 from infra.local.servers.processes import Server
@@ -81,6 +83,20 @@ def test_a_breaker_in_one_shard_of_an_answer_with_200_is_waited_for_too(faulty: 
     assert not any(answer.is_error for answer in answers), answers
     assert faulty.finish(slot)["outcome"] == "complete"
     faulty.assert_holds(slot)
+
+
+def test_a_sample_is_loaded_although_the_node_refuses_documents_for_a_while(faulty: Faulty) -> None:
+    name = f"{faulty.place.index}-{uuid.uuid4().hex[:6]}"
+    document = Document("1", 1, present=True, online=True, updated_at=datetime.now(UTC))
+    with Index(faulty.elasticsearch.url, name) as index:
+        index.create()
+        try:
+            with faulty.elasticsearch.fault(Answer(429, REJECTED), "POST /.*/_bulk", times=2) as refused:
+                assert index.write("es", [document]) == 1
+            assert len(refused.met) == 2
+            assert ask(faulty.elasticsearch.url, f"/{name}/_count", {})["count"] == 1
+        finally:
+            index.delete()
 
 
 @contextmanager
