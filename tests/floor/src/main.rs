@@ -56,7 +56,7 @@ struct Floor {
     s3: S3,
 }
 
-#[tokio::main]
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Failure> {
     let argument = std::env::args().nth(1).ok_or("the first argument must be the sources, as JSON")?;
     let floor = Floor::new(serde_json::from_str(&argument)?).await?;
