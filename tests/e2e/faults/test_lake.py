@@ -35,7 +35,7 @@ def test_a_tick_is_complete_despite_passing_errors(faulty: Faulty) -> None:
         PUTS["the manifest"]: s3_error(500, "InternalError"),
         r"GET /.*/schedules/.*/chunk-00002": Reset(),
         PUTS["a staged chunk"]: s3_error(503, "SlowDown"),
-        r"GET /.*list-type=2&prefix=country_ticks": s3_error(503, "ServiceUnavailable"),
+        r"GET /.*list-type=2&prefix=store_availability": s3_error(503, "ServiceUnavailable"),
         PUTS["store_availability"]: s3_error(503, "SlowDown"),
         PUTS["country_ticks"]: Reset(),
         r"GET /.*/staging/.*/chunk-00000\.parquet": Delay(1),
