@@ -16,6 +16,7 @@ from infra.local.servers.sql import Engine
 from tests.harness.deployment import TABLES
 from tests.measure import queries
 from tests.measure import repair as repairs
+from tests.measure.bench.check import PROGRAM
 from tests.measure.queries import Day, Measured, ticked_day
 
 STORES = 50
@@ -124,3 +125,8 @@ def _arguments(module: ModuleType, *given: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     module.add_arguments(parser)
     return parser.parse_args([*given, "--prefix", _prefix()])
+
+
+def test_a_new_process_collects_no_entropy_from_jitter() -> None:
+    """The library that does it names its functions so; .cargo/config.toml leaves it out."""
+    assert b"jent_" not in PROGRAM.read_bytes()
