@@ -117,6 +117,11 @@ def test_a_repair_that_does_not_do_what_it_says_is_reported(
     assert "nothing to do: counted {'created': 40} instead of {'unchanged': 36}" in printed
 
 
+def test_a_new_process_collects_no_entropy_from_jitter() -> None:
+    """The library that does it names its functions so; .cargo/config.toml leaves it out."""
+    assert b"jent_" not in PROGRAM.read_bytes()
+
+
 def _prefix() -> str:
     return f"e2e-{uuid.uuid4().hex[:6]}-m"
 
@@ -125,8 +130,3 @@ def _arguments(module: ModuleType, *given: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     module.add_arguments(parser)
     return parser.parse_args([*given, "--prefix", _prefix()])
-
-
-def test_a_new_process_collects_no_entropy_from_jitter() -> None:
-    """The library that does it names its functions so; .cargo/config.toml leaves it out."""
-    assert b"jent_" not in PROGRAM.read_bytes()

@@ -16,7 +16,7 @@ pub struct Standing {
 }
 
 impl Standing {
-    /// Taken to be nothing, which is usual in a slot's first merge, and saves four listings. If it is wrong, the
+    /// What a slot's first merge finds as a rule. Expecting it without a look saves four listings; if it is wrong, the
     /// commit conflicts.
     pub const NOTHING: Self = Self { conditions: Vec::new(), record: None };
 

@@ -85,7 +85,7 @@ pub async fn merge(
         (None, Some(error)) => (None, said(error)),
         _ => return Err(bad("either \"manifest\" or \"error\" is wanted")),
     };
-    let in_time = ports.clock.now().micros() < event.slot.end() * 1_000_000;
+    let in_time = event.slot.contains(ports.clock.now());
     for number in 0..TRIES {
         let is_first = number == 0 && event.look == 1 && in_time;
         let merged = match &tick {

@@ -30,7 +30,7 @@ struct Tick {
     last: Result<Option<Levels>, FunctionError>,
 }
 
-/// One try; `None` if the slot has something else than was taken. `is_first` takes it to have nothing.
+/// One try; `None` if another merge has written the slot. `is_first` does not look for what the slot has.
 pub(crate) async fn once(
     ports: &Ports<'_>,
     country: &CountryFile,
