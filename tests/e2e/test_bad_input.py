@@ -33,7 +33,7 @@ def test_a_chunk_of_another_country_is_refused(ticked: Ticked) -> None:
         "slot": slots.iso(ticked.slot),
         "schedule_as_of": slots.iso(ticked.slot),
         "chunk": 0,
-        "key": f"schedules/country=mx/{slots.compact(ticked.slot)}/1/chunk-00000.parquet",
+        "key": f"schedules/country=mx/{slots.compact(ticked.slot)}/1/chunk-00000.postcard.zst",
         "first": None,
         "last": None,
         "stores": 400,

@@ -345,7 +345,7 @@ def test_only_restate_keeps_new_readings_and_reads_the_sources_it_needs(
             right = (function, country) == ("restate", "es")
             reading = {
                 "Bucket": deployed.bucket,
-                "Key": f"schedules/country={country}/restated/day={day}/1/chunk-00000.parquet",
+                "Key": f"schedules/country={country}/restated/day={day}/1/chunk-00000.postcard.zst",
             }
             assert allowed(session, deployed, "s3", "put_object", **reading, Body=b"") == right, function
             deployed.s3.delete_object(**reading)

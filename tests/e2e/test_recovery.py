@@ -79,7 +79,7 @@ def test_without_postgresql_the_last_schedules_are_used_and_marked_stale(mended:
     deployed, place = mended.deployed, sources.places["pt"]
     # A slot that is not planned yet. It is not observed here.
     event = {"country": "pt", "slot": slots.iso(mended.slot + 4 * slots.SLOT)}
-    last = json.loads(deployed.body("schedules/country=pt/latest.json"))
+    last = json.loads(deployed.body("schedules/country=pt/last-good.json"))
     with without_login(deployed, place.role):
         answer = deployed.invoke("pt-plan", event)
     assert not answer.is_error, answer.payload

@@ -94,7 +94,7 @@ pub async fn plan(
     let body = json(objects, &manifest, &items)?;
     let latest = async {
         match is_new && LATEST_OF.contains(&days_since(event, snapshot.schedule_as_of)) {
-            true => snapshots::set_latest(objects, event.country, &snapshot).await,
+            true => snapshots::set_last_good(objects, event.country, &snapshot).await,
             false => Ok(()),
         }
     };
@@ -123,7 +123,7 @@ async fn known(
     event: &Event,
 ) -> Result<Option<Snapshot>, FunctionError> {
     match country.schedule.version {
-        Some(_) => snapshots::latest(objects, event.country).await,
+        Some(_) => snapshots::last_good(objects, event.country).await,
         None => Ok(None),
     }
 }
@@ -147,7 +147,7 @@ async fn read(
 ) -> Result<(Snapshot, bool), FunctionError> {
     let as_of = ports.clock.now();
     let basis = Basis::of(country);
-    let known = known.filter(|known| known.basis.as_ref() == Some(&basis)).filter(|known| {
+    let known = known.filter(|known| known.basis == basis).filter(|known| {
         let read = known.schedule_as_of;
         (0..REUSE_MICROS).contains(&as_of.micros_since(read)) && REUSED_ON.contains(&days_since(event, read))
     });
@@ -168,7 +168,7 @@ async fn read(
         .map_err(|error| FunctionError::bad_part("[live_view].id_type", error))?;
     report_problems(&chunks, zones);
     let chunks = snapshots::write(ports.objects, event.country, event.slot, as_of, &chunks).await?;
-    Ok((Snapshot { schedule_as_of: as_of, version, basis: Some(basis), chunks }, true))
+    Ok((Snapshot { schedule_as_of: as_of, version, basis, chunks }, true))
 }
 
 /// Logs how many stores cannot be judged, and the first few with the reason.

@@ -58,19 +58,19 @@ async fn usable(
     country: &CountryFile,
     event: &Event,
 ) -> Result<Option<Snapshot>, FunctionError> {
-    let Some(snapshot) = snapshots::latest(ports.objects, event.country).await? else { return Ok(None) };
+    let Some(snapshot) = snapshots::last_good(ports.objects, event.country).await? else { return Ok(None) };
     let (as_of, basis) = (snapshot.schedule_as_of, Basis::of(country));
-    if snapshot.basis.as_ref().is_some_and(|own| !own.has_source_of(&basis)) {
+    if !snapshot.basis.has_source_of(&basis) {
         tracing::warn!(
             schedule_as_of = %as_of,
             "the last good snapshot is not used: the country file names another database or other queries now"
         );
         return Ok(None);
     }
-    if snapshot.basis.as_ref().is_some_and(|own| own.is_cut_as(&basis)) {
+    if snapshot.basis.is_cut_as(&basis) {
         return Ok(Some(snapshot));
     }
-    // It was cut differently, or does not say how. The new chunks' keys hold the current time, so the chunks
+    // It was cut differently. The new chunks' keys hold the current time, so the chunks
     // that other slots were planned on stay.
     let stores = snapshots::stores(ports.objects, &snapshot).await?;
     let chunks = match cut(stores, country.live_view.id_type, country.run.chunk_stores) {
@@ -86,5 +86,5 @@ async fn usable(
     );
     let chunks =
         snapshots::write(ports.objects, event.country, event.slot, ports.clock.now(), &chunks).await?;
-    Ok(Some(Snapshot { schedule_as_of: as_of, version: None, basis: Some(basis), chunks }))
+    Ok(Some(Snapshot { schedule_as_of: as_of, version: None, basis, chunks }))
 }

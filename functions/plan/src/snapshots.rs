@@ -9,7 +9,7 @@ use storewatch_runtime::FunctionError;
 
 use crate::basis::Basis;
 
-/// A snapshot of a country's schedules, as `latest.json` has it.
+/// A snapshot of a country's schedules, as `last-good.json` has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// When the schedules were read.
@@ -17,9 +17,8 @@ pub struct Snapshot {
     /// The answer of the country's `version` query; `None` without such a query.
     #[serde(default)]
     pub version: Option<String>,
-    /// What it depends on; absent if an older release wrote it.
-    #[serde(default)]
-    pub basis: Option<Basis>,
+    /// What it depends on.
+    pub basis: Basis,
     pub chunks: Vec<SnapshotChunk>,
 }
 
@@ -45,9 +44,7 @@ pub async fn write(
 ) -> Result<Vec<SnapshotChunk>, FunctionError> {
     let written = stream::iter(chunks.iter().zip(0..)).map(|(chunk, number)| async move {
         let key = keys::snapshot_chunk(country, slot, read_at, number);
-        let body = snapshot::write(&chunk.stores);
-        let body = body.map_err(|source| FunctionError::File { what: "a chunk of schedules", source })?;
-        objects.put(&key, body).await?;
+        objects.put(&key, snapshot::write(&chunk.stores)?).await?;
         let (first, last) = (chunk.range.first.clone(), chunk.range.last.clone());
         Ok::<_, FunctionError>(SnapshotChunk { key, first, last, stores: chunk.stores.len() })
     });
@@ -66,19 +63,22 @@ pub async fn stores(objects: &dyn Objects, snapshot: &Snapshot) -> Result<Vec<St
 }
 
 /// The last good snapshot; `None` if there has never been one.
-pub async fn latest(objects: &dyn Objects, country: CountryCode) -> Result<Option<Snapshot>, FunctionError> {
-    let key = keys::latest_snapshot(country);
+pub async fn last_good(
+    objects: &dyn Objects,
+    country: CountryCode,
+) -> Result<Option<Snapshot>, FunctionError> {
+    let key = keys::last_good_snapshot(country);
     let Some((_, body)) = objects.find(&key).await? else { return Ok(None) };
     let snapshot = serde_json::from_slice(&body).map_err(|error| damaged(objects, &key, error))?;
     Ok(Some(snapshot))
 }
 
 /// Makes this snapshot the last good one.
-pub async fn set_latest(
+pub async fn set_last_good(
     objects: &dyn Objects,
     country: CountryCode,
     snapshot: &Snapshot,
 ) -> Result<(), FunctionError> {
-    let key = keys::latest_snapshot(country);
+    let key = keys::last_good_snapshot(country);
     Ok(objects.put(&key, json(objects, &key, snapshot)?).await?)
 }

@@ -1,7 +1,7 @@
 //! Why work on a past day failed.
 
 use storewatch_domain::{CountryCode, Day, NoUsableIds};
-use storewatch_lake::{CatalogError, LakeError, ParquetError, ZonesError};
+use storewatch_lake::{CatalogError, LakeError, ParquetError, SnapshotError, ZonesError};
 use storewatch_sources::ScheduleError;
 
 /// Why work on a past day failed. Running it again finishes what was left.
@@ -20,6 +20,8 @@ pub enum DaysError {
     NotRead,
     #[error("cannot make the Parquet file of {what}")]
     File { what: &'static str, source: ParquetError },
+    #[error("cannot make a file of schedules")]
+    Snapshot(#[from] SnapshotError),
     #[error("[live_view].id_type")]
     Ids { source: NoUsableIds },
     #[error(transparent)]

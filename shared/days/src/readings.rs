@@ -178,9 +178,7 @@ pub(crate) async fn write_restated(
 ) -> Result<BTreeMap<String, String>, DaysError> {
     let put = |number: usize| async move {
         let key = keys::restated_snapshot_chunk(id.country, id.day, read_at, number as u32);
-        let body = snapshot::write(&chunks[number].stores);
-        let body = body.map_err(|source| DaysError::File { what: "a chunk of schedules", source })?;
-        Ok::<_, DaysError>(objects.put(&key, body).await?)
+        Ok::<_, DaysError>(objects.put(&key, snapshot::write(&chunks[number].stores)?).await?)
     };
     stream::iter(1..chunks.len()).map(put).buffered(PARALLEL).try_collect::<()>().await?;
     // The first chunk is written last: a reading that has it is whole.

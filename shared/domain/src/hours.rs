@@ -7,12 +7,12 @@ use std::fmt;
 use std::ops::{Range, RangeInclusive};
 
 use chrono::NaiveDate;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::zone::{Day, SlotClock};
 
 /// A local date: days since 1970-01-01, in the proleptic Gregorian calendar.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LocalDate(i32);
 
 impl LocalDate {
@@ -69,7 +69,8 @@ impl fmt::Debug for LocalDate {
 
 /// A local wall time: whole seconds since midnight, 0 to 86,400. 24:00 is the end of the date: a store
 /// can close then, but not open.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
 pub struct WallTime(u32);
 
 impl WallTime {
@@ -95,6 +96,22 @@ impl WallTime {
     /// Seconds since midnight.
     pub const fn seconds(self) -> u32 {
         self.0
+    }
+}
+
+impl TryFrom<u32> for WallTime {
+    type Error = String;
+
+    /// As [`WallTime::from_seconds`].
+    fn try_from(seconds: u32) -> Result<Self, String> {
+        Self::from_seconds(seconds)
+            .ok_or_else(|| format!("{seconds} is not 0 to 86400 seconds since midnight"))
+    }
+}
+
+impl From<WallTime> for u32 {
+    fn from(time: WallTime) -> Self {
+        time.0
     }
 }
 
@@ -145,7 +162,8 @@ pub enum HoursError {
 /// assert_eq!(WeeklyHours::new(1, evening, None), Err(HoursError::ClosesMissing));
 /// # Ok::<(), HoursError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Row<u8>", into = "Row<u8>")]
 pub struct WeeklyHours {
     weekday: u8,
     hours: Option<Hours>,
@@ -186,7 +204,8 @@ impl WeeklyHours {
 /// assert_eq!(half, Err(HoursError::ClosesMissing));
 /// # Ok::<(), HoursError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Row<LocalDate>", into = "Row<LocalDate>")]
 pub struct ExceptionHours {
     date: LocalDate,
     hours: Option<Hours>,
@@ -217,6 +236,39 @@ impl ExceptionHours {
     /// When it opens and closes; `None` if the row adds no hours.
     pub fn hours(&self) -> Option<(WallTime, WallTime)> {
         self.hours.map(|hours| (hours.opens, hours.closes))
+    }
+}
+
+/// A row as it is serialized: its day, and when it opens and closes, if at all.
+type Row<D> = (D, Option<(WallTime, WallTime)>);
+
+impl TryFrom<Row<u8>> for WeeklyHours {
+    type Error = HoursError;
+
+    fn try_from((weekday, hours): Row<u8>) -> Result<Self, HoursError> {
+        let (opens, closes) = hours.unzip();
+        Self::new(weekday.into(), opens, closes)
+    }
+}
+
+impl From<WeeklyHours> for Row<u8> {
+    fn from(row: WeeklyHours) -> Self {
+        (row.weekday(), row.hours())
+    }
+}
+
+impl TryFrom<Row<LocalDate>> for ExceptionHours {
+    type Error = HoursError;
+
+    fn try_from((date, hours): Row<LocalDate>) -> Result<Self, HoursError> {
+        let (opens, closes) = hours.unzip();
+        Self::new(date, opens, closes)
+    }
+}
+
+impl From<ExceptionHours> for Row<LocalDate> {
+    fn from(row: ExceptionHours) -> Self {
+        (row.date(), row.hours())
     }
 }
 
@@ -252,7 +304,7 @@ pub enum MissingHours {
 }
 
 /// The rows of one store's schedule.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreHours {
     /// In any order. Ranges may touch, overlap or contain each other.
     pub weekly: Vec<WeeklyHours>,

@@ -1,9 +1,11 @@
 //! Whose store it is: the optional columns of the `stores` query. They take no part in the judgement.
 
+use serde::{Deserialize, Serialize};
+
 use crate::country::CountryCode;
 
 /// Where a store belongs, and who answers for it. `None` where the source has nothing.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Labels {
     /// As ISO 3166-2 writes it, `ES-MD`.
     pub region: Option<String>,

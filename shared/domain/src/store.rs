@@ -8,7 +8,7 @@ use crate::hours::StoreHours;
 use crate::labels::Labels;
 
 /// A store as PostgreSQL describes it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Store {
     /// The id, as PostgreSQL writes it as text.
     pub id: String,

@@ -152,7 +152,7 @@ pub fn staging_prefix(country: CountryCode, slot: Slot) -> String {
 /// `read_at`, when they were read in Unix microseconds, is part of the key. Another reading for the slot
 /// may find other stores and other chunks, and must not replace what the manifest names.
 pub fn snapshot_chunk(country: CountryCode, slot: Slot, read_at: Instant, chunk: u32) -> String {
-    format!("{}{}/chunk-{chunk:05}.parquet", snapshot_prefix(country, slot), read_at.micros())
+    format!("{}{}/chunk-{chunk:05}.postcard.zst", snapshot_prefix(country, slot), read_at.micros())
 }
 
 /// The folder of the schedules that were read for the slot.
@@ -170,7 +170,7 @@ pub fn snapshots_of_day(country: CountryCode, day: Day) -> String {
 ///
 /// The first chunk is written last: a reading that has it is whole.
 pub fn restated_snapshot_chunk(country: CountryCode, day: Day, read_at: Instant, chunk: u32) -> String {
-    format!("{}chunk-{chunk:05}.parquet", restated_snapshot(country, day, read_at))
+    format!("{}chunk-{chunk:05}.postcard.zst", restated_snapshot(country, day, read_at))
 }
 
 /// The folder of one reading that was made to judge a whole day again; ends in a slash.
@@ -186,7 +186,7 @@ pub fn restated_snapshot_prefix(country: CountryCode, day: Day) -> String {
 /// When a snapshot's schedules were read, in Unix microseconds, and the chunk's number, by the chunk's key.
 /// `None` if the key is not that of a chunk.
 pub fn reading_of_chunk(key: &str) -> Option<(Instant, u32)> {
-    let (folder, name) = key.strip_suffix(".parquet")?.rsplit_once("/chunk-")?;
+    let (folder, name) = key.strip_suffix(".postcard.zst")?.rsplit_once("/chunk-")?;
     let (_, read_at) = folder.rsplit_once('/')?;
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(read_at) || !digits(name) || name.len() < 5 {
@@ -196,8 +196,8 @@ pub fn reading_of_chunk(key: &str) -> Option<(Instant, u32)> {
 }
 
 /// Points to the last good snapshot.
-pub fn latest_snapshot(country: CountryCode) -> String {
-    format!("schedules/country={country}/latest.json")
+pub fn last_good_snapshot(country: CountryCode) -> String {
+    format!("schedules/country={country}/last-good.json")
 }
 
 /// Partitions of a tick that may not be in the catalog yet.
@@ -262,11 +262,11 @@ mod tests {
         assert_eq!(staged_chunk(es, slot, 7), "staging/country=es/20261123T0415Z/chunk-00007.parquet");
         assert_eq!(
             snapshot_chunk(es, slot, slot.first_instant().plus_micros(1_000_000), 7),
-            "schedules/country=es/20261123T0415Z/1795407301000000/chunk-00007.parquet"
+            "schedules/country=es/20261123T0415Z/1795407301000000/chunk-00007.postcard.zst"
         );
         assert_eq!(
             restated_snapshot_chunk(es, day, slot.first_instant().plus_micros(1_000_000), 7),
-            "schedules/country=es/restated/day=2026-11-23/1795407301000000/chunk-00007.parquet"
+            "schedules/country=es/restated/day=2026-11-23/1795407301000000/chunk-00007.postcard.zst"
         );
         assert_eq!(pending(es, slot), "pending/country=es/20261123T0415Z.json");
         assert_eq!(pending_failure(es, slot), "pending/country=es/20261123T0415Z.failed.json");
@@ -307,9 +307,9 @@ mod tests {
         let restated = restated_snapshot_chunk(es, day, read_at, 123_456);
         assert!(restated.starts_with(&restated_snapshot_prefix(es, day)));
         assert_eq!(reading_of_chunk(&restated), Some((read_at, 123_456)));
-        assert_eq!(reading_of_chunk(&latest_snapshot(es)), None);
+        assert_eq!(reading_of_chunk(&last_good_snapshot(es)), None);
         for (part, other) in
-            [("chunk-00007", "chunk-7"), ("00007", "0000x"), (".parquet", ".json"), ("/179", "/x79")]
+            [("chunk-00007", "chunk-7"), ("00007", "0000x"), (".postcard.zst", ".parquet"), ("/179", "/x79")]
         {
             let wrong = key.replace(part, other);
             assert_eq!(reading_of_chunk(&wrong), None, "{wrong}");

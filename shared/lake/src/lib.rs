@@ -27,6 +27,7 @@ pub mod zones;
 pub use catalog::{Catalog, CatalogError, Partition, Registered, register};
 pub use objects::{Condition, LakeError, ListedObject, Objects, Put, Tag};
 pub use parquet::ParquetError;
+pub use snapshot::SnapshotError;
 pub use tables::{EtlTable, Table};
 pub use ticks::{InvalidOutcome, Outcome, TickRecord};
 pub use zones::ZonesError;

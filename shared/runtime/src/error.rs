@@ -6,7 +6,7 @@ use std::fmt;
 
 use lambda_runtime::Diagnostic;
 use storewatch_days::DaysError;
-use storewatch_lake::{CatalogError, LakeError, ParquetError, ZonesError};
+use storewatch_lake::{CatalogError, LakeError, ParquetError, SnapshotError, ZonesError};
 use storewatch_sources::{LiveViewError, ScheduleError, SecretError};
 
 use crate::error_name::ErrorName;
@@ -28,6 +28,8 @@ pub enum FunctionError {
     Zones(#[from] ZonesError),
     #[error("{what} cannot be made into a file")]
     File { what: &'static str, source: ParquetError },
+    #[error("the schedules cannot be made into a file")]
+    Snapshot(#[from] SnapshotError),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error(transparent)]
@@ -75,7 +77,7 @@ impl FunctionError {
             Self::Schedule(error) => schedule_name(error),
             Self::LiveView(LiveViewError::Incomplete { .. }) => ErrorName::LiveViewIncomplete,
             Self::LiveView(_) => ErrorName::LiveViewUnavailable,
-            Self::Lake(_) | Self::File { .. } => ErrorName::LakeUnavailable,
+            Self::Lake(_) | Self::File { .. } | Self::Snapshot(_) => ErrorName::LakeUnavailable,
             Self::Zones(error) => zones_name(error),
             Self::Catalog(_) => ErrorName::CatalogUnavailable,
             Self::Days(error) => days_name(error),
@@ -120,7 +122,7 @@ fn days_name(error: &DaysError) -> ErrorName {
         DaysError::Schedule(error) => schedule_name(error),
         DaysError::Zones(error) => zones_name(error),
         DaysError::NotRead => ErrorName::ScheduleUnavailable,
-        DaysError::Lake(_) | DaysError::File { .. } => ErrorName::LakeUnavailable,
+        DaysError::Lake(_) | DaysError::File { .. } | DaysError::Snapshot(_) => ErrorName::LakeUnavailable,
         DaysError::Catalog(_) => ErrorName::CatalogUnavailable,
     }
 }

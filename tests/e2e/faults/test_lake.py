@@ -17,7 +17,7 @@ from tests.harness.deployment import TABLES
 # Every put of a tick that something else depends on.
 PUTS = {
     "a chunk's snapshot": r"PUT /.*/schedules/.*/chunk-00001",
-    "latest.json": r"PUT /.*/schedules/.*/latest\.json",
+    "last-good.json": r"PUT /.*/schedules/.*/last-good\.json",
     "the manifest": r"PUT /.*/staging/.*/manifest\.json",
     "a staged chunk": r"PUT /.*/staging/.*/chunk-00001\.parquet",
     "the pending note": r"PUT /.*/pending/",

@@ -9,7 +9,7 @@ import pytest
 from infra.local import slots
 from tests.e2e.faults.faulty import COUNTRY, Faulty
 
-LATEST = f"schedules/country={COUNTRY}/latest.json"
+LATEST = f"schedules/country={COUNTRY}/last-good.json"
 Failing = Callable[[Faulty, int], AbstractContextManager[object]]
 FAILINGS: dict[str, Failing] = {
     "down": lambda faulty, _: faulty.own_postgres.stopped(),

@@ -1,28 +1,24 @@
 """Puts the month into a deployment: the files that its ticks and plans would have left, and its stores in PostgreSQL."""
 
-import io
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
 
 import psycopg
 import pyarrow as pa
-from pyarrow import parquet
 
 from infra import schema
 from infra.local import slots
 from infra.local.sample import week
 from tests.harness.deployment import Deployed
 from tests.harness.month.rows import HALVES, Month, by_city
-from tests.harness.month.stores import COUNTRY, MonthStore
+from tests.harness.month.stores import COUNTRY, MonthStore, Version
 from tests.harness.month.story import Tick
 from tests.harness.open_hours import slot_of
 from tests.harness.oracle import LABELS, ScheduledStore
 from tests.harness.views_oracle import Row, Rows
 
 _PARALLEL = 8
-# The snapshots' form of a time that is missing.
-_NO_TIME = (1 << 17) - 1
 _EPOCH = date(1970, 1, 1)
 
 
@@ -46,7 +42,7 @@ def put_readings(deployed: Deployed, month: Month, days: Iterable[int]) -> None:
         micros = int((as_of - datetime(1970, 1, 1)) / timedelta(microseconds=1))
         for half in range(HALVES):
             own = [store for store in month.stores if month.half(store) == half]
-            key = f"schedules/country={COUNTRY}/{slots.compact(slot_of(as_of))}/{micros}/chunk-{half:05}.parquet"
+            key = f"schedules/country={COUNTRY}/{slots.compact(slot_of(as_of))}/{micros}/chunk-{half:05}.postcard.zst"
             files[key] = snapshot(own, as_of)
     _put(deployed, files)
 
@@ -58,20 +54,36 @@ def table_key(table: str, slot: datetime) -> str:
 
 def snapshot(stores: list[MonthStore], as_of: datetime) -> bytes:
     """A chunk of a reading. The same schedules make the same bytes."""
-    columns: dict[str, list[object]] = {}
-    for version in [version for store in stores if (version := store.at(as_of))]:
-        store = version.store
-        texts = {name: getattr(store, name) for name in ("store_id", "name", "city", "timezone", *LABELS)}
-        weekly = [_packed(weekday or 0, opens, closes) for weekday, opens, closes in store.weekly]
-        exceptions = [_packed((day - _EPOCH).days, opens, closes) for day, opens, closes in store.exceptions]
-        hours = {"weekly": weekly, "exceptions": exceptions}
-        for name, value in (texts | {"problem": version.problem} | hours).items():
-            columns.setdefault(name, []).append(value)
-    lists = ("weekly", "exceptions")
-    types = {name: pa.list_(pa.int64()) if name in lists else pa.string() for name in columns}
-    buffer = io.BytesIO()
-    parquet.write_table(pa.table(columns, pa.schema(list(types.items()))), buffer, compression="zstd")
-    return buffer.getvalue()
+    versions = [version for store in stores if (version := store.at(as_of))]
+    return pa.compress(_varint(len(versions)) + b"".join(map(_row, versions)), codec="zstd", asbytes=True)
+
+
+def _row(version: Version) -> bytes:
+    """A store in postcard's form, with the fields of `Store` in shared/domain/src/store.rs."""
+    store = version.store
+    texts = b"".join(_optional(getattr(store, name)) for name in ("name", "city", "timezone", *LABELS))
+    weekly = [_varint(weekday or 0) + _hours(*hours) for weekday, *hours in store.weekly]
+    # Signed numbers alternate: 0, -1, 1, -2. A date is after 1970.
+    exceptions = [_varint(2 * (day - _EPOCH).days) + _hours(*hours) for day, *hours in store.exceptions]
+    lists = b"".join(_varint(len(rows)) + b"".join(rows) for rows in (weekly, exceptions))
+    return _text(store.store_id) + texts + lists + _optional(version.problem)
+
+
+def _hours(opens: int | None, closes: int | None) -> bytes:
+    return b"\0" if opens is None or closes is None else b"\1" + _varint(opens) + _varint(closes)
+
+
+def _optional(text: str | None) -> bytes:
+    return b"\0" if text is None else b"\1" + _text(text)
+
+
+def _text(text: str) -> bytes:
+    return _varint(len(text.encode())) + text.encode()
+
+
+def _varint(number: int) -> bytes:
+    low, rest = number & 127, number >> 7
+    return bytes([low | 128]) + _varint(rest) if rest else bytes([low])
 
 
 def replace_stores(conninfo: str, stores: Iterable[ScheduledStore]) -> None:
@@ -87,11 +99,6 @@ def replace_stores(conninfo: str, stores: Iterable[ScheduledStore]) -> None:
             for table, rows in (("store_hours", store.weekly), ("store_exceptions", store.exceptions)):
                 values = [(own[0], day, _time(opens), _time(closes)) for day, opens, closes in rows]
                 cursor.executemany(f"insert into {table} values (%s, %s, %s, %s)", values)
-
-
-def _packed(day: int, opens: int | None, closes: int | None) -> int:
-    times = [_NO_TIME if value is None else value for value in (opens, closes)]
-    return day << 34 | times[0] << 17 | times[1]
 
 
 def _time(seconds: int | None) -> str | None:

@@ -141,7 +141,7 @@ impl Invariants {
             (Some(_), None) => false,
             (None, Some(_)) => true,
             (None, None) => {
-                key == keys::latest_snapshot(country.code)
+                key == keys::last_good_snapshot(country.code)
                     || key == keys::levels(country.code)
                     || (country.is_away && key.starts_with("delivered/"))
             }
