@@ -29,6 +29,7 @@ PROGRAM = ROOT / "target/debug/critical"
 PARTS = {
     "judge": "judging 10,000 stores",
     "write": "making and writing their file",
+    "snapshot": "writing and reading their snapshot",
     "schedules": "reading the schedules of 10,000 stores",
     "live_view": "reading the live view of 10,000 stores",
 }

@@ -1,7 +1,7 @@
 //! Does one critical part of a tick so many times, for `make bench-check`, which counts its instructions.
 //!
-//! `critical PART TIMES SOURCES`. The parts are judging 10,000 stores, writing their file, and reading schedules and live
-//! view from the servers in SOURCES, which is JSON.
+//! `critical PART TIMES SOURCES`. The parts are judging 10,000 stores, writing their file, writing and reading their
+//! snapshot, and reading schedules and live view from the servers in SOURCES, which is JSON.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark ends by panicking")]
 
 use std::hint::black_box;
@@ -12,6 +12,7 @@ use serde::Deserialize;
 use storewatch_bench::stores::{observation, rules, store};
 use storewatch_domain::{IdRange, IdType, Instant, Slot, Store, judge_chunk};
 use storewatch_lake::availability::AvailabilityRows;
+use storewatch_lake::snapshot;
 use storewatch_sources::elastic::MAX_PAGE;
 use storewatch_sources::{
     Access, Credentials, ElasticConfig, ElasticLiveView, FixedSecret, LiveView, PostgresAddress,
@@ -39,6 +40,7 @@ fn main() {
     match part.as_str() {
         "judge" => judge(slot, times),
         "write" => write(slot, times),
+        "snapshot" => snapshot(slot, times),
         "schedules" => run(schedules(slot, &sources, times)),
         "live_view" => run(live_view(&sources, times)),
         other => panic!("there is no part {other}"),
@@ -72,6 +74,14 @@ fn write(slot: Slot, times: usize) {
     let judged = judge_chunk(slot, &rules, &stores, Ok(&view));
     for _ in 0..times {
         black_box(AvailabilityRows::new(slot, observed_at(slot), &judged).unwrap().write().unwrap());
+    }
+}
+
+fn snapshot(slot: Slot, times: usize) {
+    let stores = stores(slot);
+    for _ in 0..times {
+        let read = snapshot::read(snapshot::write(&stores).unwrap()).unwrap();
+        assert_eq!(read.len(), STORES);
     }
 }
 
