@@ -82,13 +82,17 @@ run: ## Do everything from a fresh clone: servers, build, sample, deployment, a 
 
 test: ## Run the test suite on real servers, also from a fresh clone; all tests of the dashboard and the workbench are test-dashboard and test-workbench
 	@$(STACK) build
-	@$(MAKE) --no-print-directory test-rust bench-check test-e2e
+	@$(MAKE) --no-print-directory test-rust bench-check test-e2e test-smoke
 
+# cargo cannot reach make's job server from here, and would warn of it.
 test-rust: ## Run only the Rust tests, on the running stack
-	@eval "$$($(STACK) env)"; cargo test --workspace
+	@eval "$$($(STACK) env)"; env -u MAKEFLAGS cargo test --workspace
 
-test-e2e: ## Run only the end-to-end tests: of the deployed templates, and a few of the dashboard's and the workbench's, on the running stack
-	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e; $(TESTS) -m pytest tests/dashboard -m smoke; $(TESTS) -m pytest tests/workbench -m smoke
+test-e2e: ## Run only the end-to-end tests, of the deployed templates, on the running stack
+	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e
+
+test-smoke: ## Run a few of the dashboard's and the workbench's tests, as root, in Chromium on the running stack
+	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/dashboard -m smoke; $(TESTS) -m pytest tests/workbench -m smoke
 
 test-dashboard: ## Run all of the dashboard's tests, in Chromium on the running stack
 	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/dashboard
