@@ -86,7 +86,7 @@ test: ## Run the test suite on real servers, also from a fresh clone; all tests 
 
 # cargo cannot reach make's job server from here, and would warn of it.
 test-rust: ## Run only the Rust tests, on the running stack
-	@eval "$$($(STACK) env)"; env -u MAKEFLAGS cargo test --workspace
+	@eval "$$($(STACK) env)"; env -u MAKEFLAGS -u MFLAGS cargo test --workspace
 
 test-e2e: ## Run only the end-to-end tests, of the deployed templates, on the running stack
 	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e
