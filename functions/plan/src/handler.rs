@@ -55,7 +55,7 @@ const REUSE_MICROS: i64 = 24 * 3600 * 1_000_000;
 const REUSED_ON: RangeInclusive<i32> = 0..=1;
 /// A snapshot becomes the last good one if its slot is within these days from today, so that it also holds
 /// today's exceptions. A tick for an old slot must not leave today's ticks without them.
-const LATEST_OF: RangeInclusive<i32> = -7..=1;
+const LAST_GOOD_OF: RangeInclusive<i32> = -7..=1;
 
 /// Plans a country tick: reads the schedules, writes the snapshot in chunks and the manifest.
 ///
@@ -92,14 +92,14 @@ pub async fn plan(
     };
     let mut items = items(event, &snapshot, &zones);
     let body = json(objects, &manifest, &items)?;
-    let latest = async {
-        match is_new && LATEST_OF.contains(&days_since(event, snapshot.schedule_as_of)) {
+    let last_good = async {
+        match is_new && LAST_GOOD_OF.contains(&days_since(event, snapshot.schedule_as_of)) {
             true => snapshots::set_last_good(objects, event.country, &snapshot).await,
             false => Ok(()),
         }
     };
-    let (put, latest) = tokio::join!(objects.put_if(&manifest, body, Condition::Absent), latest);
-    latest?;
+    let (put, last_good) = tokio::join!(objects.put_if(&manifest, body, Condition::Absent), last_good);
+    last_good?;
     let put = put?;
     if put == Put::Conflict {
         // Another run has planned the slot meanwhile, and its chunks may be under way.

@@ -70,8 +70,8 @@ async fn usable(
     if snapshot.basis.is_cut_as(&basis) {
         return Ok(Some(snapshot));
     }
-    // It was cut differently. The new chunks' keys hold the current time, so the chunks
-    // that other slots were planned on stay.
+    // It was cut differently. The new chunks' keys hold the current time, so the chunks that other slots were
+    // planned on stay.
     let stores = snapshots::stores(ports.objects, &snapshot).await?;
     let chunks = match cut(stores, country.live_view.id_type, country.run.chunk_stores) {
         Ok(chunks) => chunks,

@@ -147,12 +147,15 @@ pub fn staging_prefix(country: CountryCode, slot: Slot) -> String {
     format!("staging/country={country}/{}/", slot.key())
 }
 
+/// How the key of a chunk of schedules ends. It names the form, which the file does not.
+const SNAPSHOT: &str = ".postcard.zst";
+
 /// The schedules of one chunk of stores, as read for the slot.
 ///
 /// `read_at`, when they were read in Unix microseconds, is part of the key. Another reading for the slot
 /// may find other stores and other chunks, and must not replace what the manifest names.
 pub fn snapshot_chunk(country: CountryCode, slot: Slot, read_at: Instant, chunk: u32) -> String {
-    format!("{}{}/chunk-{chunk:05}.postcard.zst", snapshot_prefix(country, slot), read_at.micros())
+    format!("{}{}/chunk-{chunk:05}{SNAPSHOT}", snapshot_prefix(country, slot), read_at.micros())
 }
 
 /// The folder of the schedules that were read for the slot.
@@ -170,7 +173,7 @@ pub fn snapshots_of_day(country: CountryCode, day: Day) -> String {
 ///
 /// The first chunk is written last: a reading that has it is whole.
 pub fn restated_snapshot_chunk(country: CountryCode, day: Day, read_at: Instant, chunk: u32) -> String {
-    format!("{}chunk-{chunk:05}.postcard.zst", restated_snapshot(country, day, read_at))
+    format!("{}chunk-{chunk:05}{SNAPSHOT}", restated_snapshot(country, day, read_at))
 }
 
 /// The folder of one reading that was made to judge a whole day again; ends in a slash.
@@ -186,7 +189,7 @@ pub fn restated_snapshot_prefix(country: CountryCode, day: Day) -> String {
 /// When a snapshot's schedules were read, in Unix microseconds, and the chunk's number, by the chunk's key.
 /// `None` if the key is not that of a chunk.
 pub fn reading_of_chunk(key: &str) -> Option<(Instant, u32)> {
-    let (folder, name) = key.strip_suffix(".postcard.zst")?.rsplit_once("/chunk-")?;
+    let (folder, name) = key.strip_suffix(SNAPSHOT)?.rsplit_once("/chunk-")?;
     let (_, read_at) = folder.rsplit_once('/')?;
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(read_at) || !digits(name) || name.len() < 5 {

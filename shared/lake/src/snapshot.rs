@@ -1,7 +1,7 @@
 //! Schedule snapshots: a chunk's stores and their hours, in postcard's form, compressed by zstd.
 //!
 //! Only functions read these files, and whole. So they are not Parquet, which takes longer to write, and for which
-//! `plan` would need polars. The form does not say what it holds: if [`Store`] changes, the ending of the keys must.
+//! `plan` would need polars. A file does not say what its fields are: if [`Store`] changes, so must the ending of the keys.
 
 use std::io;
 
@@ -33,7 +33,7 @@ pub fn write(stores: &[Store]) -> Result<Bytes, SnapshotError> {
 /// Reads a chunk's stores.
 ///
 /// # Errors
-/// The file is not a snapshot, is damaged, or has hours that are none.
+/// The file is not a snapshot, is damaged, or holds a schedule row that is invalid.
 pub fn read(body: Bytes) -> Result<Vec<Store>, SnapshotError> {
     Ok(postcard::from_bytes(&zstd::decode_all(body.as_ref())?)?)
 }

@@ -9,7 +9,7 @@ import pytest
 from infra.local import slots
 from tests.e2e.faults.faulty import COUNTRY, Faulty
 
-LATEST = f"schedules/country={COUNTRY}/last-good.json"
+LAST_GOOD = f"schedules/country={COUNTRY}/last-good.json"
 Failing = Callable[[Faulty, int], AbstractContextManager[object]]
 FAILINGS: dict[str, Failing] = {
     "down": lambda faulty, _: faulty.own_postgres.stopped(),
@@ -36,7 +36,7 @@ def test_a_tick_completes_with_the_last_snapshot_and_says_so_with_postgresql(
 ) -> None:
     slot = faulty.afresh()
     faulty.plan(slot - 4 * slots.SLOT)
-    snapshot = faulty.deployed.body(LATEST)
+    snapshot = faulty.deployed.body(LAST_GOOD)
     as_of = json.loads(snapshot)["schedule_as_of"]
     with failing(faulty, half):
         planned = faulty.plan(slot)
@@ -48,7 +48,7 @@ def test_a_tick_completes_with_the_last_snapshot_and_says_so_with_postgresql(
     for table in ("store_availability", "country_ticks"):
         assert {f"{row['schedule_as_of']:%Y-%m-%dT%H:%M:%S.%fZ}" for row in faulty.rows(table, slot)} == {as_of}
     # A partial reading did not become a snapshot.
-    assert faulty.deployed.body(LATEST) == snapshot
+    assert faulty.deployed.body(LAST_GOOD) == snapshot
 
 
 def test_a_query_that_used_to_work_counts_as_an_outage(faulty: Faulty) -> None:
