@@ -7,6 +7,7 @@ So the local AWS itself starts with this clock, and its functions, its children,
 Waiting uses the monotonic clock, which stays the machine's: pauses and time limits take as long as ever.
 """
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from infra.local.servers.packages import install
 _LIBRARY = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 # What the library leaves behind of a killed process.
 _SHARED = Path("/dev/shm")
+# How long a process goes by what it has read. Without this it would read the file for each look at the clock, and the local
+# AWS, which looks all the time, would keep a core busy with it.
+_CACHED_SECONDS = 1
 
 
 class Clock:
@@ -32,18 +36,20 @@ class Clock:
         return {
             "LD_PRELOAD": str(self._library),
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
-            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_CACHE_DURATION": str(_CACHED_SECONDS),
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",
             "PYTHONPATH": str(Path(__file__).with_name("preload")),
         }
 
     def set(self, instant: datetime) -> None:
-        """Sets the clock for all processes at once."""
+        """Sets the clock for all processes, and waits until they have noticed."""
         self._offset = instant - datetime.now(UTC)
         partial = self._file.with_suffix(".partial")
         partial.write_text(f"{self._offset.total_seconds():+.6f}\n")
         partial.replace(self._file)
+        # The library counts whole seconds. Nothing tells when each process has read the file.
+        time.sleep(_CACHED_SECONDS + 1)
 
     def now(self) -> datetime:
         """The time of this clock."""
