@@ -4,10 +4,15 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
+# The parts of the end-to-end tests, folders of tests/e2e, and of the smoke tests: the longest first. Each stands alone.
+E2E := ticks faults deployments analysts
+SMOKE := dashboard workbench
 # Every target.
-.PHONY: $(shell sed -n 's/^\([a-z][a-z0-9-]*\):.*/\1/p' $(MAKEFILE_LIST))
+.PHONY: $(shell sed -n 's/^\([a-z][a-z0-9-]*\):.*/\1/p' $(MAKEFILE_LIST)) $(E2E:%=test-e2e-%) $(SMOKE:%=test-smoke-%)
 
 STACK := infra/local/stack
+# Beside tests that measure time it comes last. It cannot reach make's job server, and would warn of it.
+CARGO := nice env -u MAKEFLAGS -u MFLAGS cargo
 # Prints the path of a Python with the packages of a group in pyproject.toml. Creates or updates it on first use.
 ENVIRONMENT := infra/environment
 TESTS := "$$($(ENVIRONMENT) test)"
@@ -81,18 +86,24 @@ run: ## Do everything from a fresh clone: servers, build, sample, deployment, a 
 	@$(STACK) run --stores $(STORES) --countries $(subst $(space),$(comma),$(strip $(COUNTRIES))) $(if $(SECRETS),--secrets $(SECRETS))
 
 test: ## Run the test suite on real servers, also from a fresh clone; all tests of the dashboard and the workbench are test-dashboard and test-workbench
-	@$(STACK) build
-	@$(MAKE) --no-print-directory test-rust bench-check test-e2e test-smoke
+	@$(STACK) $(if $(STOREWATCH_BINARIES),up,build)
+	@$(MAKE) --no-print-directory test-e2e test-smoke test-rust bench-check
 
-# cargo cannot reach make's job server from here, and would warn of it.
+# Tests of the functions of a release need nothing else that is compiled. So they begin while these compile.
+test-e2e-deployments test-rust bench-check: build
+
 test-rust: ## Run only the Rust tests, on the running stack
-	@eval "$$($(STACK) env)"; env -u MAKEFLAGS -u MFLAGS cargo test --workspace
+	@eval "$$($(STACK) env)"; $(CARGO) test --workspace
 
-test-e2e: ## Run only the end-to-end tests, of the deployed templates, on the running stack
-	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e
+test-e2e: $(E2E:%=test-e2e-%) ## Run only the end-to-end tests, of the deployed templates, on the running stack (a part: test-e2e-ticks)
 
-test-smoke: ## Run a few of the dashboard's and the workbench's tests, as root, in Chromium on the running stack
-	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/dashboard -m smoke; $(TESTS) -m pytest tests/workbench -m smoke
+$(E2E:%=test-e2e-%): test-e2e-%:
+	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/e2e/$*
+
+test-smoke: $(SMOKE:%=test-smoke-%) ## Run a few of the dashboard's and the workbench's tests, as root, in Chromium on the running stack
+
+$(SMOKE:%=test-smoke-%): test-smoke-%:
+	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/$* -m smoke
 
 test-dashboard: ## Run all of the dashboard's tests, in Chromium on the running stack
 	@eval "$$($(STACK) env)"; $(TESTS) -m pytest tests/dashboard
@@ -172,10 +183,14 @@ $(CARGO_MUTANTS):
 simulate: ## Simulate country ticks with new seeds (TICKS), or replay one seed (SEED)
 	@SIMULATION_SEED=$(or $(SEED),$$RANDOM$$RANDOM) $(if $(SEED),,SIMULATION_TICKS=$(or $(TICKS),10000)) cargo test --workspace --test country_ticks -- --nocapture whatever
 
-check: ## Check formatting and lint: Rust, Python, templates, state machines
+check: check-rust check-rest ## Check formatting and lint: Rust, Python, templates, state machines
+
+check-rust: ## Check only Rust
 	cargo fmt --all --check
 	cargo fmt --manifest-path $(FUZZ)/Cargo.toml --check
-	cargo clippy --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+check-rest: ## Check all but Rust
 	@$(STACK) check
 
 lint: check ## The same as check
@@ -201,7 +216,7 @@ lock: ## Rewrite requirements.lock with the newest packages that pyproject.toml 
 	rm -rf $(VENV)-lock
 
 build: ## Compile the workspace for `make run` and `make test`
-	cargo build --workspace
+	@$(CARGO) build --workspace
 
 up: ## Start the servers
 	@$(STACK) up

@@ -9,10 +9,10 @@ from typing import Any
 import boto3
 import pytest
 
+from tests.e2e.analysts.test_rights import analyst, outputs
 from tests.e2e.conftest import Ticked
-from tests.e2e.test_analysts_rights import analyst, outputs
-from tests.e2e.test_isolation import allowed, session_of
 from tests.harness.deployment import Deployed
+from tests.harness.rights import allowed, session_of
 
 __all__ = ["analyst"]  # the fixture
 FUNCTIONS = ["plan", "observe", "merge", "register", "compact", "restate", "repair"]

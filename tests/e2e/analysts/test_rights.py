@@ -20,9 +20,9 @@ from infra.local.local_aws import LocalAws
 from infra.local.sample import week
 from infra.local.servers import sql, trino
 from tests.e2e.conftest import Ticked
-from tests.e2e.test_isolation import allowed
 from tests.harness.deployment import SCHEDULES, TABLES, Deployed
 from tests.harness.lakes import Lake
+from tests.harness.rights import allowed
 
 MINE, OTHERS = ("es", "pt"), "mx"
 

@@ -25,9 +25,9 @@ from infra.local.commands import tick
 from infra.local.commands.deploy import deploy
 from infra.local.config import Stack
 from tests.e2e.conftest import Sources, remove, slot_with_time_left
-from tests.e2e.test_isolation import allowed, session_of
 from tests.harness.deployer import Deployer
 from tests.harness.deployment import TABLES, Deployed
+from tests.harness.rights import allowed, session_of
 
 LAKE, OTHER = "000000000000", "444455556666"
 REPLACED = [{"Key": "storewatch", "Value": "compacted"}]

@@ -11,9 +11,9 @@ import pytest
 from infra import stacks
 from infra.country_file import CountryFile
 from infra.errors import DeployError
-from tests.e2e.test_isolation import allowed, session_of
 from tests.harness.deployer import SECRETS, Deployer
 from tests.harness.deployment import Deployed
+from tests.harness.rights import allowed, session_of
 
 LOGIN = {"username": "reader", "password": "p"}
 # A stack as releases before made it: it owns the secrets, and nothing says that they should stay.

@@ -157,18 +157,19 @@ def test_a_release_with_a_changed_or_missing_file_is_refused_before_anything_is_
     python: Path, unpacked: Path, stack: Stack, name: str
 ) -> None:
     file, moved = unpacked / name, unpacked / f"{name}.moved"
-    before = stack.aws.client("s3").list_buckets()["Buckets"]
+    prefix = f"never-{uuid.uuid4().hex[:8]}"
     file.rename(moved)
     try:
-        missing = run(python, unpacked, stack, "-m", "infra", "deploy", "es", "--prefix", "never")
+        missing = run(python, unpacked, stack, "-m", "infra", "deploy", "es", "--prefix", prefix)
         file.write_bytes(moved.read_bytes() + b"\n")
-        changed = run(python, unpacked, stack, "-m", "infra", "diff", "es", "--prefix", "never")
+        changed = run(python, unpacked, stack, "-m", "infra", "diff", "es", "--prefix", prefix)
     finally:
         moved.replace(file)
     assert missing.returncode == changed.returncode == 1
     assert re.fullmatch(f"deploy: .*/{name} is missing since .*; unpack the release again\n", missing.stderr)
     assert re.fullmatch(f"deploy: .*/{name} was changed since .*; unpack the release again\n", changed.stderr)
-    assert stack.aws.client("s3").list_buckets()["Buckets"] == before
+    made = [bucket["Name"] for bucket in stack.aws.client("s3").list_buckets()["Buckets"]]
+    assert not [name for name in made if name.startswith(prefix)]
 
 
 def test_a_release_knows_its_version_and_the_architecture_that_it_is_for(

@@ -12,8 +12,8 @@ from infra import buckets
 from infra.deploy import TEMPLATES
 from infra.local.config import Stack
 from infra.packaging import FUNCTIONS
-from tests.e2e.test_machine_rights import statements_of
 from tests.harness.deployer import Deployer
+from tests.harness.rights import statements_of
 
 CHOSEN = {"Fn::If": ["HasKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]}
 ATTACHED = {"Fn::If": ["HasKey", {"Ref": "KeyPolicy"}, {"Ref": "AWS::NoValue"}]}

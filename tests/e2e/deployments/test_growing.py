@@ -24,7 +24,7 @@ from infra.local.commands.deploy import deploy
 from infra.local.config import Stack
 from infra.local.servers.processes import wait_for
 from tests.e2e.conftest import Sources, remove, slot_with_time_left
-from tests.e2e.test_accounts import in_account
+from tests.e2e.deployments.test_accounts import in_account
 from tests.harness.deployment import TABLES, Deployed
 
 

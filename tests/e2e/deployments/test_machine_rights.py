@@ -9,22 +9,14 @@ import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-from ministack.core import iam_evaluator
 
 from infra.local.config import Stack
 from tests.harness.deployer import Deployer
 from tests.harness.deployment import Deployed
-
-
-class Call(NamedTuple):
-    """An action on a resource."""
-
-    action: str
-    resource: str
-
+from tests.harness.rights import Call, allows, statements_of
 
 # docs.aws.amazon.com/step-functions/latest/dg/cw-logs.html and …/xray-iam.html. None of them supports resources.
 LOGGING = (
@@ -119,41 +111,12 @@ class Rights:
         return statements_of(self.client("iam"), role.rpartition("/")[2]), calls
 
 
-def statements_of(iam: Any, role: str) -> list[dict[str, Any]]:
-    """The statements of a role's own and attached policies."""
-    documents = [
-        iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
-        for name in iam.list_role_policies(RoleName=role)["PolicyNames"]
-    ]
-    for entry in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
-        version = iam.get_policy(PolicyArn=entry["PolicyArn"])["Policy"]["DefaultVersionId"]
-        found = iam.get_policy_version(PolicyArn=entry["PolicyArn"], VersionId=version)
-        documents.append(found["PolicyVersion"]["Document"])
-    return [statement for document in documents for statement in document["Statement"]]
-
-
 def _states(definition: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Every state, those inside of maps too."""
     for state in definition["States"].values():
         yield state
         if "ItemProcessor" in state:
             yield from _states(state["ItemProcessor"])
-
-
-def allows(statements: list[dict[str, Any]], call: Call) -> bool:
-    """Whether IAM would allow the call."""
-    context = iam_evaluator.EvalContext(
-        principal_arn="arn:aws:sts::000000000000:assumed-role/role/session",
-        principal_type="AssumedRole",
-        principal_account="000000000000",
-        action=call.action,
-        resource_arn=call.resource,
-        region="eu-west-1",
-        source_ip="127.0.0.1",
-        secure_transport=True,
-    )
-    document = {"Version": "2012-10-17", "Statement": statements}
-    return iam_evaluator.evaluate(context, [iam_evaluator.parse_policy_document(document)]).decision == "Allow"
 
 
 def _listed(value: Any) -> list[str]:

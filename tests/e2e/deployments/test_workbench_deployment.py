@@ -24,10 +24,10 @@ from infra.local.errors import StackError
 from infra.packaging import ROOT
 from infra.workbench import deployment as workbench
 from infra.workbench.hub import sources
-from tests.e2e.test_machine_rights import Call, allows, statements_of
 from tests.harness.cloudwatch import CloudWatch, metric_of, rule_holds
 from tests.harness.deployer import Deployer
 from tests.harness.deployment import Deployed
+from tests.harness.rights import Call, allows, statements_of
 from tests.harness.templates import Template
 
 PREFIX = "p"

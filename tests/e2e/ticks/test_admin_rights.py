@@ -15,9 +15,8 @@ from botocore.exceptions import ClientError
 from infra import last_ticks, stacks
 from infra.zones import Lake
 from tests.e2e.conftest import Ticked
-from tests.e2e.test_isolation import allowed
-from tests.e2e.test_machine_rights import Call, allows, statements_of
 from tests.harness.deployment import Deployed
+from tests.harness.rights import Call, allowed, allows, statements_of
 
 
 @pytest.fixture(scope="module")

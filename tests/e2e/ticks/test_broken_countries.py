@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.e2e.conftest import Sources, Ticked
-from tests.e2e.test_tick import rows_of, utc
+from tests.e2e.ticks.test_tick import rows_of, utc
 from tests.harness.alarm_stories import Alarms, put
 from tests.harness.deployment import TABLES, Deployed
 from tests.harness.oracle import Country, expected_row, expected_unseen_row

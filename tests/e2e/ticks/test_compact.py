@@ -13,9 +13,9 @@ from samtranslator.yaml_helper import yaml_parse
 from infra.local import slots
 from infra.packaging import ROOT
 from tests.e2e.conftest import Sources, Ticked
-from tests.e2e.test_isolation import allowed, session_of
 from tests.harness.deployment import SCHEDULES, TABLES, Deployed
 from tests.harness.oracle import LABELS, Country, expected_unseen_row, label
+from tests.harness.rights import allowed, session_of
 from tests.harness.schedule_texts import read_texts
 
 COUNTRIES = ("es", "pt")

@@ -1,52 +1,13 @@
 """A country's functions reach nothing of another country. Tests their roles on the local AWS.
 
-The local AWS enforces policies for Lambda's roles like IAM. test_machine_rights.py has the roles of the state machines.
+The local AWS enforces policies for Lambda's roles like IAM. deployments/test_machine_rights.py has the roles of the state machines.
 """
 
-from typing import Any
-
-import boto3
 import pytest
-from botocore.exceptions import ClientError
 
 from infra.local import slots
 from tests.e2e.conftest import COUNTRIES, Ticked
-from tests.harness.deployment import Deployed
-
-
-def session_of(deployed: Deployed, function: str) -> boto3.session.Session:
-    """A session with the rights of a deployed function's role."""
-    aws = deployed.stack.aws
-    role = aws.client("lambda").get_function_configuration(FunctionName=f"{deployed.prefix}-{function}")["Role"]
-    # Root assumes the role here, as Lambda does on AWS.
-    given = aws.client("sts").assume_role(RoleArn=role, RoleSessionName="e2e")["Credentials"]
-    return boto3.session.Session(
-        given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"], region_name=aws.region
-    )
-
-
-def allowed(session: boto3.session.Session, deployed: Deployed, service: str, operation: str, **request: Any) -> bool:
-    """Whether the policy allows the call, even if the call then fails."""
-    client = session.client(service, endpoint_url=deployed.stack.aws.endpoint)
-    try:
-        getattr(client, operation)(**request)
-    except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code in ("AccessDenied", "AccessDeniedException", "403"):
-            return False
-        raise
-    return True
-
-
-def reaches_nothing_of(country: str, session: boto3.session.Session, deployed: Deployed) -> None:
-    """Asserts that a session can neither read nor change a country's objects, nor read its secrets."""
-    for entry in deployed.country_objects(country):
-        request = {"Bucket": deployed.bucket, "Key": entry.key}
-        assert not allowed(session, deployed, "s3", "get_object", **request), entry.key
-        assert not allowed(session, deployed, "s3", "put_object", **request, Body=b""), entry.key
-        assert not allowed(session, deployed, "s3", "delete_object", **request), entry.key
-    secret = f"{deployed.prefix}/{country}"
-    assert not allowed(session, deployed, "secretsmanager", "get_secret_value", SecretId=secret)
+from tests.harness.rights import allowed, reaches_nothing_of, session_of
 
 
 @pytest.mark.parametrize("other", [code for code in COUNTRIES if code != "es"])

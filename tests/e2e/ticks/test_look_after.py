@@ -10,7 +10,7 @@ from infra import stacks
 from infra.local import slots
 from infra.local.config import Stack
 from tests.e2e.conftest import Sources, Ticked, slot_with_time_left, ticking
-from tests.e2e.test_tick import rows_of, utc
+from tests.e2e.ticks.test_tick import rows_of, utc
 
 # Long enough for the deployment and a country's plan.
 _AHEAD = timedelta(seconds=60)

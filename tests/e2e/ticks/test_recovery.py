@@ -10,7 +10,7 @@ from psycopg import sql
 
 from infra.local import slots
 from tests.e2e.conftest import Sources, Ticked
-from tests.e2e.test_tick import rows_of, utc
+from tests.e2e.ticks.test_tick import rows_of, utc
 from tests.harness.deployment import TABLES, Deployed
 from tests.harness.oracle import Country, expected_row, expected_unseen_row
 

@@ -21,7 +21,7 @@ from infra.local.config import Stack
 from infra.local.sample.load import drop, load
 from infra.vocabulary import STATUSES
 from tests.e2e.conftest import Sources, ticking
-from tests.e2e.test_tick import utc
+from tests.e2e.ticks.test_tick import utc
 from tests.harness.deployment import TABLES, Deployed
 from tests.harness.oracle import Country, expected_orphan, expected_row, read_live_view, read_schedules
 

@@ -25,11 +25,11 @@ from infra.local.config import BINARIES, CACHE, Stack
 from infra.local.local_aws import LocalAws
 from infra.local.sample.load import drop, load
 from tests.e2e.conftest import remove, slot_with_time_left
-from tests.e2e.test_isolation import allowed, reaches_nothing_of, session_of
 from tests.harness.deployment import Deployed
 from tests.harness.edges import add_edges
 from tests.harness.openings_oracle import expected_openings
 from tests.harness.oracle import Country, read_live_view, read_schedules
+from tests.harness.rights import allowed, reaches_nothing_of, session_of
 
 ETL = "openings"
 COUNTRIES = ("es", "pt")

@@ -18,7 +18,7 @@ from infra.local.sample.load import drop, load
 from infra.local.zones import RELEASE, available_timezones
 from infra.packaging import ROOT
 from tests.e2e.conftest import Sources, slot_with_time_left, ticking
-from tests.e2e.test_tick import utc
+from tests.e2e.ticks.test_tick import utc
 from tests.harness.deployment import Deployed
 from tests.harness.oracle import Country, expected_row, read_live_view, read_schedules
 

@@ -1,0 +1,1 @@
+"""What analysts query through Trino and Athena, and what they may."""

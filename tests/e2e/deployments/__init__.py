@@ -1,0 +1,1 @@
+"""What deployments make, change, refuse and remove."""

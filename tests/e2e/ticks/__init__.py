@@ -1,0 +1,1 @@
+"""What the deployed machines write, and what they do when something is wrong."""
