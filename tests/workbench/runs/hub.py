@@ -164,7 +164,12 @@ def running(machine: Machine, proxy_of_s3: HttpProxy) -> Iterator[Hub]:
         yield hub
     finally:
         process.terminate()
-        process.wait(60)
+        try:
+            # It ends its services and users' servers one after another, with up to 20 s for each.
+            process.wait(180)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
 
 
 def is_up(hub: Hub) -> bool:
