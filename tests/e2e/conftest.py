@@ -2,18 +2,16 @@
 
 import json
 import re
-import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infra.country_file import DIRECTORY, CountryFile
-from infra.local import slots
 from infra.local.commands import tick
 from infra.local.commands.deploy import deploy
 from infra.local.commands.undeploy import undeploy
@@ -298,10 +296,7 @@ def remove(stack: Stack, prefix: str) -> None:
 
 def slot_with_time_left(needed: timedelta = _NEEDED) -> datetime:
     """The current slot, or the next one once it has begun: observations after a slot's end are useless."""
-    while (slot := slots.current()) + slots.SLOT - datetime.now(UTC) < needed:
-        # In short waits, to notice if the clock was set or the machine slept.
-        time.sleep(1)
-    return slot
+    return tick.slot_with_time_left(needed.total_seconds())
 
 
 def _with(file: Path, pattern: str, replacement: str) -> str:
