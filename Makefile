@@ -23,6 +23,9 @@ CARGO_FUZZ := $(TOOLS)/bin/cargo-fuzz
 CARGO_MUTANTS := $(TOOLS)/bin/cargo-mutants
 # Those that are deployed.
 FUNCTIONS := $(wildcard functions/*/)
+# Those of a tick, and the least that one could do.
+MEASURED := dispatch plan observe merge register storewatch-floor
+LAMBDA_BUILD = PATH="$(CURDIR)/$(VENV)-deploy/bin:$$PATH" cargo lambda build --release
 comma := ,
 empty :=
 space := $(empty) $(empty)
@@ -127,10 +130,10 @@ soak: ## Run a day of ticks in minutes, with faults, then audit everything they 
 mutants: $(CARGO_MUTANTS) ## Show the changes to shared/domain that no test notices (an hour)
 	HOURS_CASES=6000 $(CARGO_MUTANTS) mutants -p storewatch-domain --timeout 60 --output .stack/mutants
 
-bench: ## Measure a tick, the Spark job that it replaces and the floor side by side, and write docs/benchmarks.md (STORES, ROUNDS; REPORT=1 only writes)
+bench: $(if $(REPORT),,binaries) ## Measure a tick, the Spark job that it replaces and the floor side by side, and write docs/benchmarks.md (STORES, ROUNDS; REPORT=1 only writes)
 	@$(TESTS) -m tests.measure.bench --stores $(STORES) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(REPORT),--report)
 
-bench-growth: ## Measure how ticks grow with stores and countries (STORES="10000 100000", COUNTRIES="1 10"; defaults up to a million and 30)
+bench-growth: binaries ## Measure how ticks grow with stores and countries (STORES="10000 100000", COUNTRIES="1 10"; defaults up to a million and 30)
 	@$(TESTS) -m tests.measure.bench.growth $(if $(filter file,$(origin STORES)),,--stores $(STORES)) $(if $(filter file,$(origin COUNTRIES)),,--countries $(COUNTRIES))
 
 bench-check: ## Compare the instructions of a tick's critical parts with the recorded counts, on the running stack (RECORD=1 records them)
@@ -310,7 +313,11 @@ logs: ## Show the functions' logs (FUNCTION for one of them)
 
 release: ## Build the functions for AWS (ARCHITECTURE=arm64 for Graviton)
 	@$(ENVIRONMENT) release >/dev/null
-	PATH="$(CURDIR)/$(VENV)-deploy/bin:$$PATH" cargo lambda build $(FUNCTIONS:functions/%/=-p %) --release --output-format zip $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
+	$(LAMBDA_BUILD) $(FUNCTIONS:functions/%/=-p %) --output-format zip $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
+
+binaries: ## Build what make bench measures: a tick's functions, as they ship but for this machine, and the floor
+	@$(ENVIRONMENT) release >/dev/null
+	$(LAMBDA_BUILD) $(MEASURED:%=-p %) --lambda-dir target/bench $(if $(filter aarch64 arm64,$(shell uname -m)),--arm64,--x86-64)
 
 dist: release ## Make a release that deploys without Rust: archive, sums, bill of materials, in target/dist (ARCHITECTURE)
 	@"$$($(ENVIRONMENT) release)" -m infra.dist --architecture $(ARCHITECTURE)

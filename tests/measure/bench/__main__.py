@@ -5,6 +5,7 @@ import json
 import sys
 
 from infra.local import cli
+from infra.local.commands.up import up
 from infra.local.config import ROOT
 from infra.local.console import say
 from infra.local.errors import StackError
@@ -12,7 +13,6 @@ from tests.measure.bench import page
 from tests.measure.bench.plot import svg
 from tests.measure.bench.report import markdown
 from tests.measure.bench.rounds import measure
-from tests.measure.bench.setting import prepare
 
 RESULTS = ROOT / "tests/bench/results"
 _PICTURE = ROOT / "docs/pictures/bench.svg"
@@ -29,7 +29,7 @@ def main(args: argparse.Namespace) -> int:
     """Measures and writes the results. Then writes table and picture from them."""
     file = RESULTS / ("bench.json" if args.stores == 10_000 else f"bench-{args.stores}.json")
     if not args.report:
-        results = measure(prepare(), args.stores, args.rounds)
+        results = measure(up(), args.stores, args.rounds)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(results, indent=1) + "\n")
     try:

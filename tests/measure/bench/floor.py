@@ -46,7 +46,7 @@ class Floor:
     def __init__(self, sources: dict[str, Any], stack: Stack):
         self._started = time.perf_counter()
         self._process = subprocess.Popen(
-            [RELEASE / "floor", json.dumps(sources)],
+            [RELEASE / "floor" / "bootstrap", json.dumps(sources)],
             env=stack.aws.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

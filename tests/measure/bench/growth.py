@@ -22,6 +22,7 @@ from typing import Any
 
 from infra.country_file import DIRECTORY, CountryFile
 from infra.local import cli
+from infra.local.commands.up import up
 from infra.local.config import ROOT, Stack
 from infra.local.console import say
 from infra.local.local_aws import LocalAws
@@ -33,7 +34,7 @@ from tests.faults.listener import Loop
 from tests.faults.routes import before_as
 from tests.measure.bench import ours, page, processes
 from tests.measure.bench.report import table
-from tests.measure.bench.setting import COUNTRY, prepare, sample
+from tests.measure.bench.setting import COUNTRY, sample
 from tests.measure.repair import CountingProxy, operation
 
 RESULTS = ROOT / "tests/bench/results/growth.json"
@@ -80,7 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Measures, writes the results, and prints the tables."""
-    stack = prepare()
+    stack = up()
     found: dict[str, dict[str, Any]] = {"stores": {}, "countries": {}}
     if RESULTS.exists():
         found = json.loads(RESULTS.read_text())

@@ -25,7 +25,8 @@ from tests.harness.deployment import Deployed
 from tests.measure.bench.function import Answered, Function
 
 PREFIX = "bench"
-RELEASE = ROOT / "target/release"
+# What a release has, as `make binaries` builds it.
+RELEASE = ROOT / "target/bench"
 # Of a tick, in their order.
 STEPS = ("plan", "observe", "merge", "register")
 # A round that is begun later in a slot could end in the next one, where observations are late.
@@ -130,7 +131,7 @@ def lake(
         for name in FUNCTIONS:
             # A tick does not call the others, so that they need not be built: a text stands for each.
             if name in ("dispatch", *STEPS):
-                (binaries / name).symlink_to(RELEASE / name)
+                (binaries / name).symlink_to(RELEASE / name / "bootstrap")
             else:
                 (binaries / name).write_text(f"the function {name}")
         made = _deployed(stack, countries, files, binaries, sample, secrets)
@@ -177,7 +178,7 @@ class Direct:
         """A new process of a function."""
         log = self._lake.deployed.stack.run_dir / "logs" / f"bench-{name}.log"
         environment = self._lake.environment(f"{self._country}-{name}") | self._extra
-        return Function(RELEASE / name, environment, log)
+        return Function(RELEASE / name / "bootstrap", environment, log)
 
     def tick(self, slot: datetime) -> Steps:
         """A country tick by the running processes: the chunks one after another, each undisturbed."""

@@ -1,33 +1,12 @@
-"""What a measurement stands on: running servers, release binaries, and a sample of stores in one country."""
+"""What a measurement stands on: a sample of stores in one country."""
 
-import os
-import subprocess
 from datetime import UTC, datetime
 
-from infra.local.commands.up import up
-from infra.local.config import ROOT, Stack
-from infra.local.console import say
-from infra.local.errors import StackError
+from infra.local.config import Stack
 from infra.local.sample.load import load, refresh
 from infra.local.sample.places import Place, parameters_file, read_parameters, read_places
 
 COUNTRY = "es"
-# The functions of a tick, and the floor. In one command, so that they share one build of their dependencies.
-PACKAGES = ("dispatch", "plan", "observe", "merge", "register", "storewatch-floor")
-
-
-def prepare() -> Stack:
-    """Starts the servers, and builds the release."""
-    stack = up()
-    named = [part for package in PACKAGES for part in ("-p", package)]
-    say("bench", "building the release binaries (the first time takes minutes)")
-    try:
-        done = subprocess.run(["cargo", "build", "--release", "--quiet", *named], cwd=ROOT, env=os.environ, check=False)
-    except FileNotFoundError:
-        raise StackError("cargo is missing: install Rust from https://rustup.rs and try again") from None
-    if done.returncode:
-        raise StackError("`cargo build --release` failed: its errors are above")
-    return stack
 
 
 def sample(stack: Stack, stores: int) -> Place:

@@ -82,7 +82,7 @@ def unchanged(lake: Lake, country: str, way: str, sql: str) -> Iterator[Unchange
         s3.put_object(Bucket=bucket, Key=_KEY, Body=with_version.encode())
         extra = {"STOREWATCH_BUCKET": bucket, "STOREWATCH_CONFIG": _KEY}
         log = lake.deployed.stack.run_dir / "logs" / f"bench-plan-{way}.log"
-        with Function(RELEASE / "plan", environment | extra, log) as function:
+        with Function(RELEASE / "plan" / "bootstrap", environment | extra, log) as function:
             yield Unchanged(lake, country, function, bucket)
     finally:
         buckets.empty(s3, bucket)
