@@ -11,7 +11,7 @@ SMOKE := dashboard workbench
 .PHONY: $(shell sed -n 's/^\([a-z][a-z0-9-]*\):.*/\1/p' $(MAKEFILE_LIST)) $(E2E:%=test-e2e-%) $(SMOKE:%=test-smoke-%)
 
 STACK := infra/local/stack
-# Beside tests that measure time it comes last. It cannot reach make's job server, and would warn of it.
+# It gives way to tests that measure time. It cannot reach make's job server, and would warn of that.
 CARGO := nice env -u MAKEFLAGS -u MFLAGS cargo
 # Prints the path of a Python with the packages of a group in pyproject.toml. Creates or updates it on first use.
 ENVIRONMENT := infra/environment
@@ -23,7 +23,7 @@ CARGO_FUZZ := $(TOOLS)/bin/cargo-fuzz
 CARGO_MUTANTS := $(TOOLS)/bin/cargo-mutants
 # Those that are deployed.
 FUNCTIONS := $(wildcard functions/*/)
-# Those of a tick, and the least that one could do.
+# A tick's functions, and the floor that make bench compares them with.
 MEASURED := dispatch plan observe merge register storewatch-floor
 LAMBDA_BUILD = PATH="$(CURDIR)/$(VENV)-deploy/bin:$$PATH" cargo lambda build --release
 comma := ,
@@ -92,7 +92,7 @@ test: ## Run the test suite on real servers, also from a fresh clone; all tests 
 	@$(STACK) $(if $(STOREWATCH_BINARIES),up,build)
 	@$(MAKE) --no-print-directory test-e2e test-smoke test-rust bench-check
 
-# Tests of the functions of a release need nothing else that is compiled. So they begin while these compile.
+# Only these need the compiled workspace, if the functions are a release's. The other tests begin while it compiles.
 test-e2e-deployments test-rust bench-check: build
 
 test-rust: ## Run only the Rust tests, on the running stack
@@ -315,7 +315,7 @@ release: ## Build the functions for AWS (ARCHITECTURE=arm64 for Graviton)
 	@$(ENVIRONMENT) release >/dev/null
 	$(LAMBDA_BUILD) $(FUNCTIONS:functions/%/=-p %) --output-format zip $(if $(filter arm64,$(ARCHITECTURE)),--arm64,--x86-64)
 
-binaries: ## Build what make bench measures: a tick's functions, as they ship but for this machine, and the floor
+binaries: ## Build what make bench measures, as releases are built, for this machine
 	@$(ENVIRONMENT) release >/dev/null
 	$(LAMBDA_BUILD) $(MEASURED:%=-p %) --lambda-dir target/bench $(if $(filter aarch64 arm64,$(shell uname -m)),--arm64,--x86-64)
 

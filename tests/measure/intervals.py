@@ -1,6 +1,7 @@
 """The two intervals of the view availability_interval, for many groups of stores at once.
 
-The arguments have a row a group and a column a store. tests/e2e/analysts/test_accuracy.py compares them with the view's oracle.
+The arguments have a row a group and a column a store. tests/e2e/analysts/test_accuracy.py compares them with the
+view's oracle.
 """
 
 import numpy as np

@@ -17,8 +17,8 @@ from infra.local.servers.packages import install
 _LIBRARY = "/usr/lib/*/faketime/libfaketimeMT.so.1"
 # What the library leaves behind of a killed process.
 _SHARED = Path("/dev/shm")
-# How long a process goes by what it has read. Without this it would read the file for each look at the clock, and the local
-# AWS, which looks all the time, would keep a core busy with it.
+# A process keeps what it has read for so long. Otherwise it opens the file whenever it looks at the clock, and the local
+# AWS, which looks all the time, keeps a core busy.
 _CACHED_SECONDS = 1
 
 
