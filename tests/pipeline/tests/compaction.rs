@@ -1,5 +1,4 @@
 //! A day is compacted. Whatever comes in between, queries see each of its rows exactly once.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;

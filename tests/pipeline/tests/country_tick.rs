@@ -1,6 +1,5 @@
 //! A country tick through its functions, with sources and a lake in memory: running it twice, a chunk that
 //! fails, a source that is down, and a late tick.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::atomic::Ordering;
 

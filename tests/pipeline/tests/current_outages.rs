@@ -1,6 +1,5 @@
 //! Who is down and since when, after ticks that come late, in any order or at once, and after slots that were
 //! missed or failed.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;

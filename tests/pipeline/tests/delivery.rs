@@ -1,6 +1,5 @@
 //! A country in another account delivers to the lake. Whatever fails, the lake has in the end what the country has, and never
 //! shows less than it did.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,4 @@
 //! A partial country tick looks again while its slot lasts, and counts once.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::atomic::Ordering;
 

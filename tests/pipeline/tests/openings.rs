@@ -1,5 +1,4 @@
 //! The ETL `openings` through its handler, over the sources of the ticks.
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::atomic::Ordering;
 

@@ -1,6 +1,5 @@
 //! A day is judged again by the current schedules and by what was seen at the time. The first judgement is
 //! kept, whatever comes in between.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;

@@ -1,6 +1,5 @@
 //! The day's schedules as a table. Exactly one schedule explains each row of a store, whatever was changed,
 //! lost or done twice, and the other tables never wait for it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::atomic::Ordering;
 

@@ -1,6 +1,5 @@
 //! Schedules that can no longer be read, country files that change after a snapshot, and ids that never
 //! match.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::atomic::Ordering;
 

@@ -1,5 +1,4 @@
 //! What a country tick does when its time is up, and when its sources change completely between two ticks.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,6 +1,5 @@
 //! A country's own zone data. One release judges a tick from its plan to its row. A restatement corrects a
 //! day that an old release judged. Data that cannot be used stop the tick.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::atomic::Ordering;
 

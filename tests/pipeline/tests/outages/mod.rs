@@ -1,6 +1,5 @@
 //! The outages of days: however the days are compacted, corrected and interrupted, the tables tell what one
 //! computation over all rows tells.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod story;
 mod told;
