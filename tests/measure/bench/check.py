@@ -60,6 +60,9 @@ def main(args: argparse.Namespace) -> int:
         RECORDED.write_text(json.dumps(counts, indent=2) + "\n")
         say("bench-check", f"recorded in {RECORDED}")
     recorded = json.loads(RECORDED.read_text())
+    if unknown := [PARTS[part] for part in PARTS if part not in recorded]:
+        where = RECORDED.relative_to(ROOT)
+        raise StackError(f"{where} has no count for {', '.join(unknown)}: record it with make bench-check RECORD=1")
     print(report(counts, recorded))
     problems = [
         f"{PARTS[part]} takes {counts[part] / recorded[part] - 1:+.0%} instructions, and {ALLOWED:+.0%} is allowed"
