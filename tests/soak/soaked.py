@@ -14,6 +14,7 @@ from infra.local.config import Stack
 from infra.local.console import say
 from infra.local.sample.load import drop
 from infra.local.sample.places import Place
+from infra.local.servers.locks import exclusive
 from tests.harness import leaks
 from tests.soak.audit import Audit
 from tests.soak.clock import Clock
@@ -48,7 +49,13 @@ class Soaked:
 
 @contextmanager
 def soaked(stack: Stack, *, seed: int, slots: int, stores: int = STORES) -> Iterator[Soaked]:
-    """Runs the first slots of a day. Removes what it ran on afterwards."""
+    """Runs the first slots of a day. Removes what it ran on afterwards. Two soaks on one stack take turns."""
+    with exclusive(stack.run_dir / "soak.lock", "soak"), _running(stack, seed, slots, stores) as it:
+        yield it
+
+
+@contextmanager
+def _running(stack: Stack, seed: int, slots: int, stores: int) -> Iterator[Soaked]:
     # The servers' certificates are valid from when they were made on, so the day must be in the future: the next one.
     day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     say("soak", f"SEED={seed}: {slots} slots of {day:%Y-%m-%d}, {stores} stores in {', '.join(COUNTRIES)}")
