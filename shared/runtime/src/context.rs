@@ -8,6 +8,8 @@ use std::time::Duration;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use storewatch_domain::CountryCode;
 use storewatch_lake::delivery::Delivery;
 use storewatch_lake::glue::GlueCatalog;
@@ -36,18 +38,20 @@ pub struct AwsContext {
 
 impl AwsContext {
     /// Reads Lambda's environment. Sends nothing.
-    pub async fn new() -> Self {
+    // Boxed here, so that it is compiled once and not again for each function.
+    pub fn new() -> BoxFuture<'static, Self> {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(3))
             .operation_attempt_timeout(Duration::from_secs(20))
             .operation_timeout(Duration::from_secs(45));
         let sdk = aws_config::defaults(BehaviorVersion::latest())
             .timeout_config(timeouts.build())
-            .retry_config(RetryConfig::standard().with_max_attempts(4))
-            .load()
-            .await;
-        let (objects, lake) = (OnceLock::new(), OnceLock::new());
-        Self { sdk, objects, lake, catalog: OnceLock::new(), metrics: OnceLock::new() }
+            .retry_config(RetryConfig::standard().with_max_attempts(4));
+        let context = async {
+            let (sdk, objects, lake) = (sdk.load().await, OnceLock::new(), OnceLock::new());
+            Self { sdk, objects, lake, catalog: OnceLock::new(), metrics: OnceLock::new() }
+        };
+        context.boxed()
     }
 
     /// The bucket that the functions work on: the lake's, or that of a country in another account.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::FutureExt;
+use futures_util::future::LocalBoxFuture;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde_json::Value;
@@ -15,17 +16,30 @@ use tracing_subscriber::EnvFilter;
 
 use crate::error::{FunctionError, describe};
 
+/// Answers an event.
+type Handler = Box<dyn Fn(Value) -> LocalBoxFuture<'static, Result<Value, FunctionError>>>;
+
 /// Serves invocations until the process ends. `context` is built once, at the cold start.
 ///
 /// # Errors
 /// Lambda's runtime interface cannot be reached.
 pub async fn serve<C, H, F, O>(context: C, handler: H) -> Result<(), Error>
 where
-    C: Send + Sync + 'static,
-    H: Fn(Arc<C>, Value) -> F + Copy,
-    F: Future<Output = Result<O, FunctionError>>,
+    C: 'static,
+    H: Fn(Arc<C>, Value) -> F + Copy + 'static,
+    F: Future<Output = Result<O, FunctionError>> + 'static,
     O: Serialize,
 {
+    let context = Arc::new(context);
+    let handler: Handler = Box::new(move |event| {
+        let answer = handler(Arc::clone(&context), event);
+        async move { serde_json::to_value(answer.await?).map_err(unwritable) }.boxed_local()
+    });
+    run(handler).await
+}
+
+/// The same for every function, so that Lambda's runtime is compiled once and not again for each of them.
+fn run(handler: Handler) -> LocalBoxFuture<'static, Result<(), Error>> {
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
@@ -36,8 +50,7 @@ where
         .init();
     let version = env::var("STOREWATCH_VERSION").unwrap_or_else(|_| "unknown".to_owned());
     tracing::info!(version, "started");
-    let context = Arc::new(context);
-    lambda_runtime::run(service_fn(move |invocation: LambdaEvent<Value>| {
+    let serving = lambda_runtime::run(service_fn(move |invocation: LambdaEvent<Value>| {
         let (event, lambda) = invocation.into_parts();
         let text = |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         let span = tracing::info_span!(
@@ -50,8 +63,7 @@ where
             chunk = event.get("chunk").and_then(|chunk| chunk.as_u64()),
             request_id = lambda.request_id,
         );
-        // Boxed, because the compiler limits how deep futures can nest.
-        let answer = handler(Arc::clone(&context), event).boxed_local();
+        let answer = handler(event);
         async move {
             let started = Instant::now();
             let answer = caught(answer).await;
@@ -68,8 +80,12 @@ where
             answer
         }
         .instrument(span)
-    }))
-    .await
+    }));
+    serving.boxed_local()
+}
+
+fn unwritable(error: serde_json::Error) -> FunctionError {
+    FunctionError::Panicked { what: format!("its answer is not JSON: {error}") }
 }
 
 /// The answer, or a panic as an error with a stable name, which the state machines know.
