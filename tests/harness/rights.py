@@ -1,5 +1,6 @@
 """What roles may do: tried on the local AWS, or decided by an evaluator of IAM policies."""
 
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import boto3
@@ -29,15 +30,20 @@ def session_of(deployed: Deployed, function: str) -> boto3.session.Session:
 
 def allowed(session: boto3.session.Session, deployed: Deployed, service: str, operation: str, **request: Any) -> bool:
     """Whether the policy allows the call, even if the call then fails."""
-    client = session.client(service, endpoint_url=deployed.stack.aws.endpoint)
     try:
-        getattr(client, operation)(**request)
+        getattr(_client(session, service, deployed.stack.aws.endpoint), operation)(**request)
     except ClientError as error:
         code = error.response["Error"]["Code"]
         if code in ("AccessDenied", "AccessDeniedException", "403"):
             return False
         raise
     return True
+
+
+@lru_cache(maxsize=32)
+def _client(session: boto3.session.Session, service: str, endpoint: str) -> Any:
+    # Kept, because making one takes longer than its call.
+    return session.client(service, endpoint_url=endpoint)
 
 
 def reaches_nothing_of(country: str, session: boto3.session.Session, deployed: Deployed) -> None:
