@@ -52,7 +52,7 @@ def restate(invoke: Callable[[str, dict[str, Any]], Any], country: str, days: Se
 def repair(invoke: Callable[[str, dict[str, Any]], Any], country: str, first: date, last: date) -> None:
     """Makes the catalog equal to S3, and prints what differed."""
     done = invoke(f"{country}-repair", {"country": country, "from": f"{first}", "to": f"{last}"})
-    counts = ", ".join(f"{number:,} {what}" for what, number in done.items())
+    counts = ", ".join(f"{done[what]:,} {what}" for what in ("created", "updated", "deleted", "unchanged"))
     print(f"{country} {first} to {last}: partitions {counts}")
 
 
