@@ -38,7 +38,6 @@ pub struct AwsContext {
 
 impl AwsContext {
     /// Reads Lambda's environment. Sends nothing.
-    // Boxed here, so that it is compiled once and not again for each function.
     pub fn new() -> BoxFuture<'static, Self> {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(3))
@@ -51,6 +50,7 @@ impl AwsContext {
             let (sdk, objects, lake) = (sdk.load().await, OnceLock::new(), OnceLock::new());
             Self { sdk, objects, lake, catalog: OnceLock::new(), metrics: OnceLock::new() }
         };
+        // Boxed here, so that it is compiled once and not again for each function.
         context.boxed()
     }
 

@@ -51,6 +51,10 @@ def main(args: argparse.Namespace) -> int:
     """Counts and compares; 1 if a count has grown too much."""
     if not PROGRAM.is_file():
         raise StackError(f"{PROGRAM} is missing: run `make build`")
+    recorded = json.loads(RECORDED.read_text())
+    if not args.record and (unknown := [PARTS[part] for part in PARTS if part not in recorded]):
+        where = RECORDED.relative_to(ROOT)
+        raise StackError(f"{where} has no count for {', '.join(unknown)}: record it with make bench-check RECORD=1")
     if not which("valgrind"):
         install("bench-check", ["valgrind"], "valgrind, which counts instructions, is missing")
     sources = _sources(up())
@@ -59,10 +63,7 @@ def main(args: argparse.Namespace) -> int:
     if args.record:
         RECORDED.write_text(json.dumps(counts, indent=2) + "\n")
         say("bench-check", f"recorded in {RECORDED}")
-    recorded = json.loads(RECORDED.read_text())
-    if unknown := [PARTS[part] for part in PARTS if part not in recorded]:
-        where = RECORDED.relative_to(ROOT)
-        raise StackError(f"{where} has no count for {', '.join(unknown)}: record it with make bench-check RECORD=1")
+        recorded = counts
     print(report(counts, recorded))
     problems = [
         f"{PARTS[part]} takes {counts[part] / recorded[part] - 1:+.0%} instructions, and {ALLOWED:+.0%} is allowed"
