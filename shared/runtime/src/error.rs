@@ -34,8 +34,6 @@ pub enum FunctionError {
     Catalog(#[from] CatalogError),
     #[error(transparent)]
     Days(#[from] DaysError),
-    #[error("a fault of the program ended the invocation; the log has where: {what}")]
-    Panicked { what: String },
 }
 
 /// Where a configuration is wrong.
@@ -81,7 +79,6 @@ impl FunctionError {
             Self::Zones(error) => zones_name(error),
             Self::Catalog(_) => ErrorName::CatalogUnavailable,
             Self::Days(error) => days_name(error),
-            Self::Panicked { .. } => ErrorName::Panicked,
         }
     }
 

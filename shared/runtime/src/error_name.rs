@@ -23,13 +23,11 @@ pub enum ErrorName {
     LakeUnavailable,
     /// Glue failed or refused.
     CatalogUnavailable,
-    /// A bug.
-    Panicked,
 }
 
 impl ErrorName {
     /// Every name.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 7] = [
         Self::BadEvent,
         Self::BadConfig,
         Self::ScheduleUnavailable,
@@ -37,7 +35,6 @@ impl ErrorName {
         Self::LiveViewIncomplete,
         Self::LakeUnavailable,
         Self::CatalogUnavailable,
-        Self::Panicked,
     ];
 
     /// The name in `errorType`.
@@ -50,7 +47,6 @@ impl ErrorName {
             Self::LiveViewIncomplete => "LiveViewIncomplete",
             Self::LakeUnavailable => "LakeUnavailable",
             Self::CatalogUnavailable => "CatalogUnavailable",
-            Self::Panicked => "Panicked",
         }
     }
 

@@ -1,10 +1,9 @@
 //! Serves invocations: JSON logs with country, slot and chunk on every line, a typed handler, and errors with
 //! their stable names.
 
-use std::env;
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
+use std::{env, panic, process};
 
 use futures_util::FutureExt;
 use futures_util::future::LocalBoxFuture;
@@ -33,21 +32,15 @@ where
     let context = Arc::new(context);
     let handler: Handler = Box::new(move |event| {
         let answer = handler(Arc::clone(&context), event);
-        async move { serde_json::to_value(answer.await?).map_err(unwritable) }.boxed_local()
+        async move { Ok(json(answer.await?)) }.boxed_local()
     });
     run(handler).await
 }
 
 /// The same for every function, so that Lambda's runtime is compiled once and not again for each of them.
 fn run(handler: Handler) -> LocalBoxFuture<'static, Result<(), Error>> {
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_current_span(true)
-        .with_span_list(false)
-        .with_target(false)
-        .with_env_filter(filter())
-        .init();
+    start_log();
+    end_on_panic();
     let version = env::var("STOREWATCH_VERSION").unwrap_or_else(|_| "unknown".to_owned());
     tracing::info!(version, "started");
     let serving = lambda_runtime::run(service_fn(move |invocation: LambdaEvent<Value>| {
@@ -66,7 +59,7 @@ fn run(handler: Handler) -> LocalBoxFuture<'static, Result<(), Error>> {
         let answer = handler(event);
         async move {
             let started = Instant::now();
-            let answer = caught(answer).await;
+            let answer = answer.await;
             let milliseconds = started.elapsed().as_millis() as u64;
             match &answer {
                 Ok(_) => tracing::info!(milliseconds, "done"),
@@ -84,19 +77,34 @@ fn run(handler: Handler) -> LocalBoxFuture<'static, Result<(), Error>> {
     serving.boxed_local()
 }
 
-fn unwritable(error: serde_json::Error) -> FunctionError {
-    FunctionError::Panicked { what: format!("its answer is not JSON: {error}") }
+#[expect(
+    clippy::expect_used,
+    reason = "answers are texts, numbers and lists of them, which JSON can always hold"
+)]
+fn json(answer: impl Serialize) -> Value {
+    serde_json::to_value(answer).expect("an answer is JSON")
 }
 
-/// The answer, or a panic as an error with a stable name, which the state machines know.
-async fn caught<O>(answer: impl Future<Output = Result<O, FunctionError>>) -> Result<O, FunctionError> {
-    // Unwind safe: the invocation only borrows clients, so it cannot leave anything half changed.
-    let answer = AssertUnwindSafe(answer).catch_unwind().await;
-    answer.unwrap_or_else(|panic| {
-        let text =
-            panic.downcast_ref::<&str>().copied().or(panic.downcast_ref::<String>().map(String::as_str));
-        Err(FunctionError::Panicked { what: text.unwrap_or("it did not say what").to_owned() })
-    })
+fn start_log() {
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(true)
+        .with_span_list(false)
+        .with_target(false)
+        .with_env_filter(filter())
+        .init();
+}
+
+/// Ends the process when it panics, after a line in the log that says where. Lambda fails the invocation with
+/// `Runtime.ExitError`, which the state machines know, and starts another process for the next.
+///
+/// A release cannot unwind, because that takes a quarter of a binary. Other builds behave the same.
+fn end_on_panic() {
+    panic::set_hook(Box::new(|panic| {
+        tracing::error!(error = %panic, "panicked");
+        process::abort();
+    }));
 }
 
 /// The filter in `RUST_LOG`, without the runtime's own line about a failed invocation. Ours says more.
@@ -110,26 +118,31 @@ fn filter() -> EnvFilter {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::ErrorName;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::Command;
 
-    #[tokio::test]
-    async fn a_panic_is_an_error_with_a_name_of_its_own_and_says_what_it_said() {
-        for number in [7, 0] {
-            let answer = caught(async move {
-                assert!(number > 0, "a number above 0 is wanted, and this is {number}");
-                Ok(number)
-            });
-            match answer.await {
-                Ok(found) => assert_eq!((found, number), (7, 7)),
-                Err(error) => {
-                    assert_eq!((error.name(), number), (ErrorName::Panicked, 0));
-                    assert!(
-                        describe(&error).ends_with("a number above 0 is wanted, and this is 0"),
-                        "{error}"
-                    );
-                }
-            }
+    use super::*;
+
+    const SIGABRT: i32 = 6;
+
+    #[test]
+    fn a_panic_ends_the_process_and_the_log_says_where_and_in_which_invocation() {
+        if let Ok(number) = env::var("NUMBER") {
+            start_log();
+            end_on_panic();
+            let _invocation = tracing::info_span!("invocation", country = "es").entered();
+            assert!(number != "0", "a number above 0 is wanted, and this is {number}");
         }
+        let name = "serve::tests::a_panic_ends_the_process_and_the_log_says_where_and_in_which_invocation";
+        let test = env::current_exe().unwrap();
+        let ended =
+            Command::new(test).args(["--exact", name, "--nocapture"]).env("NUMBER", "0").output().unwrap();
+        assert_eq!(ended.status.signal(), Some(SIGABRT), "{ended:?}");
+        let log = String::from_utf8(ended.stdout).unwrap();
+        let line =
+            log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).next_back().unwrap();
+        assert_eq!((&line["level"], &line["span"]["country"]), (&"ERROR".into(), &"es".into()), "{line}");
+        let error = line["error"].as_str().unwrap();
+        assert!(error.contains("serve.rs") && error.ends_with("wanted, and this is 0"), "{error}");
     }
 }

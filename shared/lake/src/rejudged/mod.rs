@@ -4,6 +4,7 @@ mod around;
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::thread;
 
 use bytes::Bytes;
@@ -151,8 +152,10 @@ impl<'a> Rejudging<'a> {
         thread::scope(|scope| {
             let work = |part: Vec<_>| scope.spawn(move || part.into_iter().map(judge).collect::<Vec<_>>());
             let running: Vec<_> = parts.into_iter().map(work).collect();
-            let panicked = |_| vec![Err(ParquetError::Content("judging panicked".to_owned()))];
-            running.into_iter().flat_map(|part| part.join().unwrap_or_else(panicked)).collect()
+            running
+                .into_iter()
+                .flat_map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
         })
     }
 
