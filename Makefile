@@ -25,7 +25,8 @@ CARGO_MUTANTS := $(TOOLS)/bin/cargo-mutants
 FUNCTIONS := $(wildcard functions/*/)
 # A tick's functions, and the floor that make bench compares them with.
 MEASURED := dispatch plan observe merge register storewatch-floor
-LAMBDA_BUILD = PATH="$(CURDIR)/$(VENV)-deploy/bin:$$PATH" cargo lambda build --release
+# Without tables for unwinding: nothing unwinds.
+LAMBDA_BUILD = PATH="$(CURDIR)/$(VENV)-deploy/bin:$$PATH" cargo lambda build --release --config 'build.rustflags=["-Cforce-unwind-tables=no"]'
 comma := ,
 empty :=
 space := $(empty) $(empty)
