@@ -11,7 +11,9 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde_json::Value;
 use tracing::Instrument;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::error::{FunctionError, describe};
 
@@ -92,7 +94,9 @@ fn start_log() {
         .with_current_span(true)
         .with_span_list(false)
         .with_target(false)
-        .with_env_filter(filter())
+        .with_max_level(LevelFilter::TRACE)
+        .finish()
+        .with(filter())
         .init();
 }
 
@@ -107,13 +111,14 @@ fn end_on_panic() {
     }));
 }
 
-/// The filter in `RUST_LOG`, without the runtime's own line about a failed invocation. Ours says more.
-fn filter() -> EnvFilter {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    match "lambda_runtime=off".parse() {
-        Ok(quiet) => filter.add_directive(quiet),
-        Err(_) => filter,
-    }
+/// The levels in `RUST_LOG`, without the runtime's own line about a failed invocation. Ours says more.
+///
+/// Not an `EnvFilter`, which also filters by spans, and takes regular expressions to do so.
+fn filter() -> Targets {
+    let levels = env::var("RUST_LOG").ok().filter(|levels| !levels.is_empty());
+    let levels = levels.and_then(|levels| levels.parse().ok());
+    let levels = levels.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    levels.with_target("lambda_runtime", LevelFilter::OFF)
 }
 
 #[cfg(test)]
