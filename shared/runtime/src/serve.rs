@@ -34,7 +34,11 @@ where
     let context = Arc::new(context);
     let handler: Handler = Box::new(move |event| {
         let answer = handler(Arc::clone(&context), event);
-        async move { Ok(json(answer.await?)) }.boxed_local()
+        async move {
+            let answer = serde_json::to_value(answer.await?);
+            Ok(answer.unwrap_or_else(|error| unreachable!("an answer is not JSON: {error}")))
+        }
+        .boxed_local()
     });
     run(handler).await
 }
@@ -77,14 +81,6 @@ fn run(handler: Handler) -> LocalBoxFuture<'static, Result<(), Error>> {
         .instrument(span)
     }));
     serving.boxed_local()
-}
-
-#[expect(
-    clippy::expect_used,
-    reason = "answers are texts, numbers and lists of them, which JSON can always hold"
-)]
-fn json(answer: impl Serialize) -> Value {
-    serde_json::to_value(answer).expect("an answer is JSON")
 }
 
 fn start_log() {
