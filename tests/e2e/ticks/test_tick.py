@@ -117,8 +117,10 @@ def test_a_file_has_its_catalog_table_s_columns_and_types(ticked: Ticked, table:
         physical, logical = PARQUET[wanted["Type"]]
         assert column.physical_type == physical, column
         assert str(column.logical_type).startswith(logical), column
-    group = file.metadata.row_group(0)
-    assert {group.column(n).compression for n in range(group.num_columns)} == {"ZSTD"}
+    # A country with no store down has a file without rows, and so without row groups.
+    groups = [file.metadata.row_group(n) for n in range(file.metadata.num_row_groups)]
+    assert groups or table == "current_outages"
+    assert {group.column(n).compression for group in groups for n in range(group.num_columns)} <= {"ZSTD"}
 
 
 @each_country
@@ -153,7 +155,9 @@ def test_who_is_down_is_what_the_rows_say(
     ]
     down = rows_of(ticked, "current_outages", country)
     assert down == current_outages(found, ticked.slot.replace(tzinfo=None))
-    assert len(down) == sum(row["status"] in ("unavailable", "unlisted") for row in seen) > 0
+    assert len(down) == sum(row["status"] in ("unavailable", "unlisted") for row in seen)
+    # At night, a country may have none. pt has stores that are always open.
+    assert down or country != "pt"
 
 
 @each_country
