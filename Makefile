@@ -94,7 +94,7 @@ test: ## Run the test suite on real servers, also from a fresh clone; all tests 
 	@$(MAKE) --no-print-directory test-e2e test-smoke test-rust bench-check
 
 # Only these need the compiled workspace, if the functions are a release's. The other tests begin while it compiles.
-test-e2e-deployments test-rust bench-check: build
+test-e2e-analysts test-e2e-deployments test-rust bench-check: build
 
 test-rust: ## Run only the Rust tests, on the running stack
 	@eval "$$($(STACK) env)"; $(CARGO) test --workspace
