@@ -8,8 +8,8 @@ from playwright.sync_api import Browser, Page, Request, expect
 
 from infra.workbench.hub.settings import Settings
 
-# JupyterLab takes some seconds to start, and a busy machine many.
-_MILLISECONDS = 45_000
+# JupyterLab takes some seconds to start, and a busy machine many. Longer than the hub waits for a server.
+_MILLISECONDS = 90_000
 expect.set_options(timeout=_MILLISECONDS)
 
 
