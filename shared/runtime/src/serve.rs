@@ -36,6 +36,7 @@ where
         let answer = handler(Arc::clone(&context), event);
         async move {
             let answer = serde_json::to_value(answer.await?);
+            // Answers are texts, numbers and lists, and the keys of their maps are texts: JSON can hold them.
             Ok(answer.unwrap_or_else(|error| unreachable!("an answer is not JSON: {error}")))
         }
         .boxed_local()
@@ -128,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_panic_ends_the_process_and_the_log_says_where_and_in_which_invocation() {
-        if let Ok(number) = env::var("NUMBER") {
+        if let Ok(number) = env::var("STOREWATCH_PANIC") {
             start_log();
             end_on_panic();
             let _invocation = tracing::info_span!("invocation", country = "es").entered();
@@ -136,8 +137,11 @@ mod tests {
         }
         let name = "serve::tests::a_panic_ends_the_process_and_the_log_says_where_and_in_which_invocation";
         let test = env::current_exe().unwrap();
-        let ended =
-            Command::new(test).args(["--exact", name, "--nocapture"]).env("NUMBER", "0").output().unwrap();
+        let ended = Command::new(test)
+            .args(["--exact", name, "--nocapture"])
+            .env("STOREWATCH_PANIC", "0")
+            .output()
+            .unwrap();
         assert_eq!(ended.status.signal(), Some(SIGABRT), "{ended:?}");
         let log = String::from_utf8(ended.stdout).unwrap();
         let line =
